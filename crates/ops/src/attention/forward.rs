@@ -1,0 +1,144 @@
+//! Attention forward over whole sequences.
+
+use std::ops::Range;
+
+use candle_core::{Result, Tensor};
+use rayon::prelude::*;
+
+use super::{Attention, QUERY_BLOCK, head_rows, tasks};
+use crate::SeqBounds;
+use crate::cpu::{Values, blocked_sum, exp, for_each_row, tensor, uninit, vectorized, view};
+use crate::cross_entropy::row_max;
+use crate::gemm::{Matrix, Threads, gemm};
+
+/// Attention output and the log-sum-exp of every row's scaled scores.
+///
+/// * `q`: `(T, H * D)`, `k`, `v`: `(T, G * D)`, f32, rotated already.
+/// * Returns `out` `(T, H * D)` and `lse` `(T, H)`, f32.
+///
+/// # Errors
+/// When the shapes disagree; the message gives all of them.
+pub fn forward(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    bounds: &SeqBounds,
+    attention: &Attention,
+) -> Result<(Tensor, Tensor)> {
+    attention.check(q, k, v, bounds)?;
+    let (q_view, k_view, v_view) = (view("attention", q)?, view("attention", k)?, view("attention", v)?);
+    let (q, k, v) = (q_view.f32()?, k_view.f32()?, v_view.f32()?);
+    let tasks = tasks(bounds, attention.head_count);
+    let heads: Vec<HeadOutput> = tasks
+        .par_iter()
+        .map(|(range, head)| {
+            let (q_range, kv) = (range.clone(), range.clone());
+            let inputs = HeadInputs::new(attention, *head, (q, q_range), (k, v, kv));
+            inputs.output()
+        })
+        .collect();
+    gather(&heads, bounds, attention)
+}
+
+/// Puts the heads' outputs side by side: `(T, H * D)` and `(T, H)`.
+pub(super) fn gather(
+    heads: &[HeadOutput],
+    bounds: &SeqBounds,
+    attention: &Attention,
+) -> Result<(Tensor, Tensor)> {
+    let (t, h, d) = (bounds.token_count(), attention.head_count, attention.head_width);
+    let (mut out, mut lse) = (uninit(t * h * d), uninit(t * h));
+    for (sequence, range) in bounds.ranges().enumerate() {
+        let heads = &heads[sequence * h..(sequence + 1) * h];
+        for_each_row(&mut out[range.start * h * d..range.end * h * d], h * d, |row, out| {
+            for (head, out) in heads.iter().zip(out.chunks_mut(d)) {
+                out.copy_from_slice(&head.out[row * d..(row + 1) * d]);
+            }
+        });
+        for (row, lse) in lse[range.start * h..range.end * h].chunks_mut(h).enumerate() {
+            for (head, lse) in heads.iter().zip(lse) {
+                *lse = head.lse[row];
+            }
+        }
+    }
+    Ok((tensor(out, (t, h * d))?, tensor(lse, (t, h))?))
+}
+
+/// One head of one sequence: `(Q, D)` and `(Q,)`.
+pub(super) struct HeadOutput {
+    pub(super) out: Vec<f32>,
+    pub(super) lse: Vec<f32>,
+}
+
+/// Views of one head of one sequence. The queries are the last ones: query `i` stands at `kv - queries + i`.
+pub(super) struct HeadInputs<'a> {
+    attention: &'a Attention,
+    q: Matrix<'a>,
+    k: Matrix<'a>,
+    v: Matrix<'a>,
+}
+
+impl<'a> HeadInputs<'a> {
+    pub(super) fn new(
+        attention: &'a Attention,
+        head: usize,
+        (q, q_rows): (&'a [f32], Range<usize>),
+        (k, v, kv_rows): (&'a [f32], &'a [f32], Range<usize>),
+    ) -> Self {
+        let (d, kv_head) = (attention.head_width, head / attention.group());
+        let (q_width, kv_width) = (attention.q_width(), attention.kv_width());
+        Self {
+            attention,
+            q: head_rows(q, q_width, head, d, q_rows),
+            k: head_rows(k, kv_width, kv_head, d, kv_rows.clone()),
+            v: head_rows(v, kv_width, kv_head, d, kv_rows),
+        }
+    }
+
+    pub(super) fn output(&self) -> HeadOutput {
+        let (queries, d) = (self.q.rows, self.attention.head_width);
+        let first = self.k.rows - queries;
+        let mut result = HeadOutput {
+            out: uninit(queries * d),
+            lse: uninit(queries),
+        };
+        let mut scores = Vec::new();
+        for start in (0..queries).step_by(QUERY_BLOCK) {
+            let block = start..(start + QUERY_BLOCK).min(queries);
+            let keys = self.attention.visible(first + block.start).start..first + block.end;
+            scores.resize(block.len() * keys.len(), 0.0);
+            let (q, k, v) = (self.q.slice(block.clone()), self.k.slice(keys.clone()), self.v.slice(keys.clone()));
+            let precision = self.attention.precision;
+            gemm(precision, Threads::Caller, self.attention.scale(), q, k.t(), 0.0, &mut scores, keys.len());
+            vectorized(|| {
+                for (row, scores) in scores.chunks_mut(keys.len()).enumerate() {
+                    let visible = self.attention.visible(first + block.start + row);
+                    let visible = visible.start - keys.start..visible.end - keys.start;
+                    result.lse[block.start + row] = softmax(scores, visible);
+                }
+            });
+            let p = Matrix::dense(Values::F32(&scores), block.len(), keys.len());
+            let out = &mut result.out[block.start * d..block.end * d];
+            gemm(precision, Threads::Caller, 1.0, p, v, 0.0, out, d);
+        }
+        result
+    }
+}
+
+/// Softmax over the visible part of a row, zeros elsewhere; returns the log-sum-exp.
+#[inline(always)]
+pub(super) fn softmax(row: &mut [f32], visible: Range<usize>) -> f32 {
+    row[..visible.start].fill(0.0);
+    row[visible.end..].fill(0.0);
+    let row = &mut row[visible];
+    let max = row_max(row);
+    for score in row.iter_mut() {
+        *score = exp(*score - max);
+    }
+    let sum = blocked_sum(row.len(), |i| row[i]);
+    let inverse = 1.0 / sum;
+    for score in row.iter_mut() {
+        *score *= inverse;
+    }
+    max + sum.ln()
+}

@@ -1,0 +1,135 @@
+//! Attention against a plain f64 implementation, and its gradient against finite differences.
+
+use candle_core::{Device, Tensor};
+
+use super::*;
+
+const D: usize = 8;
+
+fn numbers(rows: usize, width: usize, seed: u32) -> Tensor {
+    let mut state = seed;
+    let values: Vec<f32> = (0..rows * width)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 22) as f32 - 2.0
+        })
+        .collect();
+    Tensor::from_vec(values, (rows, width), &Device::Cpu).unwrap()
+}
+
+fn rows(tensor: &Tensor) -> Vec<Vec<f64>> {
+    let rows = tensor.to_vec2::<f32>().unwrap();
+    rows.into_iter().map(|row| row.into_iter().map(f64::from).collect()).collect()
+}
+
+fn attention(window: Option<usize>) -> Attention {
+    Attention {
+        head_count: 4,
+        kv_head_count: 2,
+        head_width: D,
+        window,
+        precision: Precision::F32,
+    }
+}
+
+/// The definition, in f64.
+fn reference(q: &Tensor, k: &Tensor, v: &Tensor, bounds: &SeqBounds, a: &Attention) -> Vec<Vec<f64>> {
+    let (q, k, v) = (rows(q), rows(k), rows(v));
+    let mut out = vec![vec![0.0; a.q_width()]; q.len()];
+    for range in bounds.ranges() {
+        for i in range.clone() {
+            for head in 0..a.head_count {
+                let kv = head / a.group();
+                let first = a.window.map_or(range.start, |w| (i + 1).saturating_sub(w).max(range.start));
+                let score = |j: usize| -> f64 {
+                    let dot: f64 = (0..D).map(|x| q[i][head * D + x] * k[j][kv * D + x]).sum();
+                    (dot / (D as f64).sqrt()).exp()
+                };
+                let total: f64 = (first..=i).map(score).sum();
+                for x in 0..D {
+                    out[i][head * D + x] = (first..=i).map(|j| score(j) / total * v[j][kv * D + x]).sum();
+                }
+            }
+        }
+    }
+    out
+}
+
+fn largest_difference(got: &Tensor, want: &[Vec<f64>]) -> f64 {
+    let got = rows(got);
+    let pairs = got.iter().flatten().zip(want.iter().flatten());
+    pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+}
+
+/// Sequences of one token, of several blocks, and an empty one.
+fn bounds() -> SeqBounds {
+    SeqBounds::from_lengths([1, 7, 0, 205])
+}
+
+#[test]
+fn forward_agrees_with_the_definition() {
+    let bounds = bounds();
+    let t = bounds.token_count();
+    for window in [None, Some(1), Some(16), Some(1000)] {
+        let a = attention(window);
+        let (q, k, v) = (numbers(t, 32, 1), numbers(t, 16, 2), numbers(t, 16, 3));
+        let (out, _) = forward(&q, &k, &v, &bounds, &a).unwrap();
+        let difference = largest_difference(&out, &reference(&q, &k, &v, &bounds, &a));
+        assert!(difference < 1e-5, "window {window:?}: {difference}");
+    }
+}
+
+#[test]
+fn backward_agrees_with_finite_differences() {
+    let bounds = SeqBounds::from_lengths([3, 0, 110]);
+    let t = bounds.token_count();
+    for window in [None, Some(5)] {
+        let a = attention(window);
+        let inputs = [numbers(t, 32, 1), numbers(t, 16, 2), numbers(t, 16, 3)];
+        let dout = numbers(t, 32, 4);
+        let (out, lse) = forward(&inputs[0], &inputs[1], &inputs[2], &bounds, &a).unwrap();
+        let saved = Saved { q: &inputs[0], k: &inputs[1], v: &inputs[2], out: &out, lse: &lse };
+        let (dq, dk, dv) = backward(&dout, &saved, &bounds, &a).unwrap();
+        let objective = |inputs: &[Tensor; 3]| -> f64 {
+            let out = reference(&inputs[0], &inputs[1], &inputs[2], &bounds, &a);
+            out.iter().flatten().zip(rows(&dout).iter().flatten()).map(|(a, b)| a * b).sum()
+        };
+        for (which, gradient) in [dq, dk, dv].iter().enumerate() {
+            let got = gradient.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            for index in [0, 17, got.len() / 2, got.len() - 1] {
+                let moved = |delta: f32| {
+                    let mut inputs = inputs.clone();
+                    let mut values = inputs[which].flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                    values[index] += delta;
+                    inputs[which] = Tensor::from_vec(values, inputs[which].dims(), &Device::Cpu).unwrap();
+                    objective(&inputs)
+                };
+                let step = 1.0 / 512.0;
+                let want = (moved(step) - moved(-step)) / (2.0 * step as f64);
+                let error = (got[index] as f64 - want).abs();
+                assert!(error < 2e-3 * (1.0 + want.abs()), "input {which}, {index}: {} != {want}", got[index]);
+            }
+        }
+    }
+}
+
+#[test]
+fn cached_in_pieces_equals_whole_sequences() {
+    let t = 140;
+    for window in [None, Some(9)] {
+        let a = attention(window);
+        let (q, k, v) = (numbers(t, 32, 1), numbers(t, 16, 2), numbers(t, 16, 3));
+        let (want, _) = forward(&q, &k, &v, &SeqBounds::from_lengths([t]), &a).unwrap();
+        let mut cache = KvCache::new(1, &a);
+        let mut start = 0;
+        for length in [100, 1, 1, 30, 1, 7] {
+            let part = |x: &Tensor| x.narrow(0, start, length).unwrap().contiguous().unwrap();
+            let (q, k, v) = (part(&q), part(&k), part(&v));
+            let bounds = SeqBounds::from_lengths([length]);
+            let out = forward_cached(&q, (&k, &v), &bounds, 0, &mut [&mut cache], &a).unwrap();
+            assert!(largest_difference(&out, &rows(&part(&want))) < 1e-6);
+            start += length;
+            assert_eq!(cache.token_count(), start);
+        }
+    }
+}

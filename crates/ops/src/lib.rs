@@ -1,0 +1,26 @@
+//! Tensor ops of a Llama decoder, each as a `forward` / `backward` pair, without a tape.
+//!
+//! Every op takes and returns [`candle_core::Tensor`]s; candle supplies storage, dtypes and devices, the arithmetic is
+//! ours. Activations are f32 on the CPU; the frozen weights are f32 or bf16, and their dtype decides the precision of
+//! the products: f32 weights multiply in f32, bf16 weights multiply in bf16 with f32 sums ([`gemm`]).
+//!
+//! All sequences of a batch lie end to end, `T` tokens in all, with [`SeqBounds`] saying where each begins: there is
+//! no padding. Letters: T tokens, C channels, H heads, G key/value heads, D head width, V vocabulary, R rank.
+//!
+//! Sums run in a fixed order that does not depend on the batch around a row or on the number of threads, so the same
+//! input gives the same bits.
+mod bounds;
+mod cpu;
+pub mod gemm;
+
+pub mod attention;
+pub mod cross_entropy;
+pub mod embedding;
+pub mod linear;
+pub mod optimizer;
+pub mod residual;
+pub mod rms_norm;
+pub mod rope;
+pub mod swiglu;
+
+pub use bounds::SeqBounds;

@@ -1,0 +1,165 @@
+//! AdamW and gradient clipping over one flat f32 vector of trainable values.
+
+use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Result, Tensor, bail};
+
+use crate::cpu::{vectorized, view};
+
+/// Settings of one AdamW step.
+#[derive(Debug, Clone, Copy)]
+pub struct AdamW {
+    /// Learning rate of this step.
+    pub learning_rate: f64,
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub eps: f64,
+    /// Decoupled weight decay, on every trainable value.
+    pub weight_decay: f64,
+    /// Factor on the gradient before anything else: the clipping factor.
+    pub gradient_scale: f64,
+}
+
+/// Euclidean norm of a flat vector, summed in f64.
+///
+/// # Errors
+/// When the tensor is not contiguous f32.
+pub fn norm(values: &Tensor) -> Result<f64> {
+    let values_view = view("norm", values)?;
+    let sum: f64 = values_view
+        .f32()?
+        .chunks(4096)
+        .map(|chunk| chunk.iter().map(|x| *x as f64 * *x as f64).sum::<f64>())
+        .sum();
+    Ok(sum.sqrt())
+}
+
+/// One step of AdamW, in place.
+///
+/// `m = b1 m + (1 - b1) g`, `v = b2 v + (1 - b2) g^2`,
+/// `p = p (1 - lr wd) - lr (m / (1 - b1^step)) / (sqrt(v / (1 - b2^step)) + eps)`.
+///
+/// * `parameters`, `gradients`, `m`, `v`: `(P,)` f32; `step` counts from 1.
+///
+/// # Errors
+/// When the lengths differ.
+///
+/// Source: Loshchilov and Hutter 2019, algorithm 2, in the order of operations of torch.
+pub fn adamw_step(
+    parameters: &Tensor,
+    gradients: &Tensor,
+    m: &Tensor,
+    v: &Tensor,
+    settings: &AdamW,
+    step: u64,
+) -> Result<()> {
+    let count = parameters.elem_count();
+    if [gradients, m, v].iter().any(|t| t.elem_count() != count) {
+        bail!("adamw: {count} parameters, but gradients or moments of another length");
+    }
+    let scale = settings.gradient_scale as f32;
+    let (b1, b2) = (settings.beta1 as f32, settings.beta2 as f32);
+    m.inplace_op2(gradients, &Moment { decay: b1, scale, square: false })?;
+    v.inplace_op2(gradients, &Moment { decay: b2, scale, square: true })?;
+    let bias1 = 1.0 - settings.beta1.powi(step as i32);
+    let bias2 = 1.0 - settings.beta2.powi(step as i32);
+    let update = Update {
+        keep: (1.0 - settings.learning_rate * settings.weight_decay) as f32,
+        step_size: (settings.learning_rate / bias1) as f32,
+        bias2_sqrt: bias2.sqrt() as f32,
+        eps: settings.eps as f32,
+    };
+    parameters.inplace_op3(m, v, &update)
+}
+
+/// Sets every element to zero.
+///
+/// # Errors
+/// When the tensor is not on the CPU.
+pub fn zero(values: &Tensor) -> Result<()> {
+    values.inplace_op1(&Zero)
+}
+
+struct Zero;
+
+impl candle_core::InplaceOp1 for Zero {
+    fn name(&self) -> &'static str {
+        "zero"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        slice_mut(storage, layout)?.fill(0.0);
+        Ok(())
+    }
+}
+
+struct Moment {
+    decay: f32,
+    scale: f32,
+    square: bool,
+}
+
+impl InplaceOp2 for Moment {
+    fn name(&self) -> &'static str {
+        "adamw_moment"
+    }
+
+    fn cpu_fwd(&self, m: &mut CpuStorage, m_l: &Layout, g: &CpuStorage, g_l: &Layout) -> Result<()> {
+        let (m, g) = (slice_mut(m, m_l)?, slice(g, g_l)?);
+        vectorized(|| {
+            for (m, g) in m.iter_mut().zip(g) {
+                let g = g * self.scale;
+                let term = if self.square { g * g } else { g };
+                *m = self.decay * *m + (1.0 - self.decay) * term;
+            }
+        });
+        Ok(())
+    }
+}
+
+struct Update {
+    keep: f32,
+    step_size: f32,
+    bias2_sqrt: f32,
+    eps: f32,
+}
+
+impl InplaceOp3 for Update {
+    fn name(&self) -> &'static str {
+        "adamw_update"
+    }
+
+    fn cpu_fwd(
+        &self,
+        p: &mut CpuStorage,
+        p_l: &Layout,
+        m: &CpuStorage,
+        m_l: &Layout,
+        v: &CpuStorage,
+        v_l: &Layout,
+    ) -> Result<()> {
+        let (p, m, v) = (slice_mut(p, p_l)?, slice(m, m_l)?, slice(v, v_l)?);
+        vectorized(|| {
+            for ((p, m), v) in p.iter_mut().zip(m).zip(v) {
+                let root = v.sqrt() / self.bias2_sqrt + self.eps;
+                *p = *p * self.keep - self.step_size * m / root;
+            }
+        });
+        Ok(())
+    }
+}
+
+fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    match (storage, layout.contiguous_offsets()) {
+        (CpuStorage::F32(values), Some((start, end))) => Ok(&values[start..end]),
+        _ => bail!("the optimizer wants contiguous f32"),
+    }
+}
+
+fn slice_mut<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [f32]> {
+    match (storage, layout.contiguous_offsets()) {
+        (CpuStorage::F32(values), Some((start, end))) => Ok(&mut values[start..end]),
+        _ => bail!("the optimizer wants contiguous f32"),
+    }
+}
