@@ -1,0 +1,154 @@
+//! GGUF tensors to one bf16 safetensors file, a tensor at a time.
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use candle_core::Device;
+use half::bf16;
+use serde_json::{Map, Value, json};
+
+use super::error::SourceError;
+use super::gguf::Gguf;
+use super::gguf_config::LlamaConfig;
+
+/// One tensor on its way from GGUF to safetensors.
+struct Plan {
+    gguf_name: String,
+    name: String,
+    /// `[rows, columns]`, or `[columns]` for a norm.
+    shape: Vec<usize>,
+    /// Heads whose rows are interleaved in the GGUF file: q and k only.
+    interleaved_heads: Option<usize>,
+}
+
+/// Writes all tensors of `gguf` to the new file `path`.
+///
+/// Peak memory is one tensor in f32 and in bf16, whatever the size of the model.
+///
+/// # Errors
+/// When a tensor is missing, has another shape than the metadata says, is not part of the architecture, or holds a
+/// value that is not finite.
+pub(super) fn write(gguf: &mut Gguf, config: &LlamaConfig, path: &Path) -> Result<(), SourceError> {
+    let mut plans = plan(config);
+    check(gguf, &plans)?;
+    // By name, as the safetensors library writes tensors of one type.
+    plans.sort_by(|left, right| left.name.cmp(&right.name));
+    let file = File::create(path).map_err(SourceError::io("create", path))?;
+    let mut writer = BufWriter::with_capacity(1 << 20, file);
+    let header = header(&plans);
+    writer.write_all(&(header.len() as u64).to_le_bytes()).map_err(SourceError::io("write", path))?;
+    writer.write_all(header.as_bytes()).map_err(SourceError::io("write", path))?;
+    for plan in &plans {
+        let bytes = read_bf16(gguf, plan)?;
+        writer.write_all(&bytes).map_err(SourceError::io("write", path))?;
+    }
+    writer.flush().map_err(SourceError::io("write", path))
+}
+
+fn plan(config: &LlamaConfig) -> Vec<Plan> {
+    let hidden = config.hidden_size as usize;
+    let inner = config.intermediate_size as usize;
+    let vocab = config.vocab_size as usize;
+    let heads = config.head_count as usize;
+    let kv_heads = config.kv_head_count as usize;
+    let width = config.head_width as usize;
+    let mut plans = Vec::new();
+    let mut add = |gguf_name: String, name: String, shape: &[usize], interleaved_heads| {
+        plans.push(Plan { gguf_name, name, shape: shape.to_vec(), interleaved_heads });
+    };
+    add("token_embd.weight".into(), "model.embed_tokens.weight".into(), &[vocab, hidden], None);
+    add("output_norm.weight".into(), "model.norm.weight".into(), &[hidden], None);
+    if !config.is_tied {
+        add("output.weight".into(), "lm_head.weight".into(), &[vocab, hidden], None);
+    }
+    for layer in 0..config.layer_count {
+        for (from, to, shape, interleaved_heads) in [
+            ("attn_norm", "input_layernorm", &[hidden][..], None),
+            ("ffn_norm", "post_attention_layernorm", &[hidden], None),
+            ("attn_q", "self_attn.q_proj", &[heads * width, hidden], Some(heads)),
+            ("attn_k", "self_attn.k_proj", &[kv_heads * width, hidden], Some(kv_heads)),
+            ("attn_v", "self_attn.v_proj", &[kv_heads * width, hidden], None),
+            ("attn_output", "self_attn.o_proj", &[hidden, heads * width], None),
+            ("ffn_gate", "mlp.gate_proj", &[inner, hidden], None),
+            ("ffn_up", "mlp.up_proj", &[inner, hidden], None),
+            ("ffn_down", "mlp.down_proj", &[hidden, inner], None),
+        ] {
+            add(format!("blk.{layer}.{from}.weight"), format!("model.layers.{layer}.{to}.weight"), shape, interleaved_heads);
+        }
+    }
+    plans
+}
+
+fn check(gguf: &Gguf, plans: &[Plan]) -> Result<(), SourceError> {
+    for plan in plans {
+        let Some(info) = gguf.content.tensor_infos.get(&plan.gguf_name) else {
+            return Err(gguf.fault(format!("tensor `{}` is missing", plan.gguf_name)));
+        };
+        if info.shape.dims() != plan.shape {
+            return Err(gguf.fault(format!(
+                "tensor `{}` has shape {:?}, the metadata says {:?}",
+                plan.gguf_name,
+                info.shape.dims(),
+                plan.shape
+            )));
+        }
+    }
+    if gguf.content.tensor_infos.len() != plans.len() {
+        let known: std::collections::HashSet<&str> = plans.iter().map(|plan| plan.gguf_name.as_str()).collect();
+        let mut others: Vec<&String> = gguf.content.tensor_infos.keys().filter(|name| !known.contains(name.as_str())).collect();
+        others.sort();
+        return Err(gguf.unsupported(format!("tensor `{}` is not part of a supported Llama model", others[0])));
+    }
+    Ok(())
+}
+
+fn header(plans: &[Plan]) -> String {
+    let mut header = Map::new();
+    header.insert("__metadata__".into(), json!({"format": "pt"}));
+    let mut begin = 0usize;
+    for plan in plans {
+        let end = begin + plan.shape.iter().product::<usize>() * size_of::<bf16>();
+        header.insert(plan.name.clone(), json!({"dtype": "BF16", "shape": plan.shape, "data_offsets": [begin, end]}));
+        begin = end;
+    }
+    let mut text = Value::Object(header).to_string();
+    // The data begins at a multiple of eight bytes.
+    text.push_str(&" ".repeat(text.len().next_multiple_of(8) - text.len()));
+    text
+}
+
+fn read_bf16(gguf: &mut Gguf, plan: &Plan) -> Result<Vec<u8>, SourceError> {
+    let name = &plan.gguf_name;
+    let values = gguf
+        .content
+        .tensor(&mut gguf.file, name, &Device::Cpu)
+        .and_then(|tensor| tensor.dequantize(&Device::Cpu))
+        .and_then(|tensor| tensor.flatten_all()?.to_vec1::<f32>())
+        .map_err(|error| gguf.fault(format!("tensor `{name}`: {error}")))?;
+    let columns = *plan.shape.last().expect("every planned shape has a dimension");
+    let mut bytes = Vec::with_capacity(values.len() * size_of::<bf16>());
+    for row in 0..values.len() / columns {
+        let from = match plan.interleaved_heads {
+            Some(heads) => interleaved_row(row, plan.shape[0] / heads),
+            None => row,
+        };
+        for &value in &values[from * columns..(from + 1) * columns] {
+            let value = bf16::from_f32(value);
+            if !value.is_finite() {
+                return Err(gguf.fault(format!("tensor `{name}` holds a value that is not a finite bf16 number: the file is damaged")));
+            }
+            bytes.extend_from_slice(&value.to_le_bytes());
+        }
+    }
+    Ok(bytes)
+}
+
+/// The GGUF row that holds row `row` of a q or k matrix with heads `width` rows high.
+///
+/// llama.cpp rotates neighbouring pairs, so its files interleave the two halves of every head:
+/// `(half, pair)` of the Hugging Face order is `(pair, half)` there.
+fn interleaved_row(row: usize, width: usize) -> usize {
+    let (head, within) = (row / width, row % width);
+    let (half, pair) = (within / (width / 2), within % (width / 2));
+    head * width + 2 * pair + half
+}
