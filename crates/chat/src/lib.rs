@@ -1,0 +1,23 @@
+//! Text to tokens and back: conversations, chat templates, the loss mask, and the actions a model writes.
+//!
+//! This crate knows nothing of tensors, models or processes. Which tokens are learned is decided in `render`
+//! and nowhere else.
+
+mod conversation; // read first: what a conversation is
+mod format; // everything above, loaded from and saved to a model folder
+mod jsonl; // conversations in files
+mod render; // conversation -> token ids and loss mask, the only place that decides the mask
+mod stream;
+mod template; // Jinja chat templates
+mod vocabulary; // the tokenizer, and which of its tokens control the chat // token ids -> text while they arrive
+
+pub mod action; // text -> `<execute>` and `<solution>`
+
+mod error;
+
+pub use conversation::{Conversation, ConversationError, Message, Role};
+pub use error::FormatError;
+pub use format::ChatFormat;
+pub use jsonl::{Located, ReadError, read_jsonl, write_jsonl};
+pub use render::Example;
+pub use stream::TokenStream;

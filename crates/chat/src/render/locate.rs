@@ -1,0 +1,115 @@
+//! Where the content of each message stands in the rendered text.
+
+use std::ops::Range;
+
+use crate::conversation::Message;
+use crate::error::FormatError;
+use crate::template::ChatTemplate;
+
+/// A rendered conversation.
+#[derive(Debug)]
+pub(crate) struct Rendered {
+    pub(crate) text: String,
+    /// Bytes of the text that hold the content of each message, in order.
+    pub(crate) contents: Vec<Range<usize>>,
+}
+
+/// Renders the messages and finds their contents, which a template may trim but not change otherwise.
+///
+/// # Errors
+/// When the template refuses the messages, or drops, repeats, reorders or rewrites a content.
+pub(crate) fn locate(
+    template: &ChatTemplate,
+    messages: &[Message],
+    add_generation_prompt: bool,
+) -> Result<Rendered, FormatError> {
+    let text = template.render(messages, add_generation_prompt)?;
+    let markers = markers(template, messages, &text);
+    let marked: Vec<Message> = messages
+        .iter()
+        .zip(&markers)
+        .map(|(message, marker)| Message::new(message.role, marker))
+        .collect();
+    let marked_text = template.render(&marked, add_generation_prompt)?;
+
+    let rewrites = |index: usize, what| FormatError::RewritesContent {
+        index,
+        role: messages[index].role,
+        what,
+    };
+    let mut between = Vec::with_capacity(messages.len() + 1);
+    let mut rest = marked_text.as_str();
+    for (index, marker) in markers.iter().enumerate() {
+        match marked_text.matches(marker.as_str()).count() {
+            0 => return Err(rewrites(index, "it leaves it out")),
+            1 => {}
+            _ => return Err(rewrites(index, "it writes it more than once")),
+        }
+        let Some((before, after)) = rest.split_once(marker.as_str()) else {
+            return Err(rewrites(index, "it moves it before an earlier message"));
+        };
+        between.push(before);
+        rest = after;
+    }
+    between.push(rest);
+
+    let mut contents: Vec<Range<usize>> = Vec::with_capacity(messages.len());
+    let mut at = 0;
+    for (index, message) in messages.iter().enumerate() {
+        let changed = || {
+            rewrites(
+                index,
+                "the text around or within it depends on what it says",
+            )
+        };
+        if !text[at..].starts_with(between[index]) {
+            return Err(changed());
+        }
+        at += between[index].len();
+        let is_last = index + 1 == messages.len();
+        let fits = |content: &&str| {
+            let after = text[at..].strip_prefix(*content);
+            after.is_some_and(|after| {
+                if is_last {
+                    after == between[index + 1]
+                } else {
+                    after.starts_with(between[index + 1])
+                }
+            })
+        };
+        let written = message.content.as_str();
+        let variants = [
+            written,
+            written.trim(),
+            written.trim_end(),
+            written.trim_start(),
+        ];
+        let content = variants.into_iter().find(fits).ok_or_else(changed)?;
+        contents.push(at..at + content.len());
+        at += content.len();
+    }
+    if messages.is_empty() && text != marked_text {
+        return Err(FormatError::Template {
+            what: "it gives two texts for the same empty conversation".to_owned(),
+        });
+    }
+    Ok(Rendered { text, contents })
+}
+
+/// One placeholder for each message, of private-use characters, none of which stands in any text involved.
+fn markers(template: &ChatTemplate, messages: &[Message], text: &str) -> Vec<String> {
+    let is_used = |character: char| {
+        let in_contents = messages
+            .iter()
+            .any(|message| message.content.contains(character));
+        in_contents || text.contains(character) || template.source().contains(character)
+    };
+    let private_use = '\u{F0000}'..='\u{FFFFD}';
+    let fence = private_use
+        .into_iter()
+        .find(|&character| !is_used(character));
+    let fence = fence.expect("no text holds all 65,534 private-use characters of plane 15");
+    (0..messages.len())
+        .map(|index| format!("{fence}{index}{fence}"))
+        .collect()
+}
