@@ -4,17 +4,29 @@
 //! cell prints goes through raw pipes; how it ended comes over a separate framed socket. The host believes neither:
 //! a cell can misreport its own result and nothing else, and it ends on its frame, on the death of its process, or on
 //! the deadline, whichever comes first.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod policy; // read first: what a caller may ask for
+
+mod cell; // what a cell leaves behind, and how a model sees it
+
+mod session; // one interpreter at a time, and its folders
+
+mod exchange; // the loop that runs one cell
 
 mod capture; // output under a cap
-mod cell; // what a cell leaves behind, and how a model sees it
-mod confine; // what happens between fork and exec
-mod filesystem; // what the interpreter may read and write
+
 mod frame; // the control channel
-mod interpreter; // which file `python3` really is
-mod policy; // read first: what a caller may ask for
+
 mod process; // one interpreter: start, signal, kill
-mod protection;
-mod session; // the loop that runs one cell // which layers hold, as data
+
+mod interpreter; // which file `python3` really is
+
+mod filesystem; // what the interpreter may read and write
+
+mod confine; // what happens between fork and exec
+
+mod protection; // which layers hold, as data
 
 pub use cell::{Cell, CellEnd};
 pub use policy::{Limits, Policy};

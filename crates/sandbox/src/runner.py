@@ -11,11 +11,11 @@ A cell may change any object of this interpreter. What the loop needs is therefo
 cell runs, on a private copy of the builtins, and nothing is imported afterwards.
 """
 import _ast
+import _signal
 import builtins
 import gc
 import linecache
 import os
-import signal
 import sys
 import types
 
@@ -34,7 +34,7 @@ REPEATS_SHOWN_MAX = 3
 def make_runner():
     """Build the loop as a closure, so that everything it uses is a captured reference."""
     read, write, dup, dup2, exit_now, getpid = os.read, os.write, os.dup, os.dup2, os._exit, os.getpid
-    set_signal, SIGINT = signal.signal, signal.SIGINT
+    set_signal, SIGINT = _signal.signal, int(_signal.SIGINT)   # in C; signal.signal is Python
     Expr, Expression, ONLY_AST = _ast.Expr, _ast.Expression, _ast.PyCF_ONLY_AST
     gc_enable = gc.enable
     sources = {}            # file name of a cell -> its lines
@@ -178,22 +178,30 @@ def make_runner():
     # ---- streams
 
     TextIOWrapper, open_binary = type(sys.stdout), open
+    reconfigure = TextIOWrapper.reconfigure
 
     def text_stream(fd):
         # closefd=False: `sys.stdout.close()` in a cell closes this object, not the pipe.
         binary = open_binary(fd, "wb", closefd=False)
         return TextIOWrapper(binary, encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
-    streams = {}
+    streams = {"stdout": None, "stderr": None, "stdin": sys.stdin}
 
     def restore_streams():
-        dup2(saved_out, 1)
-        dup2(saved_err, 2)
+        for saved, fd in ((saved_out, 1), (saved_err, 2)):
+            try:
+                dup2(saved, fd)
+            except OSError:
+                pass            # a cell closed the copy; the pipe itself may still be there
         for name, fd in (("stdout", 1), ("stderr", 2)):
-            if name not in streams or streams[name].closed:
+            try:
+                reconfigure(streams[name], encoding="utf-8", errors="backslashreplace", line_buffering=True)
+            except BaseException:   # closed, detached, or not there yet
                 streams[name] = text_stream(fd)
             system_attributes[name] = system_attributes[f"__{name}__"] = streams[name]
-        if "stdin" not in streams or streams["stdin"].closed:
+        try:
+            reconfigure(streams["stdin"], encoding="utf-8")
+        except BaseException:
             streams["stdin"] = open_binary(0, "r", closefd=False)
         system_attributes["stdin"] = system_attributes["__stdin__"] = streams["stdin"]
 

@@ -1,0 +1,201 @@
+use crate::{run, see, start, start_with};
+use codeact_sandbox::{Cell, CellEnd, Limits, Session};
+use std::time::{Duration, Instant};
+
+fn short() -> Limits {
+    Limits {
+        wall_ms_max: 300,
+        ..Limits::default()
+    }
+}
+
+fn interrupt_when_printed(session: &mut Session, code: &str) -> Cell {
+    let interrupter = session.interrupter();
+    session
+        .run(code, &mut |_, _| interrupter.interrupt())
+        .unwrap()
+}
+
+#[test]
+fn an_endless_loop_times_out_and_keeps_the_variables() {
+    let mut session = start_with(short());
+    see(&mut session, "x = 5");
+    let cell = run(&mut session, "while True:\n    pass");
+    assert_eq!((cell.end, cell.state_lost), (CellEnd::TimedOut, false));
+    let text = cell.observation(1000);
+    assert!(
+        text.ends_with("KeyboardInterrupt\n[Execution timed out.]"),
+        "{text}"
+    );
+    assert_eq!(see(&mut session, "x"), "5");
+}
+
+#[test]
+fn a_cell_that_ignores_sigint_is_killed_and_python_restarts() {
+    let mut session = start_with(short());
+    let code = "import signal, os\nx = 5\nopen('kept', 'w').close()\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True:\n    pass";
+    let cell = run(&mut session, code);
+    assert_eq!((cell.end, cell.state_lost), (CellEnd::TimedOut, true));
+    assert!(cell.observation(1000).contains("restarted"));
+    let cell = run(
+        &mut session,
+        "import os\n('x' in globals(), os.path.exists('kept'))",
+    );
+    assert_eq!(cell.value.as_deref(), Some("(False, True)"));
+    let cell = run(&mut session, "1");
+    assert_eq!((cell.end, cell.state_lost), (CellEnd::Finished, false));
+}
+
+#[test]
+fn a_sleeping_child_process_is_interrupted_too() {
+    let mut session = start_with(short());
+    let begin = Instant::now();
+    let cell = run(
+        &mut session,
+        "import subprocess\nsubprocess.run(['sleep', '1000'])",
+    );
+    assert_eq!((cell.end, cell.state_lost), (CellEnd::TimedOut, false));
+    assert!(begin.elapsed() < Duration::from_secs(2));
+}
+
+#[test]
+fn an_interrupt_from_outside_ends_the_cell_and_keeps_the_variables() {
+    let mut session = start();
+    let cell = interrupt_when_printed(
+        &mut session,
+        "x = 1\nprint('go')\nimport time\ntime.sleep(1000)",
+    );
+    assert_eq!((cell.end, cell.state_lost), (CellEnd::Interrupted, false));
+    assert!(
+        cell.observation(1000)
+            .ends_with("[Execution was interrupted.]")
+    );
+    assert_eq!(see(&mut session, "x"), "1");
+}
+
+#[test]
+fn an_interrupt_that_is_caught_still_ends_in_interrupted() {
+    let mut session = start();
+    let code = "import time\ntry:\n    print('go')\n    time.sleep(1000)\nexcept KeyboardInterrupt:\n    y = 2";
+    assert_eq!(
+        interrupt_when_printed(&mut session, code).end,
+        CellEnd::Interrupted
+    );
+    assert_eq!(see(&mut session, "y"), "2");
+}
+
+#[test]
+fn an_interrupt_between_cells_does_nothing() {
+    let mut session = start();
+    session.interrupter().interrupt();
+    assert_eq!(see(&mut session, "1 + 1"), "2");
+}
+
+#[test]
+fn os_exit_and_crashes_are_reported_and_the_next_cell_gets_a_fresh_python() {
+    let mut session = start();
+    let deaths = [
+        (
+            "import os\nprint('last words', flush=True)\nos._exit(3)",
+            "last words\n[The Python process ended: exit code 3.]",
+        ),
+        (
+            "import ctypes\nctypes.string_at(0)",
+            "[The Python process ended: signal SIGSEGV.]",
+        ),
+        (
+            "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)",
+            "[The Python process ended: signal SIGKILL.]",
+        ),
+    ];
+    for (code, expected) in deaths {
+        see(&mut session, "x = 1");
+        let cell = run(&mut session, code);
+        assert_eq!((cell.end, cell.state_lost), (CellEnd::Exited, true));
+        let lost = "[Python was restarted and all variables are lost.]";
+        assert_eq!(cell.observation(1000), format!("{expected}\n{lost}"));
+        assert_eq!(
+            see(&mut session, "'x' in globals()"),
+            format!("[Python was restarted and all variables are lost.]\nFalse")
+        );
+    }
+}
+
+#[test]
+fn an_exit_with_a_child_that_holds_every_descriptor_is_noticed() {
+    let mut session = start();
+    let begin = Instant::now();
+    let cell = run(
+        &mut session,
+        "import os, time\nif os.fork() == 0:\n    time.sleep(1000)\nos._exit(0)",
+    );
+    assert_eq!(cell.end, CellEnd::Exited);
+    assert!(begin.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn exit_and_other_base_exceptions_end_the_cell_and_keep_the_variables() {
+    let mut session = start();
+    see(&mut session, "x = 1");
+    for (code, line) in [
+        ("exit()", "SystemExit: None"),
+        ("import sys\nsys.exit('bye')", "SystemExit: bye"),
+        ("raise GeneratorExit", "GeneratorExit"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("class E(BaseException):\n    pass\nraise E(1)", "E: 1"),
+    ] {
+        let cell = run(&mut session, code);
+        assert_eq!(
+            (cell.end, cell.state_lost),
+            (CellEnd::Raised, false),
+            "{code}"
+        );
+        assert_eq!(cell.error.unwrap().lines().last(), Some(line));
+    }
+    assert_eq!(see(&mut session, "x"), "1");
+    assert_eq!(
+        see(&mut session, "input()").lines().last(),
+        Some("EOFError: EOF when reading a line")
+    );
+}
+
+#[test]
+fn memory_beyond_the_limit_is_a_memory_error() {
+    let mut session = start_with(Limits {
+        memory_bytes_max: 256 << 20,
+        ..Limits::default()
+    });
+    assert!(see(&mut session, "x = bytearray(1 << 30)").ends_with("MemoryError"));
+    assert_eq!(see(&mut session, "1 + 1"), "2");
+}
+
+#[test]
+fn a_file_beyond_the_limit_is_an_error() {
+    let mut session = start_with(Limits {
+        file_bytes_max: 1 << 20,
+        ..Limits::default()
+    });
+    let text = see(
+        &mut session,
+        "with open('big', 'wb') as f:\n    f.write(bytes(2 << 20))",
+    );
+    assert!(text.ends_with("File too large"), "{text}");
+}
+
+#[test]
+fn sessions_do_not_see_each_other() {
+    let (mut first, mut second) = (start(), start());
+    see(&mut first, "x = 1\nopen('mine', 'w').write('secret')");
+    assert_eq!(see(&mut second, "'x' in globals()"), "False");
+    let path = first.workspace().join("mine");
+    let text = see(&mut second, &format!("open({path:?}).read()"));
+    assert!(text.contains("PermissionError"), "{text}");
+    run(&mut second, "import os\nos._exit(0)");
+    assert_eq!(see(&mut first, "x"), "1");
+}
+
+#[test]
+fn a_session_moves_between_threads_and_outlives_the_one_that_made_it() {
+    let mut session = std::thread::spawn(start).join().unwrap();
+    assert_eq!(see(&mut session, "6 * 7"), "42");
+}
