@@ -118,7 +118,7 @@ fn the_host_is_not_root_inside() {
     if unsafe { libc::geteuid() } == 0 {
         assert_eq!(see(&mut session, code), "[False, False, 0]");
     }
-    let text = see(&mut session, "os.setuid(0)");
+    let text = see(&mut session, "import os\nos.setuid(0)");
     assert!(text.contains("PermissionError"), "{text}");
 }
 
