@@ -48,9 +48,11 @@ impl TokenStream {
     fn new_text(&self) -> String {
         let shown = decode(&self.tokenizer, &self.window[..self.shown], true);
         let all = decode(&self.tokenizer, &self.window, true);
-        all.strip_prefix(shown.as_str())
-            .unwrap_or_default()
-            .to_owned()
+        match all.strip_prefix(shown.as_str()) {
+            Some(new) => new.to_owned(),
+            // A run of byte tokens that is not UTF-8 spoils the shown bytes before it too; read the new ones alone.
+            None => decode(&self.tokenizer, &self.window[self.shown..], true),
+        }
     }
 }
 
