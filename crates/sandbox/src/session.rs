@@ -38,26 +38,30 @@ pub struct Session {
     _private: tempfile::TempDir,
 }
 
-/// Stops the cell that is running now, from any thread. Without a running cell it does nothing.
+/// Stops the cell that is running, or, if none is, the next one. [`Interrupter::clear`] takes the wish back.
+///
+/// The wish outlives the moment so that it cannot fall between the decision to run a cell and its start.
 #[derive(Debug, Clone)]
 pub struct Interrupter(Arc<Mutex<Interrupt>>);
 
 #[derive(Debug)]
 struct Interrupt {
-    is_running: bool,
     is_wanted: bool,
     wake: UnixStream,
 }
 
 impl Interrupter {
-    /// Interrupt the running cell as Ctrl-C would; what does not end within 2 s is killed and loses its variables.
+    /// Interrupt the cell as Ctrl-C would; what does not end within 2 s is killed and loses its variables.
     pub fn interrupt(&self) {
         let mut state = self.state();
-        if state.is_running {
-            state.is_wanted = true;
-            // Full means that a wake-up is already waiting.
-            let _ = state.wake.write(&[1]);
-        }
+        state.is_wanted = true;
+        // Full means that a wake-up is already waiting.
+        let _ = state.wake.write(&[1]);
+    }
+
+    /// Forget an interrupt that has not stopped a cell.
+    pub fn clear(&self) {
+        self.state().is_wanted = false;
     }
 
     pub(crate) fn is_wanted(&self) -> bool {
@@ -65,15 +69,10 @@ impl Interrupter {
     }
 
     fn state(&self) -> MutexGuard<'_, Interrupt> {
-        // Flags only: whatever a panicking thread left is valid.
+        // A flag only: whatever a panicking thread left is valid.
         self.0
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    fn set_running(&self, is_running: bool) {
-        let mut state = self.state();
-        (state.is_running, state.is_wanted) = (is_running, false);
     }
 }
 
@@ -97,7 +96,6 @@ impl Session {
                 .map_err(SandboxError::system("preparing a socket"))?;
         }
         let interrupt = Interrupt {
-            is_running: false,
             is_wanted: false,
             wake: wake_sender,
         };
@@ -143,13 +141,12 @@ impl Session {
             Duration::from_millis(self.limits.wall_ms_max),
             &self.limits,
         )?;
-        self.interrupter.set_running(true);
         let outcome = exchange.drive(
             &mut process,
             Some((&self.interrupter, &mut self.wake)),
             on_output,
         );
-        self.interrupter.set_running(false);
+        self.interrupter.clear();
         let mut cell = Cell {
             end: CellEnd::Exited,
             stdout: String::new(),

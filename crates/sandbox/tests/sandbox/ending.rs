@@ -85,10 +85,20 @@ fn an_interrupt_that_is_caught_still_ends_in_interrupted() {
 }
 
 #[test]
-fn an_interrupt_between_cells_does_nothing() {
+fn an_interrupt_between_cells_waits_for_the_next_one_unless_cleared() {
     let mut session = start();
     session.interrupter().interrupt();
+    assert_eq!(
+        run(&mut session, "while True:\n    pass").end,
+        CellEnd::Interrupted
+    );
     assert_eq!(see(&mut session, "1 + 1"), "2");
+    session.interrupter().interrupt();
+    session.interrupter().clear();
+    assert_eq!(
+        see(&mut session, "import time\ntime.sleep(0.1)\n1 + 2"),
+        "3"
+    );
 }
 
 #[test]
