@@ -76,27 +76,26 @@ def literal(value: Any) -> str:
     return repr(value)
 
 
-def spoken(value: Any, rng: random.Random) -> str:
-    """`value` as a person writes it in a request."""
+def spoken(value: Any, quote: str, style: str) -> str:
+    """`value` as a person writes it in a request; `style` of a list is `brackets`, `commas` or `and`."""
     if isinstance(value, (Plain, Verbatim)):
         return str(value)
     if isinstance(value, str):
-        quote = '"' if "'" in value or rng.random() < 0.6 else "'"
-        return quote + value + quote
-    if isinstance(value, list) and value and not isinstance(value[0], (list, tuple, dict)):
-        style = rng.random()
+        return f'"{value}"' if quote in value else quote + value + quote
+    if isinstance(value, list) and len(value) > 2 and style != "brackets" and isinstance(value[0], (int, float, str)):
         bare = [str(item) for item in value]
-        if style < 0.55 or len(value) < 3:
-            return literal(value)
-        if style < 0.85:
-            return ", ".join(bare)
-        return ", ".join(bare[:-1]) + " and " + bare[-1]
+        return ", ".join(bare) if style == "commas" else ", ".join(bare[:-1]) + " and " + bare[-1]
     return literal(value)
 
 
 def fill_prompt(template: str, values: Values, rng: random.Random) -> str:
-    """Fill a wording with spoken values."""
-    return Template(template).substitute({name: spoken(value, rng) for name, value in values.items()})
+    """Fill a wording with spoken values, in one style for the whole prompt."""
+    quote = rng.choice(["\"", "\"", "'"])
+    style = rng.choices(["brackets", "commas", "and"], [55, 30, 15])[0]
+    lists = [name for name, value in values.items() if isinstance(value, list)]
+    if len(lists) > 1 or any(f"${name}," in template for name in lists):
+        style = "brackets"
+    return Template(template).substitute({name: spoken(value, quote, style) for name, value in values.items()})
 
 
 def fill_code(template: str, values: Values) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 from .family import Family, Slip, fill_code, fill_prompt
 
 OPENERS = ["Please help: ", "Quick question. ", "Hi! ", "Use Python. ", "Task: ", "I have a problem. "]
+MISTAKEN_NAMES = {"numbers": "number", "words": "word_list", "data": "table", "text": "txt"}
 OPENER_SHARE = 0.06
 GENERIC_SLIP_SHARE = 0.5
 ECHO_SHARE = 0.1
@@ -68,10 +69,10 @@ def generic_slips(code: str, answer: Any) -> List[Slip]:
     if expression and is_number and len(lines) > 1 and " if " not in expression:
         broken = "\n".join(lines[:-1] + [f'print("Result: " + {expression})'])
         found.append(Slip(broken, "Text and number cannot be added. I will print the number alone."))
-    for name in ("numbers", "words", "data", "text"):
+    for name, wrong in MISTAKEN_NAMES.items():
         if code.startswith(f"{name} = ") and name in lines[-1]:
-            broken = "\n".join(lines[:-1] + [lines[-1].replace(name, name[:-1])])
-            found.append(Slip(broken, f"The name `{name[:-1]}` is not defined. It is `{name}`."))
+            broken = "\n".join(lines[:-1] + [lines[-1].replace(name, wrong)])
+            found.append(Slip(broken, f"The name `{wrong}` is not defined. It is `{name}`."))
     if lines[-1].endswith("))"):
         found.append(Slip(code[:-1], "A parenthesis is not closed. I will close it."))
     return found
