@@ -17,7 +17,10 @@ pub struct Attempts(pub Vec<Attempt>);
 
 impl Attempts {
     pub(super) fn add(&mut self, place: impl Into<String>, outcome: impl fmt::Display) {
-        self.0.push(Attempt { place: place.into(), outcome: outcome.to_string() });
+        self.0.push(Attempt {
+            place: place.into(),
+            outcome: outcome.to_string(),
+        });
     }
 }
 
@@ -37,14 +40,16 @@ impl fmt::Display for Attempts {
 pub enum SourceError {
     /// Neither a path nor a name that the hub could know.
     #[error(
-        "`{name}` is not a model name\nhint: give a folder, a .gguf file, or a name such as `HuggingFaceTB/SmolLM2-135M-Instruct`"
+        "`{name}` is neither a model folder here nor a name the hub could know\nhint: give a folder, a .gguf file, or a name such as `HuggingFaceTB/SmolLM2-135M-Instruct`"
     )]
     Name {
         /// What was asked for.
         name: String,
     },
     /// A path that does not exist.
-    #[error("`{path}` does not exist\nhint: a hub name has the form `organisation/model`, without `./` before it")]
+    #[error(
+        "`{path}` does not exist\nhint: a hub name has the form `organisation/model`, without `./` before it"
+    )]
     NoSuchPath {
         /// What was asked for.
         path: PathBuf,
@@ -94,22 +99,36 @@ pub enum SourceError {
 impl SourceError {
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();
-        move |source| SourceError::Io { action, path, source }
+        move |source| SourceError::Io {
+            action,
+            path,
+            source,
+        }
     }
 
     pub(super) fn gguf(path: &Path, what: impl fmt::Display) -> Self {
-        SourceError::Gguf { path: path.to_path_buf(), what: what.to_string(), hint: String::new() }
+        SourceError::Gguf {
+            path: path.to_path_buf(),
+            what: what.to_string(),
+            hint: String::new(),
+        }
     }
 
     pub(super) fn unsupported(path: &Path, what: impl fmt::Display) -> Self {
         SourceError::Gguf {
             path: path.to_path_buf(),
             what: what.to_string(),
-            hint: "use the model's safetensors folder instead (its name on the hub, or a local path)".into(),
+            hint:
+                "use the model's safetensors folder instead (its name on the hub, or a local path)"
+                    .into(),
         }
     }
 }
 
 fn hint_line(hint: &str) -> String {
-    if hint.is_empty() { String::new() } else { format!("\nhint: {hint}") }
+    if hint.is_empty() {
+        String::new()
+    } else {
+        format!("\nhint: {hint}")
+    }
 }

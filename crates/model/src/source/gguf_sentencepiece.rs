@@ -1,7 +1,7 @@
 //! SentencePiece BPE vocabularies (Llama 1 and 2, Mistral 7B): the merges follow from the scores.
 //!
 //! SentencePiece joins the neighbouring pair whose joined piece has the best score. The tokenizers library wants the
-//! pairs in order: best joined piece first, then by the ids of the two parts, as Llama-2's tokenizer.json has them.
+//! pairs in order: best score first; equal scores (runs of blanks) by the id of the joined piece, then of the two parts.
 use serde_json::{Value, json};
 
 use super::error::SourceError;
@@ -22,30 +22,51 @@ pub(super) fn tokenizer_json(
     ids: &SpecialIds,
     mut added: Vec<Value>,
 ) -> Result<Value, SourceError> {
-    if gguf.flag_option("tokenizer.ggml.remove_extra_whitespaces")?.unwrap_or(false) {
+    if gguf
+        .flag_option("tokenizer.ggml.remove_extra_whitespaces")?
+        .unwrap_or(false)
+    {
         return Err(gguf.unsupported("`tokenizer.ggml.remove_extra_whitespaces` is not supported"));
     }
-    if gguf.array_option("tokenizer.ggml.precompiled_charsmap")?.is_some() {
+    if gguf
+        .array_option("tokenizer.ggml.precompiled_charsmap")?
+        .is_some()
+    {
         return Err(gguf.unsupported("`tokenizer.ggml.precompiled_charsmap` is not supported"));
     }
     for byte in 0..=255u8 {
-        if !vocabulary.ids.contains_key(format!("<0x{byte:02X}>").as_str()) {
-            return Err(gguf.unsupported(format!("a vocabulary without the byte token `<0x{byte:02X}>` is not supported")));
+        if !vocabulary
+            .ids
+            .contains_key(format!("<0x{byte:02X}>").as_str())
+        {
+            return Err(gguf.unsupported(format!(
+                "a vocabulary without the byte token `<0x{byte:02X}>` is not supported"
+            )));
         }
     }
-    let unknown = ids.unknown.ok_or_else(|| gguf.absent("tokenizer.ggml.unknown_token_id"))?;
+    let unknown = ids
+        .unknown
+        .ok_or_else(|| gguf.absent("tokenizer.ggml.unknown_token_id"))?;
     let unknown_text = vocabulary.tokens[unknown as usize];
     if !added.iter().any(|token| token["content"] == unknown_text) {
-        added.push(super::gguf_tokenizer::added_token(Some(unknown as usize), unknown_text, true));
+        added.push(super::gguf_tokenizer::added_token(
+            Some(unknown as usize),
+            unknown_text,
+            true,
+        ));
         added.sort_by_key(|token| token["id"].as_u64());
     }
-    let mut normalizers = vec![json!({"type": "Replace", "pattern": {"String": " "}, "content": BLANK})];
+    let mut normalizers =
+        vec![json!({"type": "Replace", "pattern": {"String": " "}, "content": BLANK})];
     let mut decoders = vec![
         json!({"type": "Replace", "pattern": {"String": BLANK}, "content": " "}),
         json!({"type": "ByteFallback"}),
         json!({"type": "Fuse"}),
     ];
-    if gguf.flag_option("tokenizer.ggml.add_space_prefix")?.unwrap_or(true) {
+    if gguf
+        .flag_option("tokenizer.ggml.add_space_prefix")?
+        .unwrap_or(true)
+    {
         normalizers.insert(0, json!({"type": "Prepend", "prepend": BLANK}));
         decoders.push(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
     }
@@ -77,7 +98,11 @@ fn merges(gguf: &Gguf, vocabulary: &Vocabulary) -> Result<Vec<Value>, SourceErro
     let key = "tokenizer.ggml.scores";
     let scores = gguf.array_option(key)?.ok_or_else(|| gguf.absent(key))?;
     if scores.len() != vocabulary.tokens.len() {
-        return Err(gguf.fault(format!("{} tokens have {} scores", vocabulary.tokens.len(), scores.len())));
+        return Err(gguf.fault(format!(
+            "{} tokens have {} scores",
+            vocabulary.tokens.len(),
+            scores.len()
+        )));
     }
     let is_normal = |id: u32| vocabulary.types[id as usize] == TYPE_NORMAL;
     let mut pairs = Vec::new();
@@ -86,21 +111,34 @@ fn merges(gguf: &Gguf, vocabulary: &Vocabulary) -> Result<Vec<Value>, SourceErro
             continue;
         }
         let score = scores[id].to_f32().ok().filter(|score| score.is_finite());
-        let score = score.ok_or_else(|| gguf.fault(format!("`{key}` of token {id} is not a finite 32-bit float")))?;
+        let score = score.ok_or_else(|| {
+            gguf.fault(format!(
+                "`{key}` of token {id} is not a finite 32-bit float"
+            ))
+        })?;
         if piece.chars().count() > PIECE_CHARS_MAX {
-            return Err(gguf.fault(format!("token {id} is longer than {PIECE_CHARS_MAX} characters")));
+            return Err(gguf.fault(format!(
+                "token {id} is longer than {PIECE_CHARS_MAX} characters"
+            )));
         }
         for (cut, _) in piece.char_indices().skip(1) {
             let (left, right) = piece.split_at(cut);
-            if let (Some(&left_id), Some(&right_id)) = (vocabulary.ids.get(left), vocabulary.ids.get(right))
+            if let (Some(&left_id), Some(&right_id)) =
+                (vocabulary.ids.get(left), vocabulary.ids.get(right))
                 && is_normal(left_id)
                 && is_normal(right_id)
             {
-                pairs.push((score, left_id, right_id));
+                pairs.push((score, id, left_id, right_id));
             }
         }
     }
-    pairs.sort_by(|left, right| right.0.total_cmp(&left.0).then((left.1, left.2).cmp(&(right.1, right.2))));
+    pairs.sort_by(|one, other| {
+        let by_ids = (one.1, one.2, one.3).cmp(&(other.1, other.2, other.3));
+        other.0.total_cmp(&one.0).then(by_ids)
+    });
     let text = |id: u32| vocabulary.tokens[id as usize];
-    Ok(pairs.into_iter().map(|(_, left, right)| json!([text(left), text(right)])).collect())
+    Ok(pairs
+        .into_iter()
+        .map(|(_, _, left, right)| json!([text(left), text(right)]))
+        .collect())
 }

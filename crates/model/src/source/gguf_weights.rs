@@ -36,11 +36,17 @@ pub(super) fn write(gguf: &mut Gguf, config: &LlamaConfig, path: &Path) -> Resul
     let file = File::create(path).map_err(SourceError::io("create", path))?;
     let mut writer = BufWriter::with_capacity(1 << 20, file);
     let header = header(&plans);
-    writer.write_all(&(header.len() as u64).to_le_bytes()).map_err(SourceError::io("write", path))?;
-    writer.write_all(header.as_bytes()).map_err(SourceError::io("write", path))?;
+    writer
+        .write_all(&(header.len() as u64).to_le_bytes())
+        .map_err(SourceError::io("write", path))?;
+    writer
+        .write_all(header.as_bytes())
+        .map_err(SourceError::io("write", path))?;
     for plan in &plans {
         let bytes = read_bf16(gguf, plan)?;
-        writer.write_all(&bytes).map_err(SourceError::io("write", path))?;
+        writer
+            .write_all(&bytes)
+            .map_err(SourceError::io("write", path))?;
     }
     writer.flush().map_err(SourceError::io("write", path))
 }
@@ -54,26 +60,71 @@ fn plan(config: &LlamaConfig) -> Vec<Plan> {
     let width = config.head_width as usize;
     let mut plans = Vec::new();
     let mut add = |gguf_name: String, name: String, shape: &[usize], interleaved_heads| {
-        plans.push(Plan { gguf_name, name, shape: shape.to_vec(), interleaved_heads });
+        plans.push(Plan {
+            gguf_name,
+            name,
+            shape: shape.to_vec(),
+            interleaved_heads,
+        });
     };
-    add("token_embd.weight".into(), "model.embed_tokens.weight".into(), &[vocab, hidden], None);
-    add("output_norm.weight".into(), "model.norm.weight".into(), &[hidden], None);
+    add(
+        "token_embd.weight".into(),
+        "model.embed_tokens.weight".into(),
+        &[vocab, hidden],
+        None,
+    );
+    add(
+        "output_norm.weight".into(),
+        "model.norm.weight".into(),
+        &[hidden],
+        None,
+    );
     if !config.is_tied {
-        add("output.weight".into(), "lm_head.weight".into(), &[vocab, hidden], None);
+        add(
+            "output.weight".into(),
+            "lm_head.weight".into(),
+            &[vocab, hidden],
+            None,
+        );
     }
     for layer in 0..config.layer_count {
         for (from, to, shape, interleaved_heads) in [
             ("attn_norm", "input_layernorm", &[hidden][..], None),
             ("ffn_norm", "post_attention_layernorm", &[hidden], None),
-            ("attn_q", "self_attn.q_proj", &[heads * width, hidden], Some(heads)),
-            ("attn_k", "self_attn.k_proj", &[kv_heads * width, hidden], Some(kv_heads)),
-            ("attn_v", "self_attn.v_proj", &[kv_heads * width, hidden], None),
-            ("attn_output", "self_attn.o_proj", &[hidden, heads * width], None),
+            (
+                "attn_q",
+                "self_attn.q_proj",
+                &[heads * width, hidden],
+                Some(heads),
+            ),
+            (
+                "attn_k",
+                "self_attn.k_proj",
+                &[kv_heads * width, hidden],
+                Some(kv_heads),
+            ),
+            (
+                "attn_v",
+                "self_attn.v_proj",
+                &[kv_heads * width, hidden],
+                None,
+            ),
+            (
+                "attn_output",
+                "self_attn.o_proj",
+                &[hidden, heads * width],
+                None,
+            ),
             ("ffn_gate", "mlp.gate_proj", &[inner, hidden], None),
             ("ffn_up", "mlp.up_proj", &[inner, hidden], None),
             ("ffn_down", "mlp.down_proj", &[hidden, inner], None),
         ] {
-            add(format!("blk.{layer}.{from}.weight"), format!("model.layers.{layer}.{to}.weight"), shape, interleaved_heads);
+            add(
+                format!("blk.{layer}.{from}.weight"),
+                format!("model.layers.{layer}.{to}.weight"),
+                shape,
+                interleaved_heads,
+            );
         }
     }
     plans
@@ -94,10 +145,19 @@ fn check(gguf: &Gguf, plans: &[Plan]) -> Result<(), SourceError> {
         }
     }
     if gguf.content.tensor_infos.len() != plans.len() {
-        let known: std::collections::HashSet<&str> = plans.iter().map(|plan| plan.gguf_name.as_str()).collect();
-        let mut others: Vec<&String> = gguf.content.tensor_infos.keys().filter(|name| !known.contains(name.as_str())).collect();
+        let known: std::collections::HashSet<&str> =
+            plans.iter().map(|plan| plan.gguf_name.as_str()).collect();
+        let mut others: Vec<&String> = gguf
+            .content
+            .tensor_infos
+            .keys()
+            .filter(|name| !known.contains(name.as_str()))
+            .collect();
         others.sort();
-        return Err(gguf.unsupported(format!("tensor `{}` is not part of a supported Llama model", others[0])));
+        return Err(gguf.unsupported(format!(
+            "tensor `{}` is not part of a supported Llama model",
+            others[0]
+        )));
     }
     Ok(())
 }
@@ -108,7 +168,10 @@ fn header(plans: &[Plan]) -> String {
     let mut begin = 0usize;
     for plan in plans {
         let end = begin + plan.shape.iter().product::<usize>() * size_of::<bf16>();
-        header.insert(plan.name.clone(), json!({"dtype": "BF16", "shape": plan.shape, "data_offsets": [begin, end]}));
+        header.insert(
+            plan.name.clone(),
+            json!({"dtype": "BF16", "shape": plan.shape, "data_offsets": [begin, end]}),
+        );
         begin = end;
     }
     let mut text = Value::Object(header).to_string();
@@ -125,7 +188,10 @@ fn read_bf16(gguf: &mut Gguf, plan: &Plan) -> Result<Vec<u8>, SourceError> {
         .and_then(|tensor| tensor.dequantize(&Device::Cpu))
         .and_then(|tensor| tensor.flatten_all()?.to_vec1::<f32>())
         .map_err(|error| gguf.fault(format!("tensor `{name}`: {error}")))?;
-    let columns = *plan.shape.last().expect("every planned shape has a dimension");
+    let columns = *plan
+        .shape
+        .last()
+        .expect("every planned shape has a dimension");
     let mut bytes = Vec::with_capacity(values.len() * size_of::<bf16>());
     for row in 0..values.len() / columns {
         let from = match plan.interleaved_heads {

@@ -10,7 +10,7 @@ use hf_hub::HFError;
 use super::error::SourceError;
 use super::gguf::sha256_hex;
 use super::hub_progress::Meter;
-use super::hub_worker::{self, Event, Fetch, RemoteFile};
+use super::hub_worker::{self, Event, Fetch, Pace, RemoteFile};
 
 /// Which commit a half-downloaded folder belongs to.
 const COMMIT_FILE: &str = ".commit";
@@ -23,6 +23,7 @@ pub(super) struct Hub<'a> {
     pub(super) contact: Duration,
     /// Longest wait without a byte later on.
     pub(super) stall: Duration,
+    pub(super) pace: Pace,
 }
 
 /// Why the hub did not give the model.
@@ -39,16 +40,26 @@ pub(super) enum HubError {
 }
 
 /// Downloads what a model folder needs: configuration, tokenizer, safetensors. Pickled weights are left alone.
-pub(super) fn download(name: &str, hub: &Hub, folder: &Path, progress: &dyn Fn(&str)) -> Result<(), HubError> {
+pub(super) fn download(
+    name: &str,
+    hub: &Hub,
+    folder: &Path,
+    progress: &dyn Fn(&str),
+) -> Result<(), HubError> {
     let (commit, files) = list(name, hub)?;
     let files = wanted(name, files)?;
     let commit_file = folder.join(COMMIT_FILE);
     if fs::read_to_string(&commit_file).ok().as_deref() != Some(commit.as_str()) {
         // Leftovers of another commit must not be mixed with this one.
-        fs::remove_dir_all(folder).and_then(|()| fs::create_dir_all(folder)).map_err(SourceError::io("empty", folder))?;
+        fs::remove_dir_all(folder)
+            .and_then(|()| fs::create_dir_all(folder))
+            .map_err(SourceError::io("empty", folder))?;
         fs::write(&commit_file, &commit).map_err(SourceError::io("write", &commit_file))?;
     }
-    let fetches = files.iter().map(|file| resume(folder, file)).collect::<Result<Vec<_>, _>>()?;
+    let fetches = files
+        .iter()
+        .map(|file| resume(folder, file))
+        .collect::<Result<Vec<_>, _>>()?;
     fetch(name, hub, &commit, fetches, folder, progress)?;
     for file in &files {
         check(folder, file)?;
@@ -70,7 +81,9 @@ fn list(name: &str, hub: &Hub) -> Result<(String, Vec<RemoteFile>), HubError> {
 fn next(events: &Receiver<Event>, limit: Duration) -> Result<Event, HubError> {
     events.recv_timeout(limit).map_err(|error| match error {
         RecvTimeoutError::Timeout => HubError::Unreachable(format!("no answer for {:.0?}", limit)),
-        RecvTimeoutError::Disconnected => HubError::Unreachable("the download ended without a result".into()),
+        RecvTimeoutError::Disconnected => {
+            HubError::Unreachable("the download ended without a result".into())
+        }
     })
 }
 
@@ -129,7 +142,10 @@ fn resume(folder: &Path, file: &RemoteFile) -> Result<Fetch, SourceError> {
         }
         Err(_) => 0,
     };
-    Ok(Fetch { file: file.clone(), start })
+    Ok(Fetch {
+        file: file.clone(),
+        start,
+    })
 }
 
 fn fetch(
@@ -141,14 +157,30 @@ fn fetch(
     progress: &dyn Fn(&str),
 ) -> Result<(), HubError> {
     let total = fetches.iter().map(|fetch| fetch.file.bytes).sum();
-    let mut missing: u64 = fetches.iter().map(|fetch| fetch.file.bytes - fetch.start).sum();
+    let mut missing: u64 = fetches
+        .iter()
+        .map(|fetch| fetch.file.bytes - fetch.start)
+        .sum();
     let mut meter = Meter::new(name, total, total - missing, progress);
-    let names: Vec<String> = fetches.iter().map(|fetch| fetch.file.name.clone()).collect();
+    let names: Vec<String> = fetches
+        .iter()
+        .map(|fetch| fetch.file.name.clone())
+        .collect();
     // Two ranges wait at most: the network may run ahead of the disk by that much.
     let (sender, events) = sync_channel(2);
     let (thread_name, thread_commit) = (name.to_string(), commit.to_string());
     let endpoint = hub.endpoint.map(str::to_string);
-    std::thread::spawn(move || hub_worker::fetch(&thread_name, endpoint.as_deref(), &thread_commit, &fetches, &sender));
+    let pace = hub.pace;
+    std::thread::spawn(move || {
+        hub_worker::fetch(
+            &thread_name,
+            endpoint.as_deref(),
+            &thread_commit,
+            &fetches,
+            pace,
+            &sender,
+        );
+    });
     while missing > 0 {
         match next(&events, hub.stall)? {
             Event::Range { file_index, bytes } => {
@@ -159,7 +191,9 @@ fn fetch(
             Event::Received(bytes) => meter.reach((total - missing + bytes).min(total)),
             Event::Retry(reason) => progress(&reason),
             Event::WrongLength { name, wanted, got } => {
-                return Err(HubError::Unreachable(format!("`{name}`: asked for {wanted} bytes, got {got}")));
+                return Err(HubError::Unreachable(format!(
+                    "`{name}`: asked for {wanted} bytes, got {got}"
+                )));
             }
             Event::Failed(error) => return Err(explain(name, error)),
             Event::Listed { .. } => unreachable!("`fetch` does not list"),
@@ -170,18 +204,24 @@ fn fetch(
 
 fn append(path: &Path, bytes: &[u8]) -> Result<(), SourceError> {
     let file = File::options().create(true).append(true).open(path);
-    file.and_then(|mut file| file.write_all(bytes)).map_err(SourceError::io("write", path))
+    file.and_then(|mut file| file.write_all(bytes))
+        .map_err(SourceError::io("write", path))
 }
 
 fn check(folder: &Path, file: &RemoteFile) -> Result<(), HubError> {
-    let Some(expected) = &file.sha256 else { return Ok(()) };
+    let Some(expected) = &file.sha256 else {
+        return Ok(());
+    };
     let path = folder.join(&file.name);
     let sha256 = sha256_hex(&path)?;
     if sha256 == *expected {
         return Ok(());
     }
     fs::remove_file(&path).map_err(SourceError::io("remove", &path))?;
-    Err(HubError::Unreachable(format!("`{}` came damaged: its sha256 is {sha256}, the hub says {expected}", file.name)))
+    Err(HubError::Unreachable(format!(
+        "`{}` came damaged: its sha256 is {sha256}, the hub says {expected}",
+        file.name
+    )))
 }
 
 fn explain(name: &str, error: HFError) -> HubError {
@@ -190,6 +230,10 @@ fn explain(name: &str, error: HFError) -> HubError {
         HFError::AuthRequired { .. } => refused(
             format!("`{name}` needs a valid token, or does not exist (HTTP 401)"),
             format!("check the name; for a gated model accept its licence on its page, make a token, and set HF_TOKEN or run `hf auth login`; a wrong HF_TOKEN also ends here, even for the public `{name}`"),
+        ),
+        // The hub numbers its answers; a proxy that forbids the way to it does not.
+        HFError::Forbidden { context } if context.request_id.is_none() => HubError::Unreachable(
+            format!("HTTP 403 for {}, it seems from a proxy on the way", context.url),
         ),
         HFError::Forbidden { .. } => refused(
             format!("the token does not give access to `{name}` (HTTP 403)"),

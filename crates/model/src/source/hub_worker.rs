@@ -11,8 +11,6 @@ use hf_hub::progress::{DownloadEvent, ProgressEvent, ProgressHandler};
 use hf_hub::repository::{RepoTreeEntry, RepoTypeModel};
 use hf_hub::{HFClient, HFError, HFRepositorySync};
 
-/// Bytes asked for at a time: what an interruption may cost, against a request's overhead.
-pub(super) const RANGE_BYTES: u64 = 32 << 20;
 /// How often one range is asked for.
 const TRIES: u32 = 4;
 
@@ -28,7 +26,10 @@ pub(super) struct RemoteFile {
 /// What the worker sends.
 pub(super) enum Event {
     /// The commit that `main` names, and its files at the top level.
-    Listed { commit: String, files: Vec<RemoteFile> },
+    Listed {
+        commit: String,
+        files: Vec<RemoteFile>,
+    },
     /// Bytes of the running range that have come so far. Sent when there is room, so some are missing.
     Received(u64),
     /// A whole range of the file with this index.
@@ -42,7 +43,10 @@ pub(super) enum Event {
 }
 
 /// Opens the repository `name` (`organisation/model`) with the token from the usual places.
-pub(super) fn open(name: &str, endpoint: Option<&str>) -> Result<HFRepositorySync<RepoTypeModel>, HFError> {
+pub(super) fn open(
+    name: &str,
+    endpoint: Option<&str>,
+) -> Result<HFRepositorySync<RepoTypeModel>, HFError> {
     let mut builder = HFClient::builder().retry_max_attempts(2);
     if let Some(endpoint) = endpoint {
         builder = builder.endpoint(endpoint);
@@ -66,12 +70,25 @@ fn try_list(name: &str, endpoint: Option<&str>) -> Result<(String, Vec<RemoteFil
     let commit = commit.ok_or_else(|| HFError::Other("the hub's answer names no commit".into()))?;
     let entries = repository.list_tree().revision(commit.clone()).send()?;
     let files = entries.into_iter().filter_map(|entry| match entry {
-        RepoTreeEntry::File { path, size, lfs, .. } => {
-            Some(RemoteFile { name: path, bytes: size, sha256: lfs.and_then(|lfs| lfs.sha256) })
-        }
+        RepoTreeEntry::File {
+            path, size, lfs, ..
+        } => Some(RemoteFile {
+            name: path,
+            bytes: size,
+            sha256: lfs.and_then(|lfs| lfs.sha256),
+        }),
         RepoTreeEntry::Directory { .. } => None,
     });
     Ok((commit, files.collect()))
+}
+
+/// How a download is cut into requests.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// Bytes asked for at a time.
+    pub(super) range_bytes: u64,
+    /// Pause before the first repetition of a request; each further one doubles it.
+    pub(super) retry_pause: Duration,
 }
 
 /// One file to fetch from byte `start` on.
@@ -81,7 +98,14 @@ pub(super) struct Fetch {
 }
 
 /// Sends every missing byte of `fetches` as [`Event::Range`], in order; ends early with [`Event::Failed`].
-pub(super) fn fetch(name: &str, endpoint: Option<&str>, commit: &str, fetches: &[Fetch], events: &SyncSender<Event>) {
+pub(super) fn fetch(
+    name: &str,
+    endpoint: Option<&str>,
+    commit: &str,
+    fetches: &[Fetch],
+    pace: Pace,
+    events: &SyncSender<Event>,
+) {
     let repository = match open(name, endpoint) {
         Ok(repository) => repository,
         Err(error) => {
@@ -92,12 +116,16 @@ pub(super) fn fetch(name: &str, endpoint: Option<&str>, commit: &str, fetches: &
     for (file_index, fetch) in fetches.iter().enumerate() {
         let mut position = fetch.start;
         while position < fetch.file.bytes {
-            let range = position..(position + RANGE_BYTES).min(fetch.file.bytes);
+            let range = position
+                ..position
+                    .saturating_add(pace.range_bytes)
+                    .min(fetch.file.bytes);
             position = range.end;
-            let event = match range_with_retry(&repository, commit, &fetch.file, range, events) {
-                Ok(bytes) => Event::Range { file_index, bytes },
-                Err(event) => event,
-            };
+            let event =
+                match range_with_retry(&repository, commit, &fetch.file, range, pace, events) {
+                    Ok(bytes) => Event::Range { file_index, bytes },
+                    Err(event) => event,
+                };
             let is_last = !matches!(event, Event::Range { .. });
             if events.send(event).is_err() || is_last {
                 return;
@@ -111,6 +139,7 @@ fn range_with_retry(
     commit: &str,
     file: &RemoteFile,
     range: Range<u64>,
+    pace: Pace,
     events: &SyncSender<Event>,
 ) -> Result<Vec<u8>, Event> {
     let wanted = range.end - range.start;
@@ -127,10 +156,19 @@ fn range_with_retry(
             .send();
         match result {
             Ok(bytes) if bytes.len() as u64 == wanted => return Ok(bytes.to_vec()),
-            Ok(bytes) => return Err(Event::WrongLength { name: file.name.clone(), wanted, got: bytes.len() as u64 }),
+            Ok(bytes) => {
+                return Err(Event::WrongLength {
+                    name: file.name.clone(),
+                    wanted,
+                    got: bytes.len() as u64,
+                });
+            }
             Err(error) if attempt < TRIES && may_pass(&error) => {
-                let _ = events.send(Event::Retry(format!("`{}`: {error}; trying again", file.name)));
-                std::thread::sleep(Duration::from_millis(250 << attempt));
+                let _ = events.send(Event::Retry(format!(
+                    "`{}`: {error}; trying again",
+                    file.name
+                )));
+                std::thread::sleep(pace.retry_pause * (1 << (attempt - 1)));
                 attempt += 1;
             }
             Err(error) => return Err(Event::Failed(error)),

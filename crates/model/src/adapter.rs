@@ -1,0 +1,215 @@
+//! LoRA adapters: every matrix in one flat f32 vector, read and written as PEFT does.
+
+mod files;
+
+use candle_core::{Device, Result, Tensor};
+use codeact_ops::linear::{LoraGradients, LoraPair};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use serde::{Deserialize, Serialize};
+
+use crate::config::ModelConfig;
+
+/// A projection that can carry a LoRA pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Target {
+    /// Queries.
+    #[serde(rename = "q_proj")]
+    Q,
+    /// Keys.
+    #[serde(rename = "k_proj")]
+    K,
+    /// Values.
+    #[serde(rename = "v_proj")]
+    V,
+    /// Attention output.
+    #[serde(rename = "o_proj")]
+    O,
+    /// MLP gate.
+    #[serde(rename = "gate_proj")]
+    Gate,
+    /// MLP up.
+    #[serde(rename = "up_proj")]
+    Up,
+    /// MLP down.
+    #[serde(rename = "down_proj")]
+    Down,
+}
+
+impl Target {
+    /// All seven linear projections of a block.
+    pub const ALL: [Self; 7] = [Self::Q, Self::K, Self::V, Self::O, Self::Gate, Self::Up, Self::Down];
+
+    /// Name in `target_modules`: `q_proj`, ...
+    pub fn name(self) -> &'static str {
+        let module = self.module();
+        module.split_once('.').map_or(module, |(_, name)| name)
+    }
+
+    /// Module path inside a block: `self_attn.q_proj`, ...
+    pub fn module(self) -> &'static str {
+        match self {
+            Self::Q => "self_attn.q_proj",
+            Self::K => "self_attn.k_proj",
+            Self::V => "self_attn.v_proj",
+            Self::O => "self_attn.o_proj",
+            Self::Gate => "mlp.gate_proj",
+            Self::Up => "mlp.up_proj",
+            Self::Down => "mlp.down_proj",
+        }
+    }
+
+    /// Input and output width.
+    pub fn widths(self, config: &ModelConfig) -> (usize, usize) {
+        let (c, m) = (config.hidden_size, config.intermediate_size);
+        let q = config.head_count * config.head_width;
+        let kv = config.kv_head_count * config.head_width;
+        match self {
+            Self::Q => (c, q),
+            Self::K | Self::V => (c, kv),
+            Self::O => (q, c),
+            Self::Gate | Self::Up => (c, m),
+            Self::Down => (m, c),
+        }
+    }
+}
+
+/// Shape and scaling of an adapter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoraConfig {
+    /// Inner width `R`.
+    pub rank: usize,
+    /// The update is scaled by `alpha / R`, or with `rslora` by `alpha / sqrt(R)`.
+    pub alpha: f64,
+    /// Rank-stabilised scaling (Kalajdzievski 2023).
+    pub rslora: bool,
+    /// Projections that carry a pair.
+    pub targets: Vec<Target>,
+}
+
+impl LoraConfig {
+    /// The factor on the update.
+    pub fn scaling(&self) -> f64 {
+        let rank = self.rank as f64;
+        self.alpha / if self.rslora { rank.sqrt() } else { rank }
+    }
+}
+
+/// A trained or trainable adapter.
+///
+/// The parameters are one flat vector, layer by layer and target by target: `A (R, in)`, then `Bᵀ (R, out)`. The
+/// optimizer, checkpoints and reductions across devices see a vector; the blocks see views into it.
+pub struct Adapter {
+    config: LoraConfig,
+    slots: Vec<Slot>,
+    parameters: Tensor,
+}
+
+/// Where one pair lies in the flat vector.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    layer: usize,
+    target: Target,
+    start: usize,
+    c_in: usize,
+    c_out: usize,
+}
+
+impl Slot {
+    fn len(&self, rank: usize) -> usize {
+        rank * (self.c_in + self.c_out)
+    }
+
+    /// Views of `A` and `Bᵀ` in a flat vector.
+    fn views(&self, flat: &Tensor, rank: usize) -> Result<(Tensor, Tensor)> {
+        let a = flat.narrow(0, self.start, rank * self.c_in)?;
+        let b = flat.narrow(0, self.start + rank * self.c_in, rank * self.c_out)?;
+        Ok((a.reshape((rank, self.c_in))?, b.reshape((rank, self.c_out))?))
+    }
+}
+
+impl Adapter {
+    /// A fresh adapter as PEFT starts one: `A` Kaiming-uniform with `a = sqrt(5)`, so uniform within
+    /// `1 / sqrt(in)`, and `B` zero, so that the model starts unchanged.
+    ///
+    /// # Errors
+    /// When the device cannot hold it.
+    pub fn new(model: &ModelConfig, config: &LoraConfig, seed: u64, device: &Device) -> Result<Self> {
+        let (slots, count) = slots(model, config);
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut values = vec![0f32; count];
+        for slot in &slots {
+            let bound = 1.0 / (slot.c_in as f32).sqrt();
+            for value in &mut values[slot.start..slot.start + config.rank * slot.c_in] {
+                let unit = (random.next_u32() >> 8) as f32 / (1 << 24) as f32;
+                *value = (2.0 * unit - 1.0) * bound;
+            }
+        }
+        Self::from_values(slots, config, values, device)
+    }
+
+    fn from_values(slots: Vec<Slot>, config: &LoraConfig, values: Vec<f32>, device: &Device) -> Result<Self> {
+        let count = values.len();
+        Ok(Self {
+            config: config.clone(),
+            slots,
+            parameters: Tensor::from_vec(values, count, device)?,
+        })
+    }
+
+    /// Shape and scaling.
+    pub fn config(&self) -> &LoraConfig {
+        &self.config
+    }
+
+    /// All parameters, `(P,)` f32. Updating them in place updates the adapter.
+    pub fn parameters(&self) -> &Tensor {
+        &self.parameters
+    }
+
+    /// Number of trainable values, `P`.
+    pub fn parameter_count(&self) -> usize {
+        self.parameters.elem_count()
+    }
+
+    /// The pair on a projection, if it has one.
+    pub fn pair(&self, layer: usize, target: Target) -> Option<LoraPair> {
+        let slot = self.slot(layer, target)?;
+        let (a, b) = slot.views(&self.parameters, self.config.rank).ok()?;
+        let scale = self.config.scaling() as f32;
+        Some(LoraPair { a, b, scale })
+    }
+
+    /// Where the pair's gradients lie in a flat vector as long as [`Adapter::parameters`].
+    ///
+    /// # Errors
+    /// When the vector is shorter.
+    pub fn gradients(&self, flat: &Tensor, layer: usize, target: Target) -> Result<Option<LoraGradients>> {
+        let Some(slot) = self.slot(layer, target) else {
+            return Ok(None);
+        };
+        let (a, b) = slot.views(flat, self.config.rank)?;
+        Ok(Some(LoraGradients { a, b }))
+    }
+
+    fn slot(&self, layer: usize, target: Target) -> Option<&Slot> {
+        let per_layer = self.config.targets.len();
+        let slots = self.slots.get(layer * per_layer..(layer + 1) * per_layer)?;
+        slots.iter().find(|slot| slot.target == target)
+    }
+}
+
+/// Every pair of the adapter in order, and the number of values in all.
+fn slots(model: &ModelConfig, config: &LoraConfig) -> (Vec<Slot>, usize) {
+    let mut start = 0;
+    let mut slots = Vec::new();
+    for layer in 0..model.layer_count {
+        for target in Target::ALL.into_iter().filter(|target| config.targets.contains(target)) {
+            let (c_in, c_out) = target.widths(model);
+            let slot = Slot { layer, target, start, c_in, c_out };
+            start += slot.len(config.rank);
+            slots.push(slot);
+        }
+    }
+    (slots, start)
+}

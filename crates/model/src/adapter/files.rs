@@ -1,0 +1,148 @@
+//! The PEFT folder of an adapter: `adapter_config.json` and `adapter_model.safetensors`.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use serde_json::{Map, Value, json};
+
+use super::{Adapter, LoraConfig, Target, slots};
+use crate::ModelError;
+use crate::config::ModelConfig;
+
+const CONFIG_FILE: &str = "adapter_config.json";
+const WEIGHTS_FILE: &str = "adapter_model.safetensors";
+
+/// Key of a matrix in PEFT's file; `matrix` is `lora_A` or `lora_B`.
+fn key(layer: usize, target: Target, matrix: &str) -> String {
+    format!("base_model.model.model.layers.{layer}.{}.{matrix}.weight", target.module())
+}
+
+impl Adapter {
+    /// Reads a PEFT folder for a model of this shape.
+    ///
+    /// # Errors
+    /// Names the key of a variant that is not supported (DoRA, per-layer ranks, biases, saved modules), or the tensor
+    /// that is missing, left over, or has another shape.
+    pub fn load(folder: &Path, model: &ModelConfig, device: &Device) -> Result<Self, ModelError> {
+        let config = load_config(&folder.join(CONFIG_FILE))?;
+        let path = folder.join(WEIGHTS_FILE);
+        let mut tensors = candle_core::safetensors::load(&path, &Device::Cpu)
+            .map_err(|error| ModelError::weights(&path, format!("cannot read: {error}")))?;
+        let (slots, count) = slots(model, &config);
+        let mut values = Vec::with_capacity(count);
+        for slot in &slots {
+            for (matrix, shape) in [("lora_A", [config.rank, slot.c_in]), ("lora_B", [slot.c_out, config.rank])] {
+                let name = key(slot.layer, slot.target, matrix);
+                let Some(tensor) = tensors.remove(&name) else {
+                    return Err(ModelError::weights(&path, format!("tensor `{name}` is missing")));
+                };
+                if tensor.dims() != shape {
+                    let what = format!("tensor `{name}` is {:?}, expected {shape:?}", tensor.dims());
+                    return Err(ModelError::weights(&path, what));
+                }
+                let rows = if matrix == "lora_B" { tensor.t()? } else { tensor };
+                values.extend(rows.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?);
+            }
+        }
+        if let Some(name) = tensors.keys().min() {
+            return Err(ModelError::weights(&path, format!("tensor `{name}` has no place in this model")));
+        }
+        Ok(Self::from_values(slots, &config, values, device)?)
+    }
+
+    /// Writes a PEFT folder; the folder must exist.
+    ///
+    /// * `base_model`: what to put as `base_model_name_or_path`.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn save(&self, folder: &Path, base_model: &str) -> Result<(), ModelError> {
+        let config_path = folder.join(CONFIG_FILE);
+        let text = serde_json::to_string_pretty(&self.peft_config(base_model)).expect("a JSON value serialises");
+        std::fs::write(&config_path, text + "\n").map_err(|source| ModelError::io(&config_path, source))?;
+        let mut tensors: HashMap<String, Tensor> = HashMap::new();
+        for slot in &self.slots {
+            let (a, b) = slot.views(&self.parameters, self.config.rank)?;
+            tensors.insert(key(slot.layer, slot.target, "lora_A"), a.contiguous()?);
+            tensors.insert(key(slot.layer, slot.target, "lora_B"), b.t()?.contiguous()?);
+        }
+        crate::save::write_safetensors(&folder.join(WEIGHTS_FILE), tensors)
+    }
+
+    fn peft_config(&self, base_model: &str) -> Value {
+        let targets: Vec<&str> = self.config.targets.iter().map(|target| target.name()).collect();
+        json!({
+            "base_model_name_or_path": base_model,
+            "bias": "none",
+            "fan_in_fan_out": false,
+            "inference_mode": true,
+            "init_lora_weights": true,
+            "lora_alpha": self.config.alpha,
+            "lora_dropout": 0.0,
+            "modules_to_save": null,
+            "peft_type": "LORA",
+            "r": self.config.rank,
+            "target_modules": targets,
+            "task_type": "CAUSAL_LM",
+            "use_dora": false,
+            "use_rslora": self.config.rslora,
+        })
+    }
+}
+
+fn load_config(path: &Path) -> Result<LoraConfig, ModelError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ModelError::io(path, source))?;
+    let map: Map<String, Value> = serde_json::from_str(&text).map_err(|source| ModelError::Json {
+        path: path.to_owned(),
+        source,
+    })?;
+    read_config(&map).map_err(|what| ModelError::Unsupported { path: path.to_owned(), what })
+}
+
+fn read_config(map: &Map<String, Value>) -> Result<LoraConfig, String> {
+    let get = |key: &str| map.get(key).unwrap_or(&Value::Null);
+    let is_set = |value: &Value| match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(items) => !items.is_empty(),
+        _ => true,
+    };
+    if get("peft_type") != "LORA" {
+        return Err(format!("`peft_type` = {} (LORA is supported)", get("peft_type")));
+    }
+    if !matches!(get("bias").as_str(), None | Some("none")) {
+        return Err(format!("`bias` = {}", get("bias")));
+    }
+    let unsupported = [
+        "use_dora", "rank_pattern", "alpha_pattern", "modules_to_save", "layers_to_transform", "fan_in_fan_out",
+        "trainable_token_indices", "target_parameters", "exclude_modules", "lora_bias", "alora_invocation_tokens",
+    ];
+    if let Some(key) = unsupported.iter().find(|key| is_set(get(key))) {
+        return Err(format!("`{key}` = {}", get(key)));
+    }
+    let rank = get("r").as_u64().filter(|rank| (1..=4096).contains(rank));
+    let rank = rank.ok_or_else(|| format!("`r` = {}", get("r")))? as usize;
+    let alpha = get("lora_alpha").as_f64().ok_or_else(|| format!("`lora_alpha` = {}", get("lora_alpha")))?;
+    Ok(LoraConfig {
+        rank,
+        alpha,
+        rslora: get("use_rslora").as_bool().unwrap_or(false),
+        targets: read_targets(get("target_modules"))?,
+    })
+}
+
+fn read_targets(value: &Value) -> Result<Vec<Target>, String> {
+    if value == "all-linear" {
+        return Ok(Target::ALL.to_vec());
+    }
+    let names = value.as_array().ok_or_else(|| format!("`target_modules` = {value}"))?;
+    let known = |name: &Value| Target::ALL.into_iter().find(|target| name == target.name());
+    let mut targets = names
+        .iter()
+        .map(|name| known(name).ok_or_else(|| format!("target module {name}")))
+        .collect::<Result<Vec<_>, _>>()?;
+    targets.sort_by_key(|target| Target::ALL.iter().position(|other| other == target));
+    targets.dedup();
+    Ok(targets)
+}

@@ -1,0 +1,175 @@
+//! `config.json` of a Llama or Mistral model: what we need of it, and a refusal by name of what we do not support.
+
+use std::path::Path;
+
+use candle_core::{DType, Device};
+use codeact_ops::attention::Attention;
+use codeact_ops::gemm::Precision;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::ModelError;
+use crate::rotary::Rotary;
+
+/// Shape and constants of a decoder.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelConfig {
+    /// Width of the residual stream, `C`.
+    pub hidden_size: usize,
+    /// Width of the MLP.
+    pub intermediate_size: usize,
+    /// Number of blocks.
+    pub layer_count: usize,
+    /// Query heads, `H`.
+    pub head_count: usize,
+    /// Key/value heads, `G`.
+    pub kv_head_count: usize,
+    /// Width of a head, `D`.
+    pub head_width: usize,
+    /// Rows of the embedding, `V`.
+    pub vocab_size: usize,
+    /// Longest sequence the model was made for, in tokens.
+    pub context_tokens_max: usize,
+    /// Added under the root of the norms.
+    pub rms_norm_eps: f32,
+    /// Rotary frequencies.
+    pub rotary: Rotary,
+    /// Keys a query sees, itself included; `None` for all.
+    pub sliding_window: Option<usize>,
+    /// Whether the head is the embedding.
+    pub tie_word_embeddings: bool,
+}
+
+/// The keys of `config.json` that matter here, in both styles: as published (`rope_theta`, `rope_scaling`) and as
+/// transformers 5 writes them (`rope_parameters`).
+#[derive(Deserialize)]
+struct Raw {
+    model_type: String,
+    hidden_size: usize,
+    intermediate_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    num_key_value_heads: Option<usize>,
+    head_dim: Option<usize>,
+    vocab_size: usize,
+    max_position_embeddings: usize,
+    rms_norm_eps: f64,
+    hidden_act: Option<String>,
+    rope_theta: Option<f64>,
+    rope_scaling: Option<Map<String, Value>>,
+    rope_parameters: Option<Map<String, Value>>,
+    sliding_window: Option<usize>,
+    #[serde(default)]
+    tie_word_embeddings: bool,
+    #[serde(default)]
+    attention_bias: bool,
+    #[serde(default)]
+    mlp_bias: bool,
+    partial_rotary_factor: Option<f64>,
+    quantization_config: Option<Value>,
+}
+
+impl ModelConfig {
+    /// Reads `config.json` in a model folder.
+    ///
+    /// # Errors
+    /// When the file cannot be read or parsed, or asks for something unsupported; the message names it.
+    pub fn load(folder: &Path) -> Result<Self, ModelError> {
+        let path = folder.join("config.json");
+        let text = std::fs::read_to_string(&path).map_err(|source| ModelError::io(&path, source))?;
+        let raw: Raw = serde_json::from_str(&text).map_err(|source| ModelError::Json {
+            path: path.clone(),
+            source,
+        })?;
+        raw.into_config().map_err(|what| ModelError::Unsupported { path, what })
+    }
+
+    /// The attention of every layer, with products as the weights' dtype asks.
+    pub fn attention(&self, weights: DType) -> Attention {
+        Attention {
+            head_count: self.head_count,
+            kv_head_count: self.kv_head_count,
+            head_width: self.head_width,
+            window: self.sliding_window,
+            precision: if weights == DType::BF16 { Precision::Bf16 } else { Precision::F32 },
+        }
+    }
+
+    /// Bytes that the weights take on `device` in this dtype.
+    pub fn weight_bytes(&self, dtype: DType, _device: &Device) -> usize {
+        let c = self.hidden_size;
+        let q = self.head_count * self.head_width;
+        let kv = self.kv_head_count * self.head_width;
+        let block = 2 * c * q + 2 * c * kv + 3 * c * self.intermediate_size + 2 * c;
+        let tables = if self.tie_word_embeddings { 1 } else { 2 };
+        (self.layer_count * block + tables * self.vocab_size * c + c) * dtype.size_in_bytes()
+    }
+}
+
+impl Raw {
+    fn into_config(self) -> Result<ModelConfig, String> {
+        self.refuse_unsupported()?;
+        let head_width = self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads.max(1));
+        let kv_head_count = self.num_key_value_heads.unwrap_or(self.num_attention_heads);
+        let counts = [
+            ("hidden_size", self.hidden_size),
+            ("num_attention_heads", self.num_attention_heads),
+            ("num_key_value_heads", kv_head_count),
+            ("head_dim", head_width),
+            ("num_hidden_layers", self.num_hidden_layers),
+            ("intermediate_size", self.intermediate_size),
+            ("vocab_size", self.vocab_size),
+        ];
+        if let Some((key, value)) = counts.iter().find(|(_, value)| *value == 0 || *value > 1 << 24) {
+            return Err(format!("`{key}` = {value}"));
+        }
+        if self.num_attention_heads % kv_head_count != 0 {
+            return Err(format!("{} heads over {kv_head_count} key/value heads", self.num_attention_heads));
+        }
+        if head_width % 2 != 0 {
+            return Err(format!("odd `head_dim` = {head_width}"));
+        }
+        let rotary = Rotary::from_json(
+            self.rope_theta,
+            self.rope_parameters.as_ref().or(self.rope_scaling.as_ref()),
+            head_width,
+        )?;
+        Ok(ModelConfig {
+            hidden_size: self.hidden_size,
+            intermediate_size: self.intermediate_size,
+            layer_count: self.num_hidden_layers,
+            head_count: self.num_attention_heads,
+            kv_head_count,
+            head_width,
+            vocab_size: self.vocab_size,
+            context_tokens_max: self.max_position_embeddings,
+            rms_norm_eps: self.rms_norm_eps as f32,
+            rotary,
+            sliding_window: self.sliding_window.filter(|_| self.model_type == "mistral"),
+            tie_word_embeddings: self.tie_word_embeddings,
+        })
+    }
+
+    fn refuse_unsupported(&self) -> Result<(), String> {
+        if !matches!(self.model_type.as_str(), "llama" | "mistral") {
+            return Err(format!("`model_type` = \"{}\" (llama and mistral are supported)", self.model_type));
+        }
+        match self.hidden_act.as_deref() {
+            None | Some("silu") => {}
+            Some(other) => return Err(format!("`hidden_act` = \"{other}\" (silu is supported)")),
+        }
+        if self.attention_bias || self.mlp_bias {
+            return Err("biases in projections (`attention_bias`, `mlp_bias`)".into());
+        }
+        if self.partial_rotary_factor.is_some_and(|factor| factor != 1.0) {
+            return Err("`partial_rotary_factor` other than 1".into());
+        }
+        if self.quantization_config.is_some() {
+            return Err("quantised weights (`quantization_config`); use the unquantised model".into());
+        }
+        if self.sliding_window == Some(0) {
+            return Err("`sliding_window` = 0".into());
+        }
+        Ok(())
+    }
+}

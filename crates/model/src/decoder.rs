@@ -1,0 +1,202 @@
+//! The decoder: embedding, blocks, final norm, head. The same blocks learn and serve.
+
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use codeact_ops::attention::KvCache;
+use codeact_ops::rope::Angles;
+use codeact_ops::{SeqBounds, cross_entropy, embedding, linear, rms_norm};
+
+use crate::ModelError;
+use crate::adapter::Adapter;
+use crate::batch::Batch;
+use crate::block::{Block, Layer, Recompute, Step};
+use crate::config::ModelConfig;
+use crate::weights::WeightFiles;
+
+/// A frozen Llama or Mistral decoder.
+pub struct Decoder {
+    config: ModelConfig,
+    dtype: DType,
+    embedding: Tensor,
+    blocks: Vec<Block>,
+    norm: Tensor,
+    /// `None` when tied to the embedding.
+    head: Option<Tensor>,
+}
+
+/// New tokens of one sequence, and the cache of those before them.
+pub struct Continuation<'a> {
+    /// The new token ids, at least one.
+    pub token_ids: &'a [u32],
+    /// Keys and values of what precedes; holds the new tokens' too afterwards.
+    pub cache: &'a mut KvCache,
+}
+
+impl Decoder {
+    /// Loads a Hugging Face folder (`config.json` and safetensors).
+    ///
+    /// * `dtype`: of the weights, `F32` or `BF16`; also the precision of the products. Activations are f32.
+    ///
+    /// # Errors
+    /// When the config asks for something unsupported, a tensor is missing or has another shape.
+    pub fn load(folder: &Path, dtype: DType, device: &Device) -> Result<Self, ModelError> {
+        let config = ModelConfig::load(folder)?;
+        let files = WeightFiles::open(folder, dtype, device)?;
+        files.refuse_biases()?;
+        let table = [config.vocab_size, config.hidden_size];
+        let head = match config.tie_word_embeddings {
+            true => None,
+            false => Some(files.get("lm_head.weight", &table)?),
+        };
+        let blocks = (0..config.layer_count).map(|index| Block::load(&files, &config, index));
+        Ok(Self {
+            embedding: files.get("model.embed_tokens.weight", &table)?,
+            blocks: blocks.collect::<Result<_, _>>()?,
+            norm: files.get("model.norm.weight", &[config.hidden_size])?,
+            head,
+            config,
+            dtype,
+        })
+    }
+
+    /// Shape and constants.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// Sum over the supervised rows of the negative log-likelihood, in nats.
+    ///
+    /// # Errors
+    /// When a token is outside the vocabulary.
+    pub fn loss(&self, adapter: Option<&Adapter>, batch: &Batch) -> Result<f64, ModelError> {
+        let x = self.hidden(adapter, batch)?;
+        let normed = self.final_rows(&x, &batch.target_rows)?.1;
+        Ok(cross_entropy::forward(&normed, self.head(), &batch.labels)?)
+    }
+
+    /// Logits of every token, `(T, V)` f32. For tests and inspection: training and serving never need them all.
+    ///
+    /// # Errors
+    /// When a token is outside the vocabulary.
+    pub fn logits(&self, adapter: Option<&Adapter>, batch: &Batch) -> Result<Tensor, ModelError> {
+        let x = self.hidden(adapter, batch)?;
+        let normed = rms_norm::forward(&x, &self.norm, self.config.rms_norm_eps)?;
+        Ok(linear::forward(&normed, self.head(), None)?.0)
+    }
+
+    /// The loss of [`Decoder::loss`], unscaled, and the gradient of `scale * loss` added to `gradients`.
+    ///
+    /// * `scale`: one over the supervised tokens of the whole optimizer step, so that accumulation over any split of
+    ///   a step gives the same gradient.
+    /// * `gradients`: flat f32, as long as [`Adapter::parameters`].
+    ///
+    /// # Errors
+    /// When a token is outside the vocabulary.
+    pub fn loss_and_gradients(
+        &self,
+        adapter: &Adapter,
+        batch: &Batch,
+        scale: f64,
+        recompute: Recompute,
+        gradients: &Tensor,
+    ) -> Result<f64, ModelError> {
+        let angles = self.angles(&batch.bounds.positions());
+        let attention = self.config.attention(self.dtype);
+        let step = self.step(&batch.bounds, &angles, &attention, Some(adapter));
+        let mut x = embedding::forward(&self.embedding, &batch.token_ids)?;
+        let mut saved = Vec::with_capacity(self.blocks.len());
+        for (index, block) in self.blocks.iter().enumerate() {
+            let (output, kept) = block.forward(&x, Layer { step: &step, index }, recompute)?;
+            saved.push(kept);
+            x = output;
+        }
+        let (rows, normed) = self.final_rows(&x, &batch.target_rows)?;
+        let (loss, dnormed) = cross_entropy::forward_backward(&normed, self.head(), &batch.labels, scale as f32)?;
+        let drows = rms_norm::backward(&dnormed, &rows, &self.norm, self.config.rms_norm_eps)?;
+        let mut dx = embedding::backward(&drows, &batch.target_rows, batch.token_ids.len())?;
+        drop((x, rows, normed, dnormed, drows));
+        for (index, block) in self.blocks.iter().enumerate().rev() {
+            let kept = saved.pop().expect("one entry for each block");
+            dx = block.backward(&dx, kept, Layer { step: &step, index }, gradients)?;
+        }
+        Ok(loss)
+    }
+
+    /// An empty cache for one sequence.
+    pub fn new_cache(&self) -> KvCache {
+        KvCache::new(self.blocks.len(), &self.config.attention(self.dtype))
+    }
+
+    /// Runs the new tokens of several sequences in one ragged pass and extends their caches.
+    ///
+    /// Returns the logits after the last new token of each sequence, `(S, V)` f32.
+    ///
+    /// # Errors
+    /// When a sequence has no new token or a token is outside the vocabulary. The caches then need truncating.
+    pub fn forward_cached(
+        &self,
+        adapter: Option<&Adapter>,
+        sequences: &mut [Continuation<'_>],
+    ) -> Result<Tensor, ModelError> {
+        if sequences.iter().any(|sequence| sequence.token_ids.is_empty()) {
+            return Err(ModelError::Batch("a sequence without new tokens".into()));
+        }
+        let bounds = SeqBounds::from_lengths(sequences.iter().map(|sequence| sequence.token_ids.len()));
+        let mut token_ids = Vec::with_capacity(bounds.token_count());
+        let mut positions = Vec::with_capacity(bounds.token_count());
+        for sequence in sequences.iter() {
+            let first = sequence.cache.token_count() as u32;
+            token_ids.extend_from_slice(sequence.token_ids);
+            positions.extend(first..first + sequence.token_ids.len() as u32);
+        }
+        let mut caches: Vec<&mut KvCache> = sequences.iter_mut().map(|sequence| &mut *sequence.cache).collect();
+        let angles = self.angles(&positions);
+        let attention = self.config.attention(self.dtype);
+        let step = self.step(&bounds, &angles, &attention, adapter);
+        let mut x = embedding::forward(&self.embedding, &token_ids)?;
+        for (index, block) in self.blocks.iter().enumerate() {
+            x = block.forward_cached(&x, Layer { step: &step, index }, &mut caches)?;
+        }
+        let last: Vec<u32> = bounds.ranges().map(|range| range.end as u32 - 1).collect();
+        let normed = self.final_rows(&x, &last)?.1;
+        Ok(linear::forward(&normed, self.head(), None)?.0)
+    }
+
+    fn hidden(&self, adapter: Option<&Adapter>, batch: &Batch) -> Result<Tensor, ModelError> {
+        let angles = self.angles(&batch.bounds.positions());
+        let attention = self.config.attention(self.dtype);
+        let step = self.step(&batch.bounds, &angles, &attention, adapter);
+        let mut x = embedding::forward(&self.embedding, &batch.token_ids)?;
+        for (index, block) in self.blocks.iter().enumerate() {
+            x = block.forward(&x, Layer { step: &step, index }, Recompute::Block)?.0;
+        }
+        Ok(x)
+    }
+
+    /// The given rows of the residual stream, before and after the final norm.
+    fn final_rows(&self, x: &Tensor, rows: &[u32]) -> Result<(Tensor, Tensor), ModelError> {
+        let rows = embedding::forward(x, rows)?;
+        let normed = rms_norm::forward(&rows, &self.norm, self.config.rms_norm_eps)?;
+        Ok((rows, normed))
+    }
+
+    fn head(&self) -> &Tensor {
+        self.head.as_ref().unwrap_or(&self.embedding)
+    }
+
+    fn angles(&self, positions: &[u32]) -> Angles {
+        Angles::new(positions, &self.config.rotary.inverse_frequencies)
+    }
+
+    fn step<'a>(
+        &self,
+        bounds: &'a SeqBounds,
+        angles: &'a Angles,
+        attention: &'a codeact_ops::attention::Attention,
+        adapter: Option<&'a Adapter>,
+    ) -> Step<'a> {
+        let eps = self.config.rms_norm_eps;
+        Step { bounds, angles, attention, eps, adapter }
+    }
+}

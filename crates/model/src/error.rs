@@ -1,0 +1,56 @@
+//! What can go wrong with a model folder, an adapter or a batch.
+
+use std::path::{Path, PathBuf};
+
+/// Errors of this crate, with place, value and way out.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// A file cannot be read or written.
+    #[error("cannot access `{path}`")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A JSON file does not parse or lacks a key.
+    #[error("cannot parse `{path}`")]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// The model asks for something that is not supported.
+    #[error("`{path}` asks for {what}, which is not supported")]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// The key and its value.
+        what: String,
+    },
+    /// The weights do not fit the config.
+    #[error("`{path}`: {what}")]
+    Weights {
+        /// The folder or file.
+        path: PathBuf,
+        /// The tensor and what is wrong with it.
+        what: String,
+    },
+    /// A batch does not fit the model.
+    #[error("{0}")]
+    Batch(String),
+    /// An operation failed.
+    #[error(transparent)]
+    Op(#[from] candle_core::Error),
+}
+
+impl ModelError {
+    pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
+        Self::Io { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn weights(path: &Path, what: impl Into<String>) -> Self {
+        Self::Weights { path: path.to_owned(), what: what.into() }
+    }
+}

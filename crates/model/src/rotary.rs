@@ -1,0 +1,73 @@
+//! Rotary frequencies and their long-context scalings.
+
+use serde_json::{Map, Value};
+
+/// Inverse frequencies of a head, already scaled: `(D / 2,)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rotary {
+    /// `1 / theta^(2 i / D)`, scaled as the config asks.
+    pub inverse_frequencies: Vec<f32>,
+}
+
+impl Rotary {
+    /// Reads `rope_theta` and `rope_scaling` (or `rope_parameters`, which holds both).
+    ///
+    /// # Errors
+    /// Names the scaling type or the missing key.
+    pub fn from_json(
+        theta: Option<f64>,
+        parameters: Option<&Map<String, Value>>,
+        head_width: usize,
+    ) -> Result<Self, String> {
+        let number = |key: &str| parameters.and_then(|map| map.get(key)).and_then(Value::as_f64);
+        let theta = number("rope_theta").or(theta).unwrap_or(10_000.0);
+        let plain = (0..head_width / 2).map(|i| 1.0 / theta.powf(2.0 * i as f64 / head_width as f64));
+        let kind = parameters
+            .and_then(|map| map.get("rope_type").or_else(|| map.get("type")))
+            .and_then(Value::as_str)
+            .unwrap_or("default");
+        let need = |key: &str| number(key).ok_or_else(|| format!("rope scaling `{kind}` without `{key}`"));
+        let scaled: Vec<f64> = match kind {
+            "default" => plain.collect(),
+            "linear" => {
+                let factor = need("factor")?;
+                plain.map(|frequency| frequency / factor).collect()
+            }
+            "llama3" => {
+                let scaling = Llama3 {
+                    factor: need("factor")?,
+                    low: need("low_freq_factor")?,
+                    high: need("high_freq_factor")?,
+                    original_tokens: need("original_max_position_embeddings")?,
+                };
+                plain.map(|frequency| scaling.apply(frequency)).collect()
+            }
+            other => return Err(format!("rope scaling `{other}` (default, linear and llama3 are supported)")),
+        };
+        Ok(Self {
+            inverse_frequencies: scaled.into_iter().map(|frequency| frequency as f32).collect(),
+        })
+    }
+}
+
+/// Llama 3.1's scaling: long wavelengths are stretched by `factor`, short ones kept, those between blended.
+struct Llama3 {
+    factor: f64,
+    low: f64,
+    high: f64,
+    original_tokens: f64,
+}
+
+impl Llama3 {
+    fn apply(&self, frequency: f64) -> f64 {
+        let wavelength = 2.0 * std::f64::consts::PI / frequency;
+        if wavelength < self.original_tokens / self.high {
+            return frequency;
+        }
+        if wavelength > self.original_tokens / self.low {
+            return frequency / self.factor;
+        }
+        let smooth = (self.original_tokens / wavelength - self.low) / (self.high - self.low);
+        (1.0 - smooth) * frequency / self.factor + smooth * frequency
+    }
+}
