@@ -93,6 +93,9 @@ impl Exchange {
             if control_closed_at.is_some_and(|time| time.elapsed() > EXIT_GRACE) {
                 return Outcome::Unusable("the cell closed the control channel");
             }
+            if self.stopped.is_some() {
+                process.interrupt_again();
+            }
             if let Some((interrupter, wake)) = &mut interrupt {
                 discard_waiting(wake);
                 if self.stopped.is_none() && interrupter.is_wanted() {

@@ -100,6 +100,12 @@ impl Process {
         unsafe { libc::kill(self.group(), libc::SIGINT) };
     }
 
+    /// Ctrl-C once more, for the interpreter alone: the first one may have come before the cell began.
+    pub(crate) fn interrupt_again(&self) {
+        // SAFETY: as in `interrupt`.
+        unsafe { libc::kill(-self.group(), libc::SIGINT) };
+    }
+
     /// Whether the interpreter has ended. It stays unreaped, so that its group id cannot be taken by another.
     pub(crate) fn has_exited(&self) -> bool {
         // SAFETY: `info` is written by the call, and zero is a valid value of it.

@@ -81,33 +81,14 @@ impl Protection {
             .filter(|_| report.holds(Step::Fence))
             .unwrap_or(0);
         let (identity_holds, identity_detail) = identity(report, place);
-        let no_fence = "this kernel has no Landlock";
         let layers = vec![
             step(
                 Layer::Network,
                 Step::Namespaces,
                 "own network namespace without any interface up",
             ),
-            state(
-                Layer::Filesystem,
-                fence_abi >= 3,
-                match fence_abi {
-                    0 => no_fence.to_string(),
-                    1 | 2 => format!(
-                        "Landlock {fence_abi}: files can be truncated from outside the workspace"
-                    ),
-                    _ => format!("Landlock {fence_abi}"),
-                },
-            ),
-            state(
-                Layer::Signals,
-                fence_abi >= 6,
-                if fence_abi >= 6 {
-                    format!("Landlock {fence_abi}")
-                } else {
-                    "needs Landlock 6 (Linux 6.12)".into()
-                },
-            ),
+            fence(Layer::Filesystem, fence_abi, 3),
+            fence(Layer::Signals, fence_abi, 6),
             state(Layer::Identity, identity_holds, identity_detail),
             step(Layer::Privileges, Step::NoNewPrivileges, "no_new_privs"),
             step(
@@ -137,6 +118,20 @@ impl Protection {
             );
         }
         Protection { layers, gaps }
+    }
+}
+
+/// A layer that Landlock gives from version `abi_min` on.
+fn fence(layer: Layer, abi: i32, abi_min: i32) -> LayerState {
+    let detail = match abi {
+        0 => "this kernel has no Landlock".to_string(),
+        _ if abi < abi_min => format!("Landlock {abi} of this kernel is not enough; {abi_min} is"),
+        _ => format!("Landlock {abi}"),
+    };
+    LayerState {
+        layer,
+        holds: abi >= abi_min,
+        detail,
     }
 }
 

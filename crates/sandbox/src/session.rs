@@ -64,6 +64,11 @@ impl Interrupter {
         self.state().is_wanted = false;
     }
 
+    /// Whether a cell should stop before it starts; forgets the wish.
+    fn take(&self) -> bool {
+        std::mem::take(&mut self.state().is_wanted)
+    }
+
     pub(crate) fn is_wanted(&self) -> bool {
         self.state().is_wanted
     }
@@ -125,6 +130,17 @@ impl Session {
                 bytes_max: CELL_BYTES_MAX,
             });
         }
+        let mut cell = Cell {
+            end: CellEnd::Interrupted,
+            stdout: String::new(),
+            stderr: String::new(),
+            value: None,
+            error: None,
+            state_lost: false,
+        };
+        if self.interrupter.take() {
+            return Ok(cell);
+        }
         // It may have ended between two cells: a thread called os._exit.
         let mut state_lost = false;
         let mut process = match self.process.take().filter(|process| !process.has_exited()) {
@@ -147,14 +163,7 @@ impl Session {
             on_output,
         );
         self.interrupter.clear();
-        let mut cell = Cell {
-            end: CellEnd::Exited,
-            stdout: String::new(),
-            stderr: String::new(),
-            value: None,
-            error: None,
-            state_lost: true,
-        };
+        (cell.end, cell.state_lost) = (CellEnd::Exited, true);
         match outcome {
             Outcome::Answered(answer) => {
                 cell.end = if answer.raised {
