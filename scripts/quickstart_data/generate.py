@@ -20,7 +20,7 @@ from .plan import Maker, Plan
 from .replay import fault
 
 SLIP_SHARE = 0.2
-PER_FAMILY = 1
+PER_FAMILY_MIN = 5
 LONG_CODE_LINES = 4
 LONG_CODE_EXTRA = 4
 VALIDATION_COUNT = 60
@@ -56,7 +56,7 @@ def plan_sets(seed: int) -> Sets:
 def sample_count(family: Family) -> int:
     """Every wording once and a little more; more again where the program has several lines to learn."""
     is_long = family.code[0].count("\n") + 1 >= LONG_CODE_LINES
-    return len(family.ask) + PER_FAMILY + (LONG_CODE_EXTRA if is_long else 0)
+    return max(len(family.ask) + 1, PER_FAMILY_MIN) + (LONG_CODE_EXTRA if is_long else 0)
 
 
 def check(sets: Sets) -> None:
