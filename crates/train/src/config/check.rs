@@ -1,0 +1,192 @@
+//! Values that have the right type and are wrong all the same.
+
+use super::Problem;
+use super::choices::{ScheduleShape, Split};
+use super::tables::Config;
+
+/// Profiles that the agent knows. They are its concern; the trainer only passes the name on.
+const PROFILES: [&str; 2] = ["codeactinstruct", "quickstart"];
+
+/// Collects problems.
+struct List(Vec<Problem>);
+
+impl List {
+    fn wrong(&mut self, key: &str, what: String, hint: &str) {
+        let hint = (!hint.is_empty()).then(|| hint.to_owned());
+        self.0.push(Problem {
+            origin: None,
+            key: key.to_owned(),
+            what,
+            hint,
+        });
+    }
+
+    fn at_least_one(&mut self, key: &str, value: Option<usize>) {
+        if value == Some(0) {
+            self.wrong(key, "is 0, expected at least 1".to_owned(), "");
+        }
+    }
+
+    fn range(&mut self, key: &str, value: f64, fits: bool, expected: &str) {
+        if !fits {
+            self.wrong(key, format!("is {value:?}, expected {expected}"), "");
+        }
+    }
+}
+
+impl Config {
+    /// All faults of the values, alone and together; empty when the settings can be used.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut list = List(Vec::new());
+        self.check_lora(&mut list);
+        self.check_data(&mut list);
+        self.check_train(&mut list);
+        self.check_optimizer(&mut list);
+        list.at_least_one("checkpoint.every", self.checkpoint.every);
+        list.at_least_one("checkpoint.keep_last", Some(self.checkpoint.keep_last));
+        if !PROFILES.contains(&self.output.profile.as_str()) {
+            let what = format!("is {:?}, expected one of {PROFILES:?}", self.output.profile);
+            let hint = super::suggestion(&self.output.profile, &PROFILES).unwrap_or_default();
+            list.wrong("output.profile", what, &hint);
+        }
+        list.0
+    }
+
+    fn check_lora(&self, list: &mut List) {
+        let lora = &self.lora;
+        list.at_least_one("lora.rank", Some(lora.rank));
+        list.range(
+            "lora.alpha",
+            lora.alpha,
+            lora.alpha > 0.0 && lora.alpha.is_finite(),
+            "more than 0",
+        );
+        if lora.targets.is_empty() {
+            list.wrong(
+                "lora.targets",
+                "is empty, so nothing would be trained".to_owned(),
+                "leave it out for all seven",
+            );
+        }
+        for (index, target) in lora.targets.iter().enumerate() {
+            if lora.targets[..index].contains(target) {
+                list.wrong(
+                    "lora.targets",
+                    format!("names `{}` twice", target.name()),
+                    "",
+                );
+            }
+        }
+    }
+
+    fn check_data(&self, list: &mut List) {
+        if !self.data.iter().any(|file| file.split == Split::Train) {
+            let what = "has no file to learn from".to_owned();
+            list.wrong("data", what, "add a table `[[data]]` with `path = \"...\"`");
+        }
+        for (index, file) in self.data.iter().enumerate() {
+            let key = format!("data.{index}.repeat");
+            list.at_least_one(&key, Some(file.repeat));
+            if file.split == Split::Validation && file.repeat > 1 {
+                list.wrong(
+                    &key,
+                    format!("is {}, but held-out data is measured once", file.repeat),
+                    "leave it out",
+                );
+            }
+        }
+    }
+
+    fn check_train(&self, list: &mut List) {
+        let train = &self.train;
+        list.at_least_one("train.steps", train.steps);
+        list.at_least_one("train.epochs", train.epochs);
+        list.at_least_one("train.accumulation", Some(train.accumulation));
+        list.at_least_one("train.threads", train.threads);
+        if train.pack_tokens < 2 {
+            list.wrong(
+                "train.pack_tokens",
+                format!("is {}, expected at least 2", train.pack_tokens),
+                "",
+            );
+        }
+        if train.sequence_tokens_max < 2 {
+            let what = format!("is {}, expected at least 2", train.sequence_tokens_max);
+            list.wrong("train.sequence_tokens_max", what, "");
+        }
+        if train.sequence_tokens_max > train.pack_tokens {
+            let what = format!(
+                "is {}, more than the {} of `train.pack_tokens`; a conversation is never split over packs",
+                train.sequence_tokens_max, train.pack_tokens
+            );
+            list.wrong(
+                "train.sequence_tokens_max",
+                what,
+                "lower it, or raise `train.pack_tokens`",
+            );
+        }
+    }
+
+    fn check_optimizer(&self, list: &mut List) {
+        let optimizer = &self.optimizer;
+        let positive = |value: f64| value > 0.0 && value.is_finite();
+        let part = |value: f64| (0.0..1.0).contains(&value);
+        let rate = optimizer.learning_rate;
+        list.range(
+            "optimizer.learning_rate",
+            rate,
+            positive(rate),
+            "more than 0",
+        );
+        for (key, value) in [("beta1", optimizer.beta1), ("beta2", optimizer.beta2)] {
+            list.range(
+                &format!("optimizer.{key}"),
+                value,
+                part(value),
+                "0 or more and less than 1",
+            );
+        }
+        list.range(
+            "optimizer.eps",
+            optimizer.eps,
+            positive(optimizer.eps),
+            "more than 0",
+        );
+        let decay = optimizer.weight_decay;
+        list.range(
+            "optimizer.weight_decay",
+            decay,
+            decay >= 0.0 && decay.is_finite(),
+            "0 or more",
+        );
+        list.range(
+            "optimizer.clip_norm",
+            optimizer.clip_norm,
+            positive(optimizer.clip_norm),
+            "more than 0",
+        );
+        let floor = optimizer.min_lr_ratio;
+        list.range(
+            "optimizer.min_lr_ratio",
+            floor,
+            (0.0..=1.0).contains(&floor),
+            "0 to 1",
+        );
+        if optimizer.schedule == ScheduleShape::Constant && floor != 0.0 {
+            let what = "does nothing with `schedule = \"constant\"`".to_owned();
+            list.wrong("optimizer.min_lr_ratio", what, "leave it out");
+        }
+        if let Some(ratio) = optimizer.warmup_ratio {
+            list.range(
+                "optimizer.warmup_ratio",
+                ratio,
+                part(ratio),
+                "0 or more and less than 1",
+            );
+            if optimizer.warmup_steps.is_some() {
+                let what = "stands beside `optimizer.warmup_steps`".to_owned();
+                list.wrong("optimizer.warmup_ratio", what, "keep one of the two");
+            }
+        }
+    }
+}

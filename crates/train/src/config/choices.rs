@@ -1,0 +1,116 @@
+//! Settings with a fixed list of spellings.
+
+use codeact_model::Target;
+use serde::Serialize;
+
+use super::reader::Choice;
+
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident { $($(#[$case_doc:meta])* $case:ident = $spelling:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+        pub enum $name {
+            $($(#[$case_doc])* #[serde(rename = $spelling)] $case),+
+        }
+
+        impl Choice for $name {
+            const NAMES: &'static [(&'static str, Self)] = &[$(($spelling, $name::$case)),+];
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str(match self { $($name::$case => $spelling),+ })
+            }
+        }
+    };
+}
+
+choice! {
+    /// Where the chat template comes from.
+    ChatFormatChoice {
+        /// The model's own template.
+        Auto = "auto",
+        /// ChatML, whose two tokens are added to the vocabulary when they are missing: for base models.
+        ChatMl = "chatml",
+    }
+}
+
+choice! {
+    /// Numbers in which the frozen weights are kept.
+    Precision {
+        /// 16 bits, products with f32 sums.
+        Bf16 = "bf16",
+        /// 32 bits.
+        F32 = "f32",
+    }
+}
+
+choice! {
+    /// Where the run computes.
+    DeviceChoice {
+        /// The processor.
+        Cpu = "cpu",
+        /// An NVIDIA GPU.
+        Cuda = "cuda",
+    }
+}
+
+choice! {
+    /// What backward computes anew instead of keeping it: less memory for more work, same bits.
+    RecomputeChoice {
+        /// The cheapest level whose estimate fits the memory that is free.
+        Auto = "auto",
+        /// Keep everything.
+        None = "none",
+        /// The MLPs.
+        Mlp = "mlp",
+        /// Whole blocks.
+        Block = "block",
+    }
+}
+
+choice! {
+    /// What becomes of a conversation longer than `train.sequence_tokens_max`.
+    TooLong {
+        /// Left out, and counted.
+        Drop = "drop",
+        /// Cut at the end; left out when no supervised token remains. Both are counted.
+        Truncate = "truncate",
+        /// The run is refused.
+        Error = "error",
+    }
+}
+
+choice! {
+    /// What a data file is for.
+    Split {
+        /// Learned from.
+        Train = "train",
+        /// Held out: its loss is measured before and after training.
+        Validation = "validation",
+    }
+}
+
+choice! {
+    /// Shape of the learning rate after the warm-up.
+    ScheduleShape {
+        /// Half a cosine down to `min_lr_ratio`.
+        Cosine = "cosine",
+        /// A straight line down to `min_lr_ratio`.
+        Linear = "linear",
+        /// Stays at its maximum.
+        Constant = "constant",
+    }
+}
+
+impl Choice for Target {
+    const NAMES: &'static [(&'static str, Target)] = &[
+        ("q_proj", Target::Q),
+        ("k_proj", Target::K),
+        ("v_proj", Target::V),
+        ("o_proj", Target::O),
+        ("gate_proj", Target::Gate),
+        ("up_proj", Target::Up),
+        ("down_proj", Target::Down),
+    ];
+}

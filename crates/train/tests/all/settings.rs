@@ -1,0 +1,247 @@
+use std::path::Path;
+
+use codeact_model::Target;
+use codeact_train::config::{Config, ConfigError, Origin, Problem, RecomputeChoice};
+
+const GOOD: &str = r#"
+[model]
+name = "some/model"
+
+[lora]
+rank = 8
+alpha = 16
+
+[[data]]
+path = "a.jsonl"
+
+[train]
+pack_tokens = 512
+
+[optimizer]
+learning_rate = 1e-3
+
+[output]
+dir = "run"
+"#;
+
+fn load(text: &str, overrides: &[&str]) -> Result<Config, ConfigError> {
+    let overrides: Vec<String> = overrides.iter().map(|typed| typed.to_string()).collect();
+    Config::parse(text, Path::new("x.toml"), &overrides)
+}
+
+fn problems(text: &str, overrides: &[&str]) -> Vec<Problem> {
+    match load(text, overrides) {
+        Err(ConfigError::Problems { problems, .. }) => problems,
+        other => panic!("expected problems, got {other:?}"),
+    }
+}
+
+#[test]
+fn defaults_fill_what_is_left_out() {
+    let config = load(GOOD, &[]).unwrap();
+    assert_eq!(config.lora.targets, Target::ALL);
+    assert_eq!(config.train.sequence_tokens_max, 512);
+    assert_eq!(config.train.recompute, RecomputeChoice::Auto);
+    assert_eq!(config.optimizer.beta2, 0.999);
+    assert_eq!((config.train.steps, config.train.epochs), (None, None));
+}
+
+#[test]
+fn resolved_settings_read_back_to_the_same() {
+    let config = load(
+        GOOD,
+        &["train.steps=7", "lora.targets=[\"q_proj\", \"v_proj\"]"],
+    )
+    .unwrap();
+    assert_eq!(load(&config.resolved(), &[]).unwrap(), config);
+}
+
+#[test]
+fn an_unknown_key_names_file_line_and_what_was_meant() {
+    let text = GOOD.replace("rank = 8", "rnak = 8\nrank = 8");
+    let error = load(&text, &[]).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "1 problem in `x.toml`\n  line 6: `lora.rnak` is not a setting\n    hint: did you mean `rank`?"
+    );
+}
+
+#[test]
+fn an_unknown_table_and_an_unknown_choice_are_suggested_too() {
+    let found = problems(
+        &format!("{GOOD}\n[optimiser]\nbeta1 = 0.9\n"),
+        &["train.recompute=\"blok\""],
+    );
+    let hints: Vec<&str> = found
+        .iter()
+        .filter_map(|problem| problem.hint.as_deref())
+        .collect();
+    assert_eq!(
+        hints,
+        ["did you mean `optimizer`?", "did you mean `block`?"]
+    );
+}
+
+#[test]
+fn a_key_like_no_other_is_answered_with_the_known_ones() {
+    let found = problems(&GOOD.replace("rank = 8", "rank = 8\nzzz = 1"), &[]);
+    assert!(
+        found[0]
+            .hint
+            .as_ref()
+            .unwrap()
+            .starts_with("known here: rank, alpha"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn all_problems_come_at_once_in_order_of_line() {
+    let text = r#"
+[model]
+nmae = "some/model"
+[lora]
+rank = -1
+alpha = "much"
+dropout = 0.1
+[train]
+pack_tokens = 512
+sequence_tokens_max = 1024
+too_long = "cut"
+epochs = 0
+[optimizer]
+learning_rate = 1e-3
+beta1 = 1.5
+warmup_steps = 2
+warmup_ratio = 0.1
+min_lr_ratio = 0.1
+schedule = "constant"
+[checkpoint]
+every = 0
+[output]
+profile = "quikstart"
+"#;
+    let found = problems(text, &[]);
+    let keys: Vec<&str> = found.iter().map(|problem| problem.key.as_str()).collect();
+    assert_eq!(
+        keys,
+        [
+            "model.name",
+            "model.nmae",
+            "lora.rank",
+            "lora.alpha",
+            "lora.dropout",
+            "train.sequence_tokens_max",
+            "train.too_long",
+            "train.epochs",
+            "optimizer.beta1",
+            "optimizer.warmup_ratio",
+            "optimizer.min_lr_ratio",
+            "checkpoint.every",
+            "output.dir",
+            "output.profile",
+            "data",
+        ]
+    );
+    assert_eq!(found[5].origin, Some(Origin::Line(10)));
+    assert!(
+        found[5]
+            .to_string()
+            .contains("is 1024, more than the 512 of `train.pack_tokens`"),
+        "{}",
+        found[5]
+    );
+}
+
+#[test]
+fn a_wrong_value_is_shown_with_what_was_expected() {
+    let found = problems(&GOOD.replace("rank = 8", "rank = \"eight\""), &[]);
+    assert_eq!(
+        found[0].to_string(),
+        "line 6: `lora.rank` is \"eight\", expected a whole number, 0 or more"
+    );
+}
+
+#[test]
+fn broken_toml_names_the_line() {
+    let error = load("[model]\nname = \n", &[]).unwrap_err().to_string();
+    assert!(error.starts_with("`x.toml` line 2: not TOML"), "{error}");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = Config::load(Path::new("/no/such/file.toml"), &[])
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("`/no/such/file.toml`"), "{error}");
+}
+
+#[test]
+fn set_overrides_and_adds_values_of_any_type() {
+    let typed = [
+        "train.steps=20",
+        "lora.alpha=32.5",
+        "output.dir=runs/b",
+        "data.0.path=\"b.jsonl\"",
+        "lora.rslora=true",
+    ];
+    let config = load(GOOD, &typed).unwrap();
+    assert_eq!(config.train.steps, Some(20));
+    assert_eq!(config.lora.alpha, 32.5);
+    assert_eq!(config.output.dir, "runs/b");
+    assert_eq!(config.data[0].path, "b.jsonl");
+    assert!(config.lora.rslora);
+}
+
+#[test]
+fn set_adds_a_table_that_the_file_lacks() {
+    assert_eq!(
+        load(GOOD, &["checkpoint.every=5"])
+            .unwrap()
+            .checkpoint
+            .every,
+        Some(5)
+    );
+}
+
+#[test]
+fn a_wrong_set_is_quoted_as_typed() {
+    let found = problems(GOOD, &["train.stpes=20"]);
+    assert_eq!(
+        found[0].to_string(),
+        "`--set train.stpes=20`: `train.stpes` is not a setting\n    hint: did you mean `steps`?"
+    );
+    for (typed, what) in [
+        ("train.steps", "expected `key=value`"),
+        (
+            "data.3.path=x",
+            "`data` is a list of 1; `3` is not an index",
+        ),
+        ("lora.rank.x=1", "`lora.rank` is a value, not a table"),
+    ] {
+        let error = load(GOOD, &[typed]).unwrap_err().to_string();
+        assert!(error.contains(what) && error.contains(typed), "{error}");
+    }
+}
+
+#[test]
+fn the_configs_of_the_project_are_good_and_say_what_they_are_for() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        Config::load(&path, &[]).unwrap_or_else(|error| panic!("{error}"));
+        let name = path.file_name().unwrap().to_string_lossy();
+        assert!(
+            text.starts_with("# "),
+            "{name} does not open with its purpose"
+        );
+        assert!(
+            text.contains(&format!("--config configs/{name}")),
+            "{name} lacks the line that runs it"
+        );
+        count += 1;
+    }
+    assert!(count >= 3);
+}
