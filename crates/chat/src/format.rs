@@ -135,7 +135,7 @@ impl ChatFormat {
     /// # Errors
     /// When the template refuses or rewrites a message, or a promise about the mask would be broken.
     pub fn example(&self, conversation: &Conversation) -> Result<Example, FormatError> {
-        self.renderer.example(conversation, false)
+        self.renderer.example(conversation)
     }
 
     /// Ids at which generation stops, the template's own first. Never empty.

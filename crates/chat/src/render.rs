@@ -132,13 +132,9 @@ impl Renderer {
     }
 
     /// The ids of a conversation and which of them are learned.
-    pub(crate) fn example(
-        &self,
-        conversation: &Conversation,
-        add_generation_prompt: bool,
-    ) -> Result<Example, FormatError> {
+    pub(crate) fn example(&self, conversation: &Conversation) -> Result<Example, FormatError> {
         let messages = &conversation.messages;
-        let rendered = locate(&self.template, messages, add_generation_prompt)?;
+        let rendered = locate(&self.template, messages, false)?;
         let tokens = self.vocabulary.encode(&rendered.text, &rendered.contents)?;
         let turns = self.turns(messages, &rendered, &tokens)?;
 

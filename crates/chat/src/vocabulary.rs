@@ -140,13 +140,13 @@ impl Vocabulary {
         let mut outside_start = 0;
         let text_end = text.len()..text.len();
         for content in contents.iter().chain([&text_end]) {
-            let mut from = outside_start;
+            let mut from = outside_start.max(piece_start);
             while let Some((range, control)) =
                 self.next_control(text, from..content.start, piece_start)
             {
                 self.encode_piece(text, piece_start..range.start, &mut tokens)?;
                 piece_start = range.end;
-                from = range.end.max(from + 1);
+                from = range.end;
                 tokens.push(Token {
                     id: control.id,
                     range,

@@ -31,51 +31,22 @@ pub(crate) fn locate(
         .map(|(message, marker)| Message::new(message.role, marker))
         .collect();
     let marked_text = template.render(&marked, add_generation_prompt)?;
-
-    let rewrites = |index: usize, what| FormatError::RewritesContent {
-        index,
-        role: messages[index].role,
-        what,
-    };
-    let mut between = Vec::with_capacity(messages.len() + 1);
-    let mut rest = marked_text.as_str();
-    for (index, marker) in markers.iter().enumerate() {
-        match marked_text.matches(marker.as_str()).count() {
-            0 => return Err(rewrites(index, "it leaves it out")),
-            1 => {}
-            _ => return Err(rewrites(index, "it writes it more than once")),
-        }
-        let Some((before, after)) = rest.split_once(marker.as_str()) else {
-            return Err(rewrites(index, "it moves it before an earlier message"));
-        };
-        between.push(before);
-        rest = after;
-    }
-    between.push(rest);
+    let between = around_markers(messages, &markers, &marked_text)?;
 
     let mut contents: Vec<Range<usize>> = Vec::with_capacity(messages.len());
     let mut at = 0;
     for (index, message) in messages.iter().enumerate() {
-        let changed = || {
-            rewrites(
-                index,
-                "the text around or within it depends on what it says",
-            )
-        };
+        let what = "the text around or within it depends on what it says";
+        let changed = || rewrites(messages, index, what);
         if !text[at..].starts_with(between[index]) {
             return Err(changed());
         }
         at += between[index].len();
         let is_last = index + 1 == messages.len();
-        let fits = |content: &&str| {
-            let after = text[at..].strip_prefix(*content);
-            after.is_some_and(|after| {
-                if is_last {
-                    after == between[index + 1]
-                } else {
-                    after.starts_with(between[index + 1])
-                }
-            })
+        let fits = |content: &&str| match text[at..].strip_prefix(*content) {
+            Some(after) if is_last => after == between[index + 1],
+            Some(after) => after.starts_with(between[index + 1]),
+            None => false,
         };
         let written = message.content.as_str();
         let variants = [
@@ -88,12 +59,40 @@ pub(crate) fn locate(
         contents.push(at..at + content.len());
         at += content.len();
     }
-    if messages.is_empty() && text != marked_text {
-        return Err(FormatError::Template {
-            what: "it gives two texts for the same empty conversation".to_owned(),
-        });
-    }
     Ok(Rendered { text, contents })
+}
+
+/// The text before, between and after the placeholders, one more than there are messages.
+fn around_markers<'text>(
+    messages: &[Message],
+    markers: &[String],
+    marked_text: &'text str,
+) -> Result<Vec<&'text str>, FormatError> {
+    let mut around = Vec::with_capacity(messages.len() + 1);
+    let mut rest = marked_text;
+    for (index, marker) in markers.iter().enumerate() {
+        match marked_text.matches(marker.as_str()).count() {
+            0 => return Err(rewrites(messages, index, "it leaves it out")),
+            1 => {}
+            _ => return Err(rewrites(messages, index, "it writes it more than once")),
+        }
+        let Some((before, after)) = rest.split_once(marker.as_str()) else {
+            let what = "it moves it before an earlier message";
+            return Err(rewrites(messages, index, what));
+        };
+        around.push(before);
+        rest = after;
+    }
+    around.push(rest);
+    Ok(around)
+}
+
+fn rewrites(messages: &[Message], index: usize, what: &'static str) -> FormatError {
+    FormatError::RewritesContent {
+        index,
+        role: messages[index].role,
+        what,
+    }
 }
 
 /// One placeholder for each message, of private-use characters, none of which stands in any text involved.

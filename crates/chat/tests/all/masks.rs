@@ -176,3 +176,22 @@ fn a_conversation_without_assistant_has_nothing_to_learn() {
         "{error}"
     );
 }
+
+#[test]
+fn a_control_token_may_swallow_the_blanks_beside_it() {
+    let folder = byte_level(CHATML);
+    let path = folder.path().join("tokenizer.json");
+    let mut tokenizer: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let messages = [Message::user("x \n"), Message::assistant("he  ")];
+    for (side, expected) in [("rstrip", "he  <|im_end|>"), ("lstrip", "he<|im_end|>")] {
+        tokenizer["added_tokens"][2][side] = true.into();
+        folder.write("tokenizer.json", &tokenizer);
+        // Loading compares with the tokenizer's own reading of a whole conversation.
+        assert_eq!(
+            learned(&folder.load().unwrap(), &messages),
+            [expected],
+            "{side}"
+        );
+    }
+}

@@ -150,3 +150,20 @@ fn missing_and_broken_files_are_named() {
         FormatError::Tokenizer { .. }
     ));
 }
+
+#[test]
+fn control_tokens_that_depend_on_the_text_around_them_are_refused() {
+    let folder = sentence_piece(Some(&CHATML.replace("<|im_end|>", "</s>")));
+    assert!(folder.load().is_ok());
+    let path = folder.path().join("tokenizer.json");
+    let mut tokenizer: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    // Matched after normalisation, the token no longer starts a new piece with its own dummy blank.
+    tokenizer["added_tokens"][2]["normalized"] = true.into();
+    folder.write("tokenizer.json", &tokenizer);
+    let error = folder.load().unwrap_err();
+    assert!(
+        matches!(error, FormatError::PiecesDisagree { .. }),
+        "{error}"
+    );
+}
