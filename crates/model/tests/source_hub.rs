@@ -1,4 +1,6 @@
 //! Downloads from a hub that this test plays itself, on 127.0.0.1.
+#![allow(clippy::unwrap_used)]
+
 mod source_support;
 
 use std::collections::HashMap;

