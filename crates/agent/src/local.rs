@@ -1,0 +1,72 @@
+//! Replies of an engine in this process: messages to ids, ids to text.
+
+use crate::{AgentError, Completion, FinishReason, Model};
+use codeact_chat::{ChatFormat, Message};
+use codeact_engine::{Engine, Sampling};
+use std::sync::Arc;
+
+/// A model that this process runs itself. Many can share one engine and one format.
+pub struct LocalModel {
+    engine: Engine,
+    format: Arc<ChatFormat>,
+    sampling: Sampling,
+}
+
+impl LocalModel {
+    /// `format` must be the one the engine's model was trained with. It says at which tokens a reply ends, besides
+    /// those in `sampling`.
+    pub fn new(engine: Engine, format: Arc<ChatFormat>, mut sampling: Sampling) -> LocalModel {
+        for id in format.end_of_turn_ids() {
+            if !sampling.stop_ids.contains(id) {
+                sampling.stop_ids.push(*id);
+            }
+        }
+        LocalModel {
+            engine,
+            format,
+            sampling,
+        }
+    }
+}
+
+impl Model for LocalModel {
+    fn complete(
+        &mut self,
+        messages: &[Message],
+        on_text: &mut dyn FnMut(&str) -> bool,
+    ) -> Result<Completion, AgentError> {
+        let prompt_ids = self.format.prompt_ids(messages)?;
+        let mut stream = self.format.stream();
+        let mut text = String::new();
+        let generated = self.engine.generate(
+            &prompt_ids,
+            &self.sampling,
+            &mut |id| match stream.push(id) {
+                Some(piece) => {
+                    text.push_str(&piece);
+                    on_text(&piece)
+                }
+                None => true,
+            },
+        )?;
+        let finish = match generated.finish {
+            codeact_engine::FinishReason::Stop => FinishReason::Stop,
+            codeact_engine::FinishReason::Length | codeact_engine::FinishReason::Context => {
+                FinishReason::Length
+            }
+            codeact_engine::FinishReason::Cancelled => FinishReason::Cancelled,
+        };
+        let rest = stream.finish();
+        if finish != FinishReason::Cancelled && !rest.is_empty() {
+            text.push_str(&rest);
+            on_text(&rest);
+        }
+        let completion_tokens = generated.token_ids.len();
+        Ok(Completion {
+            text,
+            prompt_tokens: generated.prompt_tokens,
+            completion_tokens,
+            finish,
+        })
+    }
+}
