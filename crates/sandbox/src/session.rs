@@ -141,12 +141,12 @@ impl Session {
         if self.interrupter.take() {
             return Ok(cell);
         }
-        // It may have ended between two cells: a thread called os._exit.
-        let mut state_lost = false;
-        let mut process = match self.process.take().filter(|process| !process.has_exited()) {
+        // It may have ended between two cells: a thread called os._exit. Otherwise the loss has been reported already.
+        let previous = self.process.take();
+        let ended_unseen = previous.as_ref().is_some_and(Process::has_exited);
+        let mut process = match previous.filter(|_| !ended_unseen) {
             Some(process) => process,
             None => {
-                state_lost = true;
                 let process = Process::start(&self.place, &self.limits)?;
                 self.greet(process)?
             }
@@ -163,6 +163,20 @@ impl Session {
             on_output,
         );
         self.interrupter.clear();
+        self.settle(&mut cell, outcome, process, &mut exchange, on_output);
+        cell.state_lost |= ended_unseen;
+        Ok(cell)
+    }
+
+    /// Turn the outcome into the cell's fields, and keep the process if it can go on.
+    fn settle(
+        &mut self,
+        cell: &mut Cell,
+        outcome: Outcome,
+        mut process: Process,
+        exchange: &mut Exchange,
+        on_output: &mut OnOutput<'_>,
+    ) {
         (cell.end, cell.state_lost) = (CellEnd::Exited, true);
         match outcome {
             Outcome::Answered(answer) => {
@@ -171,7 +185,7 @@ impl Session {
                 } else {
                     CellEnd::Finished
                 };
-                (cell.value, cell.state_lost) = (answer.value, state_lost);
+                (cell.value, cell.state_lost) = (answer.value, false);
                 cell.error = (!answer.error.is_empty()).then_some(answer.error);
                 self.process = Some(process);
             }
@@ -192,7 +206,6 @@ impl Session {
         }
         cell.end = exchange.stopped.unwrap_or(cell.end);
         (cell.stdout, cell.stderr) = (exchange.stdout.text(), exchange.stderr.text());
-        Ok(cell)
     }
 
     /// A handle that stops the running cell from another thread.

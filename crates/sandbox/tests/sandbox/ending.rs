@@ -124,11 +124,29 @@ fn os_exit_and_crashes_are_reported_and_the_next_cell_gets_a_fresh_python() {
         assert_eq!((cell.end, cell.state_lost), (CellEnd::Exited, true));
         let lost = "[Python was restarted and all variables are lost.]";
         assert_eq!(cell.observation(1000), format!("{expected}\n{lost}"));
-        assert_eq!(
-            see(&mut session, "'x' in globals()"),
-            format!("[Python was restarted and all variables are lost.]\nFalse")
-        );
+        assert_eq!(see(&mut session, "'x' in globals()"), "False");
     }
+}
+
+#[test]
+fn a_python_that_ends_between_two_cells_is_replaced_and_the_loss_reported() {
+    let mut session = start();
+    // The thread waits for the file, so that the cell has ended before it exits.
+    let code = "import os, threading, time\ndef leave():\n    while not os.path.exists('go'):\n        time.sleep(0.01)\n    os._exit(0)\n\
+                threading.Thread(target=leave).start()\nos.getpid()";
+    let pid = run(&mut session, code).value.unwrap();
+    std::fs::write(session.workspace().join("go"), "").unwrap();
+    while !std::fs::read_to_string(format!("/proc/{pid}/status"))
+        .unwrap()
+        .contains("State:\tZ")
+    {
+        std::thread::yield_now();
+    }
+    let cell = run(&mut session, "1 + 1");
+    assert_eq!(
+        (cell.end, cell.state_lost, cell.value.as_deref()),
+        (CellEnd::Finished, true, Some("2"))
+    );
 }
 
 #[test]
