@@ -1,0 +1,6 @@
+//! The engine with real decoders: equal to itself in company, and to recorded generations.
+#![allow(clippy::unwrap_used)]
+
+mod equivalence;
+mod golden;
+mod tiny;
