@@ -44,27 +44,7 @@ pub(super) fn read(gguf: &Gguf) -> Result<LlamaConfig, SourceError> {
             "{head_count} heads cannot share {kv_head_count} key/value heads"
         )));
     }
-    let key_width = gguf.number_option("llama.attention.key_length")?;
-    let head_width = key_width.unwrap_or(hidden_size / head_count);
-    let value_width = gguf
-        .number_option("llama.attention.value_length")?
-        .unwrap_or(head_width);
-    let rope_width = gguf
-        .number_option("llama.rope.dimension_count")?
-        .unwrap_or(head_width);
-    if !(2..=1 << 16).contains(&head_width)
-        || !head_width.is_multiple_of(2)
-        || (key_width.is_none() && !hidden_size.is_multiple_of(head_count))
-    {
-        return Err(gguf.fault(format!(
-            "hidden size {hidden_size} does not divide into {head_count} heads of even width"
-        )));
-    }
-    if rope_width != head_width || value_width != head_width {
-        return Err(gguf.unsupported(format!(
-            "heads are {head_width} wide, values {value_width} and rotary positions {rope_width}; only equal widths are supported"
-        )));
-    }
+    let head_width = head_width(gguf, hidden_size, head_count)?;
     let token_count = gguf
         .array_option("tokenizer.ggml.tokens")?
         .ok_or_else(|| gguf.absent("tokenizer.ggml.tokens"))?
@@ -101,6 +81,31 @@ pub(super) fn read(gguf: &Gguf) -> Result<LlamaConfig, SourceError> {
         rope_scaling: rope_scaling(gguf)?,
         is_tied: !gguf.content.tensor_infos.contains_key("output.weight"),
     })
+}
+
+fn head_width(gguf: &Gguf, hidden_size: u64, head_count: u64) -> Result<u64, SourceError> {
+    let key_width = gguf.number_option("llama.attention.key_length")?;
+    let head_width = key_width.unwrap_or(hidden_size / head_count);
+    let value_width = gguf
+        .number_option("llama.attention.value_length")?
+        .unwrap_or(head_width);
+    let rope_width = gguf
+        .number_option("llama.rope.dimension_count")?
+        .unwrap_or(head_width);
+    if !(2..=1 << 16).contains(&head_width)
+        || !head_width.is_multiple_of(2)
+        || (key_width.is_none() && !hidden_size.is_multiple_of(head_count))
+    {
+        return Err(gguf.fault(format!(
+            "hidden size {hidden_size} does not divide into {head_count} heads of even width"
+        )));
+    }
+    if rope_width != head_width || value_width != head_width {
+        return Err(gguf.unsupported(format!(
+            "heads are {head_width} wide, values {value_width} and rotary positions {rope_width}; only equal widths are supported"
+        )));
+    }
+    Ok(head_width)
 }
 
 fn size(gguf: &Gguf, key: &str) -> Result<u64, SourceError> {

@@ -22,28 +22,7 @@ pub(super) fn tokenizer_json(
     ids: &SpecialIds,
     mut added: Vec<Value>,
 ) -> Result<Value, SourceError> {
-    if gguf
-        .flag_option("tokenizer.ggml.remove_extra_whitespaces")?
-        .unwrap_or(false)
-    {
-        return Err(gguf.unsupported("`tokenizer.ggml.remove_extra_whitespaces` is not supported"));
-    }
-    if gguf
-        .array_option("tokenizer.ggml.precompiled_charsmap")?
-        .is_some()
-    {
-        return Err(gguf.unsupported("`tokenizer.ggml.precompiled_charsmap` is not supported"));
-    }
-    for byte in 0..=255u8 {
-        if !vocabulary
-            .ids
-            .contains_key(format!("<0x{byte:02X}>").as_str())
-        {
-            return Err(gguf.unsupported(format!(
-                "a vocabulary without the byte token `<0x{byte:02X}>` is not supported"
-            )));
-        }
-    }
+    refuse_extensions(gguf, vocabulary)?;
     let unknown = ids
         .unknown
         .ok_or_else(|| gguf.absent("tokenizer.ggml.unknown_token_id"))?;
@@ -92,6 +71,33 @@ pub(super) fn tokenizer_json(
             "merges": merges(gguf, vocabulary)?,
         },
     }))
+}
+
+/// Things that change the ids and that the rebuilt tokenizer would not do.
+fn refuse_extensions(gguf: &Gguf, vocabulary: &Vocabulary) -> Result<(), SourceError> {
+    if gguf
+        .flag_option("tokenizer.ggml.remove_extra_whitespaces")?
+        .unwrap_or(false)
+    {
+        return Err(gguf.unsupported("`tokenizer.ggml.remove_extra_whitespaces` is not supported"));
+    }
+    if gguf
+        .array_option("tokenizer.ggml.precompiled_charsmap")?
+        .is_some()
+    {
+        return Err(gguf.unsupported("`tokenizer.ggml.precompiled_charsmap` is not supported"));
+    }
+    for byte in 0..=255u8 {
+        if !vocabulary
+            .ids
+            .contains_key(format!("<0x{byte:02X}>").as_str())
+        {
+            return Err(gguf.unsupported(format!(
+                "a vocabulary without the byte token `<0x{byte:02X}>` is not supported"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn merges(gguf: &Gguf, vocabulary: &Vocabulary) -> Result<Vec<Value>, SourceError> {

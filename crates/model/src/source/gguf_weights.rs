@@ -55,77 +55,51 @@ fn plan(config: &LlamaConfig) -> Vec<Plan> {
     let hidden = config.hidden_size as usize;
     let inner = config.intermediate_size as usize;
     let vocab = config.vocab_size as usize;
-    let heads = config.head_count as usize;
-    let kv_heads = config.kv_head_count as usize;
-    let width = config.head_width as usize;
-    let mut plans = Vec::new();
-    let mut add = |gguf_name: String, name: String, shape: &[usize], interleaved_heads| {
-        plans.push(Plan {
-            gguf_name,
-            name,
-            shape: shape.to_vec(),
-            interleaved_heads,
-        });
+    let (heads, kv_heads) = (config.head_count as usize, config.kv_head_count as usize);
+    let (queries, keys) = (
+        heads * config.head_width as usize,
+        kv_heads * config.head_width as usize,
+    );
+    let plan = |gguf_name: &str, name: &str, shape: &[usize], interleaved_heads| Plan {
+        gguf_name: format!("{gguf_name}.weight"),
+        name: format!("{name}.weight"),
+        shape: shape.to_vec(),
+        interleaved_heads,
     };
-    add(
-        "token_embd.weight".into(),
-        "model.embed_tokens.weight".into(),
-        &[vocab, hidden],
-        None,
-    );
-    add(
-        "output_norm.weight".into(),
-        "model.norm.weight".into(),
-        &[hidden],
-        None,
-    );
+    let mut plans = vec![
+        plan("token_embd", "model.embed_tokens", &[vocab, hidden], None),
+        plan("output_norm", "model.norm", &[hidden], None),
+    ];
     if !config.is_tied {
-        add(
-            "output.weight".into(),
-            "lm_head.weight".into(),
-            &[vocab, hidden],
-            None,
-        );
+        plans.push(plan("output", "lm_head", &[vocab, hidden], None));
     }
     for layer in 0..config.layer_count {
-        for (from, to, shape, interleaved_heads) in [
-            ("attn_norm", "input_layernorm", &[hidden][..], None),
-            ("ffn_norm", "post_attention_layernorm", &[hidden], None),
-            (
-                "attn_q",
-                "self_attn.q_proj",
-                &[heads * width, hidden],
-                Some(heads),
-            ),
-            (
-                "attn_k",
-                "self_attn.k_proj",
-                &[kv_heads * width, hidden],
-                Some(kv_heads),
-            ),
-            (
-                "attn_v",
-                "self_attn.v_proj",
-                &[kv_heads * width, hidden],
-                None,
-            ),
-            (
-                "attn_output",
-                "self_attn.o_proj",
-                &[hidden, heads * width],
-                None,
-            ),
-            ("ffn_gate", "mlp.gate_proj", &[inner, hidden], None),
-            ("ffn_up", "mlp.up_proj", &[inner, hidden], None),
-            ("ffn_down", "mlp.down_proj", &[hidden, inner], None),
-        ] {
-            add(
-                format!("blk.{layer}.{from}.weight"),
-                format!("model.layers.{layer}.{to}.weight"),
-                shape,
-                interleaved_heads,
+        let mut add = |from: &str, to: &str, shape: &[usize], interleaved_heads| {
+            let (from, to) = (
+                format!("blk.{layer}.{from}"),
+                format!("model.layers.{layer}.{to}"),
             );
-        }
+            plans.push(plan(&from, &to, shape, interleaved_heads));
+        };
+        add("attn_norm", "input_layernorm", &[hidden], None);
+        add("ffn_norm", "post_attention_layernorm", &[hidden], None);
+        add(
+            "attn_q",
+            "self_attn.q_proj",
+            &[queries, hidden],
+            Some(heads),
+        );
+        add(
+            "attn_k",
+            "self_attn.k_proj",
+            &[keys, hidden],
+            Some(kv_heads),
+        );
+        add("attn_v", "self_attn.v_proj", &[keys, hidden], None);
+        add("attn_output", "self_attn.o_proj", &[hidden, queries], None);
+        add("ffn_gate", "mlp.gate_proj", &[inner, hidden], None);
+        add("ffn_up", "mlp.up_proj", &[inner, hidden], None);
+        add("ffn_down", "mlp.down_proj", &[hidden, inner], None);
     }
     plans
 }
