@@ -40,6 +40,8 @@ pub(crate) struct Process {
     pub fence_abi: Option<i32>,
     /// Inode of its own network namespace: everything in there was started by it.
     network_namespace: Option<u64>,
+    /// Set once it has been reaped.
+    status: Option<ExitStatus>,
 }
 
 impl Process {
@@ -62,6 +64,7 @@ impl Process {
         };
         let mut process = Process {
             network_namespace: namespace_of(i64::from(child.id())),
+            status: None,
             child,
             control,
             stdout: stdout.into(),
@@ -119,6 +122,9 @@ impl Process {
 
     /// Kill the interpreter, its group, and all that lives in its network namespace; returns how it ended.
     pub(crate) fn kill(&mut self) -> Option<ExitStatus> {
+        if self.status.is_some() {
+            return self.status; // reaped: the id may belong to somebody else by now
+        }
         // SAFETY: as in `interrupt`.
         unsafe { libc::kill(self.group(), libc::SIGKILL) };
         // A process can fork while the others are being looked up, but each pass leaves fewer that are able to.
@@ -127,7 +133,8 @@ impl Process {
                 break;
             }
         }
-        self.child.wait().ok()
+        self.status = self.child.wait().ok();
+        self.status
     }
 
     fn kill_stragglers(&self) -> bool {

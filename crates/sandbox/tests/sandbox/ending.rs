@@ -227,3 +227,16 @@ fn a_session_moves_between_threads_and_outlives_the_one_that_made_it() {
     let mut session = std::thread::spawn(start).join().unwrap();
     assert_eq!(see(&mut session, "6 * 7"), "42");
 }
+
+#[test]
+fn output_of_a_killed_cell_is_kept() {
+    let mut session = start_with(short());
+    let code = "import os\nprint('part', end='')\nos.write(2, b'of it')\nimport signal\n\
+                signal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True:\n    print('x', end='', flush=True)";
+    let cell = run(&mut session, code);
+    assert_eq!((cell.end, cell.state_lost), (CellEnd::TimedOut, true));
+    assert!(
+        cell.stdout.starts_with("partxxx") && cell.stderr == "of it",
+        "{cell:?}"
+    );
+}
