@@ -118,6 +118,10 @@ impl Confinement {
             }
             self.keep_only_control()?;
             report[Step::Identity as usize] = self.change_identity();
+            if report[Step::Identity as usize] > 0 {
+                // Still root, for whom the kernel does not count processes.
+                report[Step::Processes as usize] = report[Step::Identity as usize];
+            }
             report[Step::NoNewPrivileges as usize] =
                 errno(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0).into());
             if let Some(fd) = self.fence_fd {

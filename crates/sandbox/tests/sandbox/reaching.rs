@@ -119,7 +119,8 @@ fn the_host_is_not_root_inside() {
         assert_eq!(see(&mut session, code), "[False, False, 0]");
     }
     let text = see(&mut session, "import os\nos.setuid(0)");
-    assert!(text.contains("PermissionError"), "{text}");
+    // Refused, or no such user in its namespace.
+    assert!(text.contains("Error: [Errno"), "{text}");
 }
 
 #[test]
