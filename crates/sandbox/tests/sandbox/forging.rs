@@ -130,6 +130,8 @@ fn a_cell_that_reads_the_control_socket_hurts_only_its_session() {
     let code = "import os, threading\ndef steal():\n    for fd in range(3, 20):\n        try:\n            os.read(fd, 1)\n        \
                 except OSError:\n            pass\nfor _ in range(4):\n    threading.Thread(target=steal, daemon=True).start()";
     run(&mut session, code);
-    run(&mut session, "1");
-    assert!(see(&mut session, "40 + 2").ends_with("42"));
+    // Each thread can spoil at most one cell, whichever it reads a byte of.
+    let recovered = (0..5).any(|_| see(&mut session, "40 + 2").ends_with("42"));
+    assert!(recovered);
+    assert_eq!(see(&mut start(), "1 + 1"), "2");
 }
