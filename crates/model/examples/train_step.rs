@@ -12,24 +12,34 @@ use codeact_model::{Adapter, Batch, Decoder, LoraConfig, Recompute, Target};
 use codeact_ops::optimizer::{self, AdamW};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: codeact_ops::allocator::Allocator = codeact_ops::allocator::Allocator;
 
 const WARM_UP: usize = 2;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    codeact_ops::allocator::keep_freed_pages();
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [folder, tokens, steps, rest @ ..] = &args[..] else {
         return Err("usage: train_step MODEL_DIR TOKENS STEPS [bf16|f32] [none|mlp|block]".into());
     };
     let (tokens, steps): (usize, usize) = (tokens.parse()?, steps.parse()?);
-    let dtype = if rest.iter().any(|arg| arg == "f32") { DType::F32 } else { DType::BF16 };
+    let dtype = if rest.iter().any(|arg| arg == "f32") {
+        DType::F32
+    } else {
+        DType::BF16
+    };
     let recompute = match rest.get(1).map(String::as_str) {
         Some("mlp") => Recompute::Mlp,
         Some("block") => Recompute::Block,
         _ => Recompute::None,
     };
     let decoder = Decoder::load(folder.as_ref(), dtype, &Device::Cpu)?;
-    let lora = LoraConfig { rank: 16, alpha: 32.0, rslora: false, targets: Target::ALL.to_vec() };
+    let lora = LoraConfig {
+        rank: 16,
+        alpha: 32.0,
+        rslora: false,
+        targets: Target::ALL.to_vec(),
+    };
     let adapter = Adapter::new(decoder.config(), &lora, 0, &Device::Cpu)?;
     let parameters = adapter.parameters();
     let (m, v) = (parameters.zeros_like()?, parameters.zeros_like()?);
@@ -82,6 +92,9 @@ fn random_batch(tokens: usize, vocab: u32) -> Result<Batch, codeact_model::Model
 /// The kernel's own high-water mark of this process.
 fn peak_rss_mib() -> Result<u64, Box<dyn std::error::Error>> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .ok_or("no VmHWM")?;
     Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? / 1024)
 }

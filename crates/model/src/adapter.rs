@@ -38,7 +38,15 @@ pub enum Target {
 
 impl Target {
     /// All seven linear projections of a block.
-    pub const ALL: [Self; 7] = [Self::Q, Self::K, Self::V, Self::O, Self::Gate, Self::Up, Self::Down];
+    pub const ALL: [Self; 7] = [
+        Self::Q,
+        Self::K,
+        Self::V,
+        Self::O,
+        Self::Gate,
+        Self::Up,
+        Self::Down,
+    ];
 
     /// Name in `target_modules`: `q_proj`, ...
     pub fn name(self) -> &'static str {
@@ -124,7 +132,10 @@ impl Slot {
     fn views(&self, flat: &Tensor, rank: usize) -> Result<(Tensor, Tensor)> {
         let a = flat.narrow(0, self.start, rank * self.c_in)?;
         let b = flat.narrow(0, self.start + rank * self.c_in, rank * self.c_out)?;
-        Ok((a.reshape((rank, self.c_in))?, b.reshape((rank, self.c_out))?))
+        Ok((
+            a.reshape((rank, self.c_in))?,
+            b.reshape((rank, self.c_out))?,
+        ))
     }
 }
 
@@ -134,7 +145,12 @@ impl Adapter {
     ///
     /// # Errors
     /// When the device cannot hold it.
-    pub fn new(model: &ModelConfig, config: &LoraConfig, seed: u64, device: &Device) -> Result<Self> {
+    pub fn new(
+        model: &ModelConfig,
+        config: &LoraConfig,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self> {
         let (slots, count) = slots(model, config);
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let mut values = vec![0f32; count];
@@ -148,7 +164,12 @@ impl Adapter {
         Self::from_values(slots, config, values, device)
     }
 
-    fn from_values(slots: Vec<Slot>, config: &LoraConfig, values: Vec<f32>, device: &Device) -> Result<Self> {
+    fn from_values(
+        slots: Vec<Slot>,
+        config: &LoraConfig,
+        values: Vec<f32>,
+        device: &Device,
+    ) -> Result<Self> {
         let count = values.len();
         Ok(Self {
             config: config.clone(),
@@ -184,7 +205,12 @@ impl Adapter {
     ///
     /// # Errors
     /// When the vector is shorter.
-    pub fn gradients(&self, flat: &Tensor, layer: usize, target: Target) -> Result<Option<LoraGradients>> {
+    pub fn gradients(
+        &self,
+        flat: &Tensor,
+        layer: usize,
+        target: Target,
+    ) -> Result<Option<LoraGradients>> {
         let Some(slot) = self.slot(layer, target) else {
             return Ok(None);
         };
@@ -204,9 +230,18 @@ fn slots(model: &ModelConfig, config: &LoraConfig) -> (Vec<Slot>, usize) {
     let mut start = 0;
     let mut slots = Vec::new();
     for layer in 0..model.layer_count {
-        for target in Target::ALL.into_iter().filter(|target| config.targets.contains(target)) {
+        for target in Target::ALL
+            .into_iter()
+            .filter(|target| config.targets.contains(target))
+        {
             let (c_in, c_out) = target.widths(model);
-            let slot = Slot { layer, target, start, c_in, c_out };
+            let slot = Slot {
+                layer,
+                target,
+                start,
+                c_in,
+                c_out,
+            };
             start += slot.len(config.rank);
             slots.push(slot);
         }

@@ -60,7 +60,11 @@ pub(crate) struct Saved {
 }
 
 impl Block {
-    pub(crate) fn load(files: &WeightFiles, config: &ModelConfig, index: usize) -> std::result::Result<Self, ModelError> {
+    pub(crate) fn load(
+        files: &WeightFiles,
+        config: &ModelConfig,
+        index: usize,
+    ) -> std::result::Result<Self, ModelError> {
         let name = |part: &str| format!("model.layers.{index}.{part}.weight");
         let linear = |target: Target| {
             let (c_in, c_out) = target.widths(config);
@@ -85,7 +89,12 @@ impl Block {
     }
 
     /// Residual stream in, residual stream out, both `(T, C)`.
-    pub(crate) fn forward(&self, input: &Tensor, layer: Layer<'_>, recompute: Recompute) -> Result<(Tensor, Saved)> {
+    pub(crate) fn forward(
+        &self,
+        input: &Tensor,
+        layer: Layer<'_>,
+        recompute: Recompute,
+    ) -> Result<(Tensor, Saved)> {
         let (attended, attention) = self.attend(input, layer)?;
         let middle = residual::add(input, &attended)?;
         let (mixed, mlp) = self.mix(&middle, layer)?;
@@ -100,7 +109,13 @@ impl Block {
     }
 
     /// Gradient of the input from that of the output; adds the layer's LoRA gradients to `gradients`.
-    pub(crate) fn backward(&self, doutput: &Tensor, saved: Saved, layer: Layer<'_>, gradients: &Tensor) -> Result<Tensor> {
+    pub(crate) fn backward(
+        &self,
+        doutput: &Tensor,
+        saved: Saved,
+        layer: Layer<'_>,
+        gradients: &Tensor,
+    ) -> Result<Tensor> {
         let eps = layer.step.eps;
         let (attention, middle) = match (saved.attention, saved.middle) {
             (Some(attention), Some(middle)) => (attention, middle),
@@ -115,18 +130,27 @@ impl Block {
             Some(mlp) => mlp,
             None => self.mlp.forward(&mlp_input, layer)?.1,
         };
-        let dmlp_input = self.mlp.backward(doutput, &mlp_input, mlp, layer, gradients)?;
+        let dmlp_input = self
+            .mlp
+            .backward(doutput, &mlp_input, mlp, layer, gradients)?;
         let dmiddle = rms_norm::backward(&dmlp_input, &middle, &self.mlp_norm, eps)?;
         let dmiddle = residual::add(doutput, &dmiddle)?;
         drop((middle, mlp_input, dmlp_input));
         let input = rms_norm::forward(&saved.input, &self.attention_norm, eps)?;
-        let dinput = self.attention.backward(&dmiddle, &input, attention, layer, gradients)?;
+        let dinput = self
+            .attention
+            .backward(&dmiddle, &input, attention, layer, gradients)?;
         let dinput = rms_norm::backward(&dinput, &saved.input, &self.attention_norm, eps)?;
         residual::add(&dmiddle, &dinput)
     }
 
     /// [`Block::forward`] for new tokens after those in the caches.
-    pub(crate) fn forward_cached(&self, input: &Tensor, layer: Layer<'_>, caches: &mut [&mut KvCache]) -> Result<Tensor> {
+    pub(crate) fn forward_cached(
+        &self,
+        input: &Tensor,
+        layer: Layer<'_>,
+        caches: &mut [&mut KvCache],
+    ) -> Result<Tensor> {
         let normed = rms_norm::forward(input, &self.attention_norm, layer.step.eps)?;
         let attended = self.attention.forward_cached(&normed, layer, caches)?;
         let middle = residual::add(input, &attended)?;
@@ -147,8 +171,16 @@ impl Block {
 
 impl Layer<'_> {
     /// Projects `x` by a weight and, where the adapter has one, its LoRA pair.
-    fn project(self, x: &Tensor, weight: &Tensor, target: Target) -> Result<(Tensor, Option<Tensor>)> {
-        let pair = self.step.adapter.and_then(|adapter| adapter.pair(self.index, target));
+    fn project(
+        self,
+        x: &Tensor,
+        weight: &Tensor,
+        target: Target,
+    ) -> Result<(Tensor, Option<Tensor>)> {
+        let pair = self
+            .step
+            .adapter
+            .and_then(|adapter| adapter.pair(self.index, target));
         codeact_ops::linear::forward(x, weight, pair.as_ref())
     }
 

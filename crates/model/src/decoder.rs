@@ -112,7 +112,8 @@ impl Decoder {
             x = output;
         }
         let (rows, normed) = self.final_rows(&x, &batch.target_rows)?;
-        let (loss, dnormed) = cross_entropy::forward_backward(&normed, self.head(), &batch.labels, scale as f32)?;
+        let (loss, dnormed) =
+            cross_entropy::forward_backward(&normed, self.head(), &batch.labels, scale as f32)?;
         let drows = rms_norm::backward(&dnormed, &rows, &self.norm, self.config.rms_norm_eps)?;
         let mut dx = embedding::backward(&drows, &batch.target_rows, batch.token_ids.len())?;
         drop((x, rows, normed, dnormed, drows));
@@ -139,10 +140,14 @@ impl Decoder {
         adapter: Option<&Adapter>,
         sequences: &mut [Continuation<'_>],
     ) -> Result<Tensor, ModelError> {
-        if sequences.iter().any(|sequence| sequence.token_ids.is_empty()) {
+        if sequences
+            .iter()
+            .any(|sequence| sequence.token_ids.is_empty())
+        {
             return Err(ModelError::Batch("a sequence without new tokens".into()));
         }
-        let bounds = SeqBounds::from_lengths(sequences.iter().map(|sequence| sequence.token_ids.len()));
+        let bounds =
+            SeqBounds::from_lengths(sequences.iter().map(|sequence| sequence.token_ids.len()));
         let mut token_ids = Vec::with_capacity(bounds.token_count());
         let mut positions = Vec::with_capacity(bounds.token_count());
         for sequence in sequences.iter() {
@@ -150,7 +155,10 @@ impl Decoder {
             token_ids.extend_from_slice(sequence.token_ids);
             positions.extend(first..first + sequence.token_ids.len() as u32);
         }
-        let mut caches: Vec<&mut KvCache> = sequences.iter_mut().map(|sequence| &mut *sequence.cache).collect();
+        let mut caches: Vec<&mut KvCache> = sequences
+            .iter_mut()
+            .map(|sequence| &mut *sequence.cache)
+            .collect();
         let angles = self.angles(&positions);
         let attention = self.config.attention(self.dtype);
         let step = self.step(&bounds, &angles, &attention, adapter);
@@ -169,7 +177,9 @@ impl Decoder {
         let step = self.step(&batch.bounds, &angles, &attention, adapter);
         let mut x = embedding::forward(&self.embedding, &batch.token_ids)?;
         for (index, block) in self.blocks.iter().enumerate() {
-            x = block.forward(&x, Layer { step: &step, index }, Recompute::Block)?.0;
+            x = block
+                .forward(&x, Layer { step: &step, index }, Recompute::Block)?
+                .0;
         }
         Ok(x)
     }
@@ -197,6 +207,12 @@ impl Decoder {
         adapter: Option<&'a Adapter>,
     ) -> Step<'a> {
         let eps = self.config.rms_norm_eps;
-        Step { bounds, angles, attention, eps, adapter }
+        Step {
+            bounds,
+            angles,
+            attention,
+            eps,
+            adapter,
+        }
     }
 }

@@ -21,8 +21,9 @@ impl WeightFiles {
         let paths = safetensors_files(folder)?;
         // SAFETY: the files are only read, and a model folder is not rewritten while it is in use: our own exports
         // go to a new folder that is renamed into place.
-        let files = unsafe { MmapedSafetensors::multi(&paths) }
-            .map_err(|error| ModelError::weights(folder, format!("not valid safetensors: {error}")))?;
+        let files = unsafe { MmapedSafetensors::multi(&paths) }.map_err(|error| {
+            ModelError::weights(folder, format!("not valid safetensors: {error}"))
+        })?;
         Ok(Self {
             folder: folder.to_owned(),
             files,
@@ -33,12 +34,14 @@ impl WeightFiles {
 
     /// The tensor of this name and shape, in the dtype and on the device of this model.
     pub(crate) fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor, ModelError> {
-        let tensor = self
-            .files
-            .load(name, &self.device)
-            .map_err(|_| ModelError::weights(&self.folder, format!("tensor `{name}` is missing")))?;
+        let tensor = self.files.load(name, &self.device).map_err(|_| {
+            ModelError::weights(&self.folder, format!("tensor `{name}` is missing"))
+        })?;
         if tensor.dims() != shape {
-            let what = format!("tensor `{name}` is {:?}, the config wants {shape:?}", tensor.dims());
+            let what = format!(
+                "tensor `{name}` is {:?}, the config wants {shape:?}",
+                tensor.dims()
+            );
             return Err(ModelError::weights(&self.folder, what));
         }
         Ok(tensor.to_dtype(self.dtype)?)
@@ -46,7 +49,12 @@ impl WeightFiles {
 
     /// Refuses biases: they would be dropped without a word.
     pub(crate) fn refuse_biases(&self) -> Result<(), ModelError> {
-        match self.files.tensors().iter().find(|(name, _)| name.ends_with("_proj.bias")) {
+        match self
+            .files
+            .tensors()
+            .iter()
+            .find(|(name, _)| name.ends_with("_proj.bias"))
+        {
             Some((name, _)) => {
                 let what = format!("`{name}`: projections with biases are not supported");
                 Err(ModelError::weights(&self.folder, what))
@@ -61,11 +69,17 @@ pub(crate) fn safetensors_files(folder: &Path) -> Result<Vec<PathBuf>, ModelErro
     let entries = std::fs::read_dir(folder).map_err(|source| ModelError::io(folder, source))?;
     let mut paths: Vec<PathBuf> = entries
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "safetensors"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "safetensors")
+        })
         .collect();
     paths.sort();
     if paths.is_empty() {
-        return Err(ModelError::weights(folder, "no .safetensors files\nhint: convert .bin weights first"));
+        return Err(ModelError::weights(
+            folder,
+            "no .safetensors files\nhint: convert .bin weights first",
+        ));
     }
     Ok(paths)
 }

@@ -29,11 +29,17 @@ pub(crate) fn view<'a>(
     tensor: &'a Tensor,
 ) -> Result<View<impl Deref<Target = Storage> + 'a>> {
     if !matches!(tensor.device(), Device::Cpu) {
-        bail!("`{op}` has no kernel for {:?} in this build", tensor.device().location());
+        bail!(
+            "`{op}` has no kernel for {:?} in this build",
+            tensor.device().location()
+        );
     }
     let (guard, layout) = tensor.storage_and_layout();
     let Some((start, end)) = layout.contiguous_offsets() else {
-        bail!("`{op}` wants a contiguous tensor, got strides {:?}", layout.stride());
+        bail!(
+            "`{op}` wants a contiguous tensor, got strides {:?}",
+            layout.stride()
+        );
     };
     Ok(View {
         guard,

@@ -36,10 +36,18 @@ pub fn forward_backward(
     Ok((loss, tensor(gradient, hidden.dims())?))
 }
 
-fn run(hidden: &Tensor, head: &Tensor, labels: &[u32], scale: Option<f32>) -> Result<(f64, Vec<f32>)> {
+fn run(
+    hidden: &Tensor,
+    head: &Tensor,
+    labels: &[u32],
+    scale: Option<f32>,
+) -> Result<(f64, Vec<f32>)> {
     let ((n, c), (v, head_c)) = (hidden.dims2()?, head.dims2()?);
     if n != labels.len() || c != head_c {
-        bail!("cross entropy: hidden is {n} x {c}, the head {v} x {head_c}, {} labels", labels.len());
+        bail!(
+            "cross entropy: hidden is {n} x {c}, the head {v} x {head_c}, {} labels",
+            labels.len()
+        );
     }
     if let Some(label) = labels.iter().find(|label| **label as usize >= v) {
         bail!("label {label} outside a vocabulary of {v}");
@@ -55,7 +63,11 @@ fn run(hidden: &Tensor, head: &Tensor, labels: &[u32], scale: Option<f32>) -> Re
     let mut loss = 0.0;
     for (chunk, labels) in labels.chunks(CHUNK_ROWS).enumerate() {
         let start = chunk * CHUNK_ROWS * c;
-        let x = Matrix::dense(Values::F32(&rows[start..start + labels.len() * c]), labels.len(), c);
+        let x = Matrix::dense(
+            Values::F32(&rows[start..start + labels.len() * c]),
+            labels.len(),
+            c,
+        );
         let logits = &mut logits[..labels.len() * v];
         gemm(precision, Threads::Pool, 1.0, x, head.t(), 0.0, logits, v);
         loss += rows_loss(logits, labels, v, scale);
@@ -104,5 +116,8 @@ pub(crate) fn row_max(row: &[f32]) -> f32 {
             *lane = if *value > *lane { *value } else { *lane };
         }
     }
-    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |a, b| a.max(*b))
+    lanes
+        .iter()
+        .chain(rest)
+        .fold(f32::NEG_INFINITY, |a, b| a.max(*b))
 }

@@ -41,8 +41,14 @@ pub fn forward(table: &Tensor, indices: &[u32]) -> Result<Tensor> {
 pub fn backward(dy: &Tensor, indices: &[u32], row_count: usize) -> Result<Tensor> {
     let (rows, c) = dy.dims2()?;
     let ascending = indices.windows(2).all(|pair| pair[0] < pair[1]);
-    if rows != indices.len() || !ascending || indices.last().is_some_and(|i| *i as usize >= row_count) {
-        bail!("embedding backward: {rows} rows for {} indices below {row_count}", indices.len());
+    if rows != indices.len()
+        || !ascending
+        || indices.last().is_some_and(|i| *i as usize >= row_count)
+    {
+        bail!(
+            "embedding backward: {rows} rows for {} indices below {row_count}",
+            indices.len()
+        );
     }
     let dy_view = view("embedding", dy)?;
     let mut dx = vec![0.0; row_count * c];

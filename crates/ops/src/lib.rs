@@ -7,8 +7,8 @@
 //! All sequences of a batch lie end to end, `T` tokens in all, with [`SeqBounds`] saying where each begins: there is
 //! no padding. Letters: T tokens, C channels, H heads, G key/value heads, D head width, V vocabulary, R rank.
 //!
-//! Sums run in a fixed order that does not depend on the batch around a row or on the number of threads, so the same
-//! input gives the same bits.
+//! Sums run in a fixed order, without atomics: the same input gives the same bits.
+pub mod allocator;
 mod bounds;
 mod cpu;
 pub mod gemm;

@@ -3,7 +3,7 @@
 //! Source: Hu et al. 2021, LoRA, eq. 3. Both factors of the pair are kept as `R` long rows (`A: (R, in)`,
 //! `Bᵀ: (R, out)`), so that every product of forward and backward walks contiguous rows.
 
-use candle_core::{DType, InplaceOp3, Layout, CpuStorage, Result, Tensor, bail};
+use candle_core::{CpuStorage, DType, InplaceOp3, Layout, Result, Tensor, bail};
 
 use crate::cpu::{Values, tensor, uninit, view};
 use crate::gemm::{Matrix, Precision, Threads, gemm, rows_times_vectors};
@@ -44,7 +44,11 @@ fn precision(weight: &Tensor) -> Precision {
 ///
 /// # Errors
 /// When the shapes disagree; the message gives both.
-pub fn forward(x: &Tensor, weight: &Tensor, lora: Option<&LoraPair>) -> Result<(Tensor, Option<Tensor>)> {
+pub fn forward(
+    x: &Tensor,
+    weight: &Tensor,
+    lora: Option<&LoraPair>,
+) -> Result<(Tensor, Option<Tensor>)> {
     let ((t, c_in), (c_out, w_in)) = (x.dims2()?, weight.dims2()?);
     if c_in != w_in {
         bail!("linear: x is {t} x {c_in}, the weight {c_out} x {w_in}");
@@ -57,7 +61,16 @@ pub fn forward(x: &Tensor, weight: &Tensor, lora: Option<&LoraPair>) -> Result<(
     } else {
         let a = Matrix::dense(Values::F32(x_values), t, c_in);
         let b = Matrix::dense(w_values, c_out, c_in).t();
-        gemm(precision(weight), Threads::Pool, 1.0, a, b, 0.0, &mut y, c_out);
+        gemm(
+            precision(weight),
+            Threads::Pool,
+            1.0,
+            a,
+            b,
+            0.0,
+            &mut y,
+            c_out,
+        );
     }
     let Some(lora) = lora else {
         return Ok((tensor(y, (t, c_out))?, None));
@@ -71,7 +84,16 @@ pub fn forward(x: &Tensor, weight: &Tensor, lora: Option<&LoraPair>) -> Result<(
     let precision = precision(weight);
     gemm(precision, Threads::Pool, 1.0, x, a.t(), 0.0, &mut xa, rank);
     let xa_rows = Matrix::dense(Values::F32(&xa), t, rank);
-    gemm(precision, Threads::Pool, lora.scale, xa_rows, b, 1.0, &mut y, c_out);
+    gemm(
+        precision,
+        Threads::Pool,
+        lora.scale,
+        xa_rows,
+        b,
+        1.0,
+        &mut y,
+        c_out,
+    );
     Ok((tensor(y, (t, c_out))?, Some(tensor(xa, (t, rank))?)))
 }
 
@@ -98,13 +120,31 @@ pub fn backward(
     let mut dx = uninit(t * c_in);
     let precision = precision(weight);
     let w = Matrix::dense(w_view.values()?, c_out, c_in);
-    gemm(precision, Threads::Pool, 1.0, dy_rows, w, 0.0, &mut dx, c_in);
+    gemm(
+        precision,
+        Threads::Pool,
+        1.0,
+        dy_rows,
+        w,
+        0.0,
+        &mut dx,
+        c_in,
+    );
     if let Some((lora, xa, gradients)) = lora {
         let rank = lora.a.dim(0)?;
         let (a_view, b_view) = (view("lora", &lora.a)?, view("lora", &lora.b)?);
         let mut u = uninit(t * rank);
         let b = Matrix::dense(b_view.values()?, rank, c_out);
-        gemm(precision, Threads::Pool, lora.scale, dy_rows, b.t(), 0.0, &mut u, rank);
+        gemm(
+            precision,
+            Threads::Pool,
+            lora.scale,
+            dy_rows,
+            b.t(),
+            0.0,
+            &mut u,
+            rank,
+        );
         let a = Matrix::dense(a_view.values()?, rank, c_in);
         let u_rows = Matrix::dense(Values::F32(&u), t, rank);
         gemm(precision, Threads::Pool, 1.0, u_rows, a, 1.0, &mut dx, c_in);
@@ -143,7 +183,16 @@ impl InplaceOp3 for AddTransposedProduct {
         let (_, n) = right_layout.shape().dims2()?;
         let l = Matrix::dense(Values::F32(plain(left, left_layout)?), t, rank);
         let r = Matrix::dense(Values::F32(plain(right, right_layout)?), t, n);
-        gemm(self.precision, Threads::Pool, self.scale, l.t(), r, 1.0, &mut c[start..end], n);
+        gemm(
+            self.precision,
+            Threads::Pool,
+            self.scale,
+            l.t(),
+            r,
+            1.0,
+            &mut c[start..end],
+            n,
+        );
         Ok(())
     }
 }

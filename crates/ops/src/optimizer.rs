@@ -60,8 +60,22 @@ pub fn adamw_step(
     }
     let scale = settings.gradient_scale as f32;
     let (b1, b2) = (settings.beta1 as f32, settings.beta2 as f32);
-    m.inplace_op2(gradients, &Moment { decay: b1, scale, square: false })?;
-    v.inplace_op2(gradients, &Moment { decay: b2, scale, square: true })?;
+    m.inplace_op2(
+        gradients,
+        &Moment {
+            decay: b1,
+            scale,
+            square: false,
+        },
+    )?;
+    v.inplace_op2(
+        gradients,
+        &Moment {
+            decay: b2,
+            scale,
+            square: true,
+        },
+    )?;
     let bias1 = 1.0 - settings.beta1.powi(step as i32);
     let bias2 = 1.0 - settings.beta2.powi(step as i32);
     let update = Update {
@@ -105,7 +119,13 @@ impl InplaceOp2 for Moment {
         "adamw_moment"
     }
 
-    fn cpu_fwd(&self, m: &mut CpuStorage, m_l: &Layout, g: &CpuStorage, g_l: &Layout) -> Result<()> {
+    fn cpu_fwd(
+        &self,
+        m: &mut CpuStorage,
+        m_l: &Layout,
+        g: &CpuStorage,
+        g_l: &Layout,
+    ) -> Result<()> {
         let (m, g) = (slice_mut(m, m_l)?, slice(g, g_l)?);
         vectorized(|| {
             for (m, g) in m.iter_mut().zip(g) {

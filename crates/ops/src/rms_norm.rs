@@ -39,9 +39,17 @@ pub fn forward(x: &Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
 pub fn backward(dy: &Tensor, x: &Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
     let c = checked_width(x, weight)?;
     if dy.dims() != x.dims() {
-        bail!("rms_norm backward: dy is {:?}, x is {:?}", dy.dims(), x.dims());
+        bail!(
+            "rms_norm backward: dy is {:?}, x is {:?}",
+            dy.dims(),
+            x.dims()
+        );
     }
-    let (dy_view, x_view, w_view) = (view("rms_norm", dy)?, view("rms_norm", x)?, view("rms_norm", weight)?);
+    let (dy_view, x_view, w_view) = (
+        view("rms_norm", dy)?,
+        view("rms_norm", x)?,
+        view("rms_norm", weight)?,
+    );
     let (dy_values, x_values, w) = (dy_view.f32()?, x_view.f32()?, to_f32(w_view.values()?));
     let mut dx = uninit(x_values.len());
     for_each_row(&mut dx, c, |row, dx| {

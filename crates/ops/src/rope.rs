@@ -16,9 +16,11 @@ impl Angles {
     ///
     /// Computed in f32 as the models were trained: position and frequency are f32, so is their product.
     pub fn new(positions: &[u32], inverse_frequencies: &[f32]) -> Self {
-        let angles = positions
-            .iter()
-            .flat_map(|position| inverse_frequencies.iter().map(move |f| *position as f32 * f));
+        let angles = positions.iter().flat_map(|position| {
+            inverse_frequencies
+                .iter()
+                .map(move |f| *position as f32 * f)
+        });
         let (cos, sin) = angles.map(|angle| (angle.cos(), angle.sin())).unzip();
         Self {
             cos,
@@ -52,13 +54,19 @@ fn rotate(x: &Tensor, angles: &Angles, direction: f32) -> Result<Tensor> {
     let (t, width) = x.dims2()?;
     let half = angles.half;
     if width % (2 * half) != 0 || angles.cos.len() != t * half {
-        bail!("rope: x is {t} x {width}, the angles {} x {half}", angles.cos.len() / half.max(1));
+        bail!(
+            "rope: x is {t} x {width}, the angles {} x {half}",
+            angles.cos.len() / half.max(1)
+        );
     }
     let x_view = view("rope", x)?;
     let x_values = x_view.f32()?;
     let mut y = uninit(x_values.len());
     for_each_row(&mut y, width, |row, y| {
-        let (cos, sin) = (&angles.cos[row * half..][..half], &angles.sin[row * half..][..half]);
+        let (cos, sin) = (
+            &angles.cos[row * half..][..half],
+            &angles.sin[row * half..][..half],
+        );
         let heads = x_values[row * width..][..width].chunks(2 * half);
         for (x, y) in heads.zip(y.chunks_mut(2 * half)) {
             let ((a, b), (y_a, y_b)) = (x.split_at(half), y.split_at_mut(half));

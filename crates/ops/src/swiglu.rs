@@ -37,11 +37,19 @@ pub fn forward(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
 pub fn backward(dy: &Tensor, gate: &Tensor, up: &Tensor) -> Result<(Tensor, Tensor)> {
     let c = checked_width(gate, up)?;
     checked_width(gate, dy)?;
-    let (dy_view, gate_view, up_view) = (view("swiglu", dy)?, view("swiglu", gate)?, view("swiglu", up)?);
+    let (dy_view, gate_view, up_view) = (
+        view("swiglu", dy)?,
+        view("swiglu", gate)?,
+        view("swiglu", up)?,
+    );
     let (dys, gates, ups) = (dy_view.f32()?, gate_view.f32()?, up_view.f32()?);
     let (mut dgate, mut dup) = (uninit(gates.len()), uninit(gates.len()));
     for_each_row_pair(&mut dgate, &mut dup, c, |row, dgate, dup| {
-        let (dy, gate, up) = (&dys[row * c..][..c], &gates[row * c..][..c], &ups[row * c..][..c]);
+        let (dy, gate, up) = (
+            &dys[row * c..][..c],
+            &gates[row * c..][..c],
+            &ups[row * c..][..c],
+        );
         for i in 0..c {
             let s = sigmoid(gate[i]);
             dgate[i] = dy[i] * up[i] * s * (1.0 + gate[i] * (1.0 - s));

@@ -15,7 +15,10 @@ const WEIGHTS_FILE: &str = "adapter_model.safetensors";
 
 /// Key of a matrix in PEFT's file; `matrix` is `lora_A` or `lora_B`.
 fn key(layer: usize, target: Target, matrix: &str) -> String {
-    format!("base_model.model.model.layers.{layer}.{}.{matrix}.weight", target.module())
+    format!(
+        "base_model.model.model.layers.{layer}.{}.{matrix}.weight",
+        target.module()
+    )
 }
 
 impl Adapter {
@@ -32,21 +35,35 @@ impl Adapter {
         let (slots, count) = slots(model, &config);
         let mut values = Vec::with_capacity(count);
         for slot in &slots {
-            for (matrix, shape) in [("lora_A", [config.rank, slot.c_in]), ("lora_B", [slot.c_out, config.rank])] {
+            for (matrix, shape) in [
+                ("lora_A", [config.rank, slot.c_in]),
+                ("lora_B", [slot.c_out, config.rank]),
+            ] {
                 let name = key(slot.layer, slot.target, matrix);
                 let Some(tensor) = tensors.remove(&name) else {
-                    return Err(ModelError::weights(&path, format!("tensor `{name}` is missing")));
+                    return Err(ModelError::weights(
+                        &path,
+                        format!("tensor `{name}` is missing"),
+                    ));
                 };
                 if tensor.dims() != shape {
-                    let what = format!("tensor `{name}` is {:?}, expected {shape:?}", tensor.dims());
+                    let what =
+                        format!("tensor `{name}` is {:?}, expected {shape:?}", tensor.dims());
                     return Err(ModelError::weights(&path, what));
                 }
-                let rows = if matrix == "lora_B" { tensor.t()? } else { tensor };
+                let rows = if matrix == "lora_B" {
+                    tensor.t()?
+                } else {
+                    tensor
+                };
                 values.extend(rows.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?);
             }
         }
         if let Some(name) = tensors.keys().min() {
-            return Err(ModelError::weights(&path, format!("tensor `{name}` has no place in this model")));
+            return Err(ModelError::weights(
+                &path,
+                format!("tensor `{name}` has no place in this model"),
+            ));
         }
         Ok(Self::from_values(slots, &config, values, device)?)
     }
@@ -59,8 +76,10 @@ impl Adapter {
     /// When a file cannot be written.
     pub fn save(&self, folder: &Path, base_model: &str) -> Result<(), ModelError> {
         let config_path = folder.join(CONFIG_FILE);
-        let text = serde_json::to_string_pretty(&self.peft_config(base_model)).expect("a JSON value serialises");
-        std::fs::write(&config_path, text + "\n").map_err(|source| ModelError::io(&config_path, source))?;
+        let text = serde_json::to_string_pretty(&self.peft_config(base_model))
+            .expect("a JSON value serialises");
+        std::fs::write(&config_path, text + "\n")
+            .map_err(|source| ModelError::io(&config_path, source))?;
         let mut tensors: HashMap<String, Tensor> = HashMap::new();
         for slot in &self.slots {
             let (a, b) = slot.views(&self.parameters, self.config.rank)?;
@@ -71,7 +90,12 @@ impl Adapter {
     }
 
     fn peft_config(&self, base_model: &str) -> Value {
-        let targets: Vec<&str> = self.config.targets.iter().map(|target| target.name()).collect();
+        let targets: Vec<&str> = self
+            .config
+            .targets
+            .iter()
+            .map(|target| target.name())
+            .collect();
         json!({
             "base_model_name_or_path": base_model,
             "bias": "none",
@@ -93,11 +117,15 @@ impl Adapter {
 
 fn load_config(path: &Path) -> Result<LoraConfig, ModelError> {
     let text = std::fs::read_to_string(path).map_err(|source| ModelError::io(path, source))?;
-    let map: Map<String, Value> = serde_json::from_str(&text).map_err(|source| ModelError::Json {
+    let map: Map<String, Value> =
+        serde_json::from_str(&text).map_err(|source| ModelError::Json {
+            path: path.to_owned(),
+            source,
+        })?;
+    read_config(&map).map_err(|what| ModelError::Unsupported {
         path: path.to_owned(),
-        source,
-    })?;
-    read_config(&map).map_err(|what| ModelError::Unsupported { path: path.to_owned(), what })
+        what,
+    })
 }
 
 fn read_config(map: &Map<String, Value>) -> Result<LoraConfig, String> {
@@ -109,21 +137,35 @@ fn read_config(map: &Map<String, Value>) -> Result<LoraConfig, String> {
         _ => true,
     };
     if get("peft_type") != "LORA" {
-        return Err(format!("`peft_type` = {} (LORA is supported)", get("peft_type")));
+        return Err(format!(
+            "`peft_type` = {} (LORA is supported)",
+            get("peft_type")
+        ));
     }
     if !matches!(get("bias").as_str(), None | Some("none")) {
         return Err(format!("`bias` = {}", get("bias")));
     }
     let unsupported = [
-        "use_dora", "rank_pattern", "alpha_pattern", "modules_to_save", "layers_to_transform", "fan_in_fan_out",
-        "trainable_token_indices", "target_parameters", "exclude_modules", "lora_bias", "alora_invocation_tokens",
+        "use_dora",
+        "rank_pattern",
+        "alpha_pattern",
+        "modules_to_save",
+        "layers_to_transform",
+        "fan_in_fan_out",
+        "trainable_token_indices",
+        "target_parameters",
+        "exclude_modules",
+        "lora_bias",
+        "alora_invocation_tokens",
     ];
     if let Some(key) = unsupported.iter().find(|key| is_set(get(key))) {
         return Err(format!("`{key}` = {}", get(key)));
     }
     let rank = get("r").as_u64().filter(|rank| (1..=4096).contains(rank));
     let rank = rank.ok_or_else(|| format!("`r` = {}", get("r")))? as usize;
-    let alpha = get("lora_alpha").as_f64().ok_or_else(|| format!("`lora_alpha` = {}", get("lora_alpha")))?;
+    let alpha = get("lora_alpha")
+        .as_f64()
+        .ok_or_else(|| format!("`lora_alpha` = {}", get("lora_alpha")))?;
     Ok(LoraConfig {
         rank,
         alpha,
@@ -136,7 +178,9 @@ fn read_targets(value: &Value) -> Result<Vec<Target>, String> {
     if value == "all-linear" {
         return Ok(Target::ALL.to_vec());
     }
-    let names = value.as_array().ok_or_else(|| format!("`target_modules` = {value}"))?;
+    let names = value
+        .as_array()
+        .ok_or_else(|| format!("`target_modules` = {value}"))?;
     let known = |name: &Value| Target::ALL.into_iter().find(|target| name == target.name());
     let mut targets = names
         .iter()

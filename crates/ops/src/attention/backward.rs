@@ -77,7 +77,12 @@ struct HeadGradients {
 }
 
 impl Buffers<'_> {
-    fn head_gradients(&self, attention: &Attention, range: Range<usize>, head: usize) -> HeadGradients {
+    fn head_gradients(
+        &self,
+        attention: &Attention,
+        range: Range<usize>,
+        head: usize,
+    ) -> HeadGradients {
         let (len, d, precision) = (range.len(), attention.head_width, attention.precision);
         let (q_width, kv_width) = (attention.q_width(), attention.kv_width());
         let q = head_rows(self.q, q_width, head, d, range.clone());
@@ -99,15 +104,57 @@ impl Buffers<'_> {
             ds.resize(rows * cols, 0.0);
             let (q, dout) = (q.slice(block.clone()), dout.slice(block.clone()));
             let (k, v) = (k.slice(keys.clone()), v.slice(keys.clone()));
-            gemm(precision, Threads::Caller, attention.scale(), q, k.t(), 0.0, &mut p, cols);
-            gemm(precision, Threads::Caller, 1.0, dout, v.t(), 0.0, &mut ds, cols);
-            let place = Place { attention, head, first: range.start, block: block.clone(), keys: keys.clone() };
+            gemm(
+                precision,
+                Threads::Caller,
+                attention.scale(),
+                q,
+                k.t(),
+                0.0,
+                &mut p,
+                cols,
+            );
+            gemm(
+                precision,
+                Threads::Caller,
+                1.0,
+                dout,
+                v.t(),
+                0.0,
+                &mut ds,
+                cols,
+            );
+            let place = Place {
+                attention,
+                head,
+                first: range.start,
+                block: block.clone(),
+                keys: keys.clone(),
+            };
             vectorized(|| self.score_gradients(&place, &mut p, &mut ds));
             let p = Matrix::dense(Values::F32(&p), rows, cols);
             let ds = Matrix::dense(Values::F32(&ds), rows, cols);
             let (from, to) = (keys.start * d, keys.end * d);
-            gemm(precision, Threads::Caller, 1.0, p.t(), dout, 1.0, &mut gradients.dv[from..to], d);
-            gemm(precision, Threads::Caller, 1.0, ds.t(), q, 1.0, &mut gradients.dk[from..to], d);
+            gemm(
+                precision,
+                Threads::Caller,
+                1.0,
+                p.t(),
+                dout,
+                1.0,
+                &mut gradients.dv[from..to],
+                d,
+            );
+            gemm(
+                precision,
+                Threads::Caller,
+                1.0,
+                ds.t(),
+                q,
+                1.0,
+                &mut gradients.dk[from..to],
+                d,
+            );
             let dq = &mut gradients.dq[block.start * d..block.end * d];
             gemm(precision, Threads::Caller, 1.0, ds, k, 0.0, dq, d);
         }
@@ -155,30 +202,52 @@ fn gather(
     bounds: &SeqBounds,
     attention: &Attention,
 ) -> Result<(Tensor, Tensor, Tensor)> {
-    let (t, h, d, group) = (bounds.token_count(), attention.head_count, attention.head_width, attention.group());
+    let (t, h, d, group) = (
+        bounds.token_count(),
+        attention.head_count,
+        attention.head_width,
+        attention.group(),
+    );
     let (q_width, kv_width) = (attention.q_width(), attention.kv_width());
-    let (mut dq, mut dk, mut dv) = (uninit(t * q_width), uninit(t * kv_width), uninit(t * kv_width));
+    let (mut dq, mut dk, mut dv) = (
+        uninit(t * q_width),
+        uninit(t * kv_width),
+        uninit(t * kv_width),
+    );
     for (sequence, range) in bounds.ranges().enumerate() {
         let heads = &heads[sequence * h..(sequence + 1) * h];
-        for_each_row(&mut dq[range.start * q_width..range.end * q_width], q_width, |row, dq| {
-            for (head, dq) in heads.iter().zip(dq.chunks_mut(d)) {
-                dq.copy_from_slice(&head.dq[row * d..(row + 1) * d]);
-            }
-        });
+        for_each_row(
+            &mut dq[range.start * q_width..range.end * q_width],
+            q_width,
+            |row, dq| {
+                for (head, dq) in heads.iter().zip(dq.chunks_mut(d)) {
+                    dq.copy_from_slice(&head.dq[row * d..(row + 1) * d]);
+                }
+            },
+        );
         let sum = |out: &mut [f32], part: fn(&HeadGradients) -> &[f32]| {
-            for_each_row(&mut out[range.start * kv_width..range.end * kv_width], kv_width, |row, out| {
-                for (group, out) in heads.chunks(group).zip(out.chunks_mut(d)) {
-                    out.fill(0.0);
-                    for head in group {
-                        for (sum, x) in out.iter_mut().zip(&part(head)[row * d..(row + 1) * d]) {
-                            *sum += x;
+            for_each_row(
+                &mut out[range.start * kv_width..range.end * kv_width],
+                kv_width,
+                |row, out| {
+                    for (group, out) in heads.chunks(group).zip(out.chunks_mut(d)) {
+                        out.fill(0.0);
+                        for head in group {
+                            for (sum, x) in out.iter_mut().zip(&part(head)[row * d..(row + 1) * d])
+                            {
+                                *sum += x;
+                            }
                         }
                     }
-                }
-            });
+                },
+            );
         };
         sum(&mut dk, |head| &head.dk);
         sum(&mut dv, |head| &head.dv);
     }
-    Ok((tensor(dq, (t, q_width))?, tensor(dk, (t, kv_width))?, tensor(dv, (t, kv_width))?))
+    Ok((
+        tensor(dq, (t, q_width))?,
+        tensor(dk, (t, kv_width))?,
+        tensor(dv, (t, kv_width))?,
+    ))
 }

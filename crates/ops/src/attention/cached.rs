@@ -33,7 +33,9 @@ impl KvCache {
 
     /// Tokens held by every layer. While a step runs, the layers it has passed hold more.
     pub fn token_count(&self) -> usize {
-        self.layers.last().map_or(0, |layer| layer.keys.len() / self.kv_width)
+        self.layers
+            .last()
+            .map_or(0, |layer| layer.keys.len() / self.kv_width)
     }
 
     /// Forgets all tokens from `token_count` on.
@@ -46,7 +48,10 @@ impl KvCache {
 
     /// Bytes held.
     pub fn byte_count(&self) -> usize {
-        let values = self.layers.iter().map(|layer| layer.keys.capacity() + layer.values.capacity());
+        let values = self
+            .layers
+            .iter()
+            .map(|layer| layer.keys.capacity() + layer.values.capacity());
         values.sum::<usize>() * size_of::<f32>()
     }
 }
@@ -69,9 +74,17 @@ pub fn forward_cached(
 ) -> Result<Tensor> {
     attention.check(q, k, v, bounds)?;
     if caches.len() != bounds.sequence_count() {
-        bail!("attention: {} caches for {} sequences", caches.len(), bounds.sequence_count());
+        bail!(
+            "attention: {} caches for {} sequences",
+            caches.len(),
+            bounds.sequence_count()
+        );
     }
-    let (q_view, k_view, v_view) = (view("attention", q)?, view("attention", k)?, view("attention", v)?);
+    let (q_view, k_view, v_view) = (
+        view("attention", q)?,
+        view("attention", k)?,
+        view("attention", v)?,
+    );
     let (q, k, v) = (q_view.f32()?, k_view.f32()?, v_view.f32()?);
     let width = attention.kv_width();
     for (cache, range) in caches.iter_mut().zip(bounds.ranges()) {
@@ -99,7 +112,13 @@ pub fn forward_cached(
 
 /// Decoding: a single query reads each key and value once, where they lie.
 #[inline(always)]
-fn one_query(query: &[f32], keys: &[f32], values: &[f32], head: usize, attention: &Attention) -> HeadOutput {
+fn one_query(
+    query: &[f32],
+    keys: &[f32],
+    values: &[f32],
+    head: usize,
+    attention: &Attention,
+) -> HeadOutput {
     let (d, width) = (attention.head_width, attention.kv_width());
     let column = head / attention.group() * d;
     let visible = attention.visible(keys.len() / width - 1);
@@ -116,5 +135,8 @@ fn one_query(query: &[f32], keys: &[f32], values: &[f32], head: usize, attention
             *out += weight * value;
         }
     }
-    HeadOutput { out, lse: vec![lse] }
+    HeadOutput {
+        out,
+        lse: vec![lse],
+    }
 }

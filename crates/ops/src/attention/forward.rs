@@ -26,7 +26,11 @@ pub fn forward(
     attention: &Attention,
 ) -> Result<(Tensor, Tensor)> {
     attention.check(q, k, v, bounds)?;
-    let (q_view, k_view, v_view) = (view("attention", q)?, view("attention", k)?, view("attention", v)?);
+    let (q_view, k_view, v_view) = (
+        view("attention", q)?,
+        view("attention", k)?,
+        view("attention", v)?,
+    );
     let (q, k, v) = (q_view.f32()?, k_view.f32()?, v_view.f32()?);
     let tasks = tasks(bounds, attention.head_count);
     let heads: Vec<HeadOutput> = tasks
@@ -46,16 +50,27 @@ pub(super) fn gather(
     bounds: &SeqBounds,
     attention: &Attention,
 ) -> Result<(Tensor, Tensor)> {
-    let (t, h, d) = (bounds.token_count(), attention.head_count, attention.head_width);
+    let (t, h, d) = (
+        bounds.token_count(),
+        attention.head_count,
+        attention.head_width,
+    );
     let (mut out, mut lse) = (uninit(t * h * d), uninit(t * h));
     for (sequence, range) in bounds.ranges().enumerate() {
         let heads = &heads[sequence * h..(sequence + 1) * h];
-        for_each_row(&mut out[range.start * h * d..range.end * h * d], h * d, |row, out| {
-            for (head, out) in heads.iter().zip(out.chunks_mut(d)) {
-                out.copy_from_slice(&head.out[row * d..(row + 1) * d]);
-            }
-        });
-        for (row, lse) in lse[range.start * h..range.end * h].chunks_mut(h).enumerate() {
+        for_each_row(
+            &mut out[range.start * h * d..range.end * h * d],
+            h * d,
+            |row, out| {
+                for (head, out) in heads.iter().zip(out.chunks_mut(d)) {
+                    out.copy_from_slice(&head.out[row * d..(row + 1) * d]);
+                }
+            },
+        );
+        for (row, lse) in lse[range.start * h..range.end * h]
+            .chunks_mut(h)
+            .enumerate()
+        {
             for (head, lse) in heads.iter().zip(lse) {
                 *lse = head.lse[row];
             }
@@ -107,9 +122,22 @@ impl<'a> HeadInputs<'a> {
             let block = start..(start + QUERY_BLOCK).min(queries);
             let keys = self.attention.visible(first + block.start).start..first + block.end;
             scores.resize(block.len() * keys.len(), 0.0);
-            let (q, k, v) = (self.q.slice(block.clone()), self.k.slice(keys.clone()), self.v.slice(keys.clone()));
+            let (q, k, v) = (
+                self.q.slice(block.clone()),
+                self.k.slice(keys.clone()),
+                self.v.slice(keys.clone()),
+            );
             let precision = self.attention.precision;
-            gemm(precision, Threads::Caller, self.attention.scale(), q, k.t(), 0.0, &mut scores, keys.len());
+            gemm(
+                precision,
+                Threads::Caller,
+                self.attention.scale(),
+                q,
+                k.t(),
+                0.0,
+                &mut scores,
+                keys.len(),
+            );
             vectorized(|| {
                 for (row, scores) in scores.chunks_mut(keys.len()).enumerate() {
                     let visible = self.attention.visible(first + block.start + row);

@@ -56,8 +56,16 @@ impl<'a> Matrix<'a> {
             row_stride: stride,
             col_stride: 1,
         };
-        let reach = if rows == 0 { 0 } else { (rows - 1) * stride + cols };
-        assert!(reach <= matrix.len(), "{rows} x {cols} (stride {stride}) in {}", matrix.len());
+        let reach = if rows == 0 {
+            0
+        } else {
+            (rows - 1) * stride + cols
+        };
+        assert!(
+            reach <= matrix.len(),
+            "{rows} x {cols} (stride {stride}) in {}",
+            matrix.len()
+        );
         matrix
     }
 
@@ -128,7 +136,11 @@ pub(crate) fn gemm(
     if m == 0 || n == 0 {
         return;
     }
-    assert!(c_stride >= n && (m - 1) * c_stride + n <= c.len(), "output of {m} x {n} in {}", c.len());
+    assert!(
+        c_stride >= n && (m - 1) * c_stride + n <= c.len(),
+        "output of {m} x {n} in {}",
+        c.len()
+    );
     #[cfg(target_arch = "x86_64")]
     if precision == Precision::Bf16 && has_bf16_kernel() {
         return bf16::gemm(threads, alpha, a, b, beta, c, c_stride);

@@ -94,7 +94,16 @@ fn a_row_gives_the_same_bits_alone_and_in_a_batch() {
     let b = Matrix::dense(Values::Bf16(&b), n, k).t();
     let mut all = vec![0.0; m * n];
     let whole = Matrix::dense(Values::F32(&a), m, k);
-    gemm(Precision::Bf16, Threads::Pool, 1.0, whole, b, 0.0, &mut all, n);
+    gemm(
+        Precision::Bf16,
+        Threads::Pool,
+        1.0,
+        whole,
+        b,
+        0.0,
+        &mut all,
+        n,
+    );
     if !has_bf16_kernel() {
         println!("skipped: no bf16 dot instructions here, f32 products make no such promise");
         return;
@@ -102,7 +111,16 @@ fn a_row_gives_the_same_bits_alone_and_in_a_batch() {
     for row in 0..m {
         let mut one = vec![0.0; n];
         let alone = Matrix::dense(Values::F32(&a[row * k..][..k]), 1, k);
-        gemm(Precision::Bf16, Threads::Caller, 1.0, alone, b, 0.0, &mut one, n);
+        gemm(
+            Precision::Bf16,
+            Threads::Caller,
+            1.0,
+            alone,
+            b,
+            0.0,
+            &mut one,
+            n,
+        );
         assert_eq!(one, all[row * n..][..n], "row {row}");
     }
 }
