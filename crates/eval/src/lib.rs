@@ -1,1 +1,23 @@
-//! codeact-eval
+//! Measure how many tasks a model solves by acting, and make trajectories whose observations are real.
+//!
+//! Both go through the one loop of `codeact-agent` with a fresh Python session for each task. [`Actor`] is how a model
+//! folder is made ready to act; the chat and the server use it too, so that what is measured is what is served.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod actor; // a model folder, ready to act
+mod collect; // scripted plans instead of a model
+mod error;
+mod grade; // when a solution is right
+mod parallel;
+mod report; // what came of all tasks
+mod run; // one task through the loop
+mod task; // read first: tasks and plans, as they stand in files
+
+pub use actor::{Actor, Dtype};
+pub use collect::collect;
+pub use error::EvalError;
+pub use grade::is_right;
+pub use parallel::in_order;
+pub use report::{Report, Tally, write_atomically};
+pub use run::{Outcome, run_task};
+pub use task::{Plan, Task, read_plans, read_tasks};

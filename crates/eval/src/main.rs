@@ -1,0 +1,255 @@
+//! `codeact-eval`: how many tasks does a model solve by acting? Also collects trajectories from scripted plans.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+use codeact_agent::Profile;
+use codeact_engine::{EngineLimits, Sampling};
+use codeact_eval::{
+    Actor, Dtype, EvalError, Outcome, Report, Task, in_order, read_plans, read_tasks, run_task,
+};
+use indicatif::{ProgressBar, ProgressStyle};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Measure how many tasks a model solves by writing and running Python.
+///
+/// A task is solved when the text of `<solution>` equals the answer after trimming; numbers may differ by 1e-6,
+/// absolutely or relatively.
+#[derive(Parser)]
+#[command(name = "codeact-eval", version, args_conflicts_with_subcommands = true)]
+struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Model to measure: a folder, a GGUF file, or a name on the hub
+    #[arg(long, value_name = "DIR")]
+    model: Option<String>,
+    /// PEFT adapter on top of the model
+    #[arg(long, value_name = "DIR", requires = "model")]
+    adapter: Option<PathBuf>,
+    /// Tasks: JSON lines {"id","family","prompt","answer","setup"?}
+    #[arg(long, value_name = "FILE", requires = "model")]
+    tasks: Option<PathBuf>,
+    /// Write results and transcripts as JSON
+    #[arg(long, value_name = "FILE", requires = "model")]
+    out: Option<PathBuf>,
+    /// Tasks that run at once
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    parallel: u16,
+    /// Only the first N tasks
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Precision of the weights
+    #[arg(long, value_enum, default_value_t)]
+    dtype: Dtype,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Run scripted plans and write the conversations, every observation real
+    Collect {
+        /// Plans: JSON lines {"id","family","prompt","turns":[..],"answer","setup"?}
+        #[arg(long, value_name = "FILE")]
+        plans: PathBuf,
+        /// Conversations, in the order of the plans
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let result = match &args.command {
+        Some(Command::Collect { plans, out }) => collect(plans, out),
+        None => evaluate(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            let is_bad_input = match error.downcast_ref::<EvalError>() {
+                Some(error) => error.is_bad_input(),
+                None => true, // the model was not found
+            };
+            ExitCode::from(if is_bad_input { 2 } else { 1 })
+        }
+    }
+}
+
+fn collect(plans_path: &Path, out: &Path) -> anyhow::Result<()> {
+    let plans = read_plans(plans_path)?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let progress = Progress::new(plans.len());
+    let conversations = codeact_eval::collect(&plans, &Profile::quickstart(), threads, &|| {
+        progress.step("")
+    });
+    progress.finish();
+    let conversations = conversations?;
+    codeact_chat::write_jsonl(out, &conversations).map_err(|source| EvalError::Write {
+        path: out.to_owned(),
+        source,
+    })?;
+    eprintln!(
+        "{} conversations written to `{}`",
+        conversations.len(),
+        out.display()
+    );
+    Ok(())
+}
+
+fn evaluate(args: &Args) -> anyhow::Result<()> {
+    let (Some(model), Some(tasks_path)) = (&args.model, &args.tasks) else {
+        let message = "`--model DIR` and `--tasks FILE` are needed, or the command `collect`";
+        Args::command()
+            .error(ErrorKind::MissingRequiredArgument, message)
+            .exit()
+    };
+    let mut tasks = read_tasks(tasks_path)?;
+    tasks.truncate(args.limit.map_or(usize::MAX, |limit| limit as usize));
+    let folder = codeact_model::source::resolve(model, &|text| eprintln!("{text}"))?;
+    let limits = EngineLimits {
+        running_max: args.parallel.into(),
+        kept_caches_max: 2 * usize::from(args.parallel),
+        ..EngineLimits::default()
+    };
+    let actor = Actor::load(&folder, args.adapter.as_deref(), args.dtype, limits)?;
+    let profile = actor.profile.name();
+    eprintln!(
+        "{} tasks, model `{}`, {}, profile {profile}",
+        tasks.len(),
+        folder.display(),
+        args.dtype.name()
+    );
+    let started = Instant::now();
+    let outcomes = run_all(&actor, &tasks, args.parallel.into())?;
+    let adapter = args
+        .adapter
+        .as_ref()
+        .map(|adapter| adapter.display().to_string());
+    let mut report = Report::new(
+        folder.display().to_string(),
+        adapter,
+        args.dtype.name().into(),
+        profile.into(),
+        outcomes,
+    );
+    report.seconds = started.elapsed().as_secs_f64();
+    print!("{}", report.table());
+    if let Some(out) = &args.out {
+        report.write(out)?;
+        eprintln!("results and transcripts written to `{}`", out.display());
+    }
+    Ok(())
+}
+
+/// All tasks, several at once. The first failure ends the run, and so does Ctrl-C after the tasks at hand.
+fn run_all(actor: &Actor, tasks: &[Task], parallel: usize) -> anyhow::Result<Vec<Outcome>> {
+    static IS_INTERRUPTED: AtomicBool = AtomicBool::new(false);
+    ctrlc::set_handler(|| {
+        if IS_INTERRUPTED.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("stopping after the tasks at hand; once more to stop at once");
+    })?;
+    let progress = Progress::new(tasks.len());
+    let solved = AtomicUsize::new(0);
+    let failure = Mutex::new(None);
+    let outcomes = in_order(tasks, parallel, |_, task| {
+        if IS_INTERRUPTED.load(Ordering::Relaxed) {
+            return None;
+        }
+        let model = Box::new(actor.model(Sampling::default()));
+        match run_task(task, model, &actor.profile) {
+            Ok(outcome) => {
+                let solved = solved.fetch_add(usize::from(outcome.is_solved), Ordering::Relaxed)
+                    + usize::from(outcome.is_solved);
+                progress.step(&format!("{solved} solved"));
+                Some(outcome)
+            }
+            Err(error) => {
+                failure
+                    .lock()
+                    .expect("nothing panics while it holds this lock")
+                    .get_or_insert(error);
+                None
+            }
+        }
+    });
+    progress.finish();
+    if let Some(error) = failure
+        .into_inner()
+        .expect("nothing panics while it holds a lock")
+    {
+        return Err(error.into());
+    }
+    let outcomes: Vec<Outcome> = outcomes.into_iter().flatten().collect();
+    match outcomes.len() == tasks.len() {
+        true => Ok(outcomes),
+        false => Err(EvalError::Interrupted {
+            done: outcomes.len(),
+            all: tasks.len(),
+        }
+        .into()),
+    }
+}
+
+/// A bar on a terminal, a line for every tenth elsewhere; both on stderr.
+struct Progress {
+    bar: ProgressBar,
+    done: AtomicUsize,
+    all: usize,
+}
+
+impl Progress {
+    fn new(all: usize) -> Progress {
+        let style =
+            ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}  {elapsed} (ETA {eta})");
+        let bar = ProgressBar::new(all as u64)
+            .with_style(style.expect("the template is a constant that parses"));
+        Progress {
+            bar,
+            done: AtomicUsize::new(0),
+            all,
+        }
+    }
+
+    fn step(&self, message: &str) {
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        self.bar.set_message(message.to_owned());
+        self.bar.set_position(done as u64);
+        let is_tenth = done * 10 / self.all != (done - 1) * 10 / self.all;
+        if self.bar.is_hidden() && is_tenth {
+            eprintln!("{done}/{}  {message}", self.all);
+        }
+    }
+
+    fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn collect_and_evaluation_do_not_mix() {
+        let parse = |line: &str| Args::try_parse_from(line.split_whitespace());
+        assert!(parse("codeact-eval --model m --tasks t --parallel 4").is_ok());
+        assert!(parse("codeact-eval collect --plans p --out o").is_ok());
+        assert!(parse("codeact-eval --model m collect --plans p --out o").is_err());
+        assert!(parse("codeact-eval --model m --tasks t --parallel 0").is_err());
+        assert!(parse("codeact-eval collect --plans p").is_err());
+    }
+}

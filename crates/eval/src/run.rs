@@ -1,0 +1,178 @@
+//! One task through the loop.
+
+use std::time::Instant;
+
+use codeact_agent::{Agent, AgentError, Limits, Model, Profile, Turn, TurnEnd};
+use codeact_chat::Message;
+use codeact_engine::EngineError;
+use codeact_sandbox::{CellEnd, Policy, Session};
+
+use crate::task::Task;
+use crate::{EvalError, is_right};
+
+/// What a model made of a task.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Outcome {
+    /// The task.
+    pub id: String,
+    /// Its family.
+    pub family: String,
+    /// The right solution.
+    pub answer: String,
+    /// What the model proposed in `<solution>`, if it did.
+    pub solution: Option<String>,
+    /// Whether that is right. A reply without `<solution>` never is.
+    pub is_solved: bool,
+    /// Why the turn ended. `None` when it failed.
+    pub end: Option<TurnEnd>,
+    /// Why it failed: the conversation outgrew the context.
+    pub error: Option<String>,
+    /// Replies of the model.
+    pub steps: usize,
+    /// How many of them had code that ran.
+    pub executions: usize,
+    /// Tokens the model wrote.
+    pub completion_tokens: usize,
+    /// Wall-clock time in seconds, starting Python included.
+    pub seconds: f64,
+    /// The conversation.
+    pub transcript: Vec<Message>,
+}
+
+/// Lets `model` solve `task` in a session of its own.
+///
+/// # Errors
+/// When Python does not start, the task's setup fails, or the model does. Not when the conversation outgrows the
+/// context: that is an [`Outcome`].
+pub fn run_task(
+    task: &Task,
+    model: Box<dyn Model>,
+    profile: &Profile,
+) -> Result<Outcome, EvalError> {
+    let started = Instant::now();
+    let session = prepared_session(task)?;
+    let mut agent = Agent::new(model, session, profile.clone(), Limits::default());
+    let turn = match agent.run_turn(&task.prompt, &mut |_| {}) {
+        Ok(turn) => Ok(turn),
+        Err(AgentError::Engine(error @ EngineError::PromptTooLong { .. })) => {
+            Err(error.to_string())
+        }
+        Err(source) => {
+            return Err(EvalError::Agent {
+                id: task.id.clone(),
+                source,
+            });
+        }
+    };
+    let seconds = started.elapsed().as_secs_f64();
+    Ok(outcome(task, turn, agent.messages(), seconds))
+}
+
+fn outcome(task: &Task, turn: Result<Turn, String>, messages: &[Message], seconds: f64) -> Outcome {
+    let (turn, error) = match turn {
+        Ok(turn) => (Some(turn), None),
+        Err(error) => (None, Some(error)),
+    };
+    let solution = turn
+        .as_ref()
+        .filter(|turn| turn.end == TurnEnd::Solution)
+        .and_then(|turn| turn.answer.clone());
+    let count = |read: fn(&Turn) -> usize| turn.as_ref().map_or(0, read);
+    Outcome {
+        id: task.id.clone(),
+        family: task.family.clone(),
+        answer: task.answer.clone(),
+        is_solved: solution
+            .as_deref()
+            .is_some_and(|solution| is_right(solution, &task.answer)),
+        solution,
+        end: turn.as_ref().map(|turn| turn.end),
+        error,
+        steps: count(|turn| turn.steps),
+        executions: count(|turn| turn.executions),
+        completion_tokens: count(|turn| turn.completion_tokens),
+        seconds,
+        transcript: messages.to_vec(),
+    }
+}
+
+/// A fresh Python in which the task's setup has run.
+pub(crate) fn prepared_session(task: &Task) -> Result<Session, EvalError> {
+    let failed = |source| EvalError::Agent {
+        id: task.id.clone(),
+        source: AgentError::Sandbox(source),
+    };
+    let mut session = Session::start(&Policy::default()).map_err(failed)?;
+    if let Some(setup) = &task.setup {
+        let cell = session.run(setup, &mut |_, _| {}).map_err(failed)?;
+        if cell.end != CellEnd::Finished {
+            let observation = cell.observation(SETUP_CHARS_MAX);
+            return Err(EvalError::Setup {
+                id: task.id.clone(),
+                observation,
+            });
+        }
+    }
+    Ok(session)
+}
+
+/// How much of a failed setup is shown.
+const SETUP_CHARS_MAX: usize = 2000;
+
+#[cfg(test)]
+mod tests {
+    use codeact_agent::ScriptedModel;
+
+    use super::*;
+
+    fn task(answer: &str, setup: Option<&str>) -> Task {
+        Task {
+            id: "t".into(),
+            family: "seen/f".into(),
+            prompt: "How many?".into(),
+            answer: answer.into(),
+            setup: setup.map(Into::into),
+        }
+    }
+
+    fn run(task: &Task, turns: &[&str]) -> Result<Outcome, EvalError> {
+        let model = ScriptedModel::new(turns.iter().copied());
+        run_task(task, Box::new(model), &Profile::quickstart())
+    }
+
+    #[test]
+    fn a_right_solution_after_code_is_solved() {
+        let task = task("42", Some("def stock():\n    return 42"));
+        let turns = [
+            "I ask.\n<execute>\nstock()\n</execute>",
+            "It is <solution>42.0</solution>",
+        ];
+        let outcome = run(&task, &turns).unwrap();
+        assert!(outcome.is_solved);
+        assert_eq!((outcome.executions, outcome.steps), (1, 2));
+        assert_eq!(outcome.transcript[3].content, "Observation:\n42");
+    }
+
+    #[test]
+    fn a_wrong_solution_and_a_plain_reply_are_not() {
+        let wrong = run(&task("42", None), &["<solution>41</solution>"]).unwrap();
+        assert_eq!(
+            (wrong.is_solved, wrong.solution.as_deref()),
+            (false, Some("41"))
+        );
+        let plain = run(&task("42", None), &["42"]).unwrap();
+        assert_eq!((plain.is_solved, plain.solution), (false, None));
+        assert_eq!(plain.end, Some(TurnEnd::Answer));
+    }
+
+    #[test]
+    fn a_setup_that_raises_is_named() {
+        let error = run(&task("1", Some("x = undefined")), &["1"]).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("setup of `t`") && text.contains("NameError"),
+            "{text}"
+        );
+        assert!(error.is_bad_input());
+    }
+}
