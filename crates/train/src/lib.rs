@@ -4,7 +4,25 @@
 //! and that nothing is lost when a run stops.
 
 pub mod config; // read first: what can be set
-pub mod plan; // then: what is learned when
+pub mod data; // files -> tokens and mask, counted
+pub mod plan; // what is learned when
+pub mod prepare; // all of it together, refused before anything is written
+
+pub mod run; // then: the loop
+pub mod optimizer;
 pub mod schedule;
 
+pub mod checkpoint; // what survives
+pub mod export;
+pub mod folder;
+pub mod metrics;
+
+pub mod describe; // what the user sees
+pub mod evaluate;
+pub mod memory;
+pub mod progress;
+
+mod error;
 mod hash;
+
+pub use error::TrainError;

@@ -169,7 +169,10 @@ fn steps_and_epochs_each_bound_the_run() {
     let one = count(None, Some(1));
     assert!(one > 3);
     assert_eq!(count(None, None), one);
-    assert!(count(None, Some(3)) > 2 * one, "every epoch packs anew, so the counts differ a little");
+    assert!(
+        count(None, Some(3)) > 2 * one,
+        "every epoch packs anew, so the counts differ a little"
+    );
     assert_eq!(count(Some(3), None), 3);
     assert_eq!(count(Some(2 * one + 9), None), 2 * one + 9);
     assert_eq!(count(Some(2 * one + 9), Some(1)), one);

@@ -1,0 +1,252 @@
+//! Why a run cannot start or go on, with its exit code.
+
+use std::path::{Path, PathBuf};
+
+use codeact_chat::{FormatError, ReadError};
+use codeact_model::ModelError;
+use codeact_model::source::SourceError;
+
+use crate::config::ConfigError;
+
+/// Errors of the trainer.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The settings are wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The settings ask for a GPU.
+    #[error("`train.device` is \"cuda\", but this build has no CUDA\nhint: set `train.device=cpu`")]
+    NoCuda,
+    /// A data file is wrong.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A data path is neither file nor folder, or a folder without data.
+    #[error("data `{path}`: {what}")]
+    DataPath {
+        /// The path of the settings.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// A conversation cannot be turned into tokens and mask.
+    #[error("`{path}` line {line}")]
+    Row {
+        /// The data file.
+        path: PathBuf,
+        /// Line counted from 1.
+        line: usize,
+        /// Why.
+        source: FormatError,
+    },
+    /// A conversation is too long, and the policy is to refuse it.
+    #[error(
+        "`{path}` line {line}: the conversation has {token_count} tokens, more than the {max} of `train.sequence_tokens_max`\n\
+         hint: raise it, or set `train.too_long` to \"drop\" or \"truncate\""
+    )]
+    TooLong {
+        /// The data file.
+        path: PathBuf,
+        /// Line counted from 1.
+        line: usize,
+        /// Its tokens.
+        token_count: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// No conversation is left.
+    #[error(
+        "no conversation of {split} data is left: {row_count} read, {too_long} longer than the {max} tokens of `train.sequence_tokens_max`\n\
+         hint: raise it, or set `train.too_long` to \"truncate\""
+    )]
+    NothingLeft {
+        /// `train` or `validation`.
+        split: String,
+        /// Conversations read.
+        row_count: usize,
+        /// Conversations that were too long.
+        too_long: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// A conversation is longer than the model was made for.
+    #[error(
+        "a conversation has {token_count} tokens, but `{model}` was made for at most {max}\n\
+         hint: set `train.sequence_tokens_max={max}`"
+    )]
+    BeyondContext {
+        /// Tokens of the longest conversation.
+        token_count: usize,
+        /// The model's bound.
+        max: usize,
+        /// The model.
+        model: String,
+    },
+    /// The tokenizer has more tokens than the model.
+    #[error(
+        "the tokenizer of `{model}` has {token_count} tokens, but its embedding only {row_count} rows\n\
+         hint: the extra tokens would have no meaning; use the tokenizer that belongs to the model"
+    )]
+    VocabularyTooLarge {
+        /// The model.
+        model: String,
+        /// Tokens of the tokenizer.
+        token_count: usize,
+        /// Rows of the embedding.
+        row_count: usize,
+    },
+    /// The model cannot be found or fetched.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The model's chat format cannot be used.
+    #[error(transparent)]
+    Format(FormatError),
+    /// The model folder or the adapter of a checkpoint cannot be used.
+    #[error(transparent)]
+    Load(ModelError),
+    /// The run folder is in use.
+    #[error(
+        "`{dir}` holds an earlier run\nhint: continue it with `--resume`, replace it with `--set output.overwrite=true`, \
+         or choose another `output.dir`"
+    )]
+    FolderTaken {
+        /// `output.dir`.
+        dir: PathBuf,
+    },
+    /// The run folder holds what no run wrote.
+    #[error("`{dir}` holds `{entry}`, which no run wrote\nhint: choose another `output.dir`")]
+    FolderForeign {
+        /// `output.dir`.
+        dir: PathBuf,
+        /// One of its entries.
+        entry: String,
+    },
+    /// The checkpoint belongs to another run.
+    #[error(
+        "`{checkpoint}` is of another run: {}\nhint: use the settings of that run ({checkpoint}/config.toml), or another `output.dir`",
+        .differences.join("; ")
+    )]
+    OtherRun {
+        /// The checkpoint folder.
+        checkpoint: String,
+        /// What differs, one sentence each.
+        differences: Vec<String>,
+    },
+    /// A checkpoint is damaged.
+    #[error(
+        "checkpoint `{path}`: {what}\nhint: remove this folder to continue from the one before"
+    )]
+    BadCheckpoint {
+        /// The folder or file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// A result cannot be written.
+    #[error("cannot write `{path}`{}", hint_for(.source))]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A result cannot be made.
+    #[error("cannot export to `{path}`")]
+    Export {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: ModelError,
+    },
+    /// Loss or gradient is not a number.
+    #[error(
+        "step {step}: the {what} is {value}; nothing of this step was kept, {kept}\n\
+         hint: lower `optimizer.learning_rate` or look at the data of this step"
+    )]
+    NotFinite {
+        /// Step counted from 1.
+        step: usize,
+        /// `loss` or `gradient norm`.
+        what: &'static str,
+        /// NaN or infinity.
+        value: f64,
+        /// The checkpoint to continue from, as a phrase.
+        kept: String,
+    },
+    /// An operation failed in the middle of a run.
+    #[error("step {step} failed")]
+    Step {
+        /// Step counted from 1; 0 while held-out data is measured.
+        step: usize,
+        /// Why.
+        source: ModelError,
+    },
+}
+
+fn hint_for(source: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    match source.kind() {
+        StorageFull | QuotaExceeded | FileTooLarge => {
+            "\nhint: nothing half-written was left behind; free some space, then continue with `--resume`"
+        }
+        _ => "",
+    }
+}
+
+impl TrainError {
+    /// 2 for settings, arguments and input; 1 for a run that failed.
+    pub fn exit_code(&self) -> u8 {
+        use TrainError::{Export, NotFinite, Source, Step, Write};
+        match self {
+            Source(SourceError::Exhausted { .. } | SourceError::Io { .. }) => 1,
+            Write { .. } | Export { .. } | NotFinite { .. } | Step { .. } => 1,
+            _ => 2,
+        }
+    }
+
+    pub(crate) fn write(path: &Path) -> impl FnOnce(std::io::Error) -> TrainError {
+        let path = path.to_owned();
+        move |source| TrainError::Write { path, source }
+    }
+
+    /// A failure of the model crate while it writes below `path`.
+    pub(crate) fn export(path: &Path) -> impl FnOnce(ModelError) -> TrainError {
+        let path = path.to_owned();
+        move |error| match error {
+            ModelError::Io { path, source } => TrainError::Write { path, source },
+            source => TrainError::Export { path, source },
+        }
+    }
+
+    /// A failure of the chat crate while it writes.
+    pub(crate) fn format(error: FormatError) -> TrainError {
+        match error {
+            FormatError::Io {
+                action: "write" | "create",
+                path,
+                source,
+            } => TrainError::Write { path, source },
+            error => TrainError::Format(error),
+        }
+    }
+
+    /// The whole message: what happened, its causes, and the hints last.
+    pub fn report(&self) -> String {
+        let (mut text, mut hints) = (String::new(), String::new());
+        let mut next: Option<&dyn std::error::Error> = Some(self);
+        while let Some(error) = next {
+            let message = error.to_string();
+            let (what, hint) = message.split_once("\nhint: ").unwrap_or((&message, ""));
+            // Some errors already quote their cause.
+            if !text.contains(what) {
+                text.push_str(if text.is_empty() { "" } else { ": " });
+                text.push_str(what);
+            }
+            if !hint.is_empty() && !hints.contains(hint) {
+                hints.push_str("\nhint: ");
+                hints.push_str(hint);
+            }
+            next = error.source();
+        }
+        text + &hints
+    }
+}

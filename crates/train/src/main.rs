@@ -1,0 +1,145 @@
+//! Fine-tune a Llama-family model on code-action conversations.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Parser;
+use codeact_train::config::Config;
+use codeact_train::folder::{self, Start};
+use codeact_train::prepare::Prepared;
+use codeact_train::run::{self, Outcome};
+use codeact_train::{TrainError, describe};
+
+/// A step allocates and frees tensors of a few sizes over and over, which the system's allocator gives back each time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// As shells report a program that Ctrl-C ended.
+const EXIT_INTERRUPTED: u8 = 130;
+
+/// Fine-tune a Llama-family model on code-action conversations.
+#[derive(Debug, Parser)]
+#[command(name = "codeact-train", version)]
+struct Args {
+    /// Training settings; see configs/quickstart.toml
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Put a value over the settings, for example `--set train.steps=20`; can be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Continue the newest checkpoint of this run
+    #[arg(long)]
+    resume: bool,
+    /// Check settings and data, print the plan, the memory estimate and one conversation with its mask, and stop
+    #[arg(long)]
+    dry_run: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match train(&args) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {}", error.report());
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn train(args: &Args) -> Result<ExitCode, TrainError> {
+    let config = Config::load(&args.config, &args.overrides)?;
+    if let Some(threads) = config.train.threads {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build_global();
+        pool.expect("this is the first use of the thread pool");
+    }
+    // Asked early, so that nobody waits for a download to hear it; nothing is changed yet.
+    let start = folder::inspect(
+        Path::new(&config.output.dir),
+        args.resume,
+        config.output.overwrite,
+    );
+    let start = if args.dry_run { Start::Fresh } else { start? };
+    let run = Prepared::new(config, &|line| eprintln!("{line}"))?;
+    if args.dry_run {
+        print!("{}\n{}", describe::summary(&run), describe::example(&run));
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprint!("{}", describe::summary(&run));
+    match &start {
+        Start::Continue(checkpoint) => eprintln!("continuing `{}`", checkpoint.display()),
+        Start::Fresh if args.resume => eprintln!(
+            "no checkpoint in `{}` yet: starting at step 1",
+            run.dir().display()
+        ),
+        Start::Fresh => {}
+    }
+    let outcome = run::train(&run, &start, &stop_on_signal())?;
+    Ok(conclude(&run, args, &outcome))
+}
+
+/// A flag that Ctrl-C or SIGTERM sets; a second one ends the program at once.
+fn stop_on_signal() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    let installed = ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(EXIT_INTERRUPTED));
+        }
+        eprintln!(
+            "\nstopping after this pass and saving a checkpoint; once more ends the program at once"
+        );
+    });
+    installed.expect("this is the only handler of the program");
+    stop
+}
+
+fn conclude(run: &Prepared, args: &Args, outcome: &Outcome) -> ExitCode {
+    match outcome {
+        Outcome::Finished {
+            exports,
+            validation_loss,
+        } => {
+            if let Some((before, after)) = validation_loss {
+                eprintln!("held-out loss before and after training: {before:.4} -> {after:.4}");
+            }
+            println!("adapter  {}", exports.adapter.display());
+            println!("merged   {}", exports.merged.display());
+            println!(
+                "\nTry it:\n\n  cargo run --release --bin codeact-chat -- --model {}",
+                exports.merged.display()
+            );
+            ExitCode::SUCCESS
+        }
+        Outcome::Stopped { checkpoint } => {
+            match checkpoint {
+                Some(path) => eprintln!("stopped; checkpoint `{}`", path.display()),
+                None => eprintln!(
+                    "stopped before the first step of `{}` was finished",
+                    run.dir().display()
+                ),
+            }
+            let overrides = args
+                .overrides
+                .iter()
+                .map(|typed| format!(" --set '{typed}'"))
+                .collect::<String>();
+            let config = args.config.display();
+            eprintln!("hint: continue with `codeact-train --config {config}{overrides} --resume`");
+            ExitCode::from(EXIT_INTERRUPTED)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn arguments_are_consistent() {
+        super::Args::command().debug_assert();
+    }
+}

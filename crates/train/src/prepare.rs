@@ -1,0 +1,198 @@
+//! Everything that can be known, checked and refused before the first step, without writing anything.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::DType;
+use codeact_chat::ChatFormat;
+use codeact_model::{LoraConfig, ModelConfig, Recompute, source};
+
+use crate::checkpoint::{self, Identity};
+use crate::config::{ChatFormatChoice, Config, DeviceChoice, Precision};
+use crate::data::{self, DataSet, LengthPolicy};
+use crate::error::TrainError;
+use crate::hash;
+use crate::memory::{self, Memory};
+use crate::plan::{Plan, PlanSettings};
+use crate::schedule::Schedule;
+
+/// A run that is ready to start.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The settings.
+    pub config: Config,
+    /// Folder of the base model.
+    pub base_dir: PathBuf,
+    /// Shape of the base model.
+    pub model: ModelConfig,
+    /// Tokenizer and template.
+    pub format: ChatFormat,
+    /// Tokens and masks.
+    pub data: DataSet,
+    /// What is learned when.
+    pub plan: Plan,
+    /// Learning rates.
+    pub schedule: Schedule,
+    /// Level that was chosen.
+    pub recompute: Recompute,
+    /// Estimate for that level.
+    pub memory: Memory,
+    /// What a checkpoint has to agree with.
+    pub identity: Identity,
+}
+
+impl Prepared {
+    /// Reads the data, finds the model, renders, plans and estimates. `say` gets lines for the user.
+    ///
+    /// # Errors
+    /// Every fault of settings and input, before anything is written into `output.dir`.
+    pub fn new(config: Config, say: &dyn Fn(&str)) -> Result<Prepared, TrainError> {
+        if config.train.device == DeviceChoice::Cuda {
+            return Err(TrainError::NoCuda);
+        }
+        let sources = data::read(&config.data)?;
+        let base_dir = source::resolve(&config.model.name, say)?;
+        let model = ModelConfig::load(&base_dir).map_err(TrainError::Load)?;
+        let format = match config.model.chat_format {
+            ChatFormatChoice::Auto => ChatFormat::load(&base_dir),
+            ChatFormatChoice::ChatMl => ChatFormat::chatml_added(&base_dir),
+        };
+        let format = format.map_err(TrainError::Format)?;
+        check_vocabulary(&config, &model, &format)?;
+        let policy = LengthPolicy {
+            tokens_max: config.train.sequence_tokens_max,
+            too_long: config.train.too_long,
+        };
+        let data = data::render(&sources, &format, policy)?;
+        check_context(&config, &model, &data)?;
+        let plan = Plan::new(&data.train.documents, &plan_settings(&config));
+        let schedule = Schedule::new(&config.optimizer, plan.steps.len());
+        let estimate = |level| {
+            memory::estimate(
+                &model,
+                &config.lora,
+                config.weight_dtype(),
+                plan.pack_tokens_max(),
+                level,
+            )
+        };
+        let recompute = memory::choose(config.train.recompute, memory::free_bytes(), estimate);
+        let memory = estimate(recompute);
+        let identity = checkpoint::identity(
+            &config,
+            &plan.hash(&data.content_hash),
+            &model_hash(&base_dir)?,
+        );
+        Ok(Prepared {
+            config,
+            base_dir,
+            model,
+            format,
+            data,
+            plan,
+            schedule,
+            recompute,
+            memory,
+            identity,
+        })
+    }
+
+    /// Folder of the run.
+    pub fn dir(&self) -> &Path {
+        Path::new(&self.config.output.dir)
+    }
+}
+
+impl Config {
+    /// Numbers of the frozen weights.
+    pub fn weight_dtype(&self) -> DType {
+        match self.train.dtype {
+            Precision::Bf16 => DType::BF16,
+            Precision::F32 => DType::F32,
+        }
+    }
+
+    /// The adapter as the model takes it.
+    pub fn lora_config(&self) -> LoraConfig {
+        LoraConfig {
+            rank: self.lora.rank,
+            alpha: self.lora.alpha,
+            rslora: self.lora.rslora,
+            targets: self.lora.targets.clone(),
+        }
+    }
+}
+
+fn plan_settings(config: &Config) -> PlanSettings {
+    PlanSettings {
+        seed: config.train.seed,
+        pack_tokens: config.train.pack_tokens,
+        accumulation: config.train.accumulation,
+        steps: config.train.steps,
+        epochs: config.train.epochs,
+    }
+}
+
+fn check_vocabulary(
+    config: &Config,
+    model: &ModelConfig,
+    format: &ChatFormat,
+) -> Result<(), TrainError> {
+    let (token_count, row_count) = (format.vocab_size(), model.vocab_size);
+    match token_count <= row_count {
+        true => Ok(()),
+        false => Err(TrainError::VocabularyTooLarge {
+            model: config.model.name.clone(),
+            token_count,
+            row_count,
+        }),
+    }
+}
+
+fn check_context(config: &Config, model: &ModelConfig, data: &DataSet) -> Result<(), TrainError> {
+    let documents = data
+        .train
+        .documents
+        .iter()
+        .chain(&data.validation.documents);
+    let longest = documents
+        .map(|document| document.token_count)
+        .max()
+        .unwrap_or(0);
+    let max = model.context_tokens_max;
+    match longest <= max {
+        true => Ok(()),
+        false => Err(TrainError::BeyondContext {
+            token_count: longest,
+            max,
+            model: config.model.name.clone(),
+        }),
+    }
+}
+
+/// Stands for the base weights in a checkpoint: the config's content, and the weight files' names and sizes. Reading
+/// all weights for a hash would cost more than the check is worth.
+fn model_hash(dir: &Path) -> Result<String, TrainError> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| TrainError::Load(codeact_model::ModelError::Io { path, source })
+    };
+    let config = dir.join("config.json");
+    let mut parts = vec![hash::of_file(&config).map_err(io(&config))?];
+    for entry in std::fs::read_dir(dir).map_err(io(dir))? {
+        let path = entry.map_err(io(dir))?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "safetensors")
+        {
+            let bytes = std::fs::metadata(&path).map_err(io(&path))?.len();
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            parts.push(format!("{name} {bytes}"));
+        }
+    }
+    parts[1..].sort();
+    Ok(hash::of_text(&parts.join("\n")))
+}

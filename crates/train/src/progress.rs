@@ -1,0 +1,173 @@
+//! What the user sees while a run goes on: a bar on a terminal, plain lines otherwise, always on stderr.
+
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Plain lines per run, about.
+const LINES: usize = 40;
+
+/// Longest silence between plain lines.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// What there is to say about a step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepReport {
+    /// Step counted from 1.
+    pub step: usize,
+    /// Epoch counted from 0.
+    pub epoch: usize,
+    /// Mean negative log-likelihood of the step's supervised tokens, in nats.
+    pub loss: f64,
+    /// Learning rate of the step.
+    pub learning_rate: f64,
+    /// L2 norm of the gradient before clipping.
+    pub gradient_norm: f64,
+    /// Tokens of the step.
+    pub token_count: usize,
+    /// Supervised tokens of the step.
+    pub target_count: usize,
+    /// Wall time of the step.
+    pub seconds: f64,
+}
+
+/// Shows the steps of a run.
+#[derive(Debug)]
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    step_count: usize,
+    tokens_left: usize,
+    tokens_done: usize,
+    seconds: f64,
+    last_line: Option<Instant>,
+}
+
+impl Progress {
+    /// For a run of `step_count` steps of which `first_step` are done and `tokens_left` tokens are not.
+    pub fn new(step_count: usize, first_step: usize, tokens_left: usize) -> Progress {
+        let draw = ProgressDrawTarget::stderr();
+        let bar = (!draw.is_hidden()).then(|| {
+            let style = ProgressStyle::with_template("{bar:24} {msg}")
+                .expect("the template is well formed");
+            let bar =
+                ProgressBar::with_draw_target(Some(step_count as u64), draw).with_style(style);
+            bar.set_position(first_step as u64);
+            bar
+        });
+        Progress {
+            bar,
+            step_count,
+            tokens_left,
+            tokens_done: 0,
+            seconds: 0.0,
+            last_line: None,
+        }
+    }
+
+    /// Shows a step.
+    pub fn step(&mut self, report: &StepReport) {
+        self.tokens_left = self.tokens_left.saturating_sub(report.token_count);
+        self.tokens_done += report.token_count;
+        self.seconds += report.seconds;
+        let rate = self.tokens_done as f64 / self.seconds.max(1e-9);
+        let line = self.line(report, rate);
+        match &self.bar {
+            Some(bar) => {
+                bar.set_position(report.step as u64);
+                bar.set_message(line);
+            }
+            None => {
+                let regular = report.step == self.step_count
+                    || report.step % self.step_count.div_ceil(LINES) == 0;
+                if regular
+                    || self
+                        .last_line
+                        .is_none_or(|last| last.elapsed() > SILENCE_MAX)
+                {
+                    eprintln!("{line}");
+                    self.last_line = Some(Instant::now());
+                }
+            }
+        }
+    }
+
+    fn line(&self, report: &StepReport, rate: f64) -> String {
+        let left = Duration::from_secs_f64(self.tokens_left as f64 / rate.max(1e-9));
+        format!(
+            "step {:>width$}/{}  loss {:.4}  lr {:.2e}  {:.0} tok/s  {} left",
+            report.step,
+            self.step_count,
+            report.loss,
+            report.learning_rate,
+            rate,
+            duration(left),
+            width = self.step_count.to_string().len(),
+        )
+    }
+
+    /// Says something without tearing the bar.
+    pub fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{text}")),
+            None => eprintln!("{text}"),
+        }
+    }
+
+    /// Leaves the last state of the bar on the screen.
+    pub fn finish(self) {
+        if let Some(bar) = self.bar {
+            bar.abandon();
+        }
+    }
+}
+
+/// A duration as `1h 02m`, `3m 07s` or `12s`.
+pub fn duration(time: Duration) -> String {
+    let seconds = time.as_secs_f64().round() as u64;
+    let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{rest}s"),
+        (0, _) => format!("{minutes}m {rest:02}s"),
+        _ => format!("{hours}h {minutes:02}m"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_well() {
+        let text = |seconds| duration(Duration::from_secs(seconds));
+        assert_eq!(
+            [text(12), text(187), text(3720)],
+            ["12s", "3m 07s", "1h 02m"]
+        );
+    }
+
+    #[test]
+    fn a_line_names_step_loss_rate_speed_and_time_left() {
+        let progress = Progress {
+            bar: None,
+            step_count: 166,
+            tokens_left: 1200,
+            tokens_done: 0,
+            seconds: 0.0,
+            last_line: None,
+        };
+        let report = StepReport {
+            step: 7,
+            epoch: 0,
+            loss: 1.25,
+            learning_rate: 9.5e-4,
+            gradient_norm: 1.0,
+            token_count: 10,
+            target_count: 5,
+            seconds: 1.0,
+        };
+        assert_eq!(
+            progress.line(&report, 10.0),
+            "step   7/166  loss 1.2500  lr 9.50e-4  10 tok/s  2m 00s left"
+        );
+    }
+}

@@ -1,0 +1,286 @@
+//! The optimizer loop, from the first step or a checkpoint to the exports.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use candle_core::{DType, Device, Tensor};
+use codeact_model::{Adapter, Decoder, ModelError};
+
+use crate::checkpoint::{self, State};
+use crate::error::TrainError;
+use crate::evaluate::{self, batch};
+use crate::export::{self, Base, Exports};
+use crate::folder::{self, Start};
+use crate::metrics::Metrics;
+use crate::optimizer::Optimizer;
+use crate::plan::Step;
+use crate::prepare::Prepared;
+use crate::progress::{Progress, StepReport};
+
+/// How a run ended without an error.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// All steps were taken.
+    Finished {
+        /// The results.
+        exports: Exports,
+        /// Held-out loss before and after, nats per token; `None` without held-out data.
+        validation_loss: Option<(f64, f64)>,
+    },
+    /// It was asked to stop.
+    Stopped {
+        /// From where `--resume` goes on; `None` when no step was finished.
+        checkpoint: Option<PathBuf>,
+    },
+}
+
+/// Model, adapter and optimizer in the middle of a run.
+struct Learner<'a> {
+    run: &'a Prepared,
+    decoder: Decoder,
+    adapter: Adapter,
+    optimizer: Optimizer,
+    /// `(P,)` f32, zero between steps.
+    gradients: Tensor,
+    validation_loss_before: Option<f64>,
+}
+
+/// What became of a step.
+enum Taken {
+    Whole(StepReport),
+    /// Asked to stop between two packs.
+    Stopped,
+}
+
+/// Takes all steps of the plan and exports. `stop` ends the run after the current pack, with a checkpoint.
+///
+/// # Errors
+/// When the checkpoint in `start` is of another run, a result cannot be written, or the numbers are no longer finite.
+pub fn train(run: &Prepared, start: &Start, stop: &AtomicBool) -> Result<Outcome, TrainError> {
+    let state = match start {
+        Start::Fresh => None,
+        Start::Continue(checkpoint) => Some((
+            checkpoint,
+            checkpoint::load_state(checkpoint, &run.identity)?,
+        )),
+    };
+    let device = Device::Cpu;
+    let decoder = Decoder::load(&run.base_dir, run.config.weight_dtype(), &device)
+        .map_err(TrainError::Load)?;
+    let (adapter, optimizer, validation_loss_before) = match &state {
+        None => {
+            let adapter = Adapter::new(
+                &run.model,
+                &run.config.lora_config(),
+                run.config.train.seed,
+                &device,
+            );
+            let adapter = adapter.map_err(|error| TrainError::Load(error.into()))?;
+            let optimizer = Optimizer::new(adapter.parameter_count(), &device);
+            (
+                adapter,
+                optimizer.map_err(|error| TrainError::Load(error.into()))?,
+                None,
+            )
+        }
+        Some((checkpoint, state)) => {
+            let (adapter, optimizer) =
+                checkpoint::load_tensors(checkpoint, state.step, &run.model, &device)?;
+            (adapter, optimizer, state.validation_loss_before)
+        }
+    };
+    let gradients = Tensor::zeros(adapter.parameter_count(), DType::F32, &device);
+    let gradients = gradients.map_err(|error| TrainError::Load(error.into()))?;
+    let mut learner = Learner {
+        run,
+        decoder,
+        adapter,
+        optimizer,
+        gradients,
+        validation_loss_before,
+    };
+    if state.is_none() {
+        folder::clear(run.dir())?;
+    }
+    folder::write_file(
+        &run.dir().join("config.toml"),
+        run.config.resolved().as_bytes(),
+    )?;
+    if learner.validation_loss_before.is_none() && learner.step() == 0 {
+        learner.validation_loss_before = learner.validation_loss(None, stop)?;
+        if let Some(loss) = learner.validation_loss_before {
+            eprintln!("held-out loss before training: {loss:.4}");
+        }
+    }
+    match learner.take_steps(stop)? {
+        false => learner.stopped(),
+        true => learner.finish(stop),
+    }
+}
+
+impl Learner<'_> {
+    /// Steps taken.
+    fn step(&self) -> usize {
+        self.optimizer.step as usize
+    }
+
+    /// True when all steps were taken, false when it was asked to stop.
+    fn take_steps(&mut self, stop: &AtomicBool) -> Result<bool, TrainError> {
+        let run = self.run;
+        let steps = &run.plan.steps;
+        let first = self.step();
+        let tokens_left = steps[first..].iter().map(Step::token_count).sum();
+        let mut progress = Progress::new(steps.len(), first, tokens_left);
+        let mut metrics = Metrics::open(&run.dir().join("metrics.jsonl"), first)?;
+        for (index, step) in steps.iter().enumerate().skip(first) {
+            let report = match self.take_step(index, step, stop)? {
+                Taken::Whole(report) => report,
+                Taken::Stopped => {
+                    progress.finish();
+                    return Ok(false);
+                }
+            };
+            metrics.step(&report)?;
+            progress.step(&report);
+            let is_due = run
+                .config
+                .checkpoint
+                .every
+                .is_some_and(|every| report.step % every == 0);
+            if is_due || report.step == steps.len() {
+                let path = self.save()?;
+                progress.say(&format!("checkpoint `{}`", path.display()));
+            }
+        }
+        progress.finish();
+        Ok(true)
+    }
+
+    /// Adds up the packs' gradients, each divided by the supervised tokens of the whole step, and updates the adapter.
+    fn take_step(
+        &mut self,
+        index: usize,
+        step: &Step,
+        stop: &AtomicBool,
+    ) -> Result<Taken, TrainError> {
+        let failed = |source: ModelError| TrainError::Step {
+            step: index + 1,
+            source,
+        };
+        let (begun, run) = (Instant::now(), self.run);
+        let scale = 1.0 / step.target_count() as f64;
+        let mut loss = 0.0;
+        for pack in &step.packs {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(Taken::Stopped);
+            }
+            let batch = batch(&run.data.train, pack).map_err(failed)?;
+            loss += self
+                .decoder
+                .loss_and_gradients(&self.adapter, &batch, scale, run.recompute, &self.gradients)
+                .map_err(failed)?;
+        }
+        let loss = loss * scale;
+        self.check_finite(index, "loss", loss)?;
+        let learning_rate = run.schedule.learning_rate(index);
+        let parameters = self.adapter.parameters();
+        let gradient_norm = self
+            .optimizer
+            .apply(
+                parameters,
+                &self.gradients,
+                &run.config.optimizer,
+                learning_rate,
+            )
+            .map_err(|error| failed(error.into()))?;
+        self.check_finite(index, "gradient norm", gradient_norm)?;
+        Ok(Taken::Whole(StepReport {
+            step: index + 1,
+            epoch: step.epoch,
+            loss,
+            learning_rate,
+            gradient_norm,
+            token_count: step.token_count(),
+            target_count: step.target_count(),
+            seconds: begun.elapsed().as_secs_f64(),
+        }))
+    }
+
+    fn check_finite(&self, index: usize, what: &'static str, value: f64) -> Result<(), TrainError> {
+        if value.is_finite() {
+            return Ok(());
+        }
+        let kept = match folder::checkpoints(self.run.dir()).pop() {
+            Some((_, path)) => format!("the last checkpoint is `{}`", path.display()),
+            None => "there is no checkpoint yet".to_owned(),
+        };
+        Err(TrainError::NotFinite {
+            step: index + 1,
+            what,
+            value,
+            kept,
+        })
+    }
+
+    fn save(&self) -> Result<PathBuf, TrainError> {
+        let state = State::new(
+            self.step(),
+            self.validation_loss_before,
+            self.run.identity.clone(),
+        );
+        checkpoint::save(
+            self.run.dir(),
+            &state,
+            &self.run.config,
+            &self.adapter,
+            &self.optimizer,
+        )
+    }
+
+    /// Packs of an unfinished step are forgotten: the same step begins anew on resume, so nothing differs.
+    fn stopped(&self) -> Result<Outcome, TrainError> {
+        let newest = folder::checkpoints(self.run.dir()).pop();
+        let checkpoint = match newest {
+            Some((step, path)) if step == self.step() => Some(path),
+            _ if self.step() == 0 => None,
+            _ => Some(self.save()?),
+        };
+        Ok(Outcome::Stopped { checkpoint })
+    }
+
+    fn finish(&self, stop: &AtomicBool) -> Result<Outcome, TrainError> {
+        let after = self.validation_loss(Some(&self.adapter), stop)?;
+        if stop.load(Ordering::Relaxed) {
+            return self.stopped();
+        }
+        let config = &self.run.config;
+        let base = Base {
+            name: &config.model.name,
+            dir: &self.run.base_dir,
+            format: &self.run.format,
+            profile: &config.output.profile,
+        };
+        let exports = export::export(self.run.dir(), &self.adapter, base)?;
+        let validation_loss = self.validation_loss_before.zip(after);
+        Ok(Outcome::Finished {
+            exports,
+            validation_loss,
+        })
+    }
+
+    fn validation_loss(
+        &self,
+        adapter: Option<&Adapter>,
+        stop: &AtomicBool,
+    ) -> Result<Option<f64>, TrainError> {
+        let run = self.run;
+        evaluate::loss(
+            &self.decoder,
+            adapter,
+            &run.data.validation,
+            run.config.train.pack_tokens,
+            stop,
+        )
+    }
+}
