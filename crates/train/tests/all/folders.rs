@@ -1,0 +1,135 @@
+use codeact_train::folder::{self, Start};
+
+use crate::tiny::{Tiny, names};
+
+#[test]
+fn a_folder_appears_whole_or_not_at_all() {
+    let room = tempfile::tempdir().unwrap();
+    let target = room.path().join("step-000001");
+    let fill = |text: &'static str| {
+        move |partial: &std::path::Path| {
+            std::fs::write(partial.join("a"), text).unwrap();
+            Ok(())
+        }
+    };
+    folder::write_whole(&target, fill("first")).unwrap();
+    // What an earlier crash left is not mixed in.
+    std::fs::create_dir(room.path().join("step-000001.partial")).unwrap();
+    std::fs::write(room.path().join("step-000001.partial/b"), "left over").unwrap();
+    folder::write_whole(&target, fill("second")).unwrap();
+    assert_eq!(names(&target), ["a"]);
+    assert_eq!(std::fs::read_to_string(target.join("a")).unwrap(), "second");
+
+    let failed = folder::write_whole(&target, |partial| {
+        std::fs::write(partial.join("c"), "half").unwrap();
+        folder::write_file(&partial.join("no such folder/d"), b"")
+    });
+    assert!(failed.is_err());
+    assert_eq!(names(room.path()), ["step-000001"]);
+    assert_eq!(std::fs::read_to_string(target.join("a")).unwrap(), "second");
+}
+
+#[test]
+fn an_unfinished_checkpoint_is_never_continued() {
+    let room = tempfile::tempdir().unwrap();
+    for name in ["step-000010", "step-000009", "step-000011.partial"] {
+        std::fs::create_dir(room.path().join(name)).unwrap();
+    }
+    let start = folder::inspect(room.path(), true, false).unwrap();
+    assert_eq!(start, Start::Continue(room.path().join("step-000010")));
+}
+
+#[test]
+fn only_the_newest_checkpoints_stay() {
+    let tiny = Tiny::new();
+    tiny.run(&[
+        "--set",
+        "checkpoint.every=1",
+        "--set",
+        "checkpoint.keep_last=3",
+    ])
+    .expect_code(0);
+    let kept: Vec<String> = names(&tiny.path("run"))
+        .into_iter()
+        .filter(|name| name.starts_with("step"))
+        .collect();
+    assert_eq!(kept, ["step-000004", "step-000005", "step-000006"]);
+}
+
+#[test]
+fn an_earlier_run_is_neither_overwritten_nor_continued_unasked() {
+    let tiny = Tiny::new();
+    tiny.run(&[]).expect_code(0);
+    let before = tiny.read("run/metrics.jsonl");
+    tiny.run(&[])
+        .expect_code(2)
+        .says("holds an earlier run")
+        .says("`--resume`")
+        .says("output.overwrite=true");
+    assert_eq!(tiny.read("run/metrics.jsonl"), before);
+    tiny.run(&["--set", "output.overwrite=true", "--set", "train.steps=2"])
+        .expect_code(0);
+    assert_eq!(
+        names(&tiny.path("run")),
+        [
+            "adapter",
+            "config.toml",
+            "merged",
+            "metrics.jsonl",
+            "step-000002"
+        ]
+    );
+}
+
+#[test]
+fn a_folder_with_other_things_is_never_touched() {
+    let tiny = Tiny::new();
+    std::fs::create_dir(tiny.path("run")).unwrap();
+    tiny.write("run/thesis.txt", "years of work");
+    for arguments in [&[][..], &["--resume"], &["--set", "output.overwrite=true"]] {
+        tiny.run(arguments)
+            .expect_code(2)
+            .says("holds `thesis.txt`, which no run wrote");
+        assert_eq!(names(&tiny.path("run")), ["thesis.txt"]);
+    }
+}
+
+#[test]
+fn a_checkpoint_of_another_run_is_refused_by_what_differs() {
+    let tiny = Tiny::new();
+    tiny.run(&[]).expect_code(0);
+    let before = names(&tiny.path("run"));
+    tiny.run(&["--resume", "--set", "lora.alpha=8", "--set", "train.seed=9"])
+        .expect_code(2)
+        .says("is of another run")
+        .says("`lora.alpha` was 16.0 there and is 8.0 here")
+        .says("`train.seed` was 0 there and is 9 here")
+        .says("its data plan differs");
+    tiny.write_data("train.jsonl", 23);
+    let ended = tiny
+        .run(&["--resume"])
+        .expect_code(2)
+        .says("its data plan differs (data files");
+    assert!(!ended.stderr.contains("lora."));
+    assert_eq!(names(&tiny.path("run")), before);
+}
+
+#[test]
+fn a_damaged_checkpoint_is_named() {
+    let tiny = Tiny::new();
+    tiny.run(&[]).expect_code(0);
+    tiny.write("run/step-000006/optimizer.safetensors", "not tensors");
+    tiny.run(&["--resume"])
+        .expect_code(2)
+        .says("step-000006/optimizer.safetensors")
+        .says("hint: remove this folder");
+}
+
+#[test]
+fn resume_without_a_checkpoint_starts_and_says_so() {
+    let tiny = Tiny::new();
+    tiny.run(&["--resume"])
+        .expect_code(0)
+        .says("no checkpoint in")
+        .says("starting at step 1");
+}

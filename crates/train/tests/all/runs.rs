@@ -1,0 +1,341 @@
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use candle_core::{DType, Device};
+use codeact_model::{Adapter, Batch, Decoder};
+
+use crate::tiny::{Ended, Tiny, names};
+
+const RESULTS: [&str; 3] = [
+    "run/step-000006/adapter_model.safetensors",
+    "run/step-000006/optimizer.safetensors",
+    "run/merged/model.safetensors",
+];
+
+fn results(tiny: &Tiny) -> Vec<Vec<u8>> {
+    RESULTS.iter().map(|name| tiny.read(name)).collect()
+}
+
+/// Rows of metrics.jsonl without the wall time.
+fn metrics(tiny: &Tiny) -> Vec<serde_json::Value> {
+    let text = String::from_utf8(tiny.read("run/metrics.jsonl")).unwrap();
+    let rows = text.lines().map(|line| {
+        let mut row: serde_json::Value = serde_json::from_str(line).unwrap();
+        row.as_object_mut().unwrap().remove("seconds").unwrap();
+        row
+    });
+    rows.collect()
+}
+
+#[test]
+fn a_whole_run_learns_and_leaves_everything_a_user_needs() {
+    let tiny = Tiny::new();
+    let ended = tiny
+        .run(&[])
+        .expect_code(0)
+        .says("held-out loss before and after training");
+    assert!(ended.stdout.contains(&format!(
+        "codeact-chat -- --model {}",
+        tiny.path("run/merged").display()
+    )));
+    assert_eq!(
+        names(&tiny.path("run")),
+        [
+            "adapter",
+            "config.toml",
+            "merged",
+            "metrics.jsonl",
+            "step-000003",
+            "step-000006"
+        ]
+    );
+    let rows = metrics(&tiny);
+    assert_eq!(rows.len(), 6);
+    let loss = |row: &serde_json::Value| row["loss"].as_f64().unwrap();
+    assert!(loss(&rows[5]) < 0.8 * loss(&rows[0]), "{rows:?}");
+    for folder in ["adapter", "merged"] {
+        assert_eq!(
+            tiny.read(&format!("run/{folder}/codeact.json")),
+            b"{\"profile\":\"quickstart\"}\n"
+        );
+        assert!(codeact_chat::ChatFormat::load(&tiny.path(&format!("run/{folder}"))).is_ok());
+    }
+}
+
+#[test]
+fn the_merged_folder_gives_the_loss_of_base_and_adapter() {
+    let tiny = Tiny::new();
+    tiny.run(&[]).expect_code(0);
+    let load = |name| Decoder::load(&tiny.path(name), DType::F32, &Device::Cpu).unwrap();
+    let (base, merged) = (load("model"), load("run/merged"));
+    let adapter = Adapter::load(&tiny.path("run/adapter"), base.config(), &Device::Cpu).unwrap();
+    let ids: Vec<u32> = (3..60).collect();
+    let batch = Batch::new([(
+        ids.as_slice(),
+        [&[false], [true; 56].as_slice()].concat().as_slice(),
+    )])
+    .unwrap();
+    let with_adapter = base.loss(Some(&adapter), &batch).unwrap();
+    let difference = (merged.loss(None, &batch).unwrap() - with_adapter).abs();
+    // Two orders of f32 sums over 56 tokens.
+    assert!(difference < 1e-3, "{difference}");
+    assert!(
+        (base.loss(None, &batch).unwrap() - with_adapter).abs() > 0.1,
+        "the adapter changed nothing"
+    );
+}
+
+#[test]
+fn a_resumed_run_ends_in_the_same_bits() {
+    let tiny = Tiny::new();
+    tiny.run(&[]).expect_code(0);
+    let (wanted, wanted_metrics) = (results(&tiny), metrics(&tiny));
+    for name in ["step-000006", "adapter", "merged"] {
+        std::fs::remove_dir_all(tiny.path("run").join(name)).unwrap();
+    }
+    tiny.run(&["--resume"])
+        .expect_code(0)
+        .says("continuing")
+        .says("step-000003");
+    assert!(results(&tiny) == wanted);
+    assert_eq!(metrics(&tiny), wanted_metrics);
+}
+
+#[test]
+fn an_interrupted_run_continues_to_the_same_bits() {
+    let tiny = Tiny::new();
+    // So many steps that the signal arrives in the middle.
+    let long = [
+        "--set",
+        "train.steps=3000",
+        "--set",
+        "checkpoint.every=1500",
+    ];
+    let mut child = tiny
+        .command(&long)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
+    assert!(
+        lines.any(|line| line.starts_with("step ")),
+        "no step was shown"
+    );
+    let killed = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(killed.success());
+    let rest: Vec<String> = lines.collect();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}");
+    assert!(
+        rest.iter()
+            .any(|line| line.contains("--set 'train.steps=3000'") && line.contains("--resume")),
+        "{rest:?}"
+    );
+
+    let checkpoints: Vec<String> = names(&tiny.path("run"))
+        .into_iter()
+        .filter(|name| name.starts_with("step-"))
+        .collect();
+    assert_eq!(checkpoints.len(), 1, "{checkpoints:?}");
+    let step: usize = checkpoints[0]["step-".len()..].parse().unwrap();
+    assert!((1..3000).contains(&step), "stopped after {step} steps");
+    let interrupted = tiny.read(&format!("run/{}/adapter_model.safetensors", checkpoints[0]));
+    let rows = metrics(&tiny);
+    assert_eq!(rows.len(), step);
+
+    // The same run up to there, without the signal.
+    let every = format!("checkpoint.every={step}");
+    let dir = format!("output.dir={}", tiny.path("other").display());
+    let whole = [
+        "--set",
+        "train.steps=3000",
+        "--set",
+        &every,
+        "--set",
+        &dir,
+        "--set",
+        "checkpoint.keep_last=9999",
+    ];
+    let mut child = tiny
+        .command(&whole)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
+    assert!(
+        lines.any(|line| line.starts_with("checkpoint ")),
+        "no checkpoint was written"
+    );
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let wanted = tiny.read(&format!(
+        "other/{}/adapter_model.safetensors",
+        checkpoints[0]
+    ));
+    assert!(interrupted == wanted, "the signal changed the numbers");
+}
+
+#[test]
+fn threads_and_recompute_change_no_bit() {
+    let tiny = Tiny::new();
+    tiny.run(&[]).expect_code(0);
+    let wanted = results(&tiny);
+    for setting in [
+        "train.threads=1",
+        "train.recompute=mlp",
+        "train.recompute=block",
+    ] {
+        tiny.run(&["--set", setting, "--set", "output.overwrite=true"])
+            .expect_code(0);
+        assert!(results(&tiny) == wanted, "{setting}");
+    }
+}
+
+#[test]
+fn accumulation_splits_a_step_without_changing_its_loss() {
+    let tiny = Tiny::new();
+    // One conversation a pack, all 24 in a step; then all of them in one pack.
+    let split = [
+        "--set",
+        "train.pack_tokens=70",
+        "--set",
+        "train.accumulation=24",
+        "--set",
+        "train.steps=3",
+    ];
+    tiny.run(&split).expect_code(0);
+    let apart = metrics(&tiny);
+    let whole = [
+        "--set",
+        "train.pack_tokens=2000",
+        "--set",
+        "train.accumulation=1",
+        "--set",
+        "train.steps=3",
+    ];
+    let mut whole = whole.to_vec();
+    whole.extend(["--set", "output.overwrite=true"]);
+    tiny.run(&whole).expect_code(0);
+    for (apart, together) in apart.iter().zip(metrics(&tiny)) {
+        for key in ["loss", "gradient_norm"] {
+            let (left, right) = (
+                apart[key].as_f64().unwrap(),
+                together[key].as_f64().unwrap(),
+            );
+            // f32 sums in another order, over three updates.
+            assert!(
+                (left - right).abs() < 1e-4 * right.abs(),
+                "{key}: {left} and {right}"
+            );
+        }
+        assert_eq!(apart["supervised_tokens"], together["supervised_tokens"]);
+    }
+}
+
+#[test]
+fn a_run_in_bf16_learns_too() {
+    let tiny = Tiny::new();
+    tiny.run(&["--set", "train.dtype=bf16"]).expect_code(0);
+    let rows = metrics(&tiny);
+    assert!(
+        rows[5]["loss"].as_f64() < rows[0]["loss"].as_f64(),
+        "{rows:?}"
+    );
+}
+
+#[test]
+fn a_dry_run_prints_plan_and_mask_and_writes_nothing() {
+    let tiny = Tiny::new();
+    let ended = tiny.run(&["--dry-run"]).expect_code(0);
+    for part in [
+        "model  ",
+        "data  ",
+        "plan     6 steps",
+        "memory   about",
+        "⟦",
+    ] {
+        assert!(
+            ended.stdout.contains(part),
+            "no `{part}` in:\n{}",
+            ended.stdout
+        );
+    }
+    // Learned: the answer and its end-of-turn token; not learned: the user's words.
+    assert!(
+        ended.stdout.contains("<|im_start|>assistant\n⟦") && ended.stdout.contains("<|im_end|>⟧\n")
+    );
+    assert!(!ended.stdout.contains("⟦add"));
+    assert!(!tiny.path("run").exists());
+}
+
+#[test]
+fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint() {
+    let tiny = Tiny::new();
+    let wild = [
+        "--set",
+        "optimizer.learning_rate=1e30",
+        "--set",
+        "checkpoint.every=1",
+    ];
+    let ended = tiny
+        .run(&wild)
+        .expect_code(1)
+        .says("step 2: the ")
+        .says("step-000001")
+        .says("hint: lower");
+    assert!(!ended.stderr.contains("panicked"));
+    assert_eq!(
+        names(&tiny.path("run")),
+        ["config.toml", "metrics.jsonl", "step-000001"]
+    );
+}
+
+#[test]
+#[cfg(unix)]
+fn a_full_disk_ends_in_a_clear_error_and_the_run_can_go_on() {
+    let tiny = Tiny::new();
+    // A limit on the size of files stands in for the disk: the system refuses the write in the same place.
+    let limited = |blocks: usize| {
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+        let trainer = tiny.command(&[]);
+        let mut command = Command::new("sh");
+        command
+            .arg("-c")
+            .arg(script)
+            .arg(trainer.get_program())
+            .args(trainer.get_args());
+        Ended::new(command.current_dir(tiny.path("")).output().unwrap())
+    };
+    // Blocks of 512 bytes (1024 in some shells): less than the adapter, which is 20 KB.
+    limited(12)
+        .expect_code(1)
+        .says("cannot write `")
+        .says("adapter_model.safetensors")
+        .says("hint: nothing half-written");
+    assert_eq!(names(&tiny.path("run")), ["config.toml", "metrics.jsonl"]);
+    std::fs::remove_dir_all(tiny.path("run")).unwrap();
+    // Less than the merged model, which is 110 KB, and more than all else.
+    limited(90)
+        .expect_code(1)
+        .says("merged.partial/model.safetensors");
+    assert_eq!(
+        names(&tiny.path("run")),
+        [
+            "adapter",
+            "config.toml",
+            "metrics.jsonl",
+            "step-000003",
+            "step-000006"
+        ]
+    );
+    tiny.run(&["--resume"]).expect_code(0);
+    assert!(tiny.path("run/merged/model.safetensors").exists());
+}
