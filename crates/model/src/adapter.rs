@@ -110,7 +110,58 @@ impl LoraConfig {
 pub struct Adapter {
     config: LoraConfig,
     slots: Vec<Slot>,
+    new_tokens: NewTokens,
     parameters: Tensor,
+}
+
+/// Rows for tokens that the base model does not have, such as ChatML's: they follow the pairs in the flat vector.
+///
+/// Under LoRA the embedding is frozen, so rows appended to it would stay what they were put there as; these are
+/// trained and saved with the adapter (PEFT's `trainable_token_indices`).
+#[derive(Debug, Clone, Copy)]
+struct NewTokens {
+    /// Number of new tokens, `N`.
+    count: usize,
+    /// Id of the first: the base model's vocabulary size.
+    first: usize,
+    start: usize,
+    width: usize,
+    /// One set of rows serves as embedding and head.
+    tied: bool,
+}
+
+impl NewTokens {
+    fn new(model: &ModelConfig, count: usize, start: usize) -> Self {
+        let (first, width) = (model.vocab_size, model.hidden_size);
+        Self {
+            count,
+            first,
+            start,
+            width,
+            tied: model.tie_word_embeddings,
+        }
+    }
+
+    fn embedding(&self, flat: &Tensor) -> Result<Option<Tensor>> {
+        self.rows(flat, self.start)
+    }
+
+    fn head(&self, flat: &Tensor) -> Result<Option<Tensor>> {
+        let skipped = if self.tied {
+            0
+        } else {
+            self.count * self.width
+        };
+        self.rows(flat, self.start + skipped)
+    }
+
+    fn rows(&self, flat: &Tensor, start: usize) -> Result<Option<Tensor>> {
+        if self.count == 0 {
+            return Ok(None);
+        }
+        let rows = flat.narrow(0, start, self.count * self.width)?;
+        Ok(Some(rows.reshape((self.count, self.width))?))
+    }
 }
 
 /// Where one pair lies in the flat vector.
@@ -143,6 +194,8 @@ impl Adapter {
     /// A fresh adapter as PEFT starts one: `A` Kaiming-uniform with `a = sqrt(5)`, so uniform within
     /// `1 / sqrt(in)`, and `B` zero, so that the model starts unchanged.
     ///
+    /// For rows of new tokens see [`crate::Decoder::new_adapter`].
+    ///
     /// # Errors
     /// When the device cannot hold it.
     pub fn new(
@@ -150,6 +203,18 @@ impl Adapter {
         config: &LoraConfig,
         seed: u64,
         device: &Device,
+    ) -> Result<Self> {
+        Self::with_new_tokens(model, config, seed, device, &[])
+    }
+
+    /// As [`Adapter::new`], with the starting rows of new tokens: `(N, C)` for the embedding, then, unless tied, for
+    /// the head.
+    pub(crate) fn with_new_tokens(
+        model: &ModelConfig,
+        config: &LoraConfig,
+        seed: u64,
+        device: &Device,
+        rows: &[f32],
     ) -> Result<Self> {
         let (slots, count) = slots(model, config);
         let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -161,11 +226,15 @@ impl Adapter {
                 *value = (2.0 * unit - 1.0) * bound;
             }
         }
-        Self::from_values(slots, config, values, device)
+        values.extend_from_slice(rows);
+        let tables = if model.tie_word_embeddings { 1 } else { 2 };
+        let new_tokens = NewTokens::new(model, rows.len() / model.hidden_size / tables, count);
+        Self::from_values(slots, new_tokens, config, values, device)
     }
 
     fn from_values(
         slots: Vec<Slot>,
+        new_tokens: NewTokens,
         config: &LoraConfig,
         values: Vec<f32>,
         device: &Device,
@@ -174,8 +243,30 @@ impl Adapter {
         Ok(Self {
             config: config.clone(),
             slots,
+            new_tokens,
             parameters: Tensor::from_vec(values, count, device)?,
         })
+    }
+
+    /// Tokens this adapter adds to the base model's vocabulary.
+    pub fn new_token_count(&self) -> usize {
+        self.new_tokens.count
+    }
+
+    /// Embedding rows of the new tokens, `(N, C)`, in a flat vector: the parameters or their gradients.
+    ///
+    /// # Errors
+    /// When the vector is shorter than the parameters.
+    pub fn new_embedding(&self, flat: &Tensor) -> Result<Option<Tensor>> {
+        self.new_tokens.embedding(flat)
+    }
+
+    /// Head rows of the new tokens, `(N, C)`, likewise; the same rows when the base model ties them.
+    ///
+    /// # Errors
+    /// As [`Adapter::new_embedding`].
+    pub fn new_head(&self, flat: &Tensor) -> Result<Option<Tensor>> {
+        self.new_tokens.head(flat)
     }
 
     /// Shape and scaling.

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use codeact_ops::attention::KvCache;
+use codeact_ops::cross_entropy::Head;
 use codeact_ops::rope::Angles;
-use codeact_ops::{SeqBounds, cross_entropy, embedding, linear, rms_norm};
+use codeact_ops::{SeqBounds, cross_entropy, embedding, linear, residual, rms_norm};
 
 use crate::ModelError;
-use crate::adapter::Adapter;
+use crate::adapter::{Adapter, LoraConfig};
 use crate::batch::Batch;
 use crate::block::{Block, Layer, Recompute, Step};
 use crate::config::ModelConfig;
@@ -65,6 +66,35 @@ impl Decoder {
         &self.config
     }
 
+    /// A fresh adapter for this model ([`Adapter::new`]). When the vocabulary is larger than the model's, as after
+    /// adding ChatML's tokens, the adapter gets rows for the new tokens, which start as the mean of all others.
+    ///
+    /// * `vocab_size`: tokens of the tokenizer.
+    ///
+    /// # Errors
+    /// When the device cannot hold it.
+    pub fn new_adapter(
+        &self,
+        lora: &LoraConfig,
+        vocab_size: usize,
+        seed: u64,
+    ) -> Result<Adapter, ModelError> {
+        let count = vocab_size.saturating_sub(self.config.vocab_size);
+        let mut rows = Vec::new();
+        let tables = std::iter::once(&self.embedding).chain(&self.head);
+        for table in tables.filter(|_| count > 0) {
+            let mean = table.to_dtype(DType::F32)?.mean(0)?.to_vec1::<f32>()?;
+            rows.extend(mean.repeat(count));
+        }
+        Ok(Adapter::with_new_tokens(
+            &self.config,
+            lora,
+            seed,
+            self.embedding.device(),
+            &rows,
+        )?)
+    }
+
     /// Sum over the supervised rows of the negative log-likelihood, in nats.
     ///
     /// # Errors
@@ -72,7 +102,12 @@ impl Decoder {
     pub fn loss(&self, adapter: Option<&Adapter>, batch: &Batch) -> Result<f64, ModelError> {
         let x = self.hidden(adapter, batch)?;
         let normed = self.final_rows(&x, &batch.target_rows)?.1;
-        Ok(cross_entropy::forward(&normed, self.head(), &batch.labels)?)
+        let new_head = new_head(adapter)?;
+        Ok(cross_entropy::forward(
+            &normed,
+            self.head(new_head.as_ref()),
+            &batch.labels,
+        )?)
     }
 
     /// Logits of every token, `(T, V)` f32. For tests and inspection: training and serving never need them all.
@@ -82,7 +117,7 @@ impl Decoder {
     pub fn logits(&self, adapter: Option<&Adapter>, batch: &Batch) -> Result<Tensor, ModelError> {
         let x = self.hidden(adapter, batch)?;
         let normed = rms_norm::forward(&x, &self.norm, self.config.rms_norm_eps)?;
-        Ok(linear::forward(&normed, self.head(), None)?.0)
+        self.head_logits(&normed, adapter)
     }
 
     /// The loss of [`Decoder::loss`], unscaled, and the gradient of `scale * loss` added to `gradients`.
@@ -104,7 +139,7 @@ impl Decoder {
         let angles = self.angles(&batch.bounds.positions());
         let attention = self.config.attention(self.dtype);
         let step = self.step(&batch.bounds, &angles, &attention, Some(adapter));
-        let mut x = embedding::forward(&self.embedding, &batch.token_ids)?;
+        let mut x = self.embed(&batch.token_ids, Some(adapter))?;
         let mut saved = Vec::with_capacity(self.blocks.len());
         for (index, block) in self.blocks.iter().enumerate() {
             let (output, kept) = block.forward(&x, Layer { step: &step, index }, recompute)?;
@@ -112,14 +147,23 @@ impl Decoder {
             x = output;
         }
         let (rows, normed) = self.final_rows(&x, &batch.target_rows)?;
-        let (loss, dnormed) =
-            cross_entropy::forward_backward(&normed, self.head(), &batch.labels, scale as f32)?;
-        let drows = rms_norm::backward(&dnormed, &rows, &self.norm, self.config.rms_norm_eps)?;
+        let new_head = new_head(Some(adapter))?;
+        let head = self.head(new_head.as_ref());
+        let output = cross_entropy::forward_backward(&normed, head, &batch.labels, scale as f32)?;
+        if let (Some(dextra), Some(gradient)) = (&output.dextra, adapter.new_head(gradients)?) {
+            residual::add_assign(&gradient, dextra)?;
+        }
+        let drows =
+            rms_norm::backward(&output.dhidden, &rows, &self.norm, self.config.rms_norm_eps)?;
         let mut dx = embedding::backward(&drows, &batch.target_rows, batch.token_ids.len())?;
-        drop((x, rows, normed, dnormed, drows));
+        let loss = output.loss;
+        drop((x, rows, normed, output.dhidden, drows));
         for (index, block) in self.blocks.iter().enumerate().rev() {
             let kept = saved.pop().expect("one entry for each block");
             dx = block.backward(&dx, kept, Layer { step: &step, index }, gradients)?;
+        }
+        if let Some(gradient) = adapter.new_embedding(gradients)? {
+            embedding::backward_extra(&dx, &batch.token_ids, self.config.vocab_size, &gradient)?;
         }
         Ok(loss)
     }
@@ -162,20 +206,20 @@ impl Decoder {
         let angles = self.angles(&positions);
         let attention = self.config.attention(self.dtype);
         let step = self.step(&bounds, &angles, &attention, adapter);
-        let mut x = embedding::forward(&self.embedding, &token_ids)?;
+        let mut x = self.embed(&token_ids, adapter)?;
         for (index, block) in self.blocks.iter().enumerate() {
             x = block.forward_cached(&x, Layer { step: &step, index }, &mut caches)?;
         }
         let last: Vec<u32> = bounds.ranges().map(|range| range.end as u32 - 1).collect();
         let normed = self.final_rows(&x, &last)?.1;
-        Ok(linear::forward(&normed, self.head(), None)?.0)
+        self.head_logits(&normed, adapter)
     }
 
     fn hidden(&self, adapter: Option<&Adapter>, batch: &Batch) -> Result<Tensor, ModelError> {
         let angles = self.angles(&batch.bounds.positions());
         let attention = self.config.attention(self.dtype);
         let step = self.step(&batch.bounds, &angles, &attention, adapter);
-        let mut x = embedding::forward(&self.embedding, &batch.token_ids)?;
+        let mut x = self.embed(&batch.token_ids, adapter)?;
         for (index, block) in self.blocks.iter().enumerate() {
             x = block
                 .forward(&x, Layer { step: &step, index }, Recompute::Block)?
@@ -186,13 +230,47 @@ impl Decoder {
 
     /// The given rows of the residual stream, before and after the final norm.
     fn final_rows(&self, x: &Tensor, rows: &[u32]) -> Result<(Tensor, Tensor), ModelError> {
-        let rows = embedding::forward(x, rows)?;
+        let rows = embedding::forward(x, None, rows)?;
         let normed = rms_norm::forward(&rows, &self.norm, self.config.rms_norm_eps)?;
         Ok((rows, normed))
     }
 
-    fn head(&self) -> &Tensor {
-        self.head.as_ref().unwrap_or(&self.embedding)
+    /// Token embeddings, `(T, C)`.
+    fn embed(&self, token_ids: &[u32], adapter: Option<&Adapter>) -> Result<Tensor, ModelError> {
+        let new = match adapter {
+            Some(adapter) => adapter.new_embedding(adapter.parameters())?,
+            None => None,
+        };
+        Ok(embedding::forward(
+            &self.embedding,
+            new.as_ref(),
+            token_ids,
+        )?)
+    }
+
+    fn head<'a>(&'a self, extra: Option<&'a Tensor>) -> Head<'a> {
+        Head {
+            frozen: self.head.as_ref().unwrap_or(&self.embedding),
+            extra,
+        }
+    }
+
+    /// Logits of normed rows, new tokens last.
+    fn head_logits(
+        &self,
+        normed: &Tensor,
+        adapter: Option<&Adapter>,
+    ) -> Result<Tensor, ModelError> {
+        let new_head = new_head(adapter)?;
+        let head = self.head(new_head.as_ref());
+        let logits = linear::forward(normed, head.frozen, None)?.0;
+        let Some(extra) = head.extra else {
+            return Ok(logits);
+        };
+        Ok(Tensor::cat(
+            &[logits, linear::forward(normed, extra, None)?.0],
+            1,
+        )?)
     }
 
     fn angles(&self, positions: &[u32]) -> Angles {
@@ -214,5 +292,13 @@ impl Decoder {
             eps,
             adapter,
         }
+    }
+}
+
+/// Head rows of the adapter's new tokens.
+fn new_head(adapter: Option<&Adapter>) -> Result<Option<Tensor>, ModelError> {
+    match adapter {
+        Some(adapter) => Ok(adapter.new_head(adapter.parameters())?),
+        None => Ok(None),
     }
 }

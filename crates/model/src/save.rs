@@ -29,23 +29,17 @@ pub(crate) fn write_safetensors(
 
 /// Writes the base model with the adapter merged in: `W + s B A`, in the base's own dtype, as a Hugging Face folder.
 ///
-/// * `base`: the folder the adapter was trained on; `config.json` and `generation_config.json` come from it. The
-///   tokenizer is the caller's to write.
+/// * `base`: the folder the adapter was trained on; `config.json` comes from it. Tokenizer and generation config are
+///   the caller's to write.
 /// * `out`: an existing folder. Weights of more than 5 GB are split into shards with an index.
 ///
-/// The sum is f32 and rounded once.
+/// The sum is f32 and rounded once. New tokens of the adapter become the last rows of embedding and head.
 ///
 /// # Errors
 /// When a file cannot be read or written, or the adapter does not fit.
 pub fn merge_and_save(base: &Path, adapter: &Adapter, out: &Path) -> Result<(), ModelError> {
     let config = ModelConfig::load(base)?;
-    for name in ["config.json", "generation_config.json"] {
-        let from = base.join(name);
-        if from.exists() {
-            std::fs::copy(&from, out.join(name))
-                .map_err(|source| ModelError::io(&out.join(name), source))?;
-        }
-    }
+    write_config(base, config.vocab_size + adapter.new_token_count(), out)?;
     // SAFETY: the base folder is only read and not rewritten while in use.
     let files = unsafe { MmapedSafetensors::multi(&safetensors_files(base)?)? };
     let deltas = deltas(&config, adapter);
@@ -61,7 +55,7 @@ pub fn merge_and_save(base: &Path, adapter: &Adapter, out: &Path) -> Result<(), 
             let weight = files.load(name, &Device::Cpu)?;
             let weight = match deltas.get(name) {
                 Some((layer, target)) => merged(&weight, adapter, *layer, *target)?,
-                None => weight,
+                None => extended(weight, adapter, name)?,
             };
             tensors.insert(name.clone(), weight);
             index.insert(name.clone(), file.clone());
@@ -106,6 +100,31 @@ fn merged(
     let update = (pair.b.t()?.contiguous()?.matmul(&pair.a)? * pair.scale as f64)?;
     let sum = (weight.to_dtype(DType::F32)? + update.to_device(&Device::Cpu)?)?;
     Ok(sum.to_dtype(weight.dtype())?)
+}
+
+/// The embedding and the head with the adapter's new tokens behind the others.
+fn extended(weight: Tensor, adapter: &Adapter, name: &str) -> Result<Tensor, ModelError> {
+    let rows = match name {
+        "model.embed_tokens.weight" => adapter.new_embedding(adapter.parameters())?,
+        "lm_head.weight" => adapter.new_head(adapter.parameters())?,
+        _ => None,
+    };
+    let Some(rows) = rows else {
+        return Ok(weight);
+    };
+    let rows = rows.to_device(&Device::Cpu)?.to_dtype(weight.dtype())?;
+    Ok(Tensor::cat(&[weight, rows], 0)?)
+}
+
+/// `config.json` of the base, with the vocabulary as it is after merging.
+fn write_config(base: &Path, vocab_size: usize, out: &Path) -> Result<(), ModelError> {
+    let (from, to) = (base.join("config.json"), out.join("config.json"));
+    let text = std::fs::read_to_string(&from).map_err(|source| ModelError::io(&from, source))?;
+    let mut config: serde_json::Value =
+        serde_json::from_str(&text).map_err(|source| ModelError::Json { path: from, source })?;
+    config["vocab_size"] = vocab_size.into();
+    let text = serde_json::to_string_pretty(&config).expect("a JSON value serialises");
+    std::fs::write(&to, text + "\n").map_err(|source| ModelError::io(&to, source))
 }
 
 /// Tensor names in order, cut into files of at most [`SHARD_BYTES`].

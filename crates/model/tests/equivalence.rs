@@ -28,6 +28,9 @@ fn numbers(count: usize, seed: u32) -> Vec<f32> {
         .collect()
 }
 
+/// Tokens that the adapter adds to the vocabulary.
+const NEW_TOKENS: usize = 2;
+
 /// An adapter whose B is not zero, so that every matrix has a gradient.
 fn adapter(decoder: &Decoder) -> Adapter {
     let lora = LoraConfig {
@@ -36,7 +39,8 @@ fn adapter(decoder: &Decoder) -> Adapter {
         rslora: false,
         targets: Target::ALL.to_vec(),
     };
-    let adapter = Adapter::new(decoder.config(), &lora, 7, CPU).unwrap();
+    let vocab_size = decoder.config().vocab_size + NEW_TOKENS;
+    let adapter = decoder.new_adapter(&lora, vocab_size, 7).unwrap();
     let count = adapter.parameter_count();
     let values: Vec<f32> = numbers(count, 5).iter().map(|x| x * 0.1).collect();
     adapter
@@ -49,14 +53,19 @@ fn adapter(decoder: &Decoder) -> Adapter {
 type Document = (Vec<u32>, Vec<bool>);
 
 fn documents(decoder: &Decoder, lengths: &[usize]) -> Vec<Document> {
-    let vocab = decoder.config().vocab_size as f32;
+    let vocab = (decoder.config().vocab_size + NEW_TOKENS) as f32;
     let document = |(index, length): (usize, &usize)| {
         let ids = numbers(*length, 100 + index as u32);
         let ids = ids
             .iter()
             .map(|x| ((x + 1.0) / 2.0 * (vocab - 1.0)) as u32)
             .collect();
-        (ids, (0..*length).map(|at| at > 0 && at % 3 != 1).collect())
+        (
+            ids,
+            (0..*length)
+                .map(|at| at > 0 && (at % 3 != 1 || at + 1 == *length))
+                .collect(),
+        )
     };
     lengths.iter().enumerate().map(document).collect()
 }
@@ -262,7 +271,9 @@ impl<'a> SlowModel<'a> {
     fn loss(&self, batch: &Batch) -> Result<Tensor> {
         let config = self.decoder.config();
         let ids = Tensor::new(&batch.token_ids[..], CPU)?;
-        let table = &self.weights["model.embed_tokens.weight"];
+        let frozen = &self.weights["model.embed_tokens.weight"];
+        let new_rows = self.adapter.new_embedding(self.flat)?.expect("new tokens");
+        let table = Tensor::cat(&[frozen, &new_rows], 0)?;
         let mut x = table.index_select(&ids, 0)?;
         for layer in 0..config.layer_count {
             let normed = self.norm(&x, &format!("model.layers.{layer}.input_layernorm.weight"))?;
@@ -278,7 +289,14 @@ impl<'a> SlowModel<'a> {
         let rows = self
             .norm(&x, "model.norm.weight")?
             .index_select(&Tensor::new(&batch.target_rows[..], CPU)?, 0)?;
-        let head = self.weights.get("lm_head.weight").unwrap_or(table);
+        let frozen = self.weights.get("lm_head.weight").unwrap_or(frozen);
+        let head = Tensor::cat(
+            &[
+                frozen,
+                &self.adapter.new_head(self.flat)?.expect("new tokens"),
+            ],
+            0,
+        )?;
         let logits = rows.matmul(&head.t()?)?;
         let labels = Tensor::new(&batch.labels[..], CPU)?.unsqueeze(1)?;
         let picked = logits.gather(&labels, 1)?.squeeze(1)?;
@@ -354,5 +372,33 @@ impl<'a> SlowModel<'a> {
         let first = (a.broadcast_mul(&cos)? - b.broadcast_mul(&sin)?)?;
         let second = (b.broadcast_mul(&cos)? + a.broadcast_mul(&sin)?)?;
         Tensor::stack(&[first, second], 2)?.reshape((t, width))
+    }
+}
+
+#[test]
+fn new_tokens_survive_saving_and_merging() {
+    for model in models() {
+        let decoder = Decoder::load(&model, DType::F32, CPU).unwrap();
+        let adapter = adapter(&decoder);
+        let batch = batch(&documents(&decoder, &[15]));
+        let want = decoder.logits(Some(&adapter), &batch).unwrap();
+        assert_eq!(
+            want.dim(1).unwrap(),
+            decoder.config().vocab_size + NEW_TOKENS
+        );
+        let want = want.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let (saved, merged) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        adapter.save(saved.path(), "base").unwrap();
+        let again = Adapter::load(saved.path(), decoder.config(), CPU).unwrap();
+        let got = decoder
+            .logits(Some(&again), &batch)
+            .unwrap()
+            .flatten_all()
+            .unwrap();
+        assert_eq!(got.to_vec1::<f32>().unwrap(), want);
+        codeact_model::merge_and_save(&model, &adapter, merged.path()).unwrap();
+        let merged = Decoder::load(merged.path(), DType::F32, CPU).unwrap();
+        let got = merged.logits(None, &batch).unwrap().flatten_all().unwrap();
+        assert_close(&got.to_vec1::<f32>().unwrap(), &want, 1e-5, "merged");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use candle_core::{CpuStorage, Device, Result, Shape, Storage, Tensor, bail};
+use candle_core::{CpuStorage, Device, Layout, Result, Shape, Storage, Tensor, bail};
 use half::bf16;
 use rayon::prelude::*;
 
@@ -63,6 +63,22 @@ impl<G: Deref<Target = Storage>> View<G> {
             Values::F32(values) => Ok(values),
             Values::Bf16(_) => bail!("expected f32 values, got bf16"),
         }
+    }
+}
+
+/// The values of a contiguous f32 storage, for in-place ops.
+pub(crate) fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    match (storage, layout.contiguous_offsets()) {
+        (CpuStorage::F32(values), Some((start, end))) => Ok(&values[start..end]),
+        _ => bail!("in-place ops want contiguous f32"),
+    }
+}
+
+/// As [`slice`], to be written.
+pub(crate) fn slice_mut<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [f32]> {
+    match (storage, layout.contiguous_offsets()) {
+        (CpuStorage::F32(values), Some((start, end))) => Ok(&mut values[start..end]),
+        _ => bail!("in-place ops want contiguous f32"),
     }
 }
 

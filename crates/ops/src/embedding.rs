@@ -1,35 +1,82 @@
 //! Rows picked out of a table: token embeddings, and the supervised rows of a hidden state.
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, bail};
 
-use crate::cpu::{Values, for_each_row, tensor, uninit, view};
+use crate::cpu::{Values, for_each_row, slice, slice_mut, tensor, uninit, view};
 
-/// Row `indices[t]` of the table for every `t`.
+/// Row `indices[t]` of the table for every `t`; indices from `V` on pick rows of `extra`.
 ///
-/// * `table`: `(V, C)`, f32 or bf16. Returns `(T, C)` f32.
+/// * `table`: `(V, C)`, f32 or bf16. `extra`: `(N, C)` f32, rows appended to it. Returns `(T, C)` f32.
 ///
 /// # Errors
-/// When an index is outside the table; the message gives it.
-pub fn forward(table: &Tensor, indices: &[u32]) -> Result<Tensor> {
+/// When an index is outside both; the message gives it.
+pub fn forward(table: &Tensor, extra: Option<&Tensor>, indices: &[u32]) -> Result<Tensor> {
     let (v, c) = table.dims2()?;
-    if let Some(index) = indices.iter().find(|index| **index as usize >= v) {
-        bail!("row {index} of a table with {v} rows");
+    let rows = v + extra.map_or(Ok(0), |extra| extra.dim(0))?;
+    if let Some(index) = indices.iter().find(|index| **index as usize >= rows) {
+        bail!("row {index} of a table with {rows} rows");
     }
     let table_view = view("embedding", table)?;
+    let extra_view = extra.map(|extra| view("embedding", extra)).transpose()?;
     let values = table_view.values()?;
+    let extra = extra_view
+        .as_ref()
+        .map_or(Ok(&[][..]), |extra| extra.f32())?;
     let mut y = uninit(indices.len() * c);
     for_each_row(&mut y, c, |row, y| {
-        let start = indices[row] as usize * c;
+        let index = indices[row] as usize;
         match values {
-            Values::F32(values) => y.copy_from_slice(&values[start..start + c]),
+            _ if index >= v => y.copy_from_slice(&extra[(index - v) * c..][..c]),
+            Values::F32(values) => y.copy_from_slice(&values[index * c..][..c]),
             Values::Bf16(values) => {
-                for (y, value) in y.iter_mut().zip(&values[start..start + c]) {
+                for (y, value) in y.iter_mut().zip(&values[index * c..][..c]) {
                     *y = value.to_f32();
                 }
             }
         }
     });
     tensor(y, (indices.len(), c))
+}
+
+/// Adds the gradients of rows picked from `extra` in [`forward`]: `gradient[indices[t] - v] += dy[t]`.
+///
+/// * `dy`: `(T, C)` f32; `v`: rows of the frozen table, whose picks are passed over; `gradient`: `(N, C)` f32.
+///
+/// # Errors
+/// When the shapes disagree.
+pub fn backward_extra(dy: &Tensor, indices: &[u32], v: usize, gradient: &Tensor) -> Result<()> {
+    gradient.inplace_op2(dy, &AddPicked { indices, v })
+}
+
+struct AddPicked<'a> {
+    indices: &'a [u32],
+    v: usize,
+}
+
+impl InplaceOp2 for AddPicked<'_> {
+    fn name(&self) -> &'static str {
+        "embedding_gradient"
+    }
+
+    fn cpu_fwd(
+        &self,
+        gradient: &mut CpuStorage,
+        g_l: &Layout,
+        dy: &CpuStorage,
+        dy_l: &Layout,
+    ) -> Result<()> {
+        let c = dy_l.dims()[1];
+        let (gradient, dy) = (slice_mut(gradient, g_l)?, slice(dy, dy_l)?);
+        for (dy, index) in dy.chunks(c).zip(self.indices) {
+            let Some(row) = (*index as usize).checked_sub(self.v) else {
+                continue;
+            };
+            for (sum, dy) in gradient[row * c..][..c].iter_mut().zip(dy) {
+                *sum += dy;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Gradient of the picked rows, put back to where they came from: the other rows get zeros.

@@ -5,7 +5,7 @@
 
 use candle_core::{CpuStorage, DType, InplaceOp3, Layout, Result, Tensor, bail};
 
-use crate::cpu::{Values, tensor, uninit, view};
+use crate::cpu::{Values, slice, slice_mut, tensor, uninit, view};
 use crate::gemm::{Matrix, Precision, Threads, gemm, rows_times_vectors};
 
 /// Up to this many rows a product is bound by reading the weight, and reads it in place.
@@ -57,7 +57,7 @@ pub fn forward(
     let (x_values, w_values) = (x_view.f32()?, w_view.values()?);
     let mut y = uninit(t * c_out);
     if t > 0 && t <= FEW_ROWS {
-        rows_times_vectors(w_values, x_values, c_in, &mut y);
+        rows_times_vectors(precision(weight), w_values, x_values, c_in, &mut y);
     } else {
         let a = Matrix::dense(Values::F32(x_values), t, c_in);
         let b = Matrix::dense(w_values, c_out, c_in).t();
@@ -68,8 +68,7 @@ pub fn forward(
             a,
             b,
             0.0,
-            &mut y,
-            c_out,
+            (&mut y, c_out),
         );
     }
     let Some(lora) = lora else {
@@ -82,7 +81,15 @@ pub fn forward(
     let a = Matrix::dense(a_view.values()?, rank, c_in);
     let b = Matrix::dense(b_view.values()?, rank, c_out);
     let precision = precision(weight);
-    gemm(precision, Threads::Pool, 1.0, x, a.t(), 0.0, &mut xa, rank);
+    gemm(
+        precision,
+        Threads::Pool,
+        1.0,
+        x,
+        a.t(),
+        0.0,
+        (&mut xa, rank),
+    );
     let xa_rows = Matrix::dense(Values::F32(&xa), t, rank);
     gemm(
         precision,
@@ -91,8 +98,7 @@ pub fn forward(
         xa_rows,
         b,
         1.0,
-        &mut y,
-        c_out,
+        (&mut y, c_out),
     );
     Ok((tensor(y, (t, c_out))?, Some(tensor(xa, (t, rank))?)))
 }
@@ -127,8 +133,7 @@ pub fn backward(
         dy_rows,
         w,
         0.0,
-        &mut dx,
-        c_in,
+        (&mut dx, c_in),
     );
     if let Some((lora, xa, gradients)) = lora {
         let rank = lora.a.dim(0)?;
@@ -142,12 +147,19 @@ pub fn backward(
             dy_rows,
             b.t(),
             0.0,
-            &mut u,
-            rank,
+            (&mut u, rank),
         );
         let a = Matrix::dense(a_view.values()?, rank, c_in);
         let u_rows = Matrix::dense(Values::F32(&u), t, rank);
-        gemm(precision, Threads::Pool, 1.0, u_rows, a, 1.0, &mut dx, c_in);
+        gemm(
+            precision,
+            Threads::Pool,
+            1.0,
+            u_rows,
+            a,
+            1.0,
+            (&mut dx, c_in),
+        );
         let u = tensor(u, (t, rank))?;
         let add = |scale| AddTransposedProduct { scale, precision };
         gradients.a.inplace_op3(&u, x, &add(1.0))?;
@@ -176,13 +188,10 @@ impl InplaceOp3 for AddTransposedProduct {
         right: &CpuStorage,
         right_layout: &Layout,
     ) -> Result<()> {
-        let (Some((start, end)), CpuStorage::F32(c)) = (c_layout.contiguous_offsets(), c) else {
-            bail!("lora gradients are contiguous f32");
-        };
         let (t, rank) = left_layout.shape().dims2()?;
         let (_, n) = right_layout.shape().dims2()?;
-        let l = Matrix::dense(Values::F32(plain(left, left_layout)?), t, rank);
-        let r = Matrix::dense(Values::F32(plain(right, right_layout)?), t, n);
+        let l = Matrix::dense(Values::F32(slice(left, left_layout)?), t, rank);
+        let r = Matrix::dense(Values::F32(slice(right, right_layout)?), t, n);
         gemm(
             self.precision,
             Threads::Pool,
@@ -190,16 +199,8 @@ impl InplaceOp3 for AddTransposedProduct {
             l.t(),
             r,
             1.0,
-            &mut c[start..end],
-            n,
+            (slice_mut(c, c_layout)?, n),
         );
         Ok(())
-    }
-}
-
-fn plain<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    match (storage, layout.contiguous_offsets()) {
-        (CpuStorage::F32(values), Some((start, end))) => Ok(&values[start..end]),
-        _ => bail!("lora gradients come from contiguous f32 tensors"),
     }
 }

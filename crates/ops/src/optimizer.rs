@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Result, Tensor, bail};
 
-use crate::cpu::{vectorized, view};
+use crate::cpu::{slice, slice_mut, vectorized, view};
 
 /// Settings of one AdamW step.
 #[derive(Debug, Clone, Copy)]
@@ -167,19 +167,5 @@ impl InplaceOp3 for Update {
             }
         });
         Ok(())
-    }
-}
-
-fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    match (storage, layout.contiguous_offsets()) {
-        (CpuStorage::F32(values), Some((start, end))) => Ok(&values[start..end]),
-        _ => bail!("the optimizer wants contiguous f32"),
-    }
-}
-
-fn slice_mut<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [f32]> {
-    match (storage, layout.contiguous_offsets()) {
-        (CpuStorage::F32(values), Some((start, end))) => Ok(&mut values[start..end]),
-        _ => bail!("the optimizer wants contiguous f32"),
     }
 }

@@ -1,8 +1,8 @@
 //! The residual stream: sums of activations.
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, bail};
 
-use crate::cpu::{for_each_row, tensor, uninit, view};
+use crate::cpu::{for_each_row, slice, slice_mut, tensor, uninit, view};
 
 /// `a + b`, both `(T, C)` f32. Its backward is the identity on both sides.
 ///
@@ -23,4 +23,36 @@ pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
         }
     });
     tensor(sum, a.dims())
+}
+
+/// `sum += x` in place, f32.
+///
+/// # Errors
+/// When the shapes differ.
+pub fn add_assign(sum: &Tensor, x: &Tensor) -> Result<()> {
+    if sum.dims() != x.dims() {
+        bail!("residual: {:?} and {:?} differ", sum.dims(), x.dims());
+    }
+    sum.inplace_op2(x, &AddAssign)
+}
+
+struct AddAssign;
+
+impl InplaceOp2 for AddAssign {
+    fn name(&self) -> &'static str {
+        "add_assign"
+    }
+
+    fn cpu_fwd(
+        &self,
+        sum: &mut CpuStorage,
+        sum_l: &Layout,
+        x: &CpuStorage,
+        x_l: &Layout,
+    ) -> Result<()> {
+        for (sum, x) in slice_mut(sum, sum_l)?.iter_mut().zip(slice(x, x_l)?) {
+            *sum += x;
+        }
+        Ok(())
+    }
 }

@@ -2,6 +2,7 @@
 
 use candle_core::{D, DType, Device, Result, Tensor, Var};
 use codeact_ops::attention::{self, Attention, Saved};
+use codeact_ops::cross_entropy::Head;
 use codeact_ops::gemm::Precision;
 use codeact_ops::linear::{self, LoraGradients, LoraPair};
 use codeact_ops::optimizer::{self, AdamW};
@@ -193,31 +194,56 @@ fn lora_gradients_add_up_over_calls() {
 #[test]
 fn cross_entropy_agrees_with_the_tape() {
     for (dtype, tolerance) in [(DType::F32, F32), (DType::BF16, BF16)] {
-        for (n, c, v) in [(1, 4, 3), (7, 24, 97), (300, 32, 500)] {
+        for (n, c, v, new) in [
+            (1, 4, 3, 0),
+            (7, 24, 97, 2),
+            (300, 32, 500, 0),
+            (300, 32, 500, 3),
+        ] {
             let hidden = Var::from_tensor(&(numbers(&[n, c], 1) * 3.0).unwrap()).unwrap();
-            let head = numbers(&[v, c], 2).to_dtype(dtype).unwrap();
-            let labels: Vec<u32> = (0..n).map(|row| (row * 31 % v) as u32).collect();
+            let frozen = numbers(&[v, c], 2).to_dtype(dtype).unwrap();
+            let extra = (new > 0).then(|| var(&[new, c], 3));
+            let labels: Vec<u32> = (0..n).map(|row| (row * 31 % (v + new)) as u32).collect();
+            let mut rows = vec![frozen.to_dtype(DType::F32).unwrap()];
+            rows.extend(extra.iter().map(|extra| extra.as_tensor().clone()));
             let logits = hidden
-                .matmul(&head.to_dtype(DType::F32).unwrap().t().unwrap())
+                .matmul(&Tensor::cat(&rows, 0).unwrap().t().unwrap())
                 .unwrap();
             let sums = logits.exp().unwrap().sum(1).unwrap().log().unwrap();
             let index = Tensor::from_vec(labels.clone(), (n, 1), &Device::Cpu).unwrap();
             let picked = logits.gather(&index, 1).unwrap().squeeze(1).unwrap();
             let want = (sums - picked).unwrap().sum_all().unwrap();
             let scale = 0.25;
-            let (loss, dhidden) =
-                cross_entropy::forward_backward(&hidden, &head, &labels, scale).unwrap();
+            let head = Head {
+                frozen: &frozen,
+                extra: extra.as_deref(),
+            };
+            let got = cross_entropy::forward_backward(&hidden, head, &labels, scale).unwrap();
             let want_loss = want.to_scalar::<f32>().unwrap() as f64;
             assert!(
-                (loss - want_loss).abs() < tolerance as f64 * want_loss,
-                "{loss} {want_loss}"
+                (got.loss - want_loss).abs() < tolerance as f64 * want_loss,
+                "{} {want_loss}",
+                got.loss
             );
             assert_eq!(
-                loss,
-                cross_entropy::forward(&hidden, &head, &labels).unwrap()
+                got.loss,
+                cross_entropy::forward(&hidden, head, &labels).unwrap()
             );
             let store = (want * scale as f64).unwrap().backward().unwrap();
-            assert_close(&dhidden, store.get(&hidden).unwrap(), tolerance, "dhidden");
+            assert_close(
+                &got.dhidden,
+                store.get(&hidden).unwrap(),
+                tolerance,
+                "dhidden",
+            );
+            if let Some(extra) = &extra {
+                assert_close(
+                    &got.dextra.unwrap(),
+                    store.get(extra).unwrap(),
+                    tolerance,
+                    "dextra",
+                );
+            }
         }
     }
 }
@@ -314,7 +340,7 @@ fn embedding_and_residual_pick_and_put_back() {
         .index_select(&Tensor::new(&indices, &Device::Cpu).unwrap(), 0)
         .unwrap();
     assert_close(
-        &embedding::forward(&table, &indices).unwrap(),
+        &embedding::forward(&table, None, &indices).unwrap(),
         &want,
         0.0,
         "rows",
@@ -328,7 +354,7 @@ fn embedding_and_residual_pick_and_put_back() {
         "residual",
     );
     assert!(
-        embedding::forward(&table, &[11]).is_err(),
+        embedding::forward(&table, None, &[11]).is_err(),
         "a row outside the table is an error"
     );
 }

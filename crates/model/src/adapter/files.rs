@@ -6,7 +6,7 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Map, Value, json};
 
-use super::{Adapter, LoraConfig, Target, slots};
+use super::{Adapter, LoraConfig, NewTokens, Target, slots};
 use crate::ModelError;
 use crate::config::ModelConfig;
 
@@ -20,6 +20,12 @@ fn key(layer: usize, target: Target, matrix: &str) -> String {
         target.module()
     )
 }
+
+/// Keys of the rows of new tokens, embedding and head.
+const NEW_ROWS: [&str; 2] = [
+    "base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta",
+    "base_model.model.lm_head.token_adapter.trainable_tokens_delta",
+];
 
 impl Adapter {
     /// Reads a PEFT folder for a model of this shape.
@@ -59,13 +65,38 @@ impl Adapter {
                 values.extend(rows.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?);
             }
         }
+        let new_tokens = NewTokens::new(
+            model,
+            new_token_count(&folder.join(CONFIG_FILE), model)?,
+            count,
+        );
+        let shape = [new_tokens.count, model.hidden_size];
+        for (name, needed) in NEW_ROWS.into_iter().zip([true, !model.tie_word_embeddings]) {
+            let rows = tensors.remove(name);
+            if new_tokens.count == 0 || !needed {
+                continue;
+            }
+            match rows {
+                Some(rows) if rows.dims() == shape => {
+                    values.extend(rows.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?);
+                }
+                _ => {
+                    let what = format!("tensor `{name}` is missing or not {shape:?}");
+                    return Err(ModelError::weights(&path, what));
+                }
+            }
+        }
+        // PEFT may put whole resized tables beside the rows; the base model's own are used.
+        tensors.retain(|name, _| !name.contains(".base_layer."));
         if let Some(name) = tensors.keys().min() {
             return Err(ModelError::weights(
                 &path,
                 format!("tensor `{name}` has no place in this model"),
             ));
         }
-        Ok(Self::from_values(slots, &config, values, device)?)
+        Ok(Self::from_values(
+            slots, new_tokens, &config, values, device,
+        )?)
     }
 
     /// Writes a PEFT folder; the folder must exist.
@@ -85,6 +116,15 @@ impl Adapter {
             let (a, b) = slot.views(&self.parameters, self.config.rank)?;
             tensors.insert(key(slot.layer, slot.target, "lora_A"), a.contiguous()?);
             tensors.insert(key(slot.layer, slot.target, "lora_B"), b.t()?.contiguous()?);
+        }
+        let rows = [
+            self.new_embedding(&self.parameters)?,
+            self.new_head(&self.parameters)?,
+        ];
+        for (name, rows) in NEW_ROWS.into_iter().zip(rows) {
+            if let Some(rows) = rows {
+                tensors.insert(name.to_owned(), rows.copy()?);
+            }
         }
         crate::save::write_safetensors(&folder.join(WEIGHTS_FILE), tensors)
     }
@@ -109,20 +149,66 @@ impl Adapter {
             "r": self.config.rank,
             "target_modules": targets,
             "task_type": "CAUSAL_LM",
+            "trainable_token_indices": self.token_indices(),
             "use_dora": false,
             "use_rslora": self.config.rslora,
         })
     }
 }
 
-fn load_config(path: &Path) -> Result<LoraConfig, ModelError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ModelError::io(path, source))?;
-    let map: Map<String, Value> =
-        serde_json::from_str(&text).map_err(|source| ModelError::Json {
+impl Adapter {
+    /// PEFT's `trainable_token_indices`: the new tokens, for each table that has rows of its own.
+    fn token_indices(&self) -> Value {
+        let NewTokens {
+            count, first, tied, ..
+        } = self.new_tokens;
+        let indices: Vec<usize> = (first..first + count).collect();
+        match (count, tied) {
+            (0, _) => Value::Null,
+            (_, true) => json!(indices),
+            (_, false) => json!({"embed_tokens": indices, "lm_head": indices}),
+        }
+    }
+}
+
+/// How many tokens the adapter adds; they must be the ones that follow the base model's.
+fn new_token_count(path: &Path, model: &ModelConfig) -> Result<usize, ModelError> {
+    let map = load_map(path)?;
+    let value = map.get("trainable_token_indices").unwrap_or(&Value::Null);
+    let list = value.get("embed_tokens").unwrap_or(value);
+    let indices: Vec<u64> = list
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_u64)
+        .collect();
+    let appended = indices
+        .iter()
+        .enumerate()
+        .all(|(at, index)| *index == (model.vocab_size + at) as u64);
+    if !appended || (value.is_null() != indices.is_empty()) {
+        let what = format!(
+            "`trainable_token_indices` = {value} on a vocabulary of {}",
+            model.vocab_size
+        );
+        return Err(ModelError::Unsupported {
             path: path.to_owned(),
-            source,
-        })?;
-    read_config(&map).map_err(|what| ModelError::Unsupported {
+            what,
+        });
+    }
+    Ok(indices.len())
+}
+
+fn load_map(path: &Path) -> Result<Map<String, Value>, ModelError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ModelError::io(path, source))?;
+    serde_json::from_str(&text).map_err(|source| ModelError::Json {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn load_config(path: &Path) -> Result<LoraConfig, ModelError> {
+    read_config(&load_map(path)?).map_err(|what| ModelError::Unsupported {
         path: path.to_owned(),
         what,
     })
@@ -152,7 +238,6 @@ fn read_config(map: &Map<String, Value>) -> Result<LoraConfig, String> {
         "modules_to_save",
         "layers_to_transform",
         "fan_in_fan_out",
-        "trainable_token_indices",
         "target_parameters",
         "exclude_modules",
         "lora_bias",

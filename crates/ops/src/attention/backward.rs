@@ -111,8 +111,7 @@ impl Buffers<'_> {
                 q,
                 k.t(),
                 0.0,
-                &mut p,
-                cols,
+                (&mut p, cols),
             );
             gemm(
                 precision,
@@ -121,8 +120,7 @@ impl Buffers<'_> {
                 dout,
                 v.t(),
                 0.0,
-                &mut ds,
-                cols,
+                (&mut ds, cols),
             );
             let place = Place {
                 attention,
@@ -142,8 +140,7 @@ impl Buffers<'_> {
                 p.t(),
                 dout,
                 1.0,
-                &mut gradients.dv[from..to],
-                d,
+                (&mut gradients.dv[from..to], d),
             );
             gemm(
                 precision,
@@ -152,11 +149,10 @@ impl Buffers<'_> {
                 ds.t(),
                 q,
                 1.0,
-                &mut gradients.dk[from..to],
-                d,
+                (&mut gradients.dk[from..to], d),
             );
             let dq = &mut gradients.dq[block.start * d..block.end * d];
-            gemm(precision, Threads::Caller, 1.0, ds, k, 0.0, dq, d);
+            gemm(precision, Threads::Caller, 1.0, ds, k, 0.0, (dq, d));
         }
         gradients
     }

@@ -135,8 +135,7 @@ impl<'a> HeadInputs<'a> {
                 q,
                 k.t(),
                 0.0,
-                &mut scores,
-                keys.len(),
+                (&mut scores, keys.len()),
             );
             vectorized(|| {
                 for (row, scores) in scores.chunks_mut(keys.len()).enumerate() {
@@ -147,7 +146,7 @@ impl<'a> HeadInputs<'a> {
             });
             let p = Matrix::dense(Values::F32(&scores), block.len(), keys.len());
             let out = &mut result.out[block.start * d..block.end * d];
-            gemm(precision, Threads::Caller, 1.0, p, v, 0.0, out, d);
+            gemm(precision, Threads::Caller, 1.0, p, v, 0.0, (out, d));
         }
         result
     }

@@ -120,7 +120,7 @@ pub fn has_bf16_kernel() -> bool {
 /// `C = alpha * A * B + beta * C`; with `beta == 0` the old content of `C` is not read.
 ///
 /// * `a`: `(M, K)`, `b`: `(K, N)`, any strides with one of the two equal to 1.
-/// * `c`: row-major `(M, N)`, rows `c_stride` apart.
+/// * `c`: row-major `(M, N)` and the distance of its rows.
 pub(crate) fn gemm(
     precision: Precision,
     threads: Threads,
@@ -128,8 +128,7 @@ pub(crate) fn gemm(
     a: Matrix<'_>,
     b: Matrix<'_>,
     beta: f32,
-    c: &mut [f32],
-    c_stride: usize,
+    (c, c_stride): (&mut [f32], usize),
 ) {
     assert_eq!(a.cols, b.rows, "inner dimensions of a matrix product");
     let (m, n) = (a.rows, b.cols);

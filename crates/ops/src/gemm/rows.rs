@@ -3,6 +3,7 @@
 use half::bf16;
 use rayon::prelude::*;
 
+use super::{Precision, has_bf16_kernel};
 use crate::cpu::{Values, vectorized};
 
 /// Lanes of the interleaved partial sums. A fixed number: every processor adds in the same order.
@@ -12,12 +13,26 @@ const VECTORS: usize = 4;
 /// Weight rows of one task.
 const TASK_ROWS: usize = 64;
 
-/// `out[t, n] = sum_k x[t, k] * weight[n, k]`, all factors and sums in f32 (bf16 weights are widened exactly).
+/// `out[t, n] = sum_k x[t, k] * weight[n, k]`, with the factors that [`super::gemm`] would multiply in this precision:
+/// where it rounds `x` to bf16, so does this, and only the order of the f32 sums differs.
 ///
 /// * `weight`: `(N, K)` row-major; `x`: `(T, K)`; `out`: `(T, N)`. Meant for `T` up to about 8.
 ///
 /// Bound by reading the weight: no packing, one pass over memory for every four rows of `x`.
-pub(crate) fn rows_times_vectors(weight: Values<'_>, x: &[f32], k: usize, out: &mut [f32]) {
+pub(crate) fn rows_times_vectors(
+    precision: Precision,
+    weight: Values<'_>,
+    x: &[f32],
+    k: usize,
+    out: &mut [f32],
+) {
+    let rounded: Vec<f32>;
+    let x = if precision == Precision::Bf16 && has_bf16_kernel() {
+        rounded = x.iter().map(|x| bf16::from_f32(*x).to_f32()).collect();
+        &rounded
+    } else {
+        x
+    };
     let n = out.len() * k / x.len();
     let t = x.len() / k;
     let mut by_row = vec![0f32; n * t]; // (N, T): tasks write whole rows

@@ -46,7 +46,7 @@ fn check(precision: Precision, threads: Threads, a: Matrix<'_>, b: Matrix<'_>, b
     let (m, n, k) = (a.rows, b.cols, a.cols);
     let start = numbers(m * n, 3);
     let mut c = start.clone();
-    gemm(precision, threads, 0.5, a, b, beta, &mut c, n);
+    gemm(precision, threads, 0.5, a, b, beta, (&mut c, n));
     // Rounding of a sum of k products of magnitude up to 1.
     let tolerance = 2e-7 * (k as f64 + 8.0);
     for row in 0..m {
@@ -101,8 +101,7 @@ fn a_row_gives_the_same_bits_alone_and_in_a_batch() {
         whole,
         b,
         0.0,
-        &mut all,
-        n,
+        (&mut all, n),
     );
     if !has_bf16_kernel() {
         println!("skipped: no bf16 dot instructions here, f32 products make no such promise");
@@ -118,8 +117,7 @@ fn a_row_gives_the_same_bits_alone_and_in_a_batch() {
             alone,
             b,
             0.0,
-            &mut one,
-            n,
+            (&mut one, n),
         );
         assert_eq!(one, all[row * n..][..n], "row {row}");
     }
@@ -130,14 +128,18 @@ fn few_rows_agree_with_the_triple_loop() {
     for (t, n, k) in [(1, 3, 5), (4, 70, 64), (7, 129, 33), (2, 64, 576)] {
         let (x, weight) = (numbers(t * k, 6), numbers(n * k, 7));
         let half = rounded(&weight);
-        for values in [Values::F32(&weight), Values::Bf16(&half)] {
+        for (precision, values) in [
+            (Precision::F32, Values::F32(&weight)),
+            (Precision::Bf16, Values::Bf16(&half)),
+        ] {
             let mut out = vec![0.0; t * n];
-            rows_times_vectors(values, &x, k, &mut out);
+            rows_times_vectors(precision, values, &x, k, &mut out);
+            let left = Matrix::dense(Values::F32(&x), t, k);
             let w = Matrix::dense(values, n, k);
             for (index, got) in out.iter().enumerate() {
                 let (row, col) = (index / n, index % n);
                 let want: f64 = (0..k)
-                    .map(|i| x[row * k + i] as f64 * at(&w, col, i, Precision::F32))
+                    .map(|i| at(&left, row, i, precision) * at(&w, col, i, precision))
                     .sum();
                 assert!((*got as f64 - want).abs() < 2e-7 * (k as f64 + 8.0));
             }
