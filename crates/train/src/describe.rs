@@ -45,9 +45,10 @@ pub fn summary(run: &Prepared) -> String {
     line(
         "adapter",
         format!(
-            "{} trainable values, rank {}",
-            parameter_count(&run.model, &config.lora),
-            config.lora.rank
+            "{} trainable values, rank {}, {} new tokens",
+            parameter_count(&run.model, &config.lora, run.new_token_count),
+            config.lora.rank,
+            run.new_token_count,
         ),
     );
     line(

@@ -23,7 +23,7 @@ pub(crate) fn batch(part: &Part, pack: &Pack) -> Result<Batch, codeact_model::Mo
 /// When the model refuses a token.
 pub fn loss(
     decoder: &Decoder,
-    adapter: Option<&Adapter>,
+    adapter: &Adapter,
     part: &Part,
     pack_tokens: usize,
     stop: &AtomicBool,
@@ -34,7 +34,7 @@ pub fn loss(
         if stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let loss = batch(part, &pack).and_then(|batch| decoder.loss(adapter, &batch));
+        let loss = batch(part, &pack).and_then(|batch| decoder.loss(Some(adapter), &batch));
         sum += loss.map_err(|source| TrainError::Step { step: 0, source })?;
         target_count += pack.target_count;
     }

@@ -35,17 +35,19 @@ impl Memory {
     }
 }
 
-/// Trainable values of an adapter.
-pub fn parameter_count(model: &ModelConfig, lora: &Lora) -> usize {
+/// Trainable values: the LoRA pairs, and the embedding and head rows of new tokens.
+pub fn parameter_count(model: &ModelConfig, lora: &Lora, new_token_count: usize) -> usize {
     let widths = lora.targets.iter().map(|target| target.widths(model));
     let per_layer: usize = widths.map(|(c_in, c_out)| lora.rank * (c_in + c_out)).sum();
-    model.layer_count * per_layer
+    let tables = if model.tie_word_embeddings { 1 } else { 2 };
+    model.layer_count * per_layer + new_token_count * tables * model.hidden_size
 }
 
 /// The estimate for packs of `pack_tokens` tokens.
 pub fn estimate(
     model: &ModelConfig,
     lora: &Lora,
+    new_token_count: usize,
     dtype: DType,
     pack_tokens: usize,
     recompute: Recompute,
@@ -66,7 +68,7 @@ pub fn estimate(
     let logits = LOGIT_ROWS * model.vocab_size;
     Memory {
         weights: model.weight_bytes(dtype, &Device::Cpu),
-        adapter: 4 * F32_BYTES * parameter_count(model, lora),
+        adapter: 4 * F32_BYTES * parameter_count(model, lora, new_token_count),
         activations: F32_BYTES * (pack_tokens * (model.layer_count * kept + working) + logits),
     }
 }

@@ -36,6 +36,8 @@ pub struct Prepared {
     pub recompute: Recompute,
     /// Estimate for that level.
     pub memory: Memory,
+    /// Tokens that the chat format adds to the model's vocabulary; their rows are trained.
+    pub new_token_count: usize,
     /// What a checkpoint has to agree with.
     pub identity: Identity,
 }
@@ -57,7 +59,7 @@ impl Prepared {
             ChatFormatChoice::ChatMl => ChatFormat::chatml_added(&base_dir),
         };
         let format = format.map_err(TrainError::Format)?;
-        check_vocabulary(&config, &model, &format)?;
+        let new_token_count = new_token_count(&config, &model, &format)?;
         let policy = LengthPolicy {
             tokens_max: config.train.sequence_tokens_max,
             too_long: config.train.too_long,
@@ -70,6 +72,7 @@ impl Prepared {
             memory::estimate(
                 &model,
                 &config.lora,
+                new_token_count,
                 config.weight_dtype(),
                 plan.pack_tokens_max(),
                 level,
@@ -92,6 +95,7 @@ impl Prepared {
             schedule,
             recompute,
             memory,
+            new_token_count,
             identity,
         })
     }
@@ -132,19 +136,23 @@ fn plan_settings(config: &Config) -> PlanSettings {
     }
 }
 
-fn check_vocabulary(
+/// Tokens beyond the model's embedding: those of an added chat format are trained, others would have no meaning.
+fn new_token_count(
     config: &Config,
     model: &ModelConfig,
     format: &ChatFormat,
-) -> Result<(), TrainError> {
+) -> Result<usize, TrainError> {
     let (token_count, row_count) = (format.vocab_size(), model.vocab_size);
-    match token_count <= row_count {
-        true => Ok(()),
-        false => Err(TrainError::VocabularyTooLarge {
-            model: config.model.name.clone(),
-            token_count,
-            row_count,
-        }),
+    match config.model.chat_format {
+        ChatFormatChoice::Auto if token_count > row_count => {
+            let model = config.model.name.clone();
+            Err(TrainError::VocabularyTooLarge {
+                model,
+                token_count,
+                row_count,
+            })
+        }
+        _ => Ok(token_count.saturating_sub(row_count)),
     }
 }
 

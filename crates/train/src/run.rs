@@ -70,13 +70,13 @@ pub fn train(run: &Prepared, start: &Start, stop: &AtomicBool) -> Result<Outcome
         .map_err(TrainError::Load)?;
     let (adapter, optimizer, validation_loss_before) = match &state {
         None => {
-            let adapter = Adapter::new(
-                &run.model,
+            // New tokens of the chat format get rows of their own, which are trained like the rest.
+            let adapter = decoder.new_adapter(
                 &run.config.lora_config(),
+                run.format.vocab_size(),
                 run.config.train.seed,
-                &device,
             );
-            let adapter = adapter.map_err(|error| TrainError::Load(error.into()))?;
+            let adapter = adapter.map_err(TrainError::Load)?;
             let optimizer = Optimizer::new(adapter.parameter_count(), &device);
             (
                 adapter,
@@ -108,7 +108,7 @@ pub fn train(run: &Prepared, start: &Start, stop: &AtomicBool) -> Result<Outcome
         run.config.resolved().as_bytes(),
     )?;
     if learner.validation_loss_before.is_none() && learner.step() == 0 {
-        learner.validation_loss_before = learner.validation_loss(None, stop)?;
+        learner.validation_loss_before = learner.validation_loss(stop)?;
         if let Some(loss) = learner.validation_loss_before {
             eprintln!("held-out loss before training: {loss:.4}");
         }
@@ -250,7 +250,7 @@ impl Learner<'_> {
     }
 
     fn finish(&self, stop: &AtomicBool) -> Result<Outcome, TrainError> {
-        let after = self.validation_loss(Some(&self.adapter), stop)?;
+        let after = self.validation_loss(stop)?;
         if stop.load(Ordering::Relaxed) {
             return self.stopped();
         }
@@ -269,18 +269,10 @@ impl Learner<'_> {
         })
     }
 
-    fn validation_loss(
-        &self,
-        adapter: Option<&Adapter>,
-        stop: &AtomicBool,
-    ) -> Result<Option<f64>, TrainError> {
-        let run = self.run;
-        evaluate::loss(
-            &self.decoder,
-            adapter,
-            &run.data.validation,
-            run.config.train.pack_tokens,
-            stop,
-        )
+    /// Before the first step the adapter changes nothing, so this is the loss of the base model too.
+    fn validation_loss(&self, stop: &AtomicBool) -> Result<Option<f64>, TrainError> {
+        let (held_out, pack_tokens) =
+            (&self.run.data.validation, self.run.config.train.pack_tokens);
+        evaluate::loss(&self.decoder, &self.adapter, held_out, pack_tokens, stop)
     }
 }

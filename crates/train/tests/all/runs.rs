@@ -252,6 +252,49 @@ fn a_run_in_bf16_learns_too() {
 }
 
 #[test]
+fn a_base_model_gets_chatml_and_its_new_tokens_are_trained() {
+    let tiny = Tiny::base();
+    tiny.run(&[]).expect_code(2).says("no chat template");
+    let chatml = ["--set", "model.chat_format=chatml"];
+    tiny.run(&chatml).expect_code(0).says("2 new tokens");
+    let config: serde_json::Value =
+        serde_json::from_slice(&tiny.read("run/merged/config.json")).unwrap();
+    assert_eq!(config["vocab_size"], 259);
+    let merged = Decoder::load(&tiny.path("run/merged"), DType::F32, &Device::Cpu).unwrap();
+    let base = Decoder::load(&tiny.path("model"), DType::F32, &Device::Cpu).unwrap();
+    let adapter = Adapter::load(&tiny.path("run/adapter"), base.config(), &Device::Cpu).unwrap();
+    let format = codeact_chat::ChatFormat::load(&tiny.path("run/merged")).unwrap();
+    let end_of_turn = format.token_id("<|im_end|>").unwrap();
+    assert_eq!(format.vocab_size(), 259);
+    let ids = [10, 11, 12, end_of_turn];
+    let batch = Batch::new([(ids.as_slice(), [false, true, true, true].as_slice())]).unwrap();
+    let (with_adapter, alone) = (
+        base.loss(Some(&adapter), &batch).unwrap(),
+        merged.loss(None, &batch).unwrap(),
+    );
+    assert!(
+        (with_adapter - alone).abs() < 1e-4,
+        "{with_adapter} and {alone}"
+    );
+    // Both new rows start as the same mean; training has told them apart.
+    let rows = adapter
+        .new_embedding(adapter.parameters())
+        .unwrap()
+        .unwrap()
+        .to_vec2::<f32>()
+        .unwrap();
+    assert_ne!(rows[0], rows[1]);
+
+    let wanted = results(&tiny);
+    for name in ["step-000006", "adapter", "merged"] {
+        std::fs::remove_dir_all(tiny.path("run").join(name)).unwrap();
+    }
+    tiny.run(&[&chatml[..], &["--resume"]].concat())
+        .expect_code(0);
+    assert!(results(&tiny) == wanted, "resumed with other bits");
+}
+
+#[test]
 fn a_dry_run_prints_plan_and_mask_and_writes_nothing() {
     let tiny = Tiny::new();
     let ended = tiny.run(&["--dry-run"]).expect_code(0);

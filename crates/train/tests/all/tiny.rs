@@ -17,17 +17,29 @@ const HIDDEN: usize = 32;
 const INTERMEDIATE: usize = 64;
 const KV: usize = 16;
 const LAYERS: usize = 2;
-const VOCABULARY: usize = 259;
 
 /// Model, data, settings and room for runs.
 pub struct Tiny(TempDir);
 
 impl Tiny {
+    /// An instruct model: ChatML in tokenizer and template.
     pub fn new() -> Tiny {
+        Tiny::with_tokens(
+            &["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+            Some(CHATML),
+        )
+    }
+
+    /// A base model: no template, and no tokens for one.
+    pub fn base() -> Tiny {
+        Tiny::with_tokens(&["<|endoftext|>"], None)
+    }
+
+    fn with_tokens(controls: &[&str], template: Option<&str>) -> Tiny {
         let tiny = Tiny(tempfile::tempdir().unwrap());
         std::fs::create_dir(tiny.path("model")).unwrap();
-        write_tokenizer(&tiny.path("model"));
-        write_weights(&tiny.path("model"));
+        write_tokenizer(&tiny.path("model"), controls, template);
+        write_weights(&tiny.path("model"), controls.len() + 256);
         tiny.write_data("train.jsonl", 24);
         tiny.write_data("validation.jsonl", 4);
         tiny.write("settings.toml", &tiny.settings());
@@ -132,11 +144,10 @@ pub fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-/// Byte-level BPE of three control tokens and 256 bytes.
-fn write_tokenizer(dir: &Path) {
+/// Byte-level BPE of control tokens, the last of which ends a sequence, and 256 bytes.
+fn write_tokenizer(dir: &Path, controls: &[&str], template: Option<&str>) {
     let mut bytes: Vec<char> = ('!'..='~').chain('¡'..='¬').chain('®'..='ÿ').collect();
     bytes.extend((0x100..0x144).map(|code| char::from_u32(code).unwrap()));
-    let controls = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
     let tokens = controls
         .iter()
         .map(|token| token.to_string())
@@ -152,22 +163,24 @@ fn write_tokenizer(dir: &Path) {
     };
     let tokenizer = json!({
         "version": "1.0", "truncation": null, "padding": null,
-        "added_tokens": (0..3).map(special).collect::<Vec<_>>(),
+        "added_tokens": (0..controls.len()).map(special).collect::<Vec<_>>(),
         "normalizer": null, "pre_tokenizer": byte_level, "post_processor": byte_level, "decoder": byte_level,
         "model": {"type": "BPE", "dropout": null, "unk_token": null, "fuse_unk": false, "byte_fallback": false,
                   "vocab": vocabulary, "merges": []}
     });
-    let config =
-        json!({"bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "chat_template": CHATML});
+    let mut config = json!({"eos_token": controls.last()});
+    if let Some(template) = template {
+        config["chat_template"] = json!(template);
+    }
     std::fs::write(dir.join("tokenizer.json"), tokenizer.to_string()).unwrap();
     std::fs::write(dir.join("tokenizer_config.json"), config.to_string()).unwrap();
 }
 
-fn write_weights(dir: &Path) {
+fn write_weights(dir: &Path, vocabulary: usize) {
     let config = json!({
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu",
         "hidden_size": HIDDEN, "intermediate_size": INTERMEDIATE, "num_hidden_layers": LAYERS,
-        "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": VOCABULARY,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": vocabulary,
         "max_position_embeddings": 512, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
         "tie_word_embeddings": true, "torch_dtype": "float32", "bos_token_id": 1, "eos_token_id": 2
     });
@@ -185,7 +198,7 @@ fn write_weights(dir: &Path) {
     };
     add(
         "model.embed_tokens.weight".to_owned(),
-        &[VOCABULARY, HIDDEN],
+        &[vocabulary, HIDDEN],
     );
     add("model.norm.weight".to_owned(), &[HIDDEN]);
     for layer in 0..LAYERS {
