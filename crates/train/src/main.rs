@@ -12,9 +12,8 @@ use codeact_train::prepare::Prepared;
 use codeact_train::run::{self, Outcome};
 use codeact_train::{TrainError, describe};
 
-/// A step allocates and frees tensors of a few sizes over and over, which the system's allocator gives back each time.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: codeact_ops::allocator::Allocator = codeact_ops::allocator::Allocator;
 
 /// As shells report a program that Ctrl-C ended.
 const EXIT_INTERRUPTED: u8 = 130;
@@ -38,6 +37,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
+    codeact_ops::allocator::keep_freed_pages();
     let args = Args::parse();
     match train(&args) {
         Ok(code) => code,

@@ -125,3 +125,42 @@ pub fn free_bytes() -> Option<usize> {
         .find_map(|(limit, used)| Some(number(limit)?.saturating_sub(number(used)?)));
     Some(container.map_or(host, |free| free.min(host)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: usize = 1 << 30;
+
+    fn of_level(level: Recompute) -> Memory {
+        let activations = match level {
+            Recompute::None => 8 * GIB,
+            Recompute::Mlp => 4 * GIB,
+            Recompute::Block => GIB,
+        };
+        Memory {
+            weights: GIB,
+            adapter: 0,
+            activations,
+        }
+    }
+
+    #[test]
+    fn the_fastest_level_that_fits_is_chosen() {
+        let chosen =
+            |gibibytes: usize| choose(RecomputeChoice::Auto, Some(gibibytes * GIB), of_level);
+        assert_eq!(chosen(16), Recompute::None);
+        assert_eq!(chosen(10), Recompute::Mlp);
+        assert_eq!(chosen(4), Recompute::Block);
+        // Too little for any: the leanest has the best chance.
+        assert_eq!(chosen(1), Recompute::Block);
+        assert_eq!(
+            choose(RecomputeChoice::Auto, None, of_level),
+            Recompute::Block
+        );
+        assert_eq!(
+            choose(RecomputeChoice::None, Some(0), of_level),
+            Recompute::None
+        );
+    }
+}

@@ -78,7 +78,7 @@ impl Progress {
             }
             None => {
                 let regular = report.step == self.step_count
-                    || report.step % self.step_count.div_ceil(LINES) == 0;
+                    || report.step.is_multiple_of(self.step_count.div_ceil(LINES));
                 if regular
                     || self
                         .last_line

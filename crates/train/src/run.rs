@@ -249,20 +249,29 @@ impl Learner<'_> {
         Ok(Outcome::Stopped { checkpoint })
     }
 
-    fn finish(&self, stop: &AtomicBool) -> Result<Outcome, TrainError> {
+    fn finish(self, stop: &AtomicBool) -> Result<Outcome, TrainError> {
         let after = self.validation_loss(stop)?;
         if stop.load(Ordering::Relaxed) {
             return self.stopped();
         }
-        let config = &self.run.config;
+        // Merging reads the base from disk again and needs the room of what is no longer used.
+        let Learner {
+            run,
+            adapter,
+            validation_loss_before,
+            decoder,
+            optimizer,
+            gradients,
+        } = self;
+        drop((decoder, optimizer, gradients));
         let base = Base {
-            name: &config.model.name,
-            dir: &self.run.base_dir,
-            format: &self.run.format,
-            profile: &config.output.profile,
+            name: &run.config.model.name,
+            dir: &run.base_dir,
+            format: &run.format,
+            profile: &run.config.output.profile,
         };
-        let exports = export::export(self.run.dir(), &self.adapter, base)?;
-        let validation_loss = self.validation_loss_before.zip(after);
+        let exports = export::export(run.dir(), &adapter, base)?;
+        let validation_loss = validation_loss_before.zip(after);
         Ok(Outcome::Finished {
             exports,
             validation_loss,

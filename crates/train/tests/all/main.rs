@@ -1,8 +1,11 @@
 //! What the trainer promises: settings, plan, schedule, checkpoints, and whole runs of the binary on a tiny model.
 
+#![allow(clippy::unwrap_used)] // a test may fail where it stands
+
 mod tiny; // a model small enough to train in a blink
 
 mod bad_input;
+mod endings;
 mod folders;
 mod plans;
 mod runs;

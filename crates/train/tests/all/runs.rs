@@ -1,10 +1,7 @@
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
-
 use candle_core::{DType, Device};
 use codeact_model::{Adapter, Batch, Decoder};
 
-use crate::tiny::{Ended, Tiny, names};
+use crate::tiny::{Tiny, names};
 
 const RESULTS: [&str; 3] = [
     "run/step-000006/adapter_model.safetensors",
@@ -99,88 +96,6 @@ fn a_resumed_run_ends_in_the_same_bits() {
         .says("step-000003");
     assert!(results(&tiny) == wanted);
     assert_eq!(metrics(&tiny), wanted_metrics);
-}
-
-#[test]
-fn an_interrupted_run_continues_to_the_same_bits() {
-    let tiny = Tiny::new();
-    // So many steps that the signal arrives in the middle.
-    let long = [
-        "--set",
-        "train.steps=3000",
-        "--set",
-        "checkpoint.every=1500",
-    ];
-    let mut child = tiny
-        .command(&long)
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap())
-        .lines()
-        .map(Result::unwrap);
-    assert!(
-        lines.any(|line| line.starts_with("step ")),
-        "no step was shown"
-    );
-    let killed = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(killed.success());
-    let rest: Vec<String> = lines.collect();
-    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}");
-    assert!(
-        rest.iter()
-            .any(|line| line.contains("--set 'train.steps=3000'") && line.contains("--resume")),
-        "{rest:?}"
-    );
-
-    let checkpoints: Vec<String> = names(&tiny.path("run"))
-        .into_iter()
-        .filter(|name| name.starts_with("step-"))
-        .collect();
-    assert_eq!(checkpoints.len(), 1, "{checkpoints:?}");
-    let step: usize = checkpoints[0]["step-".len()..].parse().unwrap();
-    assert!((1..3000).contains(&step), "stopped after {step} steps");
-    let interrupted = tiny.read(&format!("run/{}/adapter_model.safetensors", checkpoints[0]));
-    let rows = metrics(&tiny);
-    assert_eq!(rows.len(), step);
-
-    // The same run up to there, without the signal.
-    let every = format!("checkpoint.every={step}");
-    let dir = format!("output.dir={}", tiny.path("other").display());
-    let whole = [
-        "--set",
-        "train.steps=3000",
-        "--set",
-        &every,
-        "--set",
-        &dir,
-        "--set",
-        "checkpoint.keep_last=9999",
-    ];
-    let mut child = tiny
-        .command(&whole)
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap())
-        .lines()
-        .map(Result::unwrap);
-    assert!(
-        lines.any(|line| line.starts_with("checkpoint ")),
-        "no checkpoint was written"
-    );
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let wanted = tiny.read(&format!(
-        "other/{}/adapter_model.safetensors",
-        checkpoints[0]
-    ));
-    assert!(interrupted == wanted, "the signal changed the numbers");
 }
 
 #[test]
@@ -317,68 +232,4 @@ fn a_dry_run_prints_plan_and_mask_and_writes_nothing() {
     );
     assert!(!ended.stdout.contains("⟦add"));
     assert!(!tiny.path("run").exists());
-}
-
-#[test]
-fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint() {
-    let tiny = Tiny::new();
-    let wild = [
-        "--set",
-        "optimizer.learning_rate=1e30",
-        "--set",
-        "checkpoint.every=1",
-    ];
-    let ended = tiny
-        .run(&wild)
-        .expect_code(1)
-        .says("step 2: the ")
-        .says("step-000001")
-        .says("hint: lower");
-    assert!(!ended.stderr.contains("panicked"));
-    assert_eq!(
-        names(&tiny.path("run")),
-        ["config.toml", "metrics.jsonl", "step-000001"]
-    );
-}
-
-#[test]
-#[cfg(unix)]
-fn a_full_disk_ends_in_a_clear_error_and_the_run_can_go_on() {
-    let tiny = Tiny::new();
-    // A limit on the size of files stands in for the disk: the system refuses the write in the same place.
-    let limited = |blocks: usize| {
-        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
-        let trainer = tiny.command(&[]);
-        let mut command = Command::new("sh");
-        command
-            .arg("-c")
-            .arg(script)
-            .arg(trainer.get_program())
-            .args(trainer.get_args());
-        Ended::new(command.current_dir(tiny.path("")).output().unwrap())
-    };
-    // Blocks of 512 bytes (1024 in some shells): less than the adapter, which is 20 KB.
-    limited(12)
-        .expect_code(1)
-        .says("cannot write `")
-        .says("adapter_model.safetensors")
-        .says("hint: nothing half-written");
-    assert_eq!(names(&tiny.path("run")), ["config.toml", "metrics.jsonl"]);
-    std::fs::remove_dir_all(tiny.path("run")).unwrap();
-    // Less than the merged model, which is 110 KB, and more than all else.
-    limited(90)
-        .expect_code(1)
-        .says("merged.partial/model.safetensors");
-    assert_eq!(
-        names(&tiny.path("run")),
-        [
-            "adapter",
-            "config.toml",
-            "metrics.jsonl",
-            "step-000003",
-            "step-000006"
-        ]
-    );
-    tiny.run(&["--resume"]).expect_code(0);
-    assert!(tiny.path("run/merged/model.safetensors").exists());
 }
