@@ -98,6 +98,19 @@ impl Engine {
         self.0.context_tokens_max
     }
 
+    /// Whether requests can still be served.
+    ///
+    /// # Errors
+    /// When the thread has ended by itself; the reason.
+    pub fn health(&self) -> Result<(), EngineError> {
+        match self.0.stopped.get() {
+            None => Ok(()),
+            Some(reason) => Err(EngineError::Stopped {
+                reason: reason.clone(),
+            }),
+        }
+    }
+
     fn check(&self, prompt_ids: &[u32], sampling: &Sampling) -> Result<(), EngineError> {
         sampling.check()?;
         let vocab_size = self.0.vocab_size;

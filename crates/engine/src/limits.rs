@@ -62,9 +62,11 @@ impl Default for Sampling {
 }
 
 impl Sampling {
+    /// Whether an engine would take these settings.
+    ///
     /// # Errors
     /// When a value is out of its range; the message gives both.
-    pub(crate) fn check(&self) -> Result<(), EngineError> {
+    pub fn check(&self) -> Result<(), EngineError> {
         let refuse = |field, value: String, range| {
             Err(EngineError::Sampling {
                 field,

@@ -42,7 +42,7 @@ pub fn collect(
 }
 
 fn conversation(plan: &Plan, profile: &Profile) -> Result<Conversation, String> {
-    let session = prepared_session(&plan.task).map_err(|error| error.to_string())?;
+    let session = prepared_session(&plan.task).map_err(with_causes)?;
     let model = ScriptedModel::new(plan.turns.iter().cloned());
     let defaults = Limits::default();
     // A script may be longer than what a model is allowed: it says itself when it ends.
@@ -53,7 +53,7 @@ fn conversation(plan: &Plan, profile: &Profile) -> Result<Conversation, String> 
     let mut agent = Agent::new(Box::new(model), session, profile.clone(), limits);
     let turn = agent
         .run_turn(&plan.task.prompt, &mut |_| {})
-        .map_err(|error| error.to_string())?;
+        .map_err(with_causes)?;
     let said: Vec<&str> = turn
         .messages
         .iter()
@@ -84,6 +84,10 @@ fn conversation(plan: &Plan, profile: &Profile) -> Result<Conversation, String> 
         )),
         _ => Err("the script ends without a solution".to_owned()),
     }
+}
+
+fn with_causes(error: impl std::error::Error + Send + Sync + 'static) -> String {
+    format!("{:#}", anyhow::Error::from(error))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use codeact_model::ModelError;
 #[derive(Debug, thiserror::Error)]
 pub enum EvalError {
     /// A file cannot be read.
-    #[error("cannot read `{path}`: {source}")]
+    #[error("cannot read `{path}`")]
     Read {
         /// The file.
         path: PathBuf,
@@ -18,7 +18,7 @@ pub enum EvalError {
         source: std::io::Error,
     },
     /// A file cannot be written.
-    #[error("cannot write `{path}`: {source}")]
+    #[error("cannot write `{path}`")]
     Write {
         /// The file.
         path: PathBuf,
@@ -58,7 +58,7 @@ pub enum EvalError {
         faults: Vec<String>,
     },
     /// The loop cannot go on.
-    #[error("task `{id}`: {source}")]
+    #[error("task `{id}` failed")]
     Agent {
         /// The task.
         id: String,

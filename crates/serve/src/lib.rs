@@ -1,1 +1,20 @@
-//! codeact-serve
+//! Let a model act for people: in a terminal (`codeact-chat`) and over HTTP (`codeact-serve`).
+//!
+//! Only this crate knows HTTP. Handlers take a request apart, call one function of a lower floor, and put the result
+//! together; what blocks runs outside of the threads that serve.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod state; // read first: what all handlers share
+mod sessions; // the agent's sessions
+mod api; // the routes
+mod completions; // the plain model, as OpenAI's API has it
+mod turns; // the agent's turns as server-sent events
+mod error;
+mod console; // events for a terminal
+mod describe; // what stands in the start-up line
+
+pub use api::app;
+pub use console::Console;
+pub use describe::start_line;
+pub use error::ApiError;
+pub use state::{AppState, MakeModel, ServeLimits};

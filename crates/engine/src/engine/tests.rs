@@ -272,6 +272,7 @@ fn a_panic_of_the_thread_is_told_to_everyone() {
     });
     let later = generate(&engine, &[1], &greedy(1)).unwrap_err();
     assert!(matches!(later, EngineError::Stopped { .. }));
+    assert_eq!(engine.health(), Err(later));
 }
 
 #[test]

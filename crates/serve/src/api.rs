@@ -1,0 +1,52 @@
+//! The routes.
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::{ApiError, AppState, completions, turns};
+
+/// The whole service, apart from the socket.
+pub fn app(state: AppState) -> Router {
+    Router::new()
+        .route("/health", get(health))
+        .route("/v1/models", get(models))
+        .route("/v1/chat/completions", post(completions::create))
+        .route("/v1/agent/sessions", post(turns::create_session))
+        .route("/v1/agent/sessions/{id}", delete(turns::delete_session))
+        .route("/v1/agent/sessions/{id}/turns", post(turns::run_turn))
+        .fallback(|| async { ApiError::NotFound("there is no such path".to_owned()) })
+        .method_not_allowed_fallback(|| async {
+            ApiError::BadMethod("this path has another method".to_owned())
+        })
+        .with_state(state)
+}
+
+async fn health(State(state): State<AppState>) -> Result<Json<Value>, ApiError> {
+    state.actor.engine.health()?;
+    Ok(Json(json!({"status": "ok"})))
+}
+
+async fn models(State(state): State<AppState>) -> Json<Value> {
+    let model = json!({
+        "id": &*state.model_name,
+        "object": "model",
+        "created": state.created,
+        "owned_by": "codeact",
+        "max_model_len": state.actor.engine.context_tokens_max(),
+    });
+    Json(json!({"object": "list", "data": [model]}))
+}
+
+/// The body as `T`; no body counts as `{}`.
+///
+/// # Errors
+/// When it is not such JSON: the message names the field.
+pub(crate) fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
+    let json: &[u8] = if body.is_empty() { b"{}" } else { body };
+    serde_json::from_slice(json)
+        .map_err(|error| ApiError::BadRequest(format!("the body is not acceptable: {error}")))
+}

@@ -1,0 +1,198 @@
+//! `codeact-chat`: a conversation in the terminal with a model that runs Python.
+
+use std::io::{BufRead, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+use codeact_agent::{Agent, Limits, Turn};
+use codeact_engine::{EngineLimits, Sampling};
+use codeact_eval::{Actor, Dtype};
+use codeact_sandbox::{Policy, Session};
+use codeact_serve::{Console, start_line};
+use rustyline::DefaultEditor;
+use rustyline::error::ReadlineError;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Talk to a model that thinks, runs Python, sees the output, and answers.
+///
+/// Ctrl-C interrupts the turn. At the prompt, Ctrl-C twice or Ctrl-D leaves. Where the input is not a terminal, every
+/// line is a task of the same conversation.
+#[derive(Parser)]
+#[command(name = "codeact-chat", version)]
+struct Args {
+    /// Model: a folder, a GGUF file, or a name on the hub
+    #[arg(long, value_name = "DIR")]
+    model: String,
+    /// PEFT adapter on top of the model
+    #[arg(long, value_name = "DIR")]
+    adapter: Option<PathBuf>,
+    /// Run one task and exit: 0 with an answer, 1 without
+    #[arg(long, value_name = "TEXT")]
+    task: Option<String>,
+    /// Print one JSON event per line
+    #[arg(long)]
+    json: bool,
+    /// 0 takes the most likely token every time
+    #[arg(long, default_value_t = 0.0, value_name = "NUMBER")]
+    temperature: f64,
+    /// The same seed gives the same conversation
+    #[arg(long, default_value_t = 0, value_name = "NUMBER")]
+    seed: u64,
+    /// Folder in which the code runs and may write; without it a private one
+    #[arg(long, value_name = "DIR")]
+    workspace: Option<PathBuf>,
+    /// Precision of the weights
+    #[arg(long, value_enum, default_value_t)]
+    dtype: Dtype,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let agent = match prepare(&args) {
+        Ok(agent) => agent,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            return ExitCode::from(2);
+        }
+    };
+    match converse(&args, agent) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// Loads the model, starts Python and says so.
+fn prepare(args: &Args) -> anyhow::Result<Agent> {
+    let sampling = Sampling {
+        temperature: args.temperature,
+        seed: args.seed,
+        ..Sampling::default()
+    };
+    sampling.check()?;
+    let policy = Policy {
+        workspace: args.workspace.clone(),
+        ..Policy::default()
+    };
+    // Python first: it starts faster than the weights load.
+    let session = Session::start(&policy)?;
+    let folder = codeact_model::source::resolve(&args.model, &|text| eprintln!("{text}"))?;
+    let actor = Actor::load(
+        &folder,
+        args.adapter.as_deref(),
+        args.dtype,
+        EngineLimits::default(),
+    )?;
+    eprintln!(
+        "{}",
+        start_line(
+            &shown_model(&folder, args.adapter.as_deref()),
+            args.dtype.name(),
+            session.protection()
+        )
+    );
+    let model = Box::new(actor.model(sampling));
+    Ok(Agent::new(model, session, actor.profile, Limits::default()))
+}
+
+fn shown_model(folder: &Path, adapter: Option<&Path>) -> String {
+    match adapter {
+        Some(adapter) => format!("{} + {}", folder.display(), adapter.display()),
+        None => folder.display().to_string(),
+    }
+}
+
+/// Runs the turns. Gives whether the last one ended with an answer.
+fn converse(args: &Args, mut agent: Agent) -> anyhow::Result<bool> {
+    let interrupter = agent.interrupter();
+    // Between turns this does nothing; at the prompt the editor reads Ctrl-C itself.
+    ctrlc::set_handler(move || interrupter.interrupt())?;
+    let stdout = std::io::stdout();
+    let is_coloured = stdout.is_terminal();
+    let mut console = Console::new(stdout, args.json, is_coloured);
+    if let Some(task) = &args.task {
+        return run_turn(&mut agent, task, &mut console)
+            .map(|turn| turn.is_some_and(|turn| turn.answer.is_some()));
+    }
+    if std::io::stdin().is_terminal() {
+        return talk(&mut agent, &mut console).map(|()| true);
+    }
+    let mut has_answer = true;
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        if !line.trim().is_empty() {
+            let turn = run_turn(&mut agent, &line, &mut console)?;
+            has_answer &= turn.is_some_and(|turn| turn.answer.is_some());
+        }
+    }
+    Ok(has_answer)
+}
+
+fn talk(agent: &mut Agent, console: &mut Console<std::io::Stdout>) -> anyhow::Result<()> {
+    let mut editor = DefaultEditor::new()?;
+    let mut is_leaving = false;
+    loop {
+        match editor.readline("> ") {
+            Ok(line) => {
+                is_leaving = false;
+                if line.trim().is_empty() {
+                    continue;
+                }
+                editor.add_history_entry(&line)?;
+                run_turn(agent, &line, console)?;
+            }
+            Err(ReadlineError::Interrupted) if !is_leaving => {
+                is_leaving = true;
+                eprintln!("Ctrl-C again or Ctrl-D leaves");
+            }
+            Err(ReadlineError::Interrupted | ReadlineError::Eof) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// One turn, shown as it happens. `None`: it failed, and that was said; the conversation can go on.
+fn run_turn<W: std::io::Write>(
+    agent: &mut Agent,
+    task: &str,
+    console: &mut Console<W>,
+) -> anyhow::Result<Option<Turn>> {
+    let interrupter = agent.interrupter();
+    let mut shown = Ok(());
+    let result = agent.run_turn(task, &mut |event| {
+        if shown.is_ok() {
+            shown = console.show(&event);
+            if shown.is_err() {
+                // Nobody reads any more, so nothing more should run.
+                interrupter.interrupt();
+            }
+        }
+    });
+    shown?;
+    match result {
+        Ok(turn) => Ok(Some(turn)),
+        Err(error) => {
+            console.fail(&error.to_string())?;
+            eprintln!("error: {error}");
+            Ok(None)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+}

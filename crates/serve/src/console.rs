@@ -1,0 +1,292 @@
+//! Events for a terminal: thoughts as they come, code behind a bar, output as it is printed, and the answer.
+
+use std::io::{self, Write};
+
+use codeact_agent::{Event, TurnEnd};
+use codeact_sandbox::Stream;
+
+/// What stands on the current line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Nothing,
+    Text,
+    Code,
+    Stdout,
+    Stderr,
+}
+
+/// Writes events for people, or as one JSON object a line.
+pub struct Console<W: Write> {
+    out: W,
+    is_json: bool,
+    is_coloured: bool,
+    part: Part,
+    is_line_start: bool,
+    /// Output of the running cell that was shown already.
+    shown: String,
+    /// Whether the answer stands on the screen already, as the text of the reply.
+    has_text: bool,
+}
+
+const BAR: &str = "│ ";
+const CODE_COLOUR: &str = "\x1b[36m";
+const ERROR_COLOUR: &str = "\x1b[31m";
+const ANSWER_COLOUR: &str = "\x1b[1;32m";
+const NO_COLOUR: &str = "\x1b[0m";
+
+impl<W: Write> Console<W> {
+    /// `is_json`: one event a line and nothing else. `is_coloured`: with the escape codes of a terminal.
+    pub fn new(out: W, is_json: bool, is_coloured: bool) -> Console<W> {
+        Console {
+            out,
+            is_json,
+            is_coloured: is_coloured && !is_json,
+            part: Part::Nothing,
+            is_line_start: true,
+            shown: String::new(),
+            has_text: false,
+        }
+    }
+
+    /// Shows one event at once.
+    ///
+    /// # Errors
+    /// When nobody reads any more.
+    pub fn show(&mut self, event: &Event) -> io::Result<()> {
+        if self.is_json {
+            serde_json::to_writer(&mut self.out, event)?;
+            self.out.write_all(b"\n")?;
+        } else {
+            self.show_text(event)?;
+        }
+        self.out.flush()
+    }
+
+    /// Shows why a turn failed; as JSON, `{"type": "error", "message": ..}`.
+    ///
+    /// # Errors
+    /// When nobody reads any more.
+    pub fn fail(&mut self, message: &str) -> io::Result<()> {
+        if self.is_json {
+            let event = serde_json::json!({"type": "error", "message": message});
+            writeln!(self.out, "{event}")?;
+        } else {
+            self.end_line()?;
+        }
+        self.out.flush()
+    }
+
+    fn show_text(&mut self, event: &Event) -> io::Result<()> {
+        match event {
+            Event::Text { text } => {
+                self.has_text = true;
+                self.write(Part::Text, text)
+            }
+            Event::Code { text } => self.write(Part::Code, text),
+            Event::Execute { code, .. } => {
+                if self.part != Part::Code {
+                    self.write(Part::Code, code)?;
+                }
+                self.shown.clear();
+                self.has_text = false;
+                self.end_line()
+            }
+            Event::Output { stream, text } => {
+                self.shown.push_str(text);
+                let part = match stream {
+                    Stream::Stdout => Part::Stdout,
+                    Stream::Stderr => Part::Stderr,
+                };
+                self.write(part, text)
+            }
+            Event::Observation { text, .. } => {
+                // Value and traceback are not printed by the code; what it printed is on the screen already.
+                let rest = text
+                    .strip_prefix(self.shown.trim_end_matches('\n'))
+                    .unwrap_or(text);
+                let rest = rest.trim_start_matches('\n').to_owned();
+                self.end_line()?;
+                self.write(Part::Stdout, &rest)?;
+                self.end_line()
+            }
+            Event::Answer { .. } if self.has_text => {
+                self.has_text = false;
+                self.end_line()
+            }
+            Event::Answer { text } => self.note(ANSWER_COLOUR, &format!("=> {text}")),
+            Event::Hint { text } => self.note("", text),
+            Event::Interrupted => self.note("", "[interrupted]"),
+            Event::Stopped { end } => self.note("", stop_text(*end)),
+            Event::Solution { .. } => {
+                self.has_text = false;
+                Ok(())
+            }
+            Event::Usage { .. } => Ok(()),
+        }
+    }
+
+    /// Writes text that may go on later; a new part begins on a new line, without the blank lines around it.
+    fn write(&mut self, part: Part, text: &str) -> io::Result<()> {
+        let mut text = text;
+        if self.part != part {
+            text = text.trim_start_matches('\n');
+            if text.is_empty() {
+                return Ok(());
+            }
+            self.end_line()?;
+            self.part = part;
+        }
+        for line in text.split_inclusive('\n') {
+            if self.is_line_start && part == Part::Code {
+                self.paint(CODE_COLOUR, BAR)?;
+            }
+            let colour = match part {
+                Part::Code => CODE_COLOUR,
+                Part::Stderr => ERROR_COLOUR,
+                Part::Nothing | Part::Text | Part::Stdout => "",
+            };
+            self.paint(colour, line)?;
+            self.is_line_start = line.ends_with('\n');
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, colour: &str, text: &str) -> io::Result<()> {
+        self.end_line()?;
+        self.paint(colour, text)?;
+        self.is_line_start = false;
+        self.end_line()
+    }
+
+    fn end_line(&mut self) -> io::Result<()> {
+        if !self.is_line_start {
+            self.out.write_all(b"\n")?;
+            self.is_line_start = true;
+        }
+        self.part = Part::Nothing;
+        Ok(())
+    }
+
+    fn paint(&mut self, colour: &str, text: &str) -> io::Result<()> {
+        if self.is_coloured && !colour.is_empty() {
+            write!(self.out, "{colour}{text}{NO_COLOUR}")
+        } else {
+            self.out.write_all(text.as_bytes())
+        }
+    }
+}
+
+fn stop_text(end: TurnEnd) -> &'static str {
+    match end {
+        TurnEnd::StepLimit => "[no answer: all steps are used]",
+        TurnEnd::Repeated => "[no answer: the same code came again and again]",
+        TurnEnd::Interrupted => "[interrupted]",
+        TurnEnd::Solution | TurnEnd::Answer => "[no answer]",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use codeact_sandbox::CellEnd;
+
+    use super::*;
+
+    fn shown(events: &[Event], is_json: bool) -> String {
+        let mut out = Vec::new();
+        let mut console = Console::new(&mut out, is_json, false);
+        events.iter().for_each(|event| console.show(event).unwrap());
+        String::from_utf8(out).unwrap()
+    }
+
+    fn turn() -> Vec<Event> {
+        let text = |text: &str| text.to_owned();
+        vec![
+            Event::Text { text: text("I ad") },
+            Event::Text { text: text("d.\n") },
+            Event::Code {
+                text: text("\nx = 1\npri"),
+            },
+            Event::Code {
+                text: text("nt(x)\nx"),
+            },
+            Event::Execute {
+                code: text("x = 1\nprint(x)\nx"),
+                step: 1,
+            },
+            Event::Output {
+                stream: Stream::Stdout,
+                text: text("1\n"),
+            },
+            Event::Observation {
+                text: text("1\n1"),
+                end: CellEnd::Finished,
+                state_lost: false,
+            },
+            Event::Text {
+                text: text("The answer is "),
+            },
+            Event::Solution { text: text("1") },
+            Event::Answer { text: text("1") },
+        ]
+    }
+
+    #[test]
+    fn a_turn_reads_as_thought_code_output_value_answer() {
+        let expected = "I add.\n│ x = 1\n│ print(x)\n│ x\n1\n1\nThe answer is \n=> 1\n";
+        assert_eq!(shown(&turn(), false), expected);
+    }
+
+    #[test]
+    fn json_is_one_event_a_line() {
+        let text = shown(&turn(), true);
+        let types: Vec<String> = text
+            .lines()
+            .map(|line| {
+                serde_json::from_str::<serde_json::Value>(line).unwrap()["type"]
+                    .as_str()
+                    .unwrap()
+                    .to_owned()
+            })
+            .collect();
+        assert_eq!(types.len(), turn().len());
+        assert_eq!((types[0].as_str(), types[9].as_str()), ("text", "answer"));
+    }
+
+    #[test]
+    fn a_plain_reply_is_not_shown_twice() {
+        let events = [
+            Event::Text {
+                text: "Hello!".into(),
+            },
+            Event::Answer {
+                text: "Hello!".into(),
+            },
+        ];
+        assert_eq!(shown(&events, false), "Hello!\n");
+    }
+
+    #[test]
+    fn a_traceback_follows_what_was_printed() {
+        let events = [
+            Event::Execute {
+                code: "1/0".into(),
+                step: 1,
+            },
+            Event::Observation {
+                text: "Traceback (most recent call last):\nZeroDivisionError: division by zero"
+                    .into(),
+                end: CellEnd::Raised,
+                state_lost: false,
+            },
+            Event::Stopped {
+                end: TurnEnd::StepLimit,
+            },
+        ];
+        let text = shown(&events, false);
+        assert!(text.starts_with("│ 1/0\nTraceback"), "{text}");
+        assert!(
+            text.ends_with("by zero\n[no answer: all steps are used]\n"),
+            "{text}"
+        );
+    }
+}
