@@ -1,3 +1,5 @@
+//! Bad input: one clear error, exit code 2, nothing written.
+
 use crate::tiny::Tiny;
 
 /// Runs with a fault: exit code 2, the text, and nothing written.

@@ -1,3 +1,5 @@
+//! The folder of a run: whole or not at all, never overwritten or continued unasked.
+
 use codeact_train::folder::{self, Start};
 
 use crate::tiny::{Tiny, names};

@@ -1,3 +1,5 @@
+//! The data plan: every conversation once, the same for the same input.
+
 use codeact_train::plan::{Document, Plan, PlanSettings};
 
 const SETTINGS: PlanSettings = PlanSettings {

@@ -1,3 +1,5 @@
+//! Whole runs of the binary on a tiny model.
+
 use candle_core::{DType, Device};
 use codeact_model::{Adapter, Batch, Decoder};
 

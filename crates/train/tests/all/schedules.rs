@@ -1,3 +1,5 @@
+//! Learning rates against literal values and transformers'.
+
 use std::path::{Path, PathBuf};
 
 use codeact_train::config::{Config, Optimizer, ScheduleShape};

@@ -1,3 +1,5 @@
+//! Settings: defaults, overrides, and every fault with its place.
+
 use std::path::Path;
 
 use codeact_model::Target;
