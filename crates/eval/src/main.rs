@@ -1,5 +1,6 @@
 //! `codeact-eval`: how many tasks does a model solve by acting? Also collects trajectories from scripted plans.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -155,7 +156,11 @@ fn run_all(actor: &Actor, tasks: &[Task], parallel: usize) -> anyhow::Result<Vec
         if IS_INTERRUPTED.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("stopping after the tasks at hand; once more to stop at once");
+        // A closed stderr must not keep the second Ctrl-C from working, as a panic here would.
+        let _ = writeln!(
+            std::io::stderr(),
+            "stopping after the tasks at hand; once more to stop at once"
+        );
     })?;
     let progress = Progress::new(tasks.len());
     let solved = AtomicUsize::new(0);
