@@ -96,7 +96,7 @@ def report(args, rows, last):
         [
             "# A LoRA training step: ours and PEFT's",
             "",
-            f"* command: `python bench/train_step.py {' '.join(sys.argv[1:])}`".replace(" `", "`").rstrip(),
+            f"* command: `{' '.join(['python bench/train_step.py', *sys.argv[1:]])}`",
             f"* machine: {machine()[1]}; load over the last 15 minutes {load[2]:.1f}",
             f"* commit: {commit}{' with uncommitted changes' if changed else ''}; {output('rustc', '--version').strip()}",
             f"* peers: {versions}, Python {platform.python_version()}",
