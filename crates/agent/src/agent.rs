@@ -20,11 +20,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits {
-            steps_max: 5,
-            solutions_max: 2,
-            observation_chars_max: 2000,
-        }
+        Limits { steps_max: 5, solutions_max: 2, observation_chars_max: 2000 }
     }
 }
 
@@ -97,9 +93,9 @@ pub struct Agent {
     interrupter: Interrupter,
 }
 
-const REPEATED_HINT: &str = "[This is the same code with the same result as before. Do something else, or give the solution.]";
-const CUT_HINT: &str =
-    "[The reply was cut off before the code was complete, and nothing was run. Write less.]";
+const REPEATED_HINT: &str =
+    "[This is the same code with the same result as before. Do something else, or give the solution.]";
+const CUT_HINT: &str = "[The reply was cut off before the code was complete, and nothing was run. Write less.]";
 
 /// The state of a turn that is not over.
 struct Running<'a> {
@@ -122,29 +118,15 @@ impl Agent {
     /// A new conversation in the wording of `profile`.
     pub fn new(model: Box<dyn Model>, session: Session, profile: Profile, limits: Limits) -> Agent {
         let messages = vec![Message::system(profile.system_prompt(&limits))];
-        let interrupter = Interrupter {
-            is_wanted: Arc::default(),
-            cell: session.interrupter(),
-        };
-        Agent {
-            model,
-            session,
-            profile,
-            limits,
-            messages,
-            interrupter,
-        }
+        let interrupter = Interrupter { is_wanted: Arc::default(), cell: session.interrupter() };
+        Agent { model, session, profile, limits, messages, interrupter }
     }
 
     /// Let the model act on what the user says until it answers or may not go on.
     ///
     /// # Errors
     /// When the model gives no reply or Python cannot be started. The conversation can go on after it.
-    pub fn run_turn(
-        &mut self,
-        user: &str,
-        on_event: &mut dyn FnMut(Event),
-    ) -> Result<Turn, AgentError> {
+    pub fn run_turn(&mut self, user: &str, on_event: &mut dyn FnMut(Event)) -> Result<Turn, AgentError> {
         self.interrupter.clear();
         let turn = Turn {
             end: TurnEnd::StepLimit,
@@ -158,13 +140,7 @@ impl Agent {
         self.say(&self.profile.task(user));
         // Not its index before: what the user says may have continued the message of an interrupted turn.
         let first_message = self.messages.len() - 1;
-        let mut running = Running {
-            turn,
-            first_message,
-            last: None,
-            repeats: 0,
-            on_event,
-        };
+        let mut running = Running { turn, first_message, last: None, repeats: 0, on_event };
         let end = loop {
             if running.turn.steps == self.limits.steps_max {
                 break TurnEnd::StepLimit;
@@ -210,41 +186,22 @@ impl Agent {
         };
         let steps_left = self.limits.steps_max - running.turn.steps;
         if reply.is_cut {
-            (running.on_event)(Event::Hint {
-                text: CUT_HINT.to_string(),
-            });
-            self.say(
-                &self
-                    .profile
-                    .observation(CUT_HINT, steps_left, self.limits.solutions_max),
-            );
+            (running.on_event)(Event::Hint { text: CUT_HINT.to_string() });
+            self.say(&self.profile.observation(CUT_HINT, steps_left, self.limits.solutions_max));
             return Ok(None);
         }
         let cell = self.execute(&code, running)?;
         let mut text = cell.observation(self.limits.observation_chars_max);
-        let is_repeat = running
-            .last
-            .as_ref()
-            .is_some_and(|last| (&last.0, &last.1) == (&code, &text));
+        let is_repeat = running.last.as_ref().is_some_and(|last| (&last.0, &last.1) == (&code, &text));
         running.repeats = if is_repeat { running.repeats + 1 } else { 0 };
         running.last = Some((code, text.clone()));
-        let event = Event::Observation {
-            text: text.clone(),
-            end: cell.end,
-            state_lost: cell.state_lost,
-        };
+        let event = Event::Observation { text: text.clone(), end: cell.end, state_lost: cell.state_lost };
         (running.on_event)(event);
         if running.repeats == 1 {
-            (running.on_event)(Event::Hint {
-                text: REPEATED_HINT.to_string(),
-            });
+            (running.on_event)(Event::Hint { text: REPEATED_HINT.to_string() });
             text = format!("{text}\n{REPEATED_HINT}");
         }
-        self.say(
-            &self
-                .profile
-                .observation(&text, steps_left, self.limits.solutions_max),
-        );
+        self.say(&self.profile.observation(&text, steps_left, self.limits.solutions_max));
         if cell.end == CellEnd::Interrupted || self.interrupter.is_wanted() {
             return Ok(Some(TurnEnd::Interrupted));
         }
@@ -257,24 +214,13 @@ impl Agent {
         let interrupter = &self.interrupter;
         let on_event = &mut *running.on_event;
         let completion = self.model.complete(&self.messages, &mut |text| {
-            parser
-                .push(text)
-                .into_iter()
-                .for_each(|piece| tell(piece, on_event));
+            parser.push(text).into_iter().for_each(|piece| tell(piece, on_event));
             !parser.is_complete() && !interrupter.is_wanted()
         })?;
-        let Completion {
-            text,
-            prompt_tokens,
-            completion_tokens,
-            finish,
-        } = completion;
+        let Completion { text, prompt_tokens, completion_tokens, finish } = completion;
         running.turn.prompt_tokens += prompt_tokens;
         running.turn.completion_tokens += completion_tokens;
-        (running.on_event)(Event::Usage {
-            prompt_tokens,
-            completion_tokens,
-        });
+        (running.on_event)(Event::Usage { prompt_tokens, completion_tokens });
         if self.interrupter.is_wanted() {
             if !text.trim().is_empty() {
                 self.messages.push(Message::assistant(text));
@@ -282,14 +228,8 @@ impl Agent {
             return Ok(None);
         }
         let was_complete = parser.is_complete();
-        parser
-            .finish()
-            .into_iter()
-            .for_each(|piece| tell(piece, running.on_event));
-        let action = parser
-            .action()
-            .expect("finishing the parser decides the action")
-            .clone();
+        parser.finish().into_iter().for_each(|piece| tell(piece, running.on_event));
+        let action = parser.action().expect("finishing the parser decides the action").clone();
         self.messages.push(Message::assistant(parser.full_text()));
         let is_cut = !was_complete && finish == FinishReason::Length;
         Ok(Some(Reply { action, is_cut }))
@@ -298,15 +238,9 @@ impl Agent {
     fn execute(&mut self, code: &str, running: &mut Running<'_>) -> Result<Cell, AgentError> {
         running.turn.executions += 1;
         let on_event = &mut *running.on_event;
-        on_event(Event::Execute {
-            code: code.to_string(),
-            step: running.turn.steps,
-        });
+        on_event(Event::Execute { code: code.to_string(), step: running.turn.steps });
         let cell = self.session.run(code, &mut |stream, text| {
-            on_event(Event::Output {
-                stream,
-                text: text.to_string(),
-            });
+            on_event(Event::Output { stream, text: text.to_string() });
         })?;
         Ok(cell)
     }
@@ -321,12 +255,7 @@ impl Agent {
     }
 
     fn close(&self, running: Running<'_>, end: TurnEnd) -> Turn {
-        let Running {
-            mut turn,
-            first_message,
-            on_event,
-            ..
-        } = running;
+        let Running { mut turn, first_message, on_event, .. } = running;
         turn.end = end;
         turn.messages = [&self.messages[..1], &self.messages[first_message..]].concat();
         on_event(match (end, &turn.answer) {

@@ -21,11 +21,7 @@ impl LocalModel {
                 sampling.stop_ids.push(*id);
             }
         }
-        LocalModel {
-            engine,
-            format,
-            sampling,
-        }
+        LocalModel { engine, format, sampling }
     }
 }
 
@@ -38,22 +34,16 @@ impl Model for LocalModel {
         let prompt_ids = self.format.prompt_ids(messages)?;
         let mut stream = self.format.stream();
         let mut text = String::new();
-        let generated = self.engine.generate(
-            &prompt_ids,
-            &self.sampling,
-            &mut |id| match stream.push(id) {
-                Some(piece) => {
-                    text.push_str(&piece);
-                    on_text(&piece)
-                }
-                None => true,
-            },
-        )?;
+        let generated = self.engine.generate(&prompt_ids, &self.sampling, &mut |id| match stream.push(id) {
+            Some(piece) => {
+                text.push_str(&piece);
+                on_text(&piece)
+            }
+            None => true,
+        })?;
         let finish = match generated.finish {
             codeact_engine::FinishReason::Stop => FinishReason::Stop,
-            codeact_engine::FinishReason::Length | codeact_engine::FinishReason::Context => {
-                FinishReason::Length
-            }
+            codeact_engine::FinishReason::Length | codeact_engine::FinishReason::Context => FinishReason::Length,
             codeact_engine::FinishReason::Cancelled => FinishReason::Cancelled,
         };
         let rest = stream.finish();
@@ -62,11 +52,6 @@ impl Model for LocalModel {
             on_text(&rest);
         }
         let completion_tokens = generated.token_ids.len();
-        Ok(Completion {
-            text,
-            prompt_tokens: generated.prompt_tokens,
-            completion_tokens,
-            finish,
-        })
+        Ok(Completion { text, prompt_tokens: generated.prompt_tokens, completion_tokens, finish })
     }
 }

@@ -28,10 +28,7 @@ impl Profile {
 
     /// The profile of this name, if there is one.
     pub fn named(name: &str) -> Option<Profile> {
-        Profile::NAMES
-            .into_iter()
-            .find(|known| *known == name)
-            .map(|name| Profile { name })
+        Profile::NAMES.into_iter().find(|known| *known == name).map(|name| Profile { name })
     }
 
     /// Short wording of the project's own small data set.
@@ -42,9 +39,7 @@ impl Profile {
     /// The wording of CodeActInstruct: chances are counted down. For models trained on it, and for all that say
     /// nothing else.
     pub fn codeactinstruct() -> Profile {
-        Profile {
-            name: CODEACTINSTRUCT,
-        }
+        Profile { name: CODEACTINSTRUCT }
     }
 
     /// The profile that a model folder names in `codeact.json`; without that file [`Profile::codeactinstruct`].
@@ -59,22 +54,13 @@ impl Profile {
                 return Ok(Profile::codeactinstruct());
             }
             Err(source) => {
-                return Err(AgentError::ProfileFile {
-                    action: "read",
-                    path,
-                    source,
-                });
+                return Err(AgentError::ProfileFile { action: "read", path, source });
             }
         };
         match serde_json::from_str::<ProfileFile>(&text) {
-            Ok(file) => Profile::named(&file.profile).ok_or_else(|| AgentError::BadProfile {
-                what: format!("unknown profile `{}`", file.profile),
-                path,
-            }),
-            Err(error) => Err(AgentError::BadProfile {
-                what: error.to_string(),
-                path,
-            }),
+            Ok(file) => Profile::named(&file.profile)
+                .ok_or_else(|| AgentError::BadProfile { what: format!("unknown profile `{}`", file.profile), path }),
+            Err(error) => Err(AgentError::BadProfile { what: error.to_string(), path }),
         }
     }
 
@@ -84,16 +70,9 @@ impl Profile {
     /// When the file cannot be written.
     pub fn save(&self, model_dir: &Path) -> Result<(), AgentError> {
         let path = model_dir.join(FILE);
-        let file = ProfileFile {
-            profile: self.name.to_string(),
-        };
-        let text =
-            serde_json::to_string(&file).expect("a struct of one string is valid JSON") + "\n";
-        std::fs::write(&path, text).map_err(|source| AgentError::ProfileFile {
-            action: "write",
-            path,
-            source,
-        })
+        let file = ProfileFile { profile: self.name.to_string() };
+        let text = serde_json::to_string(&file).expect("a struct of one string is valid JSON") + "\n";
+        std::fs::write(&path, text).map_err(|source| AgentError::ProfileFile { action: "write", path, source })
     }
 
     /// Its name, as in `codeact.json`.
@@ -139,11 +118,7 @@ impl Profile {
         if self.name == QUICKSTART {
             return format!("Observation:\n{text}");
         }
-        let last = if steps_left <= 1 {
-            "\nYou should take the last step to propose a solution."
-        } else {
-            ""
-        };
+        let last = if steps_left <= 1 { "\nYou should take the last step to propose a solution." } else { "" };
         format!(
             "Observation:\n{text}\nYou have {steps_left} steps left and {solutions_left} chances to propose solution \
              left.{last}"
@@ -158,28 +133,19 @@ mod tests {
     #[test]
     fn a_folder_names_its_profile() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(
-            Profile::load(folder.path()).unwrap(),
-            Profile::codeactinstruct()
-        );
+        assert_eq!(Profile::load(folder.path()).unwrap(), Profile::codeactinstruct());
         Profile::quickstart().save(folder.path()).unwrap();
         assert_eq!(Profile::load(folder.path()).unwrap(), Profile::quickstart());
         for wrong in [r#"{"profile":"quick"}"#, r#"{"profil":"quickstart"}"#, "{"] {
             std::fs::write(folder.path().join(FILE), wrong).unwrap();
             let error = Profile::load(folder.path()).unwrap_err().to_string();
-            assert!(
-                error.contains("codeact.json") && error.contains("codeactinstruct, quickstart"),
-                "{error}"
-            );
+            assert!(error.contains("codeact.json") && error.contains("codeactinstruct, quickstart"), "{error}");
         }
     }
 
     #[test]
     fn quickstart_observations_hold_nothing_else() {
-        assert_eq!(
-            Profile::quickstart().observation("42", 1, 1),
-            "Observation:\n42"
-        );
+        assert_eq!(Profile::quickstart().observation("42", 1, 1), "Observation:\n42");
         assert_eq!(Profile::quickstart().task("Add."), "Add.");
     }
 
@@ -187,22 +153,9 @@ mod tests {
     fn codeactinstruct_counts_down() {
         let profile = Profile::codeactinstruct();
         let text = profile.observation("224", 4, 2);
-        assert_eq!(
-            text,
-            "Observation:\n224\nYou have 4 steps left and 2 chances to propose solution left."
-        );
-        assert!(
-            profile
-                .observation("", 1, 2)
-                .ends_with("left.\nYou should take the last step to propose a solution.")
-        );
-        let prompt = profile.system_prompt(&Limits {
-            steps_max: 7,
-            ..Limits::default()
-        });
-        assert!(
-            prompt.contains("You have 7 chances")
-                && prompt.ends_with("propose a solution 2 times.")
-        );
+        assert_eq!(text, "Observation:\n224\nYou have 4 steps left and 2 chances to propose solution left.");
+        assert!(profile.observation("", 1, 2).ends_with("left.\nYou should take the last step to propose a solution."));
+        let prompt = profile.system_prompt(&Limits { steps_max: 7, ..Limits::default() });
+        assert!(prompt.contains("You have 7 chances") && prompt.ends_with("propose a solution 2 times."));
     }
 }

@@ -15,10 +15,7 @@ impl ScriptedModel {
     /// A model that will say these replies, in this order.
     pub fn new<Text: Into<String>>(replies: impl IntoIterator<Item = Text>) -> ScriptedModel {
         let replies: VecDeque<String> = replies.into_iter().map(Into::into).collect();
-        ScriptedModel {
-            replies_count: replies.len(),
-            replies,
-        }
+        ScriptedModel { replies_count: replies.len(), replies }
     }
 }
 
@@ -29,9 +26,7 @@ impl Model for ScriptedModel {
         _messages: &[Message],
         on_text: &mut dyn FnMut(&str) -> bool,
     ) -> Result<Completion, AgentError> {
-        let ended = AgentError::ScriptEnded {
-            replies: self.replies_count,
-        };
+        let ended = AgentError::ScriptEnded { replies: self.replies_count };
         let reply = self.replies.pop_front().ok_or(ended)?;
         let mut text = String::new();
         let mut finish = FinishReason::Stop;
@@ -42,11 +37,6 @@ impl Model for ScriptedModel {
                 break;
             }
         }
-        Ok(Completion {
-            text,
-            prompt_tokens: 0,
-            completion_tokens: 0,
-            finish,
-        })
+        Ok(Completion { text, prompt_tokens: 0, completion_tokens: 0, finish })
     }
 }

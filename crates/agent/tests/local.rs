@@ -40,10 +40,7 @@ fn a_local_model_streams_what_it_returns_and_stops_where_told() {
     // As transformers answers greedily; its template adds a system message, which makes 37 tokens.
     assert_eq!(completion.text, "The capital of France is Paris.");
     assert_eq!(streamed, completion.text);
-    assert_eq!(
-        (completion.prompt_tokens, completion.completion_tokens),
-        (37, 7)
-    );
+    assert_eq!((completion.prompt_tokens, completion.completion_tokens), (37, 7));
     assert_eq!(completion.finish, FinishReason::Stop);
 
     let mut streamed = String::new();
@@ -53,51 +50,28 @@ fn a_local_model_streams_what_it_returns_and_stops_where_told() {
             !streamed.contains("capital")
         })
         .unwrap();
-    assert_eq!(
-        (completion.text.as_str(), completion.finish),
-        ("The capital", FinishReason::Cancelled)
-    );
+    assert_eq!((completion.text.as_str(), completion.finish), ("The capital", FinishReason::Cancelled));
     assert_eq!(streamed, "The capital");
 }
 
 #[test]
 fn a_reply_ends_at_the_limit_of_new_tokens() {
-    let Some(mut model) = smollm2(Sampling {
-        max_new_tokens: 3,
-        ..Sampling::default()
-    }) else {
+    let Some(mut model) = smollm2(Sampling { max_new_tokens: 3, ..Sampling::default() }) else {
         return;
     };
-    let completion = model
-        .complete(
-            &[Message::user("What is the capital of France?")],
-            &mut |_| true,
-        )
-        .unwrap();
-    assert_eq!(
-        (completion.text.as_str(), completion.finish),
-        ("The capital of", FinishReason::Length)
-    );
+    let completion = model.complete(&[Message::user("What is the capital of France?")], &mut |_| true).unwrap();
+    assert_eq!((completion.text.as_str(), completion.finish), ("The capital of", FinishReason::Length));
 }
 
 #[test]
 fn the_loop_runs_on_a_local_model() {
-    let Some(model) = smollm2(Sampling {
-        max_new_tokens: 40,
-        ..Sampling::default()
-    }) else {
+    let Some(model) = smollm2(Sampling { max_new_tokens: 40, ..Sampling::default() }) else {
         return;
     };
     let session = Session::start(&Policy::default()).unwrap();
-    let limits = Limits {
-        steps_max: 2,
-        ..Limits::default()
-    };
+    let limits = Limits { steps_max: 2, ..Limits::default() };
     let mut agent = Agent::new(Box::new(model), session, Profile::quickstart(), limits);
     let turn = agent.run_turn("Say hello.", &mut |_| {}).unwrap();
-    assert!(
-        turn.steps >= 1 && turn.steps <= 2 && turn.completion_tokens > 0,
-        "{turn:?}"
-    );
+    assert!(turn.steps >= 1 && turn.steps <= 2 && turn.completion_tokens > 0, "{turn:?}");
     assert_ne!(turn.end, TurnEnd::Interrupted);
 }

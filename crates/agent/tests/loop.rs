@@ -2,8 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use codeact_agent::{
-    Agent, AgentError, Completion, Event, FinishReason, Limits, Model, Profile, ScriptedModel,
-    Turn, TurnEnd,
+    Agent, AgentError, Completion, Event, FinishReason, Limits, Model, Profile, ScriptedModel, Turn, TurnEnd,
 };
 use codeact_chat::{Message, Role};
 use codeact_sandbox::{CellEnd, Policy, Session};
@@ -14,35 +13,23 @@ fn agent_of(model: impl Model + 'static, limits: Limits) -> Agent {
 }
 
 fn agent(replies: &[&str]) -> Agent {
-    agent_of(
-        ScriptedModel::new(replies.iter().copied()),
-        Limits::default(),
-    )
+    agent_of(ScriptedModel::new(replies.iter().copied()), Limits::default())
 }
 
 fn run(agent: &mut Agent, task: &str) -> (Turn, Vec<Event>) {
     let mut events = Vec::new();
-    let turn = agent
-        .run_turn(task, &mut |event| events.push(event))
-        .unwrap();
+    let turn = agent.run_turn(task, &mut |event| events.push(event)).unwrap();
     (turn, events)
 }
 
 fn contents(messages: &[Message]) -> Vec<&str> {
-    messages
-        .iter()
-        .map(|message| message.content.as_str())
-        .collect()
+    messages.iter().map(|message| message.content.as_str()).collect()
 }
 
 fn assert_alternates(messages: &[Message]) {
     assert_eq!(messages[0].role, Role::System);
     for (index, message) in messages[1..].iter().enumerate() {
-        let expected = if index % 2 == 0 {
-            Role::User
-        } else {
-            Role::Assistant
-        };
+        let expected = if index % 2 == 0 { Role::User } else { Role::Assistant };
         assert_eq!(message.role, expected, "message {index} of {messages:#?}");
     }
 }
@@ -51,52 +38,19 @@ const SYSTEM: &str = "You solve tasks with Python. Write code in <execute> </exe
 
 #[test]
 fn a_task_is_solved_and_its_transcript_is_a_training_conversation() {
-    let replies = [
-        "I add them.\n<execute>\nx = 2 + 3\nprint(x)\n</execute>",
-        "The sum is <solution>5</solution>",
-    ];
+    let replies = ["I add them.\n<execute>\nx = 2 + 3\nprint(x)\n</execute>", "The sum is <solution>5</solution>"];
     let mut agent = agent(&replies);
     let (turn, events) = run(&mut agent, "Add 2 and 3.");
-    assert_eq!(
-        (
-            turn.end,
-            turn.answer.as_deref(),
-            turn.steps,
-            turn.executions
-        ),
-        (TurnEnd::Solution, Some("5"), 2, 1)
-    );
-    assert_eq!(
-        contents(&turn.messages),
-        [
-            SYSTEM,
-            "Add 2 and 3.",
-            replies[0],
-            "Observation:\n5",
-            replies[1]
-        ]
-    );
+    assert_eq!((turn.end, turn.answer.as_deref(), turn.steps, turn.executions), (TurnEnd::Solution, Some("5"), 2, 1));
+    assert_eq!(contents(&turn.messages), [SYSTEM, "Add 2 and 3.", replies[0], "Observation:\n5", replies[1]]);
     assert_eq!(turn.messages, agent.messages());
     let text: String = events
         .iter()
-        .filter_map(|event| {
-            if let Event::Text { text } = event {
-                Some(text.as_str())
-            } else {
-                None
-            }
-        })
+        .filter_map(|event| if let Event::Text { text } = event { Some(text.as_str()) } else { None })
         .collect();
     assert_eq!(text, "I add them.\nThe sum is ");
-    assert!(events.contains(&Event::Execute {
-        code: "x = 2 + 3\nprint(x)".into(),
-        step: 1
-    }));
-    assert!(events.contains(&Event::Observation {
-        text: "5".into(),
-        end: CellEnd::Finished,
-        state_lost: false
-    }));
+    assert!(events.contains(&Event::Execute { code: "x = 2 + 3\nprint(x)".into(), step: 1 }));
+    assert!(events.contains(&Event::Observation { text: "5".into(), end: CellEnd::Finished, state_lost: false }));
     assert_eq!(events.last(), Some(&Event::Answer { text: "5".into() }));
     assert_alternates(&turn.messages);
 }
@@ -112,24 +66,17 @@ fn an_error_is_shown_to_the_model_and_variables_stay_for_the_repair() {
     let (turn, _) = run(&mut agent, "Double 20.");
     let seen = contents(&turn.messages);
     assert!(
-        seen[3].starts_with("Observation:\nTraceback")
-            && seen[3].contains("NameError: name 'bsae' is not defined")
+        seen[3].starts_with("Observation:\nTraceback") && seen[3].contains("NameError: name 'bsae' is not defined")
     );
-    assert!(
-        seen[5].contains("SyntaxError: '(' was never closed"),
-        "{}",
-        seen[5]
-    );
+    assert!(seen[5].contains("SyntaxError: '(' was never closed"), "{}", seen[5]);
     assert_eq!(seen[7], "Observation:\n40");
     assert_eq!((turn.answer.as_deref(), turn.executions), (Some("40"), 3));
 }
 
 #[test]
 fn generation_stops_at_the_end_of_the_first_action() {
-    let mut agent = agent(&[
-        "<execute>\n1\n</execute>\nObservation:\nmade up <solution>9</solution>",
-        "<solution>1</solution>",
-    ]);
+    let mut agent =
+        agent(&["<execute>\n1\n</execute>\nObservation:\nmade up <solution>9</solution>", "<solution>1</solution>"]);
     let (turn, _) = run(&mut agent, "One.");
     assert_eq!(contents(&turn.messages)[2], "<execute>\n1\n</execute>");
     assert_eq!(turn.answer.as_deref(), Some("1"));
@@ -137,25 +84,12 @@ fn generation_stops_at_the_end_of_the_first_action() {
 
 #[test]
 fn the_step_limit_ends_the_turn() {
-    let replies: Vec<String> = (0..9)
-        .map(|n| format!("<execute>\n{n}\n</execute>"))
-        .collect();
-    let limits = Limits {
-        steps_max: 3,
-        ..Limits::default()
-    };
+    let replies: Vec<String> = (0..9).map(|n| format!("<execute>\n{n}\n</execute>")).collect();
+    let limits = Limits { steps_max: 3, ..Limits::default() };
     let mut agent = agent_of(ScriptedModel::new(replies), limits);
     let (turn, events) = run(&mut agent, "Count.");
-    assert_eq!(
-        (turn.end, turn.answer, turn.steps, turn.executions),
-        (TurnEnd::StepLimit, None, 3, 3)
-    );
-    assert_eq!(
-        events.last(),
-        Some(&Event::Stopped {
-            end: TurnEnd::StepLimit
-        })
-    );
+    assert_eq!((turn.end, turn.answer, turn.steps, turn.executions), (TurnEnd::StepLimit, None, 3, 3));
+    assert_eq!(events.last(), Some(&Event::Stopped { end: TurnEnd::StepLimit }));
     // The next message of the user joins the last observation, so that roles go on alternating.
     let (turn, _) = run(&mut agent, "Go on.");
     assert_eq!(contents(&turn.messages)[1], "Observation:\n2\n\nGo on.");
@@ -170,16 +104,8 @@ fn the_same_code_with_the_same_result_is_pointed_out_and_then_ends_the_turn() {
     assert_eq!((turn.end, turn.steps), (TurnEnd::Repeated, 3));
     let seen = contents(&turn.messages);
     assert_eq!(seen[3], "Observation:\nagain");
-    assert!(
-        seen[5].starts_with("Observation:\nagain\n[This is the same code with the same result"),
-        "{}",
-        seen[5]
-    );
-    assert!(
-        events
-            .iter()
-            .any(|event| matches!(event, Event::Hint { .. }))
-    );
+    assert!(seen[5].starts_with("Observation:\nagain\n[This is the same code with the same result"), "{}", seen[5]);
+    assert!(events.iter().any(|event| matches!(event, Event::Hint { .. })));
 }
 
 #[test]
@@ -195,24 +121,13 @@ fn the_same_code_with_another_result_is_no_repetition() {
 fn a_reply_without_a_tag_is_the_answer() {
     let mut agent = agent(&["Hello! How can I help?"]);
     let (turn, events) = run(&mut agent, "Hi");
-    assert_eq!(
-        (turn.end, turn.answer.as_deref()),
-        (TurnEnd::Answer, Some("Hello! How can I help?"))
-    );
-    assert_eq!(
-        events.last(),
-        Some(&Event::Answer {
-            text: "Hello! How can I help?".into()
-        })
-    );
+    assert_eq!((turn.end, turn.answer.as_deref()), (TurnEnd::Answer, Some("Hello! How can I help?")));
+    assert_eq!(events.last(), Some(&Event::Answer { text: "Hello! How can I help?".into() }));
 }
 
 #[test]
 fn a_python_fence_is_run() {
-    let mut agent = agent(&[
-        "Let me see.\n```python\nprint(6 * 7)\n```",
-        "<solution>42</solution>",
-    ]);
+    let mut agent = agent(&["Let me see.\n```python\nprint(6 * 7)\n```", "<solution>42</solution>"]);
     let (turn, _) = run(&mut agent, "6 times 7?");
     assert_eq!(contents(&turn.messages)[3], "Observation:\n42");
 }
@@ -222,53 +137,28 @@ fn a_missing_closing_tag_is_put_back() {
     let mut agent = agent(&["<execute>\nprint(1)\n", "<solution>1"]);
     let (turn, _) = run(&mut agent, "One.");
     let seen = contents(&turn.messages);
-    assert!(
-        seen[2].ends_with("</execute>") && seen[4].ends_with("</solution>"),
-        "{seen:?}"
-    );
-    assert_eq!(
-        (seen[3], turn.answer.as_deref()),
-        ("Observation:\n1", Some("1"))
-    );
+    assert!(seen[2].ends_with("</execute>") && seen[4].ends_with("</solution>"), "{seen:?}");
+    assert_eq!((seen[3], turn.answer.as_deref()), ("Observation:\n1", Some("1")));
 }
 
 #[test]
 fn a_long_observation_is_cut() {
-    let limits = Limits {
-        observation_chars_max: 20,
-        ..Limits::default()
-    };
-    let mut agent = agent_of(
-        ScriptedModel::new([
-            "<execute>\n'a' * 1000\n</execute>",
-            "<solution>x</solution>",
-        ]),
-        limits,
-    );
+    let limits = Limits { observation_chars_max: 20, ..Limits::default() };
+    let mut agent =
+        agent_of(ScriptedModel::new(["<execute>\n'a' * 1000\n</execute>", "<solution>x</solution>"]), limits);
     let (turn, _) = run(&mut agent, "Long.");
-    assert_eq!(
-        contents(&turn.messages)[3],
-        "Observation:\n'aaaaaaaaa\n[... 982 characters omitted ...]\naaaaaaaaa'"
-    );
+    assert_eq!(contents(&turn.messages)[3], "Observation:\n'aaaaaaaaa\n[... 982 characters omitted ...]\naaaaaaaaa'");
 }
 
 #[test]
 fn codeactinstruct_counts_the_steps_down() {
     let session = Session::start(&Policy::default()).unwrap();
     let model = ScriptedModel::new(["<execute>\nprint(1)\n</execute>", "<solution>1</solution>"]);
-    let mut agent = Agent::new(
-        Box::new(model),
-        session,
-        Profile::codeactinstruct(),
-        Limits::default(),
-    );
+    let mut agent = Agent::new(Box::new(model), session, Profile::codeactinstruct(), Limits::default());
     let (turn, _) = run(&mut agent, "One.");
     let seen = contents(&turn.messages);
     assert_eq!(seen[1], "Task:\nOne.");
-    assert_eq!(
-        seen[3],
-        "Observation:\n1\nYou have 4 steps left and 2 chances to propose solution left."
-    );
+    assert_eq!(seen[3], "Observation:\n1\nYou have 4 steps left and 2 chances to propose solution left.");
 }
 
 #[test]
@@ -292,15 +182,8 @@ fn an_interrupt_stops_running_code_and_the_conversation_goes_on() {
     assert_eq!(events.last(), Some(&Event::Interrupted));
     let (turn, _) = run(&mut agent, "What is x?");
     let seen = contents(&turn.messages);
-    assert!(
-        seen[1].ends_with("[Execution was interrupted.]\n\nWhat is x?"),
-        "{}",
-        seen[1]
-    );
-    assert_eq!(
-        (seen[3], turn.answer.as_deref()),
-        ("Observation:\n7", Some("7"))
-    );
+    assert!(seen[1].ends_with("[Execution was interrupted.]\n\nWhat is x?"), "{}", seen[1]);
+    assert_eq!((seen[3], turn.answer.as_deref()), ("Observation:\n7", Some("7")));
     assert_alternates(agent.messages());
 }
 
@@ -338,19 +221,11 @@ impl Model for Cut {
         on_text: &mut dyn FnMut(&str) -> bool,
     ) -> Result<Completion, AgentError> {
         let (text, finish) = match std::mem::replace(&mut self.0, true) {
-            false => (
-                "<execute>\nopen('ran', 'w')\nprint(1".to_string(),
-                FinishReason::Length,
-            ),
+            false => ("<execute>\nopen('ran', 'w')\nprint(1".to_string(), FinishReason::Length),
             true => (messages[3].content.clone(), FinishReason::Stop),
         };
         on_text(&text);
-        Ok(Completion {
-            text,
-            prompt_tokens: 10,
-            completion_tokens: 5,
-            finish,
-        })
+        Ok(Completion { text, prompt_tokens: 10, completion_tokens: 5, finish })
     }
 }
 
@@ -368,29 +243,15 @@ fn code_that_was_cut_off_is_not_run() {
 fn a_script_that_ends_is_an_error() {
     let mut agent = agent(&["<execute>\n1\n</execute>"]);
     let error = agent.run_turn("Go.", &mut |_| {}).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the script has 1 replies and was asked for one more"
-    );
+    assert_eq!(error.to_string(), "the script has 1 replies and was asked for one more");
 }
 
 #[test]
 fn events_are_tagged_json_objects() {
-    let mut agent = agent(&[
-        "a\n<execute>\nprint(1)\n</execute>",
-        "b <solution>1</solution>",
-    ]);
+    let mut agent = agent(&["a\n<execute>\nprint(1)\n</execute>", "b <solution>1</solution>"]);
     let (_, events) = run(&mut agent, "Go.");
-    let lines: Vec<String> = events
-        .iter()
-        .map(|event| serde_json::to_string(event).unwrap())
-        .collect();
-    assert!(
-        lines.contains(&r#"{"type":"output","stream":"stdout","text":"1\n"}"#.to_string()),
-        "{lines:#?}"
-    );
-    assert!(lines.contains(
-        &r#"{"type":"observation","text":"1","end":"finished","state_lost":false}"#.to_string()
-    ));
+    let lines: Vec<String> = events.iter().map(|event| serde_json::to_string(event).unwrap()).collect();
+    assert!(lines.contains(&r#"{"type":"output","stream":"stdout","text":"1\n"}"#.to_string()), "{lines:#?}");
+    assert!(lines.contains(&r#"{"type":"observation","text":"1","end":"finished","state_lost":false}"#.to_string()));
     assert_eq!(lines.last().unwrap(), r#"{"type":"answer","text":"1"}"#);
 }

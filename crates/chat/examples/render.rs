@@ -15,12 +15,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: render MODEL_DIR MESSAGES.json".into());
     };
     let format = ChatFormat::load(Path::new(model))?;
-    let conversations: Vec<Vec<Message>> =
-        serde_json::from_str(&std::fs::read_to_string(messages)?)?;
+    let conversations: Vec<Vec<Message>> = serde_json::from_str(&std::fs::read_to_string(messages)?)?;
     for messages in conversations {
-        let open = messages
-            .last()
-            .is_some_and(|message| message.role == Role::User);
+        let open = messages.last().is_some_and(|message| message.role == Role::User);
         let text = format.render(&messages, open)?;
         let ids = if open {
             format.prompt_ids(&messages)?

@@ -138,10 +138,8 @@ impl ActionParser {
 
     fn read_thought(&mut self, pieces: &mut Vec<Piece>) {
         let rest = &self.text[self.read..];
-        let first = Tag::ALL
-            .into_iter()
-            .filter_map(|tag| Some((rest.find(tag.open())?, tag)))
-            .min_by_key(|found| found.0);
+        let first =
+            Tag::ALL.into_iter().filter_map(|tag| Some((rest.find(tag.open())?, tag))).min_by_key(|found| found.0);
         if let Some((at, tag)) = first {
             let tag_start = self.read + at;
             self.give(tag_start, Piece::Thought, pieces);
@@ -149,11 +147,7 @@ impl ActionParser {
             self.open = Some((tag, self.read));
             return;
         }
-        let held = Tag::ALL
-            .into_iter()
-            .map(|tag| cut_tag_bytes(rest, tag.open()))
-            .max()
-            .unwrap_or(0);
+        let held = Tag::ALL.into_iter().map(|tag| cut_tag_bytes(rest, tag.open())).max().unwrap_or(0);
         self.give(self.text.len() - held, Piece::Thought, pieces);
     }
 
@@ -179,10 +173,7 @@ impl ActionParser {
             Tag::Execute => (Piece::ExecuteEnd(clean(body)), Action::Execute(clean(body))),
             Tag::Solution => {
                 let solution = body.trim().to_owned();
-                (
-                    Piece::SolutionEnd(solution.clone()),
-                    Action::Solution(solution),
-                )
+                (Piece::SolutionEnd(solution.clone()), Action::Solution(solution))
             }
         };
         pieces.push(piece);
@@ -212,10 +203,7 @@ impl ActionParser {
 
 /// How many bytes at the end of `text` are a beginning of `tag`, but not all of it.
 fn cut_tag_bytes(text: &str, tag: &str) -> usize {
-    (1..tag.len())
-        .rev()
-        .find(|&count| text.ends_with(&tag[..count]))
-        .unwrap_or(0)
+    (1..tag.len()).rev().find(|&count| text.ends_with(&tag[..count])).unwrap_or(0)
 }
 
 /// `text` without a closing tag that was cut off at its end. A lone `<` is code, not a tag.

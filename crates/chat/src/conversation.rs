@@ -26,9 +26,7 @@ impl Role {
 
     /// The inverse of [`Role::name`].
     pub fn from_name(name: &str) -> Option<Role> {
-        [Role::System, Role::User, Role::Assistant]
-            .into_iter()
-            .find(|role| role.name() == name)
+        [Role::System, Role::User, Role::Assistant].into_iter().find(|role| role.name() == name)
     }
 }
 
@@ -135,10 +133,7 @@ impl Conversation {
                 return Err(ConversationError::RoleRepeats { index, role });
             }
         }
-        if !messages
-            .iter()
-            .any(|message| message.role == Role::Assistant)
-        {
+        if !messages.iter().any(|message| message.role == Role::Assistant) {
             return Err(ConversationError::NoAssistant);
         }
         Ok(())
@@ -155,10 +150,7 @@ mod tests {
             'u' => Role::User,
             _ => Role::Assistant,
         };
-        let messages: Vec<_> = roles
-            .chars()
-            .map(|letter| Message::new(role(letter), "x"))
-            .collect();
+        let messages: Vec<_> = roles.chars().map(|letter| Message::new(role(letter), "x")).collect();
         Conversation::validate(&messages)
     }
 
@@ -177,20 +169,8 @@ mod tests {
         assert_eq!(validate("ssua"), Err(SystemNotFirst { index: 1 }));
         assert_eq!(validate("au"), Err(AssistantFirst { index: 0 }));
         assert_eq!(validate("sau"), Err(AssistantFirst { index: 1 }));
-        assert_eq!(
-            validate("uua"),
-            Err(RoleRepeats {
-                index: 1,
-                role: Role::User
-            })
-        );
-        assert_eq!(
-            validate("uaa"),
-            Err(RoleRepeats {
-                index: 2,
-                role: Role::Assistant
-            })
-        );
+        assert_eq!(validate("uua"), Err(RoleRepeats { index: 1, role: Role::User }));
+        assert_eq!(validate("uaa"), Err(RoleRepeats { index: 2, role: Role::Assistant }));
         assert_eq!(validate("su"), Err(NoAssistant));
         assert_eq!(validate("s"), Err(NoAssistant));
     }

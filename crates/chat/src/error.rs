@@ -86,9 +86,7 @@ pub enum FormatError {
         what: String,
     },
     /// Text of a message became a control token.
-    #[error(
-        "text of a message became control token `{token}`; the tokenizer cannot keep the two apart"
-    )]
+    #[error("text of a message became control token `{token}`; the tokenizer cannot keep the two apart")]
     ControlInContent {
         /// The token.
         token: String,
@@ -108,9 +106,7 @@ pub enum FormatError {
         id: String,
     },
     /// A token of a system, user or observation message would be learned.
-    #[error(
-        "token {token_index} of conversation `{id}` belongs to a {role} message and would be learned"
-    )]
+    #[error("token {token_index} of conversation `{id}` belongs to a {role} message and would be learned")]
     ForeignSupervised {
         /// The conversation.
         id: String,

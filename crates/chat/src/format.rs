@@ -39,9 +39,7 @@ impl ChatFormat {
     pub fn load(model_dir: &Path) -> Result<ChatFormat, FormatError> {
         let files = FormatFiles::read(model_dir)?;
         if files.chat_template.is_none() {
-            return Err(FormatError::NoTemplate {
-                path: model_dir.to_owned(),
-            });
+            return Err(FormatError::NoTemplate { path: model_dir.to_owned() });
         }
         ChatFormat::build(files, &[])
     }
@@ -57,9 +55,7 @@ impl ChatFormat {
     pub fn chatml_added(model_dir: &Path) -> Result<ChatFormat, FormatError> {
         let mut files = FormatFiles::read(model_dir)?;
         files.chat_template = Some(CHATML.to_owned());
-        files
-            .tokenizer_config
-            .insert("eos_token".to_owned(), Value::from(CHATML_TOKENS[1]));
+        files.tokenizer_config.insert("eos_token".to_owned(), Value::from(CHATML_TOKENS[1]));
         let mut format = ChatFormat::build(files, &CHATML_TOKENS)?;
         let vocabulary = &format.renderer.vocabulary;
         let ids = CHATML_TOKENS.map(|token| (token, vocabulary.id_of(token)));
@@ -73,16 +69,11 @@ impl ChatFormat {
             .filter_map(|name| Some((name, token_text(files.tokenizer_config.get(name)?)?)))
             .collect();
         // transformers makes the named tokens special even where tokenizer.json does not say so.
-        let of_turns = named
-            .iter()
-            .filter(|(name, _)| matches!(*name, "bos_token" | "eos_token"));
+        let of_turns = named.iter().filter(|(name, _)| matches!(*name, "bos_token" | "eos_token"));
         let added = added.iter().map(|token| token.to_string());
         let mut special: Vec<String> = added.collect();
         special.extend(
-            of_turns
-                .map(|(_, token)| token.clone())
-                .filter(|token| !special.contains(token))
-                .collect::<Vec<_>>(),
+            of_turns.map(|(_, token)| token.clone()).filter(|token| !special.contains(token)).collect::<Vec<_>>(),
         );
         let path = files.dir.join("tokenizer.json");
         let (vocabulary, json) = Vocabulary::parse(&files.tokenizer_json, &path, &special)?;
@@ -93,8 +84,7 @@ impl ChatFormat {
             vocabulary.id_of(token)
         };
         let (bos_id, eos_id) = (named_id("bos_token"), named_id("eos_token"));
-        let template =
-            ChatTemplate::new(files.chat_template.as_deref().unwrap_or_default(), &named)?;
+        let template = ChatTemplate::new(files.chat_template.as_deref().unwrap_or_default(), &named)?;
         let renderer = Renderer::new(template, vocabulary, bos_id)?;
         let mut end_of_turn_ids = renderer.turn_end_ids().to_vec();
         for id in eos_id.into_iter().chain(files.generation_stop_ids()?) {
@@ -102,22 +92,14 @@ impl ChatFormat {
                 end_of_turn_ids.push(id);
             }
         }
-        Ok(ChatFormat {
-            renderer,
-            end_of_turn_ids,
-            files,
-        })
+        Ok(ChatFormat { renderer, end_of_turn_ids, files })
     }
 
     /// The text of a conversation, as the template writes it. `add_generation_prompt` opens the assistant's turn.
     ///
     /// # Errors
     /// When the template refuses the messages or rewrites one.
-    pub fn render(
-        &self,
-        messages: &[Message],
-        add_generation_prompt: bool,
-    ) -> Result<String, FormatError> {
+    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, FormatError> {
         Ok(locate(&self.renderer.template, messages, add_generation_prompt)?.text)
     }
 
@@ -168,10 +150,7 @@ impl ChatFormat {
 
     /// Decodes the tokens of one answer while they arrive.
     pub fn stream(&self) -> TokenStream {
-        TokenStream::new(
-            self.renderer.vocabulary.tokenizer().clone(),
-            self.renderer.prompt_tail_ids(),
-        )
+        TokenStream::new(self.renderer.vocabulary.tokenizer().clone(), self.renderer.prompt_tail_ids())
     }
 
     /// Writes `tokenizer.json`, `tokenizer_config.json`, `special_tokens_map.json`, `chat_template.jinja` and

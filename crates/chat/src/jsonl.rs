@@ -30,9 +30,7 @@ pub enum ReadError {
         source: std::io::Error,
     },
     /// A line is not UTF-8.
-    #[error(
-        "`{path}` line {line}: byte {byte} of the line is not UTF-8\nhint: convert the file to UTF-8"
-    )]
+    #[error("`{path}` line {line}: byte {byte} of the line is not UTF-8\nhint: convert the file to UTF-8")]
     NotUtf8 {
         /// The file.
         path: PathBuf,
@@ -109,10 +107,7 @@ struct RowMessage {
 /// # Errors
 /// The first broken line, unknown key, unknown role or wrong order of roles, or that there is nothing in the file.
 pub fn read_jsonl(path: &Path) -> Result<Vec<Located>, ReadError> {
-    let io_error = |source| ReadError::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let io_error = |source| ReadError::Io { path: path.to_owned(), source };
     let mut reader = BufReader::new(std::fs::File::open(path).map_err(io_error)?);
     let mut found = Vec::new();
     let mut bytes = Vec::new();
@@ -132,9 +127,7 @@ pub fn read_jsonl(path: &Path) -> Result<Vec<Located>, ReadError> {
         }
     }
     if found.is_empty() {
-        return Err(ReadError::Empty {
-            path: path.to_owned(),
-        });
+        return Err(ReadError::Empty { path: path.to_owned() });
     }
     Ok(found)
 }
@@ -144,37 +137,18 @@ fn parse_line(text: &str, path: &Path, line: usize) -> Result<Conversation, Read
     let row: Row = serde_json::from_str(text).map_err(|error| {
         let column = error.column();
         // The parser counts lines within this one line; the file's own line is what helps.
-        let what = error
-            .to_string()
-            .replace(&format!(" at line {} column {column}", error.line()), "");
-        ReadError::Json {
-            path: path(),
-            line,
-            column,
-            what,
-        }
+        let what = error.to_string().replace(&format!(" at line {} column {column}", error.line()), "");
+        ReadError::Json { path: path(), line, column, what }
     })?;
     let mut messages = Vec::with_capacity(row.conversations.len());
     for (index, message) in row.conversations.into_iter().enumerate() {
         let Some(role) = Role::from_name(&message.role) else {
-            return Err(ReadError::UnknownRole {
-                path: path(),
-                line,
-                index,
-                role: message.role,
-            });
+            return Err(ReadError::UnknownRole { path: path(), line, index, role: message.role });
         };
         messages.push(Message::new(role, message.content));
     }
-    Conversation::validate(&messages).map_err(|source| ReadError::Order {
-        path: path(),
-        line,
-        source,
-    })?;
-    Ok(Conversation {
-        id: row.id,
-        messages,
-    })
+    Conversation::validate(&messages).map_err(|source| ReadError::Order { path: path(), line, source })?;
+    Ok(Conversation { id: row.id, messages })
 }
 
 /// Writes one conversation a line, in the schema that [`read_jsonl`] reads. The file appears whole or not at all:
@@ -186,8 +160,7 @@ pub fn write_jsonl(path: &Path, conversations: &[Conversation]) -> std::io::Resu
     let mut partial_name = path.as_os_str().to_owned();
     partial_name.push(".partial");
     let partial = PathBuf::from(partial_name);
-    let written =
-        write_lines(&partial, conversations).and_then(|()| std::fs::rename(&partial, path));
+    let written = write_lines(&partial, conversations).and_then(|()| std::fs::rename(&partial, path));
     if written.is_err() {
         // The first error is the one to report; a partial file that cannot be removed adds nothing to it.
         let _ = std::fs::remove_file(&partial);
@@ -201,8 +174,5 @@ fn write_lines(path: &Path, conversations: &[Conversation]) -> std::io::Result<(
         serde_json::to_writer(&mut writer, conversation)?;
         writer.write_all(b"\n")?;
     }
-    writer
-        .into_inner()
-        .map_err(|error| error.into_error())?
-        .sync_all()
+    writer.into_inner().map_err(|error| error.into_error())?.sync_all()
 }

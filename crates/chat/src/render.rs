@@ -60,26 +60,12 @@ impl Renderer {
         bos_id: Option<u32>,
     ) -> Result<Renderer, FormatError> {
         let (lead, turn_end_ids, prompt_tail_ids) = (String::new(), Vec::new(), Vec::new());
-        let mut renderer = Renderer {
-            template,
-            vocabulary,
-            bos_id,
-            lead,
-            turn_end_ids,
-            prompt_tail_ids,
-        };
-        let (user, assistant) = (
-            Message::user("Two words\n\n  and 12."),
-            Message::assistant("Good\nday!"),
-        );
+        let mut renderer = Renderer { template, vocabulary, bos_id, lead, turn_end_ids, prompt_tail_ids };
+        let (user, assistant) = (Message::user("Two words\n\n  and 12."), Message::assistant("Good\nday!"));
         let messages = [user.clone(), assistant.clone(), user, assistant];
         let rendered = locate(&renderer.template, &messages, false)?;
-        let tokens = renderer
-            .vocabulary
-            .encode(&rendered.text, &rendered.contents)?;
-        renderer
-            .vocabulary
-            .check_pieces(&rendered.text, &rendered.contents)?;
+        let tokens = renderer.vocabulary.encode(&rendered.text, &rendered.contents)?;
+        renderer.vocabulary.check_pieces(&rendered.text, &rendered.contents)?;
 
         let prompt = locate(&renderer.template, &messages[..3], true)?;
         if let Some(rest) = rendered.text.strip_prefix(&prompt.text) {
@@ -96,14 +82,8 @@ impl Renderer {
             }
         }
         let prompt_tokens = renderer.vocabulary.encode(&prompt.text, &prompt.contents)?;
-        let after_control = prompt_tokens
-            .iter()
-            .rposition(|token| token.is_control)
-            .map_or(0, |index| index + 1);
-        renderer.prompt_tail_ids = prompt_tokens[after_control..]
-            .iter()
-            .map(|token| token.id)
-            .collect();
+        let after_control = prompt_tokens.iter().rposition(|token| token.is_control).map_or(0, |index| index + 1);
+        renderer.prompt_tail_ids = prompt_tokens[after_control..].iter().map(|token| token.id).collect();
         Ok(renderer)
     }
 
@@ -118,11 +98,7 @@ impl Renderer {
     }
 
     /// The ids of a conversation, with the tokenizer's prefix.
-    pub(crate) fn ids(
-        &self,
-        messages: &[Message],
-        add_generation_prompt: bool,
-    ) -> Result<Vec<u32>, FormatError> {
+    pub(crate) fn ids(&self, messages: &[Message], add_generation_prompt: bool) -> Result<Vec<u32>, FormatError> {
         let rendered = locate(&self.template, messages, add_generation_prompt)?;
         let tokens = self.vocabulary.encode(&rendered.text, &rendered.contents)?;
         let mut ids = self.prefix(&tokens).to_vec();
@@ -145,60 +121,35 @@ impl Renderer {
             // Nothing precedes the first token, so it cannot be predicted.
             let is_first = token_ids.is_empty();
             token_ids.push(token.id);
-            is_target
-                .push(!is_first && turns.iter().any(|turn| contains(&turn.range, &token.range)));
+            is_target.push(!is_first && turns.iter().any(|turn| contains(&turn.range, &token.range)));
         }
 
         check::bos_is_single(&token_ids, self.bos_id, &self.vocabulary)?;
         let mask = &is_target[prefix.len()..];
-        check::only_assistant_is_learned(
-            &conversation.id,
-            messages,
-            &rendered.contents,
-            &tokens,
-            mask,
-        )?;
-        let turn_ends = turns
-            .iter()
-            .map(|turn| (turn.message_index, turn.end_token_index));
+        check::only_assistant_is_learned(&conversation.id, messages, &rendered.contents, &tokens, mask)?;
+        let turn_ends = turns.iter().map(|turn| (turn.message_index, turn.end_token_index));
         check::every_turn_end_is_learned(&conversation.id, turn_ends, mask)?;
         check::something_is_learned(&conversation.id, mask)?;
-        Ok(Example {
-            token_ids,
-            is_target,
-        })
+        Ok(Example { token_ids, is_target })
     }
 
     /// The tokenizer's prefix, unless the template has written it itself.
     fn prefix(&self, tokens: &[Token]) -> &[u32] {
         let prefix = self.vocabulary.prefix_ids();
-        let is_written = tokens
-            .first()
-            .is_some_and(|token| prefix.first() == Some(&token.id));
+        let is_written = tokens.first().is_some_and(|token| prefix.first() == Some(&token.id));
         if is_written { &[] } else { prefix }
     }
 
     /// Where the assistant's turns stand: from the end of the generation prompt to the end of the first control
     /// token after the text.
-    fn turns(
-        &self,
-        messages: &[Message],
-        rendered: &Rendered,
-        tokens: &[Token],
-    ) -> Result<Vec<Turn>, FormatError> {
+    fn turns(&self, messages: &[Message], rendered: &Rendered, tokens: &[Token]) -> Result<Vec<Turn>, FormatError> {
         let mut turns = Vec::new();
-        let of_assistant = messages
-            .iter()
-            .enumerate()
-            .filter(|(_, message)| message.role == Role::Assistant);
+        let of_assistant = messages.iter().enumerate().filter(|(_, message)| message.role == Role::Assistant);
         for (message_index, _) in of_assistant {
             let content = &rendered.contents[message_index];
             let first_after = tokens.partition_point(|token| token.range.end <= content.end);
-            let end_token_index =
-                (first_after..tokens.len()).find(|&index| tokens[index].is_control);
-            let no_end = FormatError::NoEndOfTurn {
-                index: message_index,
-            };
+            let end_token_index = (first_after..tokens.len()).find(|&index| tokens[index].is_control);
+            let no_end = FormatError::NoEndOfTurn { index: message_index };
             let Some(end_token_index) = end_token_index else {
                 return Err(no_end);
             };
@@ -209,11 +160,7 @@ impl Renderer {
             }
             let has_lead = rendered.text[..content.start].ends_with(&self.lead);
             let start = content.start - if has_lead { self.lead.len() } else { 0 };
-            turns.push(Turn {
-                message_index,
-                range: start..end.end,
-                end_token_index,
-            });
+            turns.push(Turn { message_index, range: start..end.end, end_token_index });
         }
         Ok(turns)
     }

@@ -20,11 +20,7 @@ pub struct TokenStream {
 
 impl TokenStream {
     pub(crate) fn new(tokenizer: Arc<Tokenizer>, context: &[u32]) -> TokenStream {
-        TokenStream {
-            tokenizer,
-            window: context.to_vec(),
-            shown: context.len(),
-        }
+        TokenStream { tokenizer, window: context.to_vec(), shown: context.len() }
     }
 
     /// Takes the next id; returns the text that is complete now, if any.
@@ -58,7 +54,5 @@ impl TokenStream {
 
 /// The text of ids; `skip_control` leaves control tokens out.
 pub(crate) fn decode(tokenizer: &Tokenizer, ids: &[u32], skip_control: bool) -> String {
-    tokenizer
-        .decode(ids, skip_control)
-        .expect("the decoders of byte-pair vocabularies do not fail")
+    tokenizer.decode(ids, skip_control).expect("the decoders of byte-pair vocabularies do not fail")
 }

@@ -30,19 +30,12 @@ pub(crate) struct ChatTemplate {
 
 impl ChatTemplate {
     /// Parses `source`; `tokens` are variables such as `bos_token`.
-    pub(crate) fn new(
-        source: &str,
-        tokens: &[(&'static str, String)],
-    ) -> Result<ChatTemplate, FormatError> {
+    pub(crate) fn new(source: &str, tokens: &[(&'static str, String)]) -> Result<ChatTemplate, FormatError> {
         let mut environment = Environment::new();
-        let syntax = SyntaxConfig::builder()
-            .trim_blocks(true)
-            .lstrip_blocks(true)
-            .build();
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(|error| failure(&error))?);
         environment.set_fuel(Some(FUEL_MAX));
-        environment
-            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_function("raise_exception", raise_exception);
         for (name, token) in tokens {
             environment.add_global(*name, token.clone());
@@ -52,10 +45,7 @@ impl ChatTemplate {
         environment.add_global("documents", Value::from(()));
         let added = environment.add_template_owned(NAME, source.to_owned());
         added.map_err(|error| failure(&error))?;
-        Ok(ChatTemplate {
-            environment,
-            source: source.to_owned(),
-        })
+        Ok(ChatTemplate { environment, source: source.to_owned() })
     }
 
     /// The template as it was given.
@@ -64,25 +54,15 @@ impl ChatTemplate {
     }
 
     /// The text of a conversation.
-    pub(crate) fn render(
-        &self,
-        messages: &[Message],
-        add_generation_prompt: bool,
-    ) -> Result<String, FormatError> {
+    pub(crate) fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, FormatError> {
         let messages: Vec<Value> = messages
             .iter()
             .map(|message| {
-                let fields = [
-                    ("role", message.role.name()),
-                    ("content", message.content.as_str()),
-                ];
+                let fields = [("role", message.role.name()), ("content", message.content.as_str())];
                 Value::from_pairs(fields)
             })
             .collect();
-        let template = self
-            .environment
-            .get_template(NAME)
-            .map_err(|error| failure(&error))?;
+        let template = self.environment.get_template(NAME).map_err(|error| failure(&error))?;
         let context = minijinja::context! { messages, add_generation_prompt };
         template.render(context).map_err(|error| failure(&error))
     }
@@ -114,9 +94,7 @@ mod tests {
     }
 
     fn what(source: &str) -> String {
-        render(source)
-            .expect_err("this template is broken")
-            .to_string()
+        render(source).expect_err("this template is broken").to_string()
     }
 
     #[test]
@@ -128,20 +106,13 @@ mod tests {
 
     #[test]
     fn a_refusal_of_the_template_arrives_with_its_own_words() {
-        assert_eq!(
-            what("{{ raise_exception('Only tools!') }}"),
-            "chat template: line 1: Only tools!"
-        );
+        assert_eq!(what("{{ raise_exception('Only tools!') }}"), "chat template: line 1: Only tools!");
     }
 
     #[test]
     fn a_template_without_end_is_stopped() {
         let source = "{% for a in range(9999) %}{% for b in range(9999) %}{% set c = 1 %}{% endfor %}{% endfor %}";
-        assert!(
-            what(source).contains("may loop forever"),
-            "{}",
-            what(source)
-        );
+        assert!(what(source).contains("may loop forever"), "{}", what(source));
     }
 
     #[test]

@@ -47,21 +47,11 @@ impl Vocabulary {
     /// vocabulary lacks is added at its end.
     ///
     /// Returns the vocabulary, and the `tokenizer.json` that describes it: `json` itself unless tokens were added.
-    pub(crate) fn parse(
-        json: &str,
-        path: &Path,
-        special: &[String],
-    ) -> Result<(Vocabulary, String), FormatError> {
-        let unusable = |what: String| FormatError::Tokenizer {
-            path: path.to_owned(),
-            what,
-        };
-        let mut tokenizer =
-            Tokenizer::from_bytes(json).map_err(|error| unusable(error.to_string()))?;
+    pub(crate) fn parse(json: &str, path: &Path, special: &[String]) -> Result<(Vocabulary, String), FormatError> {
+        let unusable = |what: String| FormatError::Tokenizer { path: path.to_owned(), what };
+        let mut tokenizer = Tokenizer::from_bytes(json).map_err(|error| unusable(error.to_string()))?;
         if !matches!(tokenizer.get_model(), ModelWrapper::BPE(_)) {
-            return Err(unusable(
-                "only byte-pair (BPE) vocabularies are supported".to_owned(),
-            ));
+            return Err(unusable("only byte-pair (BPE) vocabularies are supported".to_owned()));
         }
         let missing: Vec<AddedToken> = special
             .iter()
@@ -72,14 +62,10 @@ impl Vocabulary {
         if !missing.is_empty() {
             let added = tokenizer.add_special_tokens(missing);
             added.map_err(|error| unusable(error.to_string()))?;
-            json = tokenizer
-                .to_string(true)
-                .map_err(|error| unusable(error.to_string()))?;
+            json = tokenizer.to_string(true).map_err(|error| unusable(error.to_string()))?;
         }
         // Both cut or fill sequences behind our back; lengths are decided elsewhere.
-        tokenizer
-            .with_truncation(None)
-            .map_err(|error| unusable(error.to_string()))?;
+        tokenizer.with_truncation(None).map_err(|error| unusable(error.to_string()))?;
         tokenizer.with_padding(None);
         let prefix_ids = prefix_ids(&tokenizer).map_err(|error| unusable(error.to_string()))?;
         // What is left of the post-processor only trims blanks off offsets, which would hide that a token straddles
@@ -89,15 +75,7 @@ impl Vocabulary {
         let largest_id = tokenizer.get_vocab(true).into_values().max();
         let size = largest_id.map_or(0, |id| id as usize + 1);
         let controls = controls(&tokenizer);
-        Ok((
-            Vocabulary {
-                tokenizer: Arc::new(tokenizer),
-                controls,
-                prefix_ids,
-                size,
-            },
-            json,
-        ))
+        Ok((Vocabulary { tokenizer: Arc::new(tokenizer), controls, prefix_ids, size }, json))
     }
 
     /// The tokenizer itself, with special tokens switched off in [`Tokenizer::encode`].
@@ -122,36 +100,24 @@ impl Vocabulary {
 
     /// The text of a token, or its number if it has none.
     pub(crate) fn name_of(&self, id: u32) -> String {
-        self.tokenizer
-            .id_to_token(id)
-            .unwrap_or_else(|| id.to_string())
+        self.tokenizer.id_to_token(id).unwrap_or_else(|| id.to_string())
     }
 
     /// Encodes a rendered conversation. Control tokens are recognised outside of `contents` only, which are ranges
     /// of bytes, in order; the text between two control tokens is encoded in one piece. Where contents hold no
     /// control-token text, this equals encoding the whole text at once.
-    pub(crate) fn encode(
-        &self,
-        text: &str,
-        contents: &[Range<usize>],
-    ) -> Result<Vec<Token>, FormatError> {
+    pub(crate) fn encode(&self, text: &str, contents: &[Range<usize>]) -> Result<Vec<Token>, FormatError> {
         let mut tokens = Vec::new();
         let mut piece_start = 0;
         let mut outside_start = 0;
         let text_end = text.len()..text.len();
         for content in contents.iter().chain([&text_end]) {
             let mut from = outside_start.max(piece_start);
-            while let Some((range, control)) =
-                self.next_control(text, from..content.start, piece_start)
-            {
+            while let Some((range, control)) = self.next_control(text, from..content.start, piece_start) {
                 self.encode_piece(text, piece_start..range.start, &mut tokens)?;
                 piece_start = range.end;
                 from = range.end;
-                tokens.push(Token {
-                    id: control.id,
-                    range,
-                    is_control: true,
-                });
+                tokens.push(Token { id: control.id, range, is_control: true });
             }
             outside_start = content.end;
         }
@@ -160,18 +126,10 @@ impl Vocabulary {
     }
 
     /// First control token whose text lies within `outside`; its range includes the white space it swallows.
-    fn next_control(
-        &self,
-        text: &str,
-        outside: Range<usize>,
-        piece_start: usize,
-    ) -> Option<(Range<usize>, &Control)> {
+    fn next_control(&self, text: &str, outside: Range<usize>, piece_start: usize) -> Option<(Range<usize>, &Control)> {
         let part = text.get(outside.clone())?;
         let (at, control) = part.char_indices().find_map(|(at, _)| {
-            let here = self
-                .controls
-                .iter()
-                .find(|control| part[at..].starts_with(&control.text))?;
+            let here = self.controls.iter().find(|control| part[at..].starts_with(&control.text))?;
             Some((outside.start + at, here))
         })?;
         let (mut start, mut end) = (at, at + control.text.len());
@@ -184,33 +142,20 @@ impl Vocabulary {
         Some((start..end, control))
     }
 
-    fn encode_piece(
-        &self,
-        text: &str,
-        range: Range<usize>,
-        tokens: &mut Vec<Token>,
-    ) -> Result<(), FormatError> {
+    fn encode_piece(&self, text: &str, range: Range<usize>, tokens: &mut Vec<Token>) -> Result<(), FormatError> {
         if range.is_empty() {
             return Ok(());
         }
         let encoding = self
             .tokenizer
             .encode(&text[range.clone()], false)
-            .map_err(|error| FormatError::Encode {
-                what: error.to_string(),
-            })?;
+            .map_err(|error| FormatError::Encode { what: error.to_string() })?;
         for (&id, &(start, end)) in encoding.get_ids().iter().zip(encoding.get_offsets()) {
             if self.controls.iter().any(|control| control.id == id) {
-                return Err(FormatError::ControlInContent {
-                    token: self.name_of(id),
-                });
+                return Err(FormatError::ControlInContent { token: self.name_of(id) });
             }
             let range = range.start + start..range.start + end;
-            tokens.push(Token {
-                id,
-                range,
-                is_control: false,
-            });
+            tokens.push(Token { id, range, is_control: false });
         }
         Ok(())
     }
@@ -226,34 +171,17 @@ impl Vocabulary {
     ///
     /// # Errors
     /// When they differ. Only meaningful where contents hold no control-token text.
-    pub(crate) fn check_pieces(
-        &self,
-        text: &str,
-        contents: &[Range<usize>],
-    ) -> Result<(), FormatError> {
+    pub(crate) fn check_pieces(&self, text: &str, contents: &[Range<usize>]) -> Result<(), FormatError> {
         let mut whole = (*self.tokenizer).clone();
         whole.set_encode_special_tokens(false);
-        let encoding = whole
-            .encode(text, false)
-            .map_err(|error| FormatError::Encode {
-                what: error.to_string(),
-            })?;
-        let pieces: Vec<u32> = self
-            .encode(text, contents)?
-            .iter()
-            .map(|token| token.id)
-            .collect();
+        let encoding = whole.encode(text, false).map_err(|error| FormatError::Encode { what: error.to_string() })?;
+        let pieces: Vec<u32> = self.encode(text, contents)?.iter().map(|token| token.id).collect();
         let whole = encoding.get_ids();
         if pieces == whole {
             return Ok(());
         }
-        let same = pieces
-            .iter()
-            .zip(whole)
-            .take_while(|(piece, whole)| piece == whole);
-        Err(FormatError::PiecesDisagree {
-            index: same.count(),
-        })
+        let same = pieces.iter().zip(whole).take_while(|(piece, whole)| piece == whole);
+        Err(FormatError::PiecesDisagree { index: same.count() })
     }
 }
 
@@ -262,24 +190,15 @@ fn prefix_ids(tokenizer: &Tokenizer) -> tokenizers::Result<Vec<u32>> {
     let bare = tokenizer.encode("a", false)?;
     let dressed = tokenizer.encode("a", true)?;
     let (bare, dressed) = (bare.get_ids(), dressed.get_ids());
-    let at = dressed
-        .windows(bare.len().max(1))
-        .position(|window| window == bare);
+    let at = dressed.windows(bare.len().max(1)).position(|window| window == bare);
     Ok(dressed[..at.unwrap_or(0)].to_vec())
 }
 
 fn controls(tokenizer: &Tokenizer) -> Vec<Control> {
     let added = tokenizer.get_added_tokens_decoder();
-    let special = added
-        .into_iter()
-        .filter(|(_, token)| token.special && !token.content.is_empty());
+    let special = added.into_iter().filter(|(_, token)| token.special && !token.content.is_empty());
     let mut controls: Vec<Control> = special
-        .map(|(id, token)| Control {
-            id,
-            text: token.content,
-            strips_left: token.lstrip,
-            strips_right: token.rstrip,
-        })
+        .map(|(id, token)| Control { id, text: token.content, strips_left: token.lstrip, strips_right: token.rstrip })
         .collect();
     controls.sort_by_key(|control| (std::cmp::Reverse(control.text.len()), control.id));
     controls

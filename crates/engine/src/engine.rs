@@ -42,9 +42,8 @@ impl Engine {
             "an engine needs room for a request: {limits:?}"
         );
         let model_tokens_max = model.context_tokens_max();
-        let context_tokens_max = limits
-            .context_tokens_max
-            .map_or(model_tokens_max, |asked| asked.min(model_tokens_max));
+        let context_tokens_max =
+            limits.context_tokens_max.map_or(model_tokens_max, |asked| asked.min(model_tokens_max));
         let (sender, requests) = sync_channel(limits.waiting_max);
         let stopped = Arc::new(OnceLock::new());
         let (waiting_max, vocab_size) = (limits.waiting_max, model.vocab_size());
@@ -105,9 +104,7 @@ impl Engine {
     pub fn health(&self) -> Result<(), EngineError> {
         match self.0.stopped.get() {
             None => Ok(()),
-            Some(reason) => Err(EngineError::Stopped {
-                reason: reason.clone(),
-            }),
+            Some(reason) => Err(EngineError::Stopped { reason: reason.clone() }),
         }
     }
 
@@ -126,11 +123,7 @@ impl Engine {
         let mut unknown = prompt_ids.iter().enumerate();
         match unknown.find(|&(_, &token_id)| token_id as usize >= vocab_size) {
             None => Ok(()),
-            Some((index, &token_id)) => Err(EngineError::TokenUnknown {
-                index,
-                token_id,
-                vocab_size,
-            }),
+            Some((index, &token_id)) => Err(EngineError::TokenUnknown { index, token_id, vocab_size }),
         }
     }
 
@@ -138,9 +131,7 @@ impl Engine {
         let requests = self.0.requests.as_ref();
         match requests.expect("taken only on drop").try_send(request) {
             Ok(()) => Ok(()),
-            Err(TrySendError::Full(_)) => Err(EngineError::Busy {
-                waiting_max: self.0.waiting_max,
-            }),
+            Err(TrySendError::Full(_)) => Err(EngineError::Busy { waiting_max: self.0.waiting_max }),
             Err(TrySendError::Disconnected(_)) => Err(self.stopped()),
         }
     }
@@ -151,12 +142,8 @@ impl Engine {
         prompt_tokens: usize,
         on_token: &mut dyn FnMut(u32) -> bool,
     ) -> Result<Generated, EngineError> {
-        let mut generated = Generated {
-            token_ids: Vec::new(),
-            finish: FinishReason::Cancelled,
-            prompt_tokens,
-            cached_tokens: 0,
-        };
+        let mut generated =
+            Generated { token_ids: Vec::new(), finish: FinishReason::Cancelled, prompt_tokens, cached_tokens: 0 };
         loop {
             match replies.recv() {
                 Ok(Reply::Started { cached_tokens }) => generated.cached_tokens = cached_tokens,
@@ -167,10 +154,7 @@ impl Engine {
                     }
                 }
                 Ok(Reply::Done(finish)) => {
-                    return Ok(Generated {
-                        finish,
-                        ..generated
-                    });
+                    return Ok(Generated { finish, ..generated });
                 }
                 Ok(Reply::Failed(error)) => return Err(error),
                 Err(_) => return Err(self.stopped()),
@@ -214,9 +198,7 @@ fn serve<F: Forward>(worker: Worker<F>, stopped: &OnceLock<String>) {
             format!("its thread panicked: {}", text.unwrap_or_default())
         }
     };
-    stopped
-        .set(reason)
-        .expect("only this thread sets the reason");
+    stopped.set(reason).expect("only this thread sets the reason");
 }
 
 #[cfg(test)]

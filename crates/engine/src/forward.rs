@@ -65,19 +65,11 @@ impl Forward for AdaptedDecoder {
         self.decoder.config().context_tokens_max
     }
 
-    fn forward(
-        &self,
-        steps: &mut [Step<'_, KvCache>],
-        on_logits: &mut dyn FnMut(usize, &[f32]),
-    ) -> Result<(), String> {
-        let mut sequences: Vec<Continuation<'_>> = steps
-            .iter_mut()
-            .map(|(token_ids, cache)| Continuation { token_ids, cache })
-            .collect();
-        let logits = self
-            .decoder
-            .forward_cached(self.adapter.as_ref(), &mut sequences)
-            .map_err(|error| with_sources(&error))?;
+    fn forward(&self, steps: &mut [Step<'_, KvCache>], on_logits: &mut dyn FnMut(usize, &[f32])) -> Result<(), String> {
+        let mut sequences: Vec<Continuation<'_>> =
+            steps.iter_mut().map(|(token_ids, cache)| Continuation { token_ids, cache }).collect();
+        let logits =
+            self.decoder.forward_cached(self.adapter.as_ref(), &mut sequences).map_err(|error| with_sources(&error))?;
         each_row(&logits, on_logits).map_err(|error| with_sources(&error))
     }
 }
@@ -90,9 +82,7 @@ fn each_row(logits: &Tensor, on_row: &mut dyn FnMut(usize, &[f32])) -> candle_co
         rows.for_each(|(index, row)| on_row(index, row));
     };
     let (storage, layout) = logits.storage_and_layout();
-    if let (Storage::Cpu(CpuStorage::F32(values)), Some((start, end))) =
-        (&*storage, layout.contiguous_offsets())
-    {
+    if let (Storage::Cpu(CpuStorage::F32(values)), Some((start, end))) = (&*storage, layout.contiguous_offsets()) {
         show(&values[start..end]);
         return Ok(());
     }

@@ -50,14 +50,7 @@ pub struct Sampling {
 impl Default for Sampling {
     /// Greedy, at most 512 tokens, without stop tokens.
     fn default() -> Self {
-        Sampling {
-            temperature: 0.0,
-            top_k: None,
-            top_p: 1.0,
-            seed: 0,
-            max_new_tokens: 512,
-            stop_ids: Vec::new(),
-        }
+        Sampling { temperature: 0.0, top_k: None, top_p: 1.0, seed: 0, max_new_tokens: 512, stop_ids: Vec::new() }
     }
 }
 
@@ -67,13 +60,7 @@ impl Sampling {
     /// # Errors
     /// When a value is out of its range; the message gives both.
     pub fn check(&self) -> Result<(), EngineError> {
-        let refuse = |field, value: String, range| {
-            Err(EngineError::Sampling {
-                field,
-                value,
-                range,
-            })
-        };
+        let refuse = |field, value: String, range| Err(EngineError::Sampling { field, value, range });
         if !(0.0..=100.0).contains(&self.temperature) {
             return refuse("temperature", self.temperature.to_string(), "from 0 to 100");
         }

@@ -18,11 +18,7 @@ struct Kept<C> {
 
 impl<C> KeptCaches<C> {
     pub fn new(count_max: usize, bytes_max: usize) -> Self {
-        KeptCaches {
-            kept: Vec::new(),
-            count_max,
-            bytes_max,
-        }
+        KeptCaches { kept: Vec::new(), count_max, bytes_max }
     }
 
     /// Takes out the cache that `prompt` continues, and how many of its tokens are of use; the caller truncates.
@@ -48,13 +44,8 @@ impl<C> KeptCaches<C> {
             return;
         }
         // What this one contains is of no further use.
-        self.kept
-            .retain(|kept| !token_ids.starts_with(&kept.token_ids));
-        self.kept.push(Kept {
-            token_ids,
-            cache,
-            bytes,
-        });
+        self.kept.retain(|kept| !token_ids.starts_with(&kept.token_ids));
+        self.kept.push(Kept { token_ids, cache, bytes });
         while self.kept.len() > self.count_max || self.bytes() > self.bytes_max {
             self.kept.remove(0);
         }

@@ -30,10 +30,7 @@ pub(crate) fn sample(logits: &[f32], sampling: &Sampling, position: usize) -> Op
         }
     }
     // Rounding can leave a sliver after the last candidate; it belongs to the last one that can occur.
-    weights
-        .iter()
-        .rfind(|(_, weight)| *weight > 0.0)
-        .map(|(token_id, _)| *token_id)
+    weights.iter().rfind(|(_, weight)| *weight > 0.0).map(|(token_id, _)| *token_id)
 }
 
 /// The smallest id among the largest finite logits.
@@ -50,17 +47,10 @@ fn argmax(logits: &[f32]) -> Option<u32> {
 /// Tokens that may be drawn, with unnormalised probabilities.
 fn candidates(logits: &[f32], largest: f32, sampling: &Sampling) -> Vec<(u32, f64)> {
     let weight = |logit: f32| {
-        if logit.is_finite() {
-            (f64::from(logit - largest) / sampling.temperature).exp()
-        } else {
-            0.0
-        }
+        if logit.is_finite() { (f64::from(logit - largest) / sampling.temperature).exp() } else { 0.0 }
     };
-    let mut weights: Vec<(u32, f64)> = logits
-        .iter()
-        .enumerate()
-        .map(|(index, &logit)| (index as u32, weight(logit)))
-        .collect();
+    let mut weights: Vec<(u32, f64)> =
+        logits.iter().enumerate().map(|(index, &logit)| (index as u32, weight(logit))).collect();
     if let Some(top_k) = sampling.top_k.filter(|&top_k| top_k < weights.len()) {
         weights.select_nth_unstable_by(top_k - 1, likelier);
         weights.truncate(top_k);
@@ -103,10 +93,7 @@ mod tests {
     use super::*;
 
     fn varied() -> Sampling {
-        Sampling {
-            temperature: 1.0,
-            ..Sampling::default()
-        }
+        Sampling { temperature: 1.0, ..Sampling::default() }
     }
 
     /// How often each of `count` tokens is drawn over many positions.
@@ -116,10 +103,7 @@ mod tests {
         for position in 0..DRAWS {
             counts[sample(logits, sampling, position).unwrap() as usize] += 1;
         }
-        counts
-            .into_iter()
-            .map(|count| count as f64 / DRAWS as f64)
-            .collect()
+        counts.into_iter().map(|count| count as f64 / DRAWS as f64).collect()
     }
 
     #[test]
@@ -147,22 +131,13 @@ mod tests {
     #[test]
     fn top_k_and_top_p_leave_only_the_likeliest() {
         let logits = [0.1f32.ln(), 0.2f32.ln(), 0.7f32.ln()];
-        let top_k = Sampling {
-            top_k: Some(2),
-            ..varied()
-        };
+        let top_k = Sampling { top_k: Some(2), ..varied() };
         assert_eq!(shares(&logits, &top_k)[0], 0.0);
         assert!(shares(&logits, &top_k)[1] > 0.15);
-        let top_p = Sampling {
-            top_p: 0.8,
-            ..varied()
-        };
+        let top_p = Sampling { top_p: 0.8, ..varied() };
         assert_eq!(shares(&logits, &top_p)[0], 0.0);
         assert!(shares(&logits, &top_p)[1] > 0.15);
-        let narrow = Sampling {
-            top_p: 0.5,
-            ..varied()
-        };
+        let narrow = Sampling { top_p: 0.5, ..varied() };
         assert_eq!(shares(&logits, &narrow), [0.0, 0.0, 1.0]);
     }
 
@@ -171,9 +146,7 @@ mod tests {
         let logits = vec![0.0; 1000];
         let at = |seed, position| sample(&logits, &Sampling { seed, ..varied() }, position);
         assert_eq!(at(1, 5), at(1, 5));
-        let other_positions = (0..50)
-            .filter(|&position| at(1, position) == at(1, 5))
-            .count();
+        let other_positions = (0..50).filter(|&position| at(1, position) == at(1, 5)).count();
         let other_seeds = (0..50).filter(|&seed| at(seed, 5) == at(1, 5)).count();
         assert!(other_positions < 5 && other_seeds < 5);
     }

@@ -34,10 +34,7 @@ pub(crate) fn plan(running: &[Progress], chunk_tokens: usize) -> Vec<Share> {
     let mut is_full = false;
     for (index, progress) in running.iter().enumerate() {
         let Progress { computed, known } = *progress;
-        assert!(
-            computed < known,
-            "request {index} has nothing to compute: {progress:?}"
-        );
+        assert!(computed < known, "request {index} has nothing to compute: {progress:?}");
         let chunk_end = (computed / chunk_tokens + 1) * chunk_tokens;
         let tokens = computed..known.min(chunk_end);
         if known - computed > 1 {
@@ -75,10 +72,7 @@ mod tests {
     #[test]
     fn chunks_end_at_the_same_positions_alone_and_in_company() {
         assert_eq!(ranges(&[at(10, 200)], 64), [(0, 10..64)]);
-        assert_eq!(
-            ranges(&[at(0, 20), at(10, 50)], 64),
-            [(0, 0..20), (1, 10..50)]
-        );
+        assert_eq!(ranges(&[at(0, 20), at(10, 50)], 64), [(0, 0..20), (1, 10..50)]);
         assert_eq!(ranges(&[at(0, 20), at(10, 200)], 64), [(0, 0..20)]);
         assert_eq!(ranges(&[at(64, 200)], 64), [(0, 64..128)]);
     }
@@ -94,9 +88,8 @@ mod tests {
         let wanted: Vec<usize> = running.iter().map(|progress| progress.known).collect();
         let mut read = vec![0; running.len()];
         for _ in 0..100 {
-            let open: Vec<usize> = (0..running.len())
-                .filter(|&index| running[index].computed < running[index].known)
-                .collect();
+            let open: Vec<usize> =
+                (0..running.len()).filter(|&index| running[index].computed < running[index].known).collect();
             let progress: Vec<Progress> = open.iter().map(|&index| running[index]).collect();
             for share in plan(&progress, 64) {
                 running[open[share.index]].computed = share.tokens.end;

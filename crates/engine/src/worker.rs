@@ -56,12 +56,7 @@ pub(crate) struct Worker<F: Forward> {
 }
 
 impl<F: Forward> Worker<F> {
-    pub fn new(
-        model: F,
-        limits: EngineLimits,
-        context_tokens_max: usize,
-        requests: Receiver<Request>,
-    ) -> Self {
+    pub fn new(model: F, limits: EngineLimits, context_tokens_max: usize, requests: Receiver<Request>) -> Self {
         Worker {
             kept: KeptCaches::new(limits.kept_caches_max, limits.kept_bytes_max),
             running: Vec::with_capacity(limits.running_max),
@@ -108,8 +103,7 @@ impl<F: Forward> Worker<F> {
     }
 
     fn release_cancelled(&mut self) {
-        let is_cancelled =
-            |running: &mut Running<F::Cache>| running.request.is_cancelled.load(Ordering::Acquire);
+        let is_cancelled = |running: &mut Running<F::Cache>| running.request.is_cancelled.load(Ordering::Acquire);
         let cancelled: Vec<_> = self.running.extract_if(.., is_cancelled).collect();
         for running in cancelled {
             self.finish(running, FinishReason::Cancelled);
@@ -117,21 +111,13 @@ impl<F: Forward> Worker<F> {
     }
 
     fn admit(&mut self, request: Request) {
-        let (mut cache, computed) = self
-            .kept
-            .take(&request.prompt)
-            .unwrap_or_else(|| (self.model.new_cache(), 0));
+        let (mut cache, computed) = self.kept.take(&request.prompt).unwrap_or_else(|| (self.model.new_cache(), 0));
         F::truncate(&mut cache, computed);
         let token_ids = request.prompt.clone();
         let cached_tokens = computed;
         // The caller may be gone by now; its flag says so before the next pass.
         let _ = request.replies.send(Reply::Started { cached_tokens });
-        self.running.push(Running {
-            request,
-            token_ids,
-            computed,
-            cache,
-        });
+        self.running.push(Running { request, token_ids, computed, cache });
     }
 
     /// Keeps the cache and says goodbye.
@@ -192,8 +178,7 @@ impl<F: Forward> Worker<F> {
         }
         let mut tokens = vec![None; shares.len()];
         self.model.forward(&mut steps, &mut |row, logits| {
-            tokens[row] =
-                wanted[row].map(|(sampling, position)| sample(logits, sampling, position));
+            tokens[row] = wanted[row].map(|(sampling, position)| sample(logits, sampling, position));
         })?;
         Ok(tokens)
     }
@@ -203,30 +188,19 @@ impl<F: Forward> Worker<F> {
         for share in shares.iter().rev() {
             let running = self.running.remove(share.index);
             let reason = reason.to_owned();
-            let _ = running
-                .request
-                .replies
-                .send(Reply::Failed(EngineError::Model { reason }));
+            let _ = running.request.replies.send(Reply::Failed(EngineError::Model { reason }));
         }
     }
 }
 
 impl<C> Running<C> {
     fn progress(&self) -> Progress {
-        Progress {
-            computed: self.computed,
-            known: self.token_ids.len(),
-        }
+        Progress { computed: self.computed, known: self.token_ids.len() }
     }
 
     /// Takes the token chosen for the next position.
     fn extend(&mut self, token: Option<u32>, context_tokens_max: usize) -> Outcome {
-        let Request {
-            prompt,
-            sampling,
-            replies,
-            ..
-        } = &self.request;
+        let Request { prompt, sampling, replies, .. } = &self.request;
         let Some(token) = token else {
             let position = self.token_ids.len();
             return Outcome::Fails(EngineError::NotFinite { position });

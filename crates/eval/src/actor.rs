@@ -50,17 +50,8 @@ impl Actor {
     ///
     /// # Errors
     /// When a file is missing or broken, or model and adapter do not fit.
-    pub fn load(
-        model: &Path,
-        adapter: Option<&Path>,
-        dtype: Dtype,
-        limits: EngineLimits,
-    ) -> Result<Actor, EvalError> {
-        let folder_with = |file: &str| {
-            adapter
-                .filter(|adapter| adapter.join(file).exists())
-                .unwrap_or(model)
-        };
+    pub fn load(model: &Path, adapter: Option<&Path>, dtype: Dtype, limits: EngineLimits) -> Result<Actor, EvalError> {
+        let folder_with = |file: &str| adapter.filter(|adapter| adapter.join(file).exists()).unwrap_or(model);
         // The small files first: what is wrong with them should not wait for gigabytes of weights.
         let format = ChatFormat::load(folder_with("tokenizer.json"))?;
         let profile = Profile::load(folder_with("codeact.json")).map_err(EvalError::Profile)?;
@@ -69,14 +60,8 @@ impl Actor {
             Dtype::Bf16 => DType::BF16,
         };
         let decoder = Decoder::load(model, weights, &Device::Cpu)?;
-        let adapter = adapter
-            .map(|adapter| Adapter::load(adapter, decoder.config(), &Device::Cpu))
-            .transpose()?;
-        Ok(Actor {
-            engine: Engine::start(decoder, adapter, limits),
-            format: Arc::new(format),
-            profile,
-        })
+        let adapter = adapter.map(|adapter| Adapter::load(adapter, decoder.config(), &Device::Cpu)).transpose()?;
+        Ok(Actor { engine: Engine::start(decoder, adapter, limits), format: Arc::new(format), profile })
     }
 
     /// A model for one conversation.

@@ -34,10 +34,7 @@ pub fn collect(
     }
     match faults.is_empty() {
         true => Ok(conversations),
-        false => Err(EvalError::Plans {
-            plans: plans.len(),
-            faults,
-        }),
+        false => Err(EvalError::Plans { plans: plans.len(), faults }),
     }
 }
 
@@ -46,14 +43,9 @@ fn conversation(plan: &Plan, profile: &Profile) -> Result<Conversation, String> 
     let model = ScriptedModel::new(plan.turns.iter().cloned());
     let defaults = Limits::default();
     // A script may be longer than what a model is allowed: it says itself when it ends.
-    let limits = Limits {
-        steps_max: defaults.steps_max.max(plan.turns.len()),
-        ..defaults
-    };
+    let limits = Limits { steps_max: defaults.steps_max.max(plan.turns.len()), ..defaults };
     let mut agent = Agent::new(Box::new(model), session, profile.clone(), limits);
-    let turn = agent
-        .run_turn(&plan.task.prompt, &mut |_| {})
-        .map_err(with_causes)?;
+    let turn = agent.run_turn(&plan.task.prompt, &mut |_| {}).map_err(with_causes)?;
     let said: Vec<&str> = turn
         .messages
         .iter()
@@ -61,27 +53,17 @@ fn conversation(plan: &Plan, profile: &Profile) -> Result<Conversation, String> 
         .map(|message| message.content.as_str())
         .collect();
     if said.len() != plan.turns.len() {
-        return Err(format!(
-            "the turn ended after {} of {} scripted turns",
-            said.len(),
-            plan.turns.len()
-        ));
+        return Err(format!("the turn ended after {} of {} scripted turns", said.len(), plan.turns.len()));
     }
     if let Some(index) = (0..said.len()).find(|&index| said[index] != plan.turns[index]) {
-        return Err(format!(
-            "turn {index} became {:?} in the transcript",
-            said[index]
-        ));
+        return Err(format!("turn {index} became {:?} in the transcript", said[index]));
     }
     let answer = &plan.task.answer;
     match (turn.end, &turn.answer) {
-        (TurnEnd::Solution, Some(solution)) if is_right(solution, answer) => Ok(Conversation {
-            id: plan.task.id.clone(),
-            messages: turn.messages,
-        }),
-        (TurnEnd::Solution, Some(solution)) => Err(format!(
-            "the solution is `{solution}`, the answer `{answer}`"
-        )),
+        (TurnEnd::Solution, Some(solution)) if is_right(solution, answer) => {
+            Ok(Conversation { id: plan.task.id.clone(), messages: turn.messages })
+        }
+        (TurnEnd::Solution, Some(solution)) => Err(format!("the solution is `{solution}`, the answer `{answer}`")),
         _ => Err("the script ends without a solution".to_owned()),
     }
 }
@@ -96,17 +78,8 @@ mod tests {
     use crate::task::Task;
 
     fn plan(id: &str, turns: &[&str], answer: &str) -> Plan {
-        let task = Task {
-            id: id.into(),
-            family: "f".into(),
-            prompt: "p".into(),
-            answer: answer.into(),
-            setup: None,
-        };
-        Plan {
-            task,
-            turns: turns.iter().map(|turn| (*turn).to_owned()).collect(),
-        }
+        let task = Task { id: id.into(), family: "f".into(), prompt: "p".into(), answer: answer.into(), setup: None };
+        Plan { task, turns: turns.iter().map(|turn| (*turn).to_owned()).collect() }
     }
 
     fn run(plans: &[Plan]) -> Result<Vec<Conversation>, EvalError> {
@@ -116,42 +89,20 @@ mod tests {
     #[test]
     fn observations_come_from_running_the_code() {
         let code = "I add.\n<execute>\nprint(20 + 22)\n</execute>";
-        let plans: Vec<Plan> = (0..5)
-            .map(|index| {
-                plan(
-                    &format!("p{index}"),
-                    &[code, "It is <solution>42</solution>"],
-                    "42",
-                )
-            })
-            .collect();
+        let plans: Vec<Plan> =
+            (0..5).map(|index| plan(&format!("p{index}"), &[code, "It is <solution>42</solution>"], "42")).collect();
         let conversations = run(&plans).unwrap();
         for (index, conversation) in conversations.iter().enumerate() {
             assert_eq!(conversation.id, format!("p{index}"));
-            let contents: Vec<&str> = conversation.messages[1..]
-                .iter()
-                .map(|m| m.content.as_str())
-                .collect();
-            assert_eq!(
-                contents,
-                [
-                    "p",
-                    code,
-                    "Observation:\n42",
-                    "It is <solution>42</solution>"
-                ]
-            );
+            let contents: Vec<&str> = conversation.messages[1..].iter().map(|m| m.content.as_str()).collect();
+            assert_eq!(contents, ["p", code, "Observation:\n42", "It is <solution>42</solution>"]);
         }
     }
 
     #[test]
     fn every_wrong_plan_is_named_with_its_fault() {
         let plans = [
-            plan(
-                "early",
-                &["<solution>1</solution>", "<solution>1</solution>"],
-                "1",
-            ),
+            plan("early", &["<solution>1</solution>", "<solution>1</solution>"], "1"),
             plan("short", &["<execute>\n1\n</execute>"], "1"),
             plan("wrong", &["<solution>2</solution>"], "1"),
             plan("plain", &["1"], "1"),
@@ -159,9 +110,7 @@ mod tests {
             plan("good", &["<solution>1</solution>"], "1"),
         ];
         let error = run(&plans).unwrap_err();
-        let EvalError::Plans { plans: 6, faults } = &error else {
-            panic!("{error}")
-        };
+        let EvalError::Plans { plans: 6, faults } = &error else { panic!("{error}") };
         let expected = [
             ("early", "after 1 of 2"),
             ("short", "asked for one more"),
@@ -171,10 +120,7 @@ mod tests {
         ];
         assert_eq!(faults.len(), expected.len());
         for (fault, (id, what)) in faults.iter().zip(expected) {
-            assert!(
-                fault.starts_with(&format!("`{id}`")) && fault.contains(what),
-                "{fault}"
-            );
+            assert!(fault.starts_with(&format!("`{id}`")) && fault.contains(what), "{fault}");
         }
     }
 }

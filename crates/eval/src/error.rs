@@ -87,9 +87,6 @@ pub enum EvalError {
 impl EvalError {
     /// Whether the input is at fault, rather than the run.
     pub fn is_bad_input(&self) -> bool {
-        !matches!(
-            self,
-            EvalError::Write { .. } | EvalError::Agent { .. } | EvalError::Interrupted { .. }
-        )
+        !matches!(self, EvalError::Write { .. } | EvalError::Agent { .. } | EvalError::Interrupted { .. })
     }
 }

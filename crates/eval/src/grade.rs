@@ -11,9 +11,7 @@ pub fn is_right(solution: &str, answer: &str) -> bool {
         return true;
     }
     match (number(solution), number(answer)) {
-        (Some(solution), Some(answer)) => {
-            (solution - answer).abs() <= NUMBER_TOLERANCE * answer.abs().max(1.0)
-        }
+        (Some(solution), Some(answer)) => (solution - answer).abs() <= NUMBER_TOLERANCE * answer.abs().max(1.0),
         _ => false,
     }
 }
@@ -31,10 +29,7 @@ mod tests {
         assert!(is_right(" Sam\n", "Sam"));
         assert!(is_right("[1, 2]", "[1, 2]"));
         for wrong in ["sam", "Sam.", "[1,2]", ""] {
-            assert!(
-                !is_right(wrong, "Sam") && !is_right(wrong, "[1, 2]"),
-                "{wrong}"
-            );
+            assert!(!is_right(wrong, "Sam") && !is_right(wrong, "[1, 2]"), "{wrong}");
         }
     }
 

@@ -11,9 +11,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use codeact_agent::Profile;
 use codeact_engine::{EngineLimits, Sampling};
-use codeact_eval::{
-    Actor, Dtype, EvalError, Outcome, Report, Task, in_order, read_plans, read_tasks, run_task,
-};
+use codeact_eval::{Actor, Dtype, EvalError, Outcome, Report, Task, in_order, read_plans, read_tasks, run_task};
 use indicatif::{ProgressBar, ProgressStyle};
 
 #[global_allocator]
@@ -87,29 +85,19 @@ fn collect(plans_path: &Path, out: &Path) -> anyhow::Result<()> {
     let plans = read_plans(plans_path)?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let progress = Progress::new(plans.len());
-    let conversations = codeact_eval::collect(&plans, &Profile::quickstart(), threads, &|| {
-        progress.step("")
-    });
+    let conversations = codeact_eval::collect(&plans, &Profile::quickstart(), threads, &|| progress.step(""));
     progress.finish();
     let conversations = conversations?;
-    codeact_chat::write_jsonl(out, &conversations).map_err(|source| EvalError::Write {
-        path: out.to_owned(),
-        source,
-    })?;
-    eprintln!(
-        "{} conversations written to `{}`",
-        conversations.len(),
-        out.display()
-    );
+    codeact_chat::write_jsonl(out, &conversations)
+        .map_err(|source| EvalError::Write { path: out.to_owned(), source })?;
+    eprintln!("{} conversations written to `{}`", conversations.len(), out.display());
     Ok(())
 }
 
 fn evaluate(args: &Args) -> anyhow::Result<()> {
     let (Some(model), Some(tasks_path)) = (&args.model, &args.tasks) else {
         let message = "`--model DIR` and `--tasks FILE` are needed, or the command `collect`";
-        Args::command()
-            .error(ErrorKind::MissingRequiredArgument, message)
-            .exit()
+        Args::command().error(ErrorKind::MissingRequiredArgument, message).exit()
     };
     let mut tasks = read_tasks(tasks_path)?;
     tasks.truncate(args.limit.map_or(usize::MAX, |limit| limit as usize));
@@ -121,25 +109,12 @@ fn evaluate(args: &Args) -> anyhow::Result<()> {
     };
     let actor = Actor::load(&folder, args.adapter.as_deref(), args.dtype, limits)?;
     let profile = actor.profile.name();
-    eprintln!(
-        "{} tasks, model `{}`, {}, profile {profile}",
-        tasks.len(),
-        folder.display(),
-        args.dtype.name()
-    );
+    eprintln!("{} tasks, model `{}`, {}, profile {profile}", tasks.len(), folder.display(), args.dtype.name());
     let started = Instant::now();
     let outcomes = run_all(&actor, &tasks, args.parallel.into())?;
-    let adapter = args
-        .adapter
-        .as_ref()
-        .map(|adapter| adapter.display().to_string());
-    let mut report = Report::new(
-        folder.display().to_string(),
-        adapter,
-        args.dtype.name().into(),
-        profile.into(),
-        outcomes,
-    );
+    let adapter = args.adapter.as_ref().map(|adapter| adapter.display().to_string());
+    let mut report =
+        Report::new(folder.display().to_string(), adapter, args.dtype.name().into(), profile.into(), outcomes);
     report.seconds = started.elapsed().as_secs_f64();
     print!("{}", report.table());
     if let Some(out) = &args.out {
@@ -157,10 +132,7 @@ fn run_all(actor: &Actor, tasks: &[Task], parallel: usize) -> anyhow::Result<Vec
             std::process::exit(130);
         }
         // A closed stderr must not keep the second Ctrl-C from working, as a panic here would.
-        let _ = writeln!(
-            std::io::stderr(),
-            "stopping after the tasks at hand; once more to stop at once"
-        );
+        let _ = writeln!(std::io::stderr(), "stopping after the tasks at hand; once more to stop at once");
     })?;
     let progress = Progress::new(tasks.len());
     let solved = AtomicUsize::new(0);
@@ -178,29 +150,19 @@ fn run_all(actor: &Actor, tasks: &[Task], parallel: usize) -> anyhow::Result<Vec
                 Some(outcome)
             }
             Err(error) => {
-                failure
-                    .lock()
-                    .expect("nothing panics while it holds this lock")
-                    .get_or_insert(error);
+                failure.lock().expect("nothing panics while it holds this lock").get_or_insert(error);
                 None
             }
         }
     });
     progress.finish();
-    if let Some(error) = failure
-        .into_inner()
-        .expect("nothing panics while it holds a lock")
-    {
+    if let Some(error) = failure.into_inner().expect("nothing panics while it holds a lock") {
         return Err(error.into());
     }
     let outcomes: Vec<Outcome> = outcomes.into_iter().flatten().collect();
     match outcomes.len() == tasks.len() {
         true => Ok(outcomes),
-        false => Err(EvalError::Interrupted {
-            done: outcomes.len(),
-            all: tasks.len(),
-        }
-        .into()),
+        false => Err(EvalError::Interrupted { done: outcomes.len(), all: tasks.len() }.into()),
     }
 }
 
@@ -213,15 +175,9 @@ struct Progress {
 
 impl Progress {
     fn new(all: usize) -> Progress {
-        let style =
-            ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}  {elapsed} (ETA {eta})");
-        let bar = ProgressBar::new(all as u64)
-            .with_style(style.expect("the template is a constant that parses"));
-        Progress {
-            bar,
-            done: AtomicUsize::new(0),
-            all,
-        }
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}  {elapsed} (ETA {eta})");
+        let bar = ProgressBar::new(all as u64).with_style(style.expect("the template is a constant that parses"));
+        Progress { bar, done: AtomicUsize::new(0), all }
     }
 
     fn step(&self, message: &str) {

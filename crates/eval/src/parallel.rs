@@ -24,17 +24,13 @@ pub fn in_order<Item: Sync, Done: Send>(
                         next.store(items.len(), Ordering::Relaxed);
                         return;
                     };
-                    *results[index]
-                        .lock()
-                        .expect("nothing panics while it holds this lock") = Some(done);
+                    *results[index].lock().expect("nothing panics while it holds this lock") = Some(done);
                 }
             });
         }
     });
     let unlocked = results.into_iter().map(|result| result.into_inner());
-    unlocked
-        .map(|result| result.expect("nothing panics while it holds a lock"))
-        .collect()
+    unlocked.map(|result| result.expect("nothing panics while it holds a lock")).collect()
 }
 
 #[cfg(test)]
@@ -45,12 +41,7 @@ mod tests {
     fn results_come_in_the_order_of_the_items() {
         let items: Vec<usize> = (0..100).collect();
         let doubled = in_order(&items, 7, |index, item| Some((index, item * 2)));
-        assert!(
-            doubled
-                .iter()
-                .enumerate()
-                .all(|(index, done)| *done == Some((index, index * 2)))
-        );
+        assert!(doubled.iter().enumerate().all(|(index, done)| *done == Some((index, index * 2))));
         assert!(in_order(&[] as &[u8], 3, |_, _| Some(())).is_empty());
     }
 

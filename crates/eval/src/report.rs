@@ -73,10 +73,7 @@ impl Report {
         let mut families: BTreeMap<String, Tally> = BTreeMap::new();
         for outcome in &outcomes {
             total.add(outcome);
-            families
-                .entry(outcome.family.clone())
-                .or_default()
-                .add(outcome);
+            families.entry(outcome.family.clone()).or_default().add(outcome);
             if let Some((group, _)) = outcome.family.split_once('/') {
                 groups.entry(group.to_owned()).or_default().add(outcome);
             }
@@ -98,38 +95,17 @@ impl Report {
 
     /// One line for each family, each group, and all.
     pub fn table(&self) -> String {
-        let total = Tally {
-            tasks: self.tasks,
-            solved: self.solved,
-            solved_by_code: self.solved_by_code,
-        };
+        let total = Tally { tasks: self.tasks, solved: self.solved, solved_by_code: self.solved_by_code };
         let names = self.families.keys().chain(self.groups.keys());
-        let width = names
-            .map(|name| name.len())
-            .max()
-            .unwrap_or(0)
-            .max("family".len());
+        let width = names.map(|name| name.len()).max().unwrap_or(0).max("family".len());
         let mut text = format!("{:<width$}  tasks  solved  percent  by code\n", "family");
         let line = |(name, tally): (&str, &Tally)| {
-            let Tally {
-                tasks,
-                solved,
-                solved_by_code,
-            } = tally;
+            let Tally { tasks, solved, solved_by_code } = tally;
             let percent = tally.percent();
-            format!(
-                "{name:<width$}  {tasks:>5}  {solved:>6}  {percent:>6.1}%  {solved_by_code:>7}\n"
-            )
+            format!("{name:<width$}  {tasks:>5}  {solved:>6}  {percent:>6.1}%  {solved_by_code:>7}\n")
         };
-        text.extend(
-            self.families
-                .iter()
-                .map(|(name, tally)| line((name, tally))),
-        );
-        text.push_str(&format!(
-            "{}\n",
-            "-".repeat(text.lines().next().map_or(0, str::len))
-        ));
+        text.extend(self.families.iter().map(|(name, tally)| line((name, tally))));
+        text.push_str(&format!("{}\n", "-".repeat(text.lines().next().map_or(0, str::len))));
         text.extend(self.groups.iter().map(|(name, tally)| line((name, tally))));
         text + &line(("all", &total))
     }
@@ -139,8 +115,7 @@ impl Report {
     /// # Errors
     /// When the folder cannot be written to.
     pub fn write(&self, path: &Path) -> Result<(), EvalError> {
-        let mut json = serde_json::to_vec_pretty(self)
-            .expect("a report has only text keys and finite numbers");
+        let mut json = serde_json::to_vec_pretty(self).expect("a report has only text keys and finite numbers");
         json.push(b'\n');
         write_atomically(path, &json)
     }
@@ -162,10 +137,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), EvalError> {
     written.map_err(|source| {
         // The first error is the one to report.
         let _ = std::fs::remove_file(&partial);
-        EvalError::Write {
-            path: path.to_owned(),
-            source,
-        }
+        EvalError::Write { path: path.to_owned(), source }
     })
 }
 
@@ -197,23 +169,14 @@ mod tests {
             outcome("new-family/c", false, 1),
             outcome("alone", true, 1),
         ];
-        Report::new(
-            "m".into(),
-            None,
-            "f32".into(),
-            "quickstart".into(),
-            outcomes,
-        )
+        Report::new("m".into(), None, "f32".into(), "quickstart".into(), outcomes)
     }
 
     #[test]
     fn the_table_counts_families_groups_and_all() {
         let table = report().table();
         let cells = |name: &str| -> Vec<String> {
-            let line = table
-                .lines()
-                .find(|line| line.split_whitespace().next() == Some(name))
-                .unwrap();
+            let line = table.lines().find(|line| line.split_whitespace().next() == Some(name)).unwrap();
             line.split_whitespace().skip(1).map(str::to_owned).collect()
         };
         assert_eq!(cells("seen/b"), ["1", "1", "100.0%", "0"]);
@@ -227,19 +190,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("report.json");
         report().write(&path).unwrap();
-        let value: serde_json::Value =
-            serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-        assert_eq!(
-            (value["tasks"].as_u64(), value["solved"].as_u64()),
-            (Some(4), Some(3))
-        );
+        let value: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        assert_eq!((value["tasks"].as_u64(), value["solved"].as_u64()), (Some(4), Some(3)));
         assert_eq!(value["families"]["seen/a"]["solved_by_code"], 1);
         assert_eq!(value["transcripts"].as_array().unwrap().len(), 4);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         let missing = folder.path().join("missing/report.json");
-        assert!(matches!(
-            report().write(&missing),
-            Err(EvalError::Write { .. })
-        ));
+        assert!(matches!(report().write(&missing), Err(EvalError::Write { .. })));
     }
 }

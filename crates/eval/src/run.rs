@@ -44,24 +44,15 @@ pub struct Outcome {
 /// # Errors
 /// When Python does not start, the task's setup fails, or the model does. Not when the conversation outgrows the
 /// context: that is an [`Outcome`].
-pub fn run_task(
-    task: &Task,
-    model: Box<dyn Model>,
-    profile: &Profile,
-) -> Result<Outcome, EvalError> {
+pub fn run_task(task: &Task, model: Box<dyn Model>, profile: &Profile) -> Result<Outcome, EvalError> {
     let started = Instant::now();
     let session = prepared_session(task)?;
     let mut agent = Agent::new(model, session, profile.clone(), Limits::default());
     let turn = match agent.run_turn(&task.prompt, &mut |_| {}) {
         Ok(turn) => Ok(turn),
-        Err(AgentError::Engine(error @ EngineError::PromptTooLong { .. })) => {
-            Err(error.to_string())
-        }
+        Err(AgentError::Engine(error @ EngineError::PromptTooLong { .. })) => Err(error.to_string()),
         Err(source) => {
-            return Err(EvalError::Agent {
-                id: task.id.clone(),
-                source,
-            });
+            return Err(EvalError::Agent { id: task.id.clone(), source });
         }
     };
     let seconds = started.elapsed().as_secs_f64();
@@ -73,18 +64,13 @@ fn outcome(task: &Task, turn: Result<Turn, String>, messages: &[Message], second
         Ok(turn) => (Some(turn), None),
         Err(error) => (None, Some(error)),
     };
-    let solution = turn
-        .as_ref()
-        .filter(|turn| turn.end == TurnEnd::Solution)
-        .and_then(|turn| turn.answer.clone());
+    let solution = turn.as_ref().filter(|turn| turn.end == TurnEnd::Solution).and_then(|turn| turn.answer.clone());
     let count = |read: fn(&Turn) -> usize| turn.as_ref().map_or(0, read);
     Outcome {
         id: task.id.clone(),
         family: task.family.clone(),
         answer: task.answer.clone(),
-        is_solved: solution
-            .as_deref()
-            .is_some_and(|solution| is_right(solution, &task.answer)),
+        is_solved: solution.as_deref().is_some_and(|solution| is_right(solution, &task.answer)),
         solution,
         end: turn.as_ref().map(|turn| turn.end),
         error,
@@ -98,19 +84,13 @@ fn outcome(task: &Task, turn: Result<Turn, String>, messages: &[Message], second
 
 /// A fresh Python in which the task's setup has run.
 pub(crate) fn prepared_session(task: &Task) -> Result<Session, EvalError> {
-    let failed = |source| EvalError::Agent {
-        id: task.id.clone(),
-        source: AgentError::Sandbox(source),
-    };
+    let failed = |source| EvalError::Agent { id: task.id.clone(), source: AgentError::Sandbox(source) };
     let mut session = Session::start(&Policy::default()).map_err(failed)?;
     if let Some(setup) = &task.setup {
         let cell = session.run(setup, &mut |_, _| {}).map_err(failed)?;
         if cell.end != CellEnd::Finished {
             let observation = cell.observation(SETUP_CHARS_MAX);
-            return Err(EvalError::Setup {
-                id: task.id.clone(),
-                observation,
-            });
+            return Err(EvalError::Setup { id: task.id.clone(), observation });
         }
     }
     Ok(session)
@@ -143,10 +123,7 @@ mod tests {
     #[test]
     fn a_right_solution_after_code_is_solved() {
         let task = task("42", Some("def stock():\n    return 42"));
-        let turns = [
-            "I ask.\n<execute>\nstock()\n</execute>",
-            "It is <solution>42.0</solution>",
-        ];
+        let turns = ["I ask.\n<execute>\nstock()\n</execute>", "It is <solution>42.0</solution>"];
         let outcome = run(&task, &turns).unwrap();
         assert!(outcome.is_solved);
         assert_eq!((outcome.executions, outcome.steps), (1, 2));
@@ -156,10 +133,7 @@ mod tests {
     #[test]
     fn a_wrong_solution_and_a_plain_reply_are_not() {
         let wrong = run(&task("42", None), &["<solution>41</solution>"]).unwrap();
-        assert_eq!(
-            (wrong.is_solved, wrong.solution.as_deref()),
-            (false, Some("41"))
-        );
+        assert_eq!((wrong.is_solved, wrong.solution.as_deref()), (false, Some("41")));
         let plain = run(&task("42", None), &["42"]).unwrap();
         assert_eq!((plain.is_solved, plain.solution), (false, None));
         assert_eq!(plain.end, Some(TurnEnd::Answer));
@@ -169,10 +143,7 @@ mod tests {
     fn a_setup_that_raises_is_named() {
         let error = run(&task("1", Some("x = undefined")), &["1"]).unwrap_err();
         let text = error.to_string();
-        assert!(
-            text.contains("setup of `t`") && text.contains("NameError"),
-            "{text}"
-        );
+        assert!(text.contains("setup of `t`") && text.contains("NameError"), "{text}");
         assert!(error.is_bad_input());
     }
 }

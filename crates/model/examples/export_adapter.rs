@@ -12,9 +12,7 @@ use codeact_model::{Adapter, ModelConfig};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [base, adapter, out_adapter, out_merged] = &args[..] else {
-        return Err(
-            "usage: export_adapter BASE_DIR ADAPTER_DIR OUT_ADAPTER_DIR OUT_MERGED_DIR".into(),
-        );
+        return Err("usage: export_adapter BASE_DIR ADAPTER_DIR OUT_ADAPTER_DIR OUT_MERGED_DIR".into());
     };
     let config = ModelConfig::load(Path::new(base))?;
     let adapter = Adapter::load(Path::new(adapter), &config, &Device::Cpu)?;

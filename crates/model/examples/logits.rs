@@ -20,11 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let decoder = Decoder::load(Path::new(model), DType::F32, &Device::Cpu)?;
     let adapter = match adapter {
-        Some(folder) => Some(Adapter::load(
-            Path::new(folder),
-            decoder.config(),
-            &Device::Cpu,
-        )?),
+        Some(folder) => Some(Adapter::load(Path::new(folder), decoder.config(), &Device::Cpu)?),
         None => None,
     };
     let prompts: Vec<Vec<u32>> = serde_json::from_str(&std::fs::read_to_string(ids)?)?;
@@ -33,10 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         // A batch wants a target; which one does not matter to the logits.
         let targets: Vec<bool> = (0..prompt.len()).map(|at| at + 1 == prompt.len()).collect();
         let batch = Batch::new([(&prompt[..], &targets[..])])?;
-        tensors.insert(
-            format!("logits.{index}"),
-            decoder.logits(adapter.as_ref(), &batch)?,
-        );
+        tensors.insert(format!("logits.{index}"), decoder.logits(adapter.as_ref(), &batch)?);
     }
     candle_core::safetensors::save(&tensors, out)?;
     Ok(())

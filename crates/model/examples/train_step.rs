@@ -23,23 +23,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: train_step MODEL_DIR TOKENS STEPS [bf16|f32] [none|mlp|block]".into());
     };
     let (tokens, steps): (usize, usize) = (tokens.parse()?, steps.parse()?);
-    let dtype = if rest.iter().any(|arg| arg == "f32") {
-        DType::F32
-    } else {
-        DType::BF16
-    };
+    let dtype = if rest.iter().any(|arg| arg == "f32") { DType::F32 } else { DType::BF16 };
     let recompute = match rest.get(1).map(String::as_str) {
         Some("mlp") => Recompute::Mlp,
         Some("block") => Recompute::Block,
         _ => Recompute::None,
     };
     let decoder = Decoder::load(folder.as_ref(), dtype, &Device::Cpu)?;
-    let lora = LoraConfig {
-        rank: 16,
-        alpha: 32.0,
-        rslora: false,
-        targets: Target::ALL.to_vec(),
-    };
+    let lora = LoraConfig { rank: 16, alpha: 32.0, rslora: false, targets: Target::ALL.to_vec() };
     let adapter = Adapter::new(decoder.config(), &lora, 0, &Device::Cpu)?;
     let parameters = adapter.parameters();
     let (m, v) = (parameters.zeros_like()?, parameters.zeros_like()?);
@@ -92,9 +83,6 @@ fn random_batch(tokens: usize, vocab: u32) -> Result<Batch, codeact_model::Model
 /// The kernel's own high-water mark of this process.
 fn peak_rss_mib() -> Result<u64, Box<dyn std::error::Error>> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .ok_or("no VmHWM")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
     Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? / 1024)
 }

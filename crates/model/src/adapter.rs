@@ -38,15 +38,7 @@ pub enum Target {
 
 impl Target {
     /// All seven linear projections of a block.
-    pub const ALL: [Self; 7] = [
-        Self::Q,
-        Self::K,
-        Self::V,
-        Self::O,
-        Self::Gate,
-        Self::Up,
-        Self::Down,
-    ];
+    pub const ALL: [Self; 7] = [Self::Q, Self::K, Self::V, Self::O, Self::Gate, Self::Up, Self::Down];
 
     /// Name in `target_modules`: `q_proj`, ...
     pub fn name(self) -> &'static str {
@@ -133,13 +125,7 @@ struct NewTokens {
 impl NewTokens {
     fn new(model: &ModelConfig, count: usize, start: usize) -> Self {
         let (first, width) = (model.vocab_size, model.hidden_size);
-        Self {
-            count,
-            first,
-            start,
-            width,
-            tied: model.tie_word_embeddings,
-        }
+        Self { count, first, start, width, tied: model.tie_word_embeddings }
     }
 
     fn embedding(&self, flat: &Tensor) -> Result<Option<Tensor>> {
@@ -147,11 +133,7 @@ impl NewTokens {
     }
 
     fn head(&self, flat: &Tensor) -> Result<Option<Tensor>> {
-        let skipped = if self.tied {
-            0
-        } else {
-            self.count * self.width
-        };
+        let skipped = if self.tied { 0 } else { self.count * self.width };
         self.rows(flat, self.start + skipped)
     }
 
@@ -183,10 +165,7 @@ impl Slot {
     fn views(&self, flat: &Tensor, rank: usize) -> Result<(Tensor, Tensor)> {
         let a = flat.narrow(0, self.start, rank * self.c_in)?;
         let b = flat.narrow(0, self.start + rank * self.c_in, rank * self.c_out)?;
-        Ok((
-            a.reshape((rank, self.c_in))?,
-            b.reshape((rank, self.c_out))?,
-        ))
+        Ok((a.reshape((rank, self.c_in))?, b.reshape((rank, self.c_out))?))
     }
 }
 
@@ -198,12 +177,7 @@ impl Adapter {
     ///
     /// # Errors
     /// When the device cannot hold it.
-    pub fn new(
-        model: &ModelConfig,
-        config: &LoraConfig,
-        seed: u64,
-        device: &Device,
-    ) -> Result<Self> {
+    pub fn new(model: &ModelConfig, config: &LoraConfig, seed: u64, device: &Device) -> Result<Self> {
         Self::with_new_tokens(model, config, seed, device, &[])
     }
 
@@ -240,12 +214,7 @@ impl Adapter {
         device: &Device,
     ) -> Result<Self> {
         let count = values.len();
-        Ok(Self {
-            config: config.clone(),
-            slots,
-            new_tokens,
-            parameters: Tensor::from_vec(values, count, device)?,
-        })
+        Ok(Self { config: config.clone(), slots, new_tokens, parameters: Tensor::from_vec(values, count, device)? })
     }
 
     /// Tokens this adapter adds to the base model's vocabulary.
@@ -296,12 +265,7 @@ impl Adapter {
     ///
     /// # Errors
     /// When the vector is shorter.
-    pub fn gradients(
-        &self,
-        flat: &Tensor,
-        layer: usize,
-        target: Target,
-    ) -> Result<Option<LoraGradients>> {
+    pub fn gradients(&self, flat: &Tensor, layer: usize, target: Target) -> Result<Option<LoraGradients>> {
         let Some(slot) = self.slot(layer, target) else {
             return Ok(None);
         };
@@ -321,18 +285,9 @@ fn slots(model: &ModelConfig, config: &LoraConfig) -> (Vec<Slot>, usize) {
     let mut start = 0;
     let mut slots = Vec::new();
     for layer in 0..model.layer_count {
-        for target in Target::ALL
-            .into_iter()
-            .filter(|target| config.targets.contains(target))
-        {
+        for target in Target::ALL.into_iter().filter(|target| config.targets.contains(target)) {
             let (c_in, c_out) = target.widths(model);
-            let slot = Slot {
-                layer,
-                target,
-                start,
-                c_in,
-                c_out,
-            };
+            let slot = Slot { layer, target, start, c_in, c_out };
             start += slot.len(config.rank);
             slots.push(slot);
         }

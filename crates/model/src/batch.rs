@@ -23,9 +23,7 @@ impl Batch {
     ///
     /// # Errors
     /// When a mask is not as long as its tokens, or supervises a first token.
-    pub fn new<'a>(
-        examples: impl IntoIterator<Item = (&'a [u32], &'a [bool])>,
-    ) -> Result<Self, ModelError> {
+    pub fn new<'a>(examples: impl IntoIterator<Item = (&'a [u32], &'a [bool])>) -> Result<Self, ModelError> {
         let (mut token_ids, mut lengths) = (Vec::new(), Vec::new());
         let (mut target_rows, mut labels) = (Vec::new(), Vec::new());
         for (ids, is_target) in examples {
@@ -43,11 +41,6 @@ impl Batch {
             token_ids.extend_from_slice(ids);
             lengths.push(ids.len());
         }
-        Ok(Self {
-            token_ids,
-            bounds: SeqBounds::from_lengths(lengths),
-            target_rows,
-            labels,
-        })
+        Ok(Self { token_ids, bounds: SeqBounds::from_lengths(lengths), target_rows, labels })
     }
 }

@@ -80,21 +80,12 @@ impl Block {
                 o: linear(Target::O)?,
             },
             mlp_norm: norm("post_attention_layernorm")?,
-            mlp: Mlp {
-                gate: linear(Target::Gate)?,
-                up: linear(Target::Up)?,
-                down: linear(Target::Down)?,
-            },
+            mlp: Mlp { gate: linear(Target::Gate)?, up: linear(Target::Up)?, down: linear(Target::Down)? },
         })
     }
 
     /// Residual stream in, residual stream out, both `(T, C)`.
-    pub(crate) fn forward(
-        &self,
-        input: &Tensor,
-        layer: Layer<'_>,
-        recompute: Recompute,
-    ) -> Result<(Tensor, Saved)> {
+    pub(crate) fn forward(&self, input: &Tensor, layer: Layer<'_>, recompute: Recompute) -> Result<(Tensor, Saved)> {
         let (attended, attention) = self.attend(input, layer)?;
         let middle = residual::add(input, &attended)?;
         let (mixed, mlp) = self.mix(&middle, layer)?;
@@ -130,16 +121,12 @@ impl Block {
             Some(mlp) => mlp,
             None => self.mlp.forward(&mlp_input, layer)?.1,
         };
-        let dmlp_input = self
-            .mlp
-            .backward(doutput, &mlp_input, mlp, layer, gradients)?;
+        let dmlp_input = self.mlp.backward(doutput, &mlp_input, mlp, layer, gradients)?;
         let dmiddle = rms_norm::backward(&dmlp_input, &middle, &self.mlp_norm, eps)?;
         let dmiddle = residual::add(doutput, &dmiddle)?;
         drop((middle, mlp_input, dmlp_input));
         let input = rms_norm::forward(&saved.input, &self.attention_norm, eps)?;
-        let dinput = self
-            .attention
-            .backward(&dmiddle, &input, attention, layer, gradients)?;
+        let dinput = self.attention.backward(&dmiddle, &input, attention, layer, gradients)?;
         let dinput = rms_norm::backward(&dinput, &saved.input, &self.attention_norm, eps)?;
         residual::add(&dmiddle, &dinput)
     }
@@ -171,16 +158,8 @@ impl Block {
 
 impl Layer<'_> {
     /// Projects `x` by a weight and, where the adapter has one, its LoRA pair.
-    fn project(
-        self,
-        x: &Tensor,
-        weight: &Tensor,
-        target: Target,
-    ) -> Result<(Tensor, Option<Tensor>)> {
-        let pair = self
-            .step
-            .adapter
-            .and_then(|adapter| adapter.pair(self.index, target));
+    fn project(self, x: &Tensor, weight: &Tensor, target: Target) -> Result<(Tensor, Option<Tensor>)> {
+        let pair = self.step.adapter.and_then(|adapter| adapter.pair(self.index, target));
         codeact_ops::linear::forward(x, weight, pair.as_ref())
     }
 

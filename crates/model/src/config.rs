@@ -76,14 +76,9 @@ impl ModelConfig {
     /// When the file cannot be read or parsed, or asks for something unsupported; the message names it.
     pub fn load(folder: &Path) -> Result<Self, ModelError> {
         let path = folder.join("config.json");
-        let text =
-            std::fs::read_to_string(&path).map_err(|source| ModelError::io(&path, source))?;
-        let raw: Raw = serde_json::from_str(&text).map_err(|source| ModelError::Json {
-            path: path.clone(),
-            source,
-        })?;
-        raw.into_config()
-            .map_err(|what| ModelError::Unsupported { path, what })
+        let text = std::fs::read_to_string(&path).map_err(|source| ModelError::io(&path, source))?;
+        let raw: Raw = serde_json::from_str(&text).map_err(|source| ModelError::Json { path: path.clone(), source })?;
+        raw.into_config().map_err(|what| ModelError::Unsupported { path, what })
     }
 
     /// The attention of every layer, with products as the weights' dtype asks.
@@ -93,11 +88,7 @@ impl ModelConfig {
             kv_head_count: self.kv_head_count,
             head_width: self.head_width,
             window: self.sliding_window,
-            precision: if weights == DType::BF16 {
-                Precision::Bf16
-            } else {
-                Precision::F32
-            },
+            precision: if weights == DType::BF16 { Precision::Bf16 } else { Precision::F32 },
         }
     }
 
@@ -115,9 +106,7 @@ impl ModelConfig {
 impl Raw {
     fn into_config(self) -> Result<ModelConfig, String> {
         self.refuse_unsupported()?;
-        let head_width = self
-            .head_dim
-            .unwrap_or(self.hidden_size / self.num_attention_heads.max(1));
+        let head_width = self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads.max(1));
         let kv_head_count = self.num_key_value_heads.unwrap_or(self.num_attention_heads);
         let counts = [
             ("hidden_size", self.hidden_size),
@@ -128,17 +117,11 @@ impl Raw {
             ("intermediate_size", self.intermediate_size),
             ("vocab_size", self.vocab_size),
         ];
-        if let Some((key, value)) = counts
-            .iter()
-            .find(|(_, value)| *value == 0 || *value > 1 << 24)
-        {
+        if let Some((key, value)) = counts.iter().find(|(_, value)| *value == 0 || *value > 1 << 24) {
             return Err(format!("`{key}` = {value}"));
         }
         if self.num_attention_heads % kv_head_count != 0 {
-            return Err(format!(
-                "{} heads over {kv_head_count} key/value heads",
-                self.num_attention_heads
-            ));
+            return Err(format!("{} heads over {kv_head_count} key/value heads", self.num_attention_heads));
         }
         if head_width % 2 != 0 {
             return Err(format!("odd `head_dim` = {head_width}"));
@@ -166,10 +149,7 @@ impl Raw {
 
     fn refuse_unsupported(&self) -> Result<(), String> {
         if !matches!(self.model_type.as_str(), "llama" | "mistral") {
-            return Err(format!(
-                "`model_type` = \"{}\" (llama and mistral are supported)",
-                self.model_type
-            ));
+            return Err(format!("`model_type` = \"{}\" (llama and mistral are supported)", self.model_type));
         }
         match self.hidden_act.as_deref() {
             None | Some("silu") => {}
@@ -178,16 +158,11 @@ impl Raw {
         if self.attention_bias || self.mlp_bias {
             return Err("biases in projections (`attention_bias`, `mlp_bias`)".into());
         }
-        if self
-            .partial_rotary_factor
-            .is_some_and(|factor| factor != 1.0)
-        {
+        if self.partial_rotary_factor.is_some_and(|factor| factor != 1.0) {
             return Err("`partial_rotary_factor` other than 1".into());
         }
         if self.quantization_config.is_some() {
-            return Err(
-                "quantised weights (`quantization_config`); use the unquantised model".into(),
-            );
+            return Err("quantised weights (`quantization_config`); use the unquantised model".into());
         }
         if self.sliding_window == Some(0) {
             return Err("`sliding_window` = 0".into());

@@ -73,12 +73,7 @@ impl Decoder {
     ///
     /// # Errors
     /// When the device cannot hold it.
-    pub fn new_adapter(
-        &self,
-        lora: &LoraConfig,
-        vocab_size: usize,
-        seed: u64,
-    ) -> Result<Adapter, ModelError> {
+    pub fn new_adapter(&self, lora: &LoraConfig, vocab_size: usize, seed: u64) -> Result<Adapter, ModelError> {
         let count = vocab_size.saturating_sub(self.config.vocab_size);
         let mut rows = Vec::new();
         let tables = std::iter::once(&self.embedding).chain(&self.head);
@@ -86,13 +81,7 @@ impl Decoder {
             let mean = table.to_dtype(DType::F32)?.mean(0)?.to_vec1::<f32>()?;
             rows.extend(mean.repeat(count));
         }
-        Ok(Adapter::with_new_tokens(
-            &self.config,
-            lora,
-            seed,
-            self.embedding.device(),
-            &rows,
-        )?)
+        Ok(Adapter::with_new_tokens(&self.config, lora, seed, self.embedding.device(), &rows)?)
     }
 
     /// Sum over the supervised rows of the negative log-likelihood, in nats.
@@ -103,11 +92,7 @@ impl Decoder {
         let x = self.hidden(adapter, batch)?;
         let normed = self.final_rows(&x, &batch.target_rows)?.1;
         let new_head = new_head(adapter)?;
-        Ok(cross_entropy::forward(
-            &normed,
-            self.head(new_head.as_ref()),
-            &batch.labels,
-        )?)
+        Ok(cross_entropy::forward(&normed, self.head(new_head.as_ref()), &batch.labels)?)
     }
 
     /// Logits of every token, `(T, V)` f32. For tests and inspection: training and serving never need them all.
@@ -153,8 +138,7 @@ impl Decoder {
         if let (Some(dextra), Some(gradient)) = (&output.dextra, adapter.new_head(gradients)?) {
             residual::add_assign(&gradient, dextra)?;
         }
-        let drows =
-            rms_norm::backward(&output.dhidden, &rows, &self.norm, self.config.rms_norm_eps)?;
+        let drows = rms_norm::backward(&output.dhidden, &rows, &self.norm, self.config.rms_norm_eps)?;
         let mut dx = embedding::backward(&drows, &batch.target_rows, batch.token_ids.len())?;
         let loss = output.loss;
         drop((x, rows, normed, output.dhidden, drows));
@@ -184,14 +168,10 @@ impl Decoder {
         adapter: Option<&Adapter>,
         sequences: &mut [Continuation<'_>],
     ) -> Result<Tensor, ModelError> {
-        if sequences
-            .iter()
-            .any(|sequence| sequence.token_ids.is_empty())
-        {
+        if sequences.iter().any(|sequence| sequence.token_ids.is_empty()) {
             return Err(ModelError::Batch("a sequence without new tokens".into()));
         }
-        let bounds =
-            SeqBounds::from_lengths(sequences.iter().map(|sequence| sequence.token_ids.len()));
+        let bounds = SeqBounds::from_lengths(sequences.iter().map(|sequence| sequence.token_ids.len()));
         let mut token_ids = Vec::with_capacity(bounds.token_count());
         let mut positions = Vec::with_capacity(bounds.token_count());
         for sequence in sequences.iter() {
@@ -199,10 +179,7 @@ impl Decoder {
             token_ids.extend_from_slice(sequence.token_ids);
             positions.extend(first..first + sequence.token_ids.len() as u32);
         }
-        let mut caches: Vec<&mut KvCache> = sequences
-            .iter_mut()
-            .map(|sequence| &mut *sequence.cache)
-            .collect();
+        let mut caches: Vec<&mut KvCache> = sequences.iter_mut().map(|sequence| &mut *sequence.cache).collect();
         let angles = self.angles(&positions);
         let attention = self.config.attention(self.dtype);
         let step = self.step(&bounds, &angles, &attention, adapter);
@@ -221,9 +198,7 @@ impl Decoder {
         let step = self.step(&batch.bounds, &angles, &attention, adapter);
         let mut x = self.embed(&batch.token_ids, adapter)?;
         for (index, block) in self.blocks.iter().enumerate() {
-            x = block
-                .forward(&x, Layer { step: &step, index }, Recompute::Block)?
-                .0;
+            x = block.forward(&x, Layer { step: &step, index }, Recompute::Block)?.0;
         }
         Ok(x)
     }
@@ -241,36 +216,22 @@ impl Decoder {
             Some(adapter) => adapter.new_embedding(adapter.parameters())?,
             None => None,
         };
-        Ok(embedding::forward(
-            &self.embedding,
-            new.as_ref(),
-            token_ids,
-        )?)
+        Ok(embedding::forward(&self.embedding, new.as_ref(), token_ids)?)
     }
 
     fn head<'a>(&'a self, extra: Option<&'a Tensor>) -> Head<'a> {
-        Head {
-            frozen: self.head.as_ref().unwrap_or(&self.embedding),
-            extra,
-        }
+        Head { frozen: self.head.as_ref().unwrap_or(&self.embedding), extra }
     }
 
     /// Logits of normed rows, new tokens last.
-    fn head_logits(
-        &self,
-        normed: &Tensor,
-        adapter: Option<&Adapter>,
-    ) -> Result<Tensor, ModelError> {
+    fn head_logits(&self, normed: &Tensor, adapter: Option<&Adapter>) -> Result<Tensor, ModelError> {
         let new_head = new_head(adapter)?;
         let head = self.head(new_head.as_ref());
         let logits = linear::forward(normed, head.frozen, None)?.0;
         let Some(extra) = head.extra else {
             return Ok(logits);
         };
-        Ok(Tensor::cat(
-            &[logits, linear::forward(normed, extra, None)?.0],
-            1,
-        )?)
+        Ok(Tensor::cat(&[logits, linear::forward(normed, extra, None)?.0], 1)?)
     }
 
     fn angles(&self, positions: &[u32]) -> Angles {
@@ -285,13 +246,7 @@ impl Decoder {
         adapter: Option<&'a Adapter>,
     ) -> Step<'a> {
         let eps = self.config.rms_norm_eps;
-        Step {
-            bounds,
-            angles,
-            attention,
-            eps,
-            adapter,
-        }
+        Step { bounds, angles, attention, eps, adapter }
     }
 }
 

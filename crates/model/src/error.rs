@@ -47,16 +47,10 @@ pub enum ModelError {
 
 impl ModelError {
     pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
-        Self::Io {
-            path: path.to_owned(),
-            source,
-        }
+        Self::Io { path: path.to_owned(), source }
     }
 
     pub(crate) fn weights(path: &Path, what: impl Into<String>) -> Self {
-        Self::Weights {
-            path: path.to_owned(),
-            what: what.into(),
-        }
+        Self::Weights { path: path.to_owned(), what: what.into() }
     }
 }

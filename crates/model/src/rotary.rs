@@ -19,20 +19,14 @@ impl Rotary {
         parameters: Option<&Map<String, Value>>,
         head_width: usize,
     ) -> Result<Self, String> {
-        let number = |key: &str| {
-            parameters
-                .and_then(|map| map.get(key))
-                .and_then(Value::as_f64)
-        };
+        let number = |key: &str| parameters.and_then(|map| map.get(key)).and_then(Value::as_f64);
         let theta = number("rope_theta").or(theta).unwrap_or(10_000.0);
-        let plain =
-            (0..head_width / 2).map(|i| 1.0 / theta.powf(2.0 * i as f64 / head_width as f64));
+        let plain = (0..head_width / 2).map(|i| 1.0 / theta.powf(2.0 * i as f64 / head_width as f64));
         let kind = parameters
             .and_then(|map| map.get("rope_type").or_else(|| map.get("type")))
             .and_then(Value::as_str)
             .unwrap_or("default");
-        let need =
-            |key: &str| number(key).ok_or_else(|| format!("rope scaling `{kind}` without `{key}`"));
+        let need = |key: &str| number(key).ok_or_else(|| format!("rope scaling `{kind}` without `{key}`"));
         let scaled: Vec<f64> = match kind {
             "default" => plain.collect(),
             "linear" => {
@@ -49,17 +43,10 @@ impl Rotary {
                 plain.map(|frequency| scaling.apply(frequency)).collect()
             }
             other => {
-                return Err(format!(
-                    "rope scaling `{other}` (default, linear and llama3 are supported)"
-                ));
+                return Err(format!("rope scaling `{other}` (default, linear and llama3 are supported)"));
             }
         };
-        Ok(Self {
-            inverse_frequencies: scaled
-                .into_iter()
-                .map(|frequency| frequency as f32)
-                .collect(),
-        })
+        Ok(Self { inverse_frequencies: scaled.into_iter().map(|frequency| frequency as f32).collect() })
     }
 }
 

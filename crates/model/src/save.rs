@@ -16,10 +16,7 @@ use crate::weights::safetensors_files;
 const SHARD_BYTES: usize = 5_000_000_000;
 
 /// Writes tensors with the metadata that transformers looks for.
-pub(crate) fn write_safetensors(
-    path: &Path,
-    tensors: HashMap<String, Tensor>,
-) -> Result<(), ModelError> {
+pub(crate) fn write_safetensors(path: &Path, tensors: HashMap<String, Tensor>) -> Result<(), ModelError> {
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     safetensors::serialize_to_file(tensors, Some(metadata), path).map_err(|error| match error {
         safetensors::SafeTensorError::IoError(source) => ModelError::io(path, source),
@@ -72,28 +69,12 @@ pub fn merge_and_save(base: &Path, adapter: &Adapter, out: &Path) -> Result<(), 
 fn deltas(config: &ModelConfig, adapter: &Adapter) -> HashMap<String, (usize, Target)> {
     let layers = 0..config.layer_count;
     layers
-        .flat_map(|layer| {
-            adapter
-                .config()
-                .targets
-                .iter()
-                .map(move |target| (layer, *target))
-        })
-        .map(|(layer, target)| {
-            (
-                format!("model.layers.{layer}.{}.weight", target.module()),
-                (layer, target),
-            )
-        })
+        .flat_map(|layer| adapter.config().targets.iter().map(move |target| (layer, *target)))
+        .map(|(layer, target)| (format!("model.layers.{layer}.{}.weight", target.module()), (layer, target)))
         .collect()
 }
 
-fn merged(
-    weight: &Tensor,
-    adapter: &Adapter,
-    layer: usize,
-    target: Target,
-) -> Result<Tensor, ModelError> {
+fn merged(weight: &Tensor, adapter: &Adapter, layer: usize, target: Target) -> Result<Tensor, ModelError> {
     let Some(pair) = adapter.pair(layer, target) else {
         return Ok(weight.clone());
     };
@@ -129,11 +110,8 @@ fn write_config(base: &Path, vocab_size: usize, out: &Path) -> Result<(), ModelE
 
 /// Tensor names in order, cut into files of at most [`SHARD_BYTES`].
 fn shards(files: &MmapedSafetensors) -> Vec<Vec<String>> {
-    let mut sizes: Vec<(String, usize)> = files
-        .tensors()
-        .into_iter()
-        .map(|(name, view)| (name, view.data().len()))
-        .collect();
+    let mut sizes: Vec<(String, usize)> =
+        files.tensors().into_iter().map(|(name, view)| (name, view.data().len())).collect();
     sizes.sort();
     let mut shards = vec![Vec::new()];
     let mut filled = 0;
@@ -150,20 +128,10 @@ fn shards(files: &MmapedSafetensors) -> Vec<Vec<String>> {
     shards
 }
 
-fn write_index(
-    files: &MmapedSafetensors,
-    index: &BTreeMap<String, String>,
-    out: &Path,
-) -> Result<(), ModelError> {
-    let total: usize = files
-        .tensors()
-        .iter()
-        .map(|(_, view)| view.data().len())
-        .sum();
+fn write_index(files: &MmapedSafetensors, index: &BTreeMap<String, String>, out: &Path) -> Result<(), ModelError> {
+    let total: usize = files.tensors().iter().map(|(_, view)| view.data().len()).sum();
     let path = out.join("model.safetensors.index.json");
-    let text = serde_json::to_string_pretty(
-        &json!({"metadata": {"total_size": total}, "weight_map": index}),
-    )
-    .expect("a JSON value serialises");
+    let text = serde_json::to_string_pretty(&json!({"metadata": {"total_size": total}, "weight_map": index}))
+        .expect("a JSON value serialises");
     std::fs::write(&path, text + "\n").map_err(|source| ModelError::io(&path, source))
 }

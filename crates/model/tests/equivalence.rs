@@ -9,9 +9,7 @@ use codeact_model::{Adapter, Batch, Continuation, Decoder, LoraConfig, Recompute
 const CPU: &Device = &Device::Cpu;
 
 fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../tests/golden/models")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/models").join(name)
 }
 
 fn models() -> [PathBuf; 3] {
@@ -33,20 +31,12 @@ const NEW_TOKENS: usize = 2;
 
 /// An adapter whose B is not zero, so that every matrix has a gradient.
 fn adapter(decoder: &Decoder) -> Adapter {
-    let lora = LoraConfig {
-        rank: 4,
-        alpha: 8.0,
-        rslora: false,
-        targets: Target::ALL.to_vec(),
-    };
+    let lora = LoraConfig { rank: 4, alpha: 8.0, rslora: false, targets: Target::ALL.to_vec() };
     let vocab_size = decoder.config().vocab_size + NEW_TOKENS;
     let adapter = decoder.new_adapter(&lora, vocab_size, 7).unwrap();
     let count = adapter.parameter_count();
     let values: Vec<f32> = numbers(count, 5).iter().map(|x| x * 0.1).collect();
-    adapter
-        .parameters()
-        .slice_set(&Tensor::from_vec(values, count, CPU).unwrap(), 0, 0)
-        .unwrap();
+    adapter.parameters().slice_set(&Tensor::from_vec(values, count, CPU).unwrap(), 0, 0).unwrap();
     adapter
 }
 
@@ -56,55 +46,29 @@ fn documents(decoder: &Decoder, lengths: &[usize]) -> Vec<Document> {
     let vocab = (decoder.config().vocab_size + NEW_TOKENS) as f32;
     let document = |(index, length): (usize, &usize)| {
         let ids = numbers(*length, 100 + index as u32);
-        let ids = ids
-            .iter()
-            .map(|x| ((x + 1.0) / 2.0 * (vocab - 1.0)) as u32)
-            .collect();
-        (
-            ids,
-            (0..*length)
-                .map(|at| at > 0 && (at % 3 != 1 || at + 1 == *length))
-                .collect(),
-        )
+        let ids = ids.iter().map(|x| ((x + 1.0) / 2.0 * (vocab - 1.0)) as u32).collect();
+        (ids, (0..*length).map(|at| at > 0 && (at % 3 != 1 || at + 1 == *length)).collect())
     };
     lengths.iter().enumerate().map(document).collect()
 }
 
 fn batch(documents: &[Document]) -> Batch {
-    Batch::new(
-        documents
-            .iter()
-            .map(|(ids, targets)| (&ids[..], &targets[..])),
-    )
-    .unwrap()
+    Batch::new(documents.iter().map(|(ids, targets)| (&ids[..], &targets[..]))).unwrap()
 }
 
-fn gradients(
-    decoder: &Decoder,
-    adapter: &Adapter,
-    batches: &[Batch],
-    recompute: Recompute,
-) -> (f64, Vec<f32>) {
+fn gradients(decoder: &Decoder, adapter: &Adapter, batches: &[Batch], recompute: Recompute) -> (f64, Vec<f32>) {
     let flat = adapter.parameters().zeros_like().unwrap();
     let targets: usize = batches.iter().map(|batch| batch.labels.len()).sum();
     let scale = 1.0 / targets as f64;
-    let losses = batches
-        .iter()
-        .map(|batch| decoder.loss_and_gradients(adapter, batch, scale, recompute, &flat));
+    let losses = batches.iter().map(|batch| decoder.loss_and_gradients(adapter, batch, scale, recompute, &flat));
     let loss = losses.map(|loss| loss.unwrap() * scale).sum();
     (loss, flat.to_vec1().unwrap())
 }
 
 fn assert_close(got: &[f32], want: &[f32], relative: f32, what: &str) {
     let largest = want.iter().fold(0f32, |a, b| a.max(b.abs()));
-    let off = got
-        .iter()
-        .zip(want)
-        .fold(0f32, |worst, (a, b)| worst.max((a - b).abs()));
-    assert!(
-        largest > 0.0 && off <= relative * largest,
-        "{what}: off by {off} of {largest}"
-    );
+    let off = got.iter().zip(want).fold(0f32, |worst, (a, b)| worst.max((a - b).abs()));
+    assert!(largest > 0.0 && off <= relative * largest, "{what}: off by {off} of {largest}");
 }
 
 #[test]
@@ -115,24 +79,11 @@ fn packed_equals_unpacked_and_accumulated_equals_at_once() {
             let adapter = adapter(&decoder);
             let documents = documents(&decoder, &[13, 2, 40, 25]);
             let together = gradients(&decoder, &adapter, &[batch(&documents)], Recompute::None);
-            let apart: Vec<Batch> = documents
-                .iter()
-                .map(|one| batch(std::slice::from_ref(one)))
-                .collect();
+            let apart: Vec<Batch> = documents.iter().map(|one| batch(std::slice::from_ref(one))).collect();
             let apart = gradients(&decoder, &adapter, &apart, Recompute::None);
-            assert!(
-                (together.0 - apart.0).abs() < 1e-6 * together.0,
-                "{} {}",
-                together.0,
-                apart.0
-            );
+            assert!((together.0 - apart.0).abs() < 1e-6 * together.0, "{} {}", together.0, apart.0);
             // Sums over tokens are cut differently; bf16 factors of those sums are the same on both sides.
-            assert_close(
-                &apart.1,
-                &together.1,
-                2e-6,
-                &format!("{} {dtype:?}", model.display()),
-            );
+            assert_close(&apart.1, &together.1, 2e-6, &format!("{} {dtype:?}", model.display()));
         }
     }
 }
@@ -148,13 +99,7 @@ fn recompute_levels_give_the_same_bits() {
             for recompute in [Recompute::Mlp, Recompute::Block] {
                 let again = gradients(&decoder, &adapter, &batches, recompute);
                 assert_eq!(kept.0.to_bits(), again.0.to_bits(), "{recompute:?}");
-                assert!(
-                    kept.1
-                        .iter()
-                        .zip(&again.1)
-                        .all(|(a, b)| a.to_bits() == b.to_bits()),
-                    "{recompute:?}"
-                );
+                assert!(kept.1.iter().zip(&again.1).all(|(a, b)| a.to_bits() == b.to_bits()), "{recompute:?}");
             }
         }
     }
@@ -166,10 +111,7 @@ fn two_runs_give_the_same_bits() {
     let adapter = adapter(&decoder);
     let batches = [batch(&documents(&decoder, &[50, 9, 31]))];
     let first = gradients(&decoder, &adapter, &batches, Recompute::None);
-    assert_eq!(
-        first,
-        gradients(&decoder, &adapter, &batches, Recompute::None)
-    );
+    assert_eq!(first, gradients(&decoder, &adapter, &batches, Recompute::None));
 }
 
 #[test]
@@ -181,42 +123,23 @@ fn cached_in_pieces_and_in_company_equals_whole_and_alone() {
         let (first, second) = (&documents[0].0, &documents[1].0);
         let last_logits = |ids: &[u32]| -> Vec<f32> {
             let targets = vec![false; ids.len()];
-            let whole = decoder
-                .logits(Some(&adapter), &Batch::new([(ids, &targets[..])]).unwrap())
-                .unwrap();
+            let whole = decoder.logits(Some(&adapter), &Batch::new([(ids, &targets[..])]).unwrap()).unwrap();
             whole.get(ids.len() - 1).unwrap().to_vec1().unwrap()
         };
         let (mut cache_a, mut cache_b) = (decoder.new_cache(), decoder.new_cache());
         let mut logits = Vec::new();
         for (a, b) in [(0..20, 0..5), (20..21, 5..20), (21..33, 20..21)] {
             let mut step = [
-                Continuation {
-                    token_ids: &first[a],
-                    cache: &mut cache_a,
-                },
-                Continuation {
-                    token_ids: &second[b],
-                    cache: &mut cache_b,
-                },
+                Continuation { token_ids: &first[a], cache: &mut cache_a },
+                Continuation { token_ids: &second[b], cache: &mut cache_b },
             ];
-            logits = decoder
-                .forward_cached(Some(&adapter), &mut step)
-                .unwrap()
-                .to_vec2::<f32>()
-                .unwrap();
+            logits = decoder.forward_cached(Some(&adapter), &mut step).unwrap().to_vec2::<f32>().unwrap();
         }
         assert_close(&logits[0], &last_logits(first), 1e-5, "first");
         assert_close(&logits[1], &last_logits(second), 1e-5, "second");
         cache_a.truncate(10);
-        let step = Continuation {
-            token_ids: &first[10..],
-            cache: &mut cache_a,
-        };
-        let again = decoder
-            .forward_cached(Some(&adapter), &mut [step])
-            .unwrap()
-            .to_vec2::<f32>()
-            .unwrap();
+        let step = Continuation { token_ids: &first[10..], cache: &mut cache_a };
+        let again = decoder.forward_cached(Some(&adapter), &mut [step]).unwrap().to_vec2::<f32>().unwrap();
         assert_close(&again[0], &last_logits(first), 1e-5, "after truncation");
     }
 }
@@ -228,20 +151,12 @@ fn gradients_of_a_whole_model_agree_with_the_tape() {
         let adapter = adapter(&decoder);
         let documents = documents(&decoder, &[19]);
         let batch = batch(&documents);
-        let (loss, got) = gradients(
-            &decoder,
-            &adapter,
-            std::slice::from_ref(&batch),
-            Recompute::None,
-        );
+        let (loss, got) = gradients(&decoder, &adapter, std::slice::from_ref(&batch), Recompute::None);
         let flat = Var::from_tensor(&adapter.parameters().copy().unwrap()).unwrap();
         let slow = SlowModel::load(&model, &decoder, &adapter, &flat);
         let want = slow.loss(&batch).unwrap();
         let want_loss = want.to_scalar::<f32>().unwrap() as f64;
-        assert!(
-            (loss - want_loss).abs() < 1e-5 * want_loss,
-            "{loss} {want_loss}"
-        );
+        assert!((loss - want_loss).abs() < 1e-5 * want_loss, "{loss} {want_loss}");
         let store = want.backward().unwrap();
         let want = store.get(&flat).unwrap().to_vec1::<f32>().unwrap();
         assert_close(&got, &want, 2e-5, &model.display().to_string());
@@ -258,14 +173,8 @@ struct SlowModel<'a> {
 
 impl<'a> SlowModel<'a> {
     fn load(folder: &Path, decoder: &'a Decoder, adapter: &'a Adapter, flat: &'a Var) -> Self {
-        let weights =
-            candle_core::safetensors::load(folder.join("model.safetensors"), CPU).unwrap();
-        Self {
-            weights,
-            decoder,
-            adapter,
-            flat,
-        }
+        let weights = candle_core::safetensors::load(folder.join("model.safetensors"), CPU).unwrap();
+        Self { weights, decoder, adapter, flat }
     }
 
     fn loss(&self, batch: &Batch) -> Result<Tensor> {
@@ -278,25 +187,14 @@ impl<'a> SlowModel<'a> {
         for layer in 0..config.layer_count {
             let normed = self.norm(&x, &format!("model.layers.{layer}.input_layernorm.weight"))?;
             x = (&x + self.attention(&normed, layer)?)?;
-            let normed = self.norm(
-                &x,
-                &format!("model.layers.{layer}.post_attention_layernorm.weight"),
-            )?;
+            let normed = self.norm(&x, &format!("model.layers.{layer}.post_attention_layernorm.weight"))?;
             let gate = self.project(&normed, layer, Target::Gate)?.silu()?;
             let hidden = (gate * self.project(&normed, layer, Target::Up)?)?;
             x = (&x + self.project(&hidden, layer, Target::Down)?)?;
         }
-        let rows = self
-            .norm(&x, "model.norm.weight")?
-            .index_select(&Tensor::new(&batch.target_rows[..], CPU)?, 0)?;
+        let rows = self.norm(&x, "model.norm.weight")?.index_select(&Tensor::new(&batch.target_rows[..], CPU)?, 0)?;
         let frozen = self.weights.get("lm_head.weight").unwrap_or(frozen);
-        let head = Tensor::cat(
-            &[
-                frozen,
-                &self.adapter.new_head(self.flat)?.expect("new tokens"),
-            ],
-            0,
-        )?;
+        let head = Tensor::cat(&[frozen, &self.adapter.new_head(self.flat)?.expect("new tokens")], 0)?;
         let logits = rows.matmul(&head.t()?)?;
         let labels = Tensor::new(&batch.labels[..], CPU)?.unsqueeze(1)?;
         let picked = logits.gather(&labels, 1)?.squeeze(1)?;
@@ -306,17 +204,13 @@ impl<'a> SlowModel<'a> {
     fn norm(&self, x: &Tensor, name: &str) -> Result<Tensor> {
         let eps = self.decoder.config().rms_norm_eps as f64;
         let variance = (x.sqr()?.mean_keepdim(D::Minus1)? + eps)?;
-        x.broadcast_div(&variance.sqrt()?)?
-            .broadcast_mul(&self.weights[name])
+        x.broadcast_div(&variance.sqrt()?)?.broadcast_mul(&self.weights[name])
     }
 
     fn project(&self, x: &Tensor, layer: usize, target: Target) -> Result<Tensor> {
         let weight = &self.weights[&format!("model.layers.{layer}.{}.weight", target.module())];
         // `gradients` gives the places of the pair in any flat vector: here in the variable itself.
-        let views = self
-            .adapter
-            .gradients(self.flat.as_tensor(), layer, target)?
-            .expect("all seven targets");
+        let views = self.adapter.gradients(self.flat.as_tensor(), layer, target)?.expect("all seven targets");
         let scale = self.adapter.config().scaling();
         x.matmul(&weight.t()?)? + (x.matmul(&views.a.t()?)?.matmul(&views.b)? * scale)?
     }
@@ -327,32 +221,18 @@ impl<'a> SlowModel<'a> {
         let q = self.rotated(&self.project(x, layer, Target::Q)?)?;
         let k = self.rotated(&self.project(x, layer, Target::K)?)?;
         let v = self.project(x, layer, Target::V)?;
-        let sees = |i: usize, j: usize| {
-            j <= i && config.sliding_window.is_none_or(|window| i - j < window)
-        };
-        let mask: Vec<f32> = (0..t * t)
-            .map(|at| if sees(at / t, at % t) { 0.0 } else { -1e9 })
-            .collect();
+        let sees = |i: usize, j: usize| j <= i && config.sliding_window.is_none_or(|window| i - j < window);
+        let mask: Vec<f32> = (0..t * t).map(|at| if sees(at / t, at % t) { 0.0 } else { -1e9 }).collect();
         let mask = Tensor::from_vec(mask, (t, t), CPU)?;
         let group = config.head_count / config.kv_head_count;
         let heads = (0..config.head_count).map(|head| {
             let q = q.narrow(1, head * d, d)?;
-            let (k, v) = (
-                k.narrow(1, head / group * d, d)?,
-                v.narrow(1, head / group * d, d)?,
-            );
+            let (k, v) = (k.narrow(1, head / group * d, d)?, v.narrow(1, head / group * d, d)?);
             let scores = ((q.matmul(&k.t()?)? / (d as f64).sqrt())? + &mask)?;
-            let p = scores
-                .broadcast_sub(&scores.max_keepdim(1)?.detach())?
-                .exp()?;
-            p.broadcast_div(&p.sum_keepdim(1)?)?
-                .matmul(&v.contiguous()?)
+            let p = scores.broadcast_sub(&scores.max_keepdim(1)?.detach())?.exp()?;
+            p.broadcast_div(&p.sum_keepdim(1)?)?.matmul(&v.contiguous()?)
         });
-        self.project(
-            &Tensor::cat(&heads.collect::<Result<Vec<_>>>()?, 1)?,
-            layer,
-            Target::O,
-        )
+        self.project(&Tensor::cat(&heads.collect::<Result<Vec<_>>>()?, 1)?, layer, Target::O)
     }
 
     fn rotated(&self, x: &Tensor) -> Result<Tensor> {
@@ -360,15 +240,10 @@ impl<'a> SlowModel<'a> {
         let (t, width) = x.dims2()?;
         let half = frequencies.len();
         let x = x.reshape((t, width / (2 * half), 2, half))?;
-        let angles: Vec<f32> = (0..t)
-            .flat_map(|p| frequencies.iter().map(move |f| p as f32 * f))
-            .collect();
+        let angles: Vec<f32> = (0..t).flat_map(|p| frequencies.iter().map(move |f| p as f32 * f)).collect();
         let angles = Tensor::from_vec(angles, (t, 1, half), CPU)?;
         let (cos, sin) = (angles.cos()?, angles.sin()?);
-        let (a, b) = (
-            x.narrow(2, 0, 1)?.squeeze(2)?,
-            x.narrow(2, 1, 1)?.squeeze(2)?,
-        );
+        let (a, b) = (x.narrow(2, 0, 1)?.squeeze(2)?, x.narrow(2, 1, 1)?.squeeze(2)?);
         let first = (a.broadcast_mul(&cos)? - b.broadcast_mul(&sin)?)?;
         let second = (b.broadcast_mul(&cos)? + a.broadcast_mul(&sin)?)?;
         Tensor::stack(&[first, second], 2)?.reshape((t, width))
@@ -382,19 +257,12 @@ fn new_tokens_survive_saving_and_merging() {
         let adapter = adapter(&decoder);
         let batch = batch(&documents(&decoder, &[15]));
         let want = decoder.logits(Some(&adapter), &batch).unwrap();
-        assert_eq!(
-            want.dim(1).unwrap(),
-            decoder.config().vocab_size + NEW_TOKENS
-        );
+        assert_eq!(want.dim(1).unwrap(), decoder.config().vocab_size + NEW_TOKENS);
         let want = want.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let (saved, merged) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         adapter.save(saved.path(), "base").unwrap();
         let again = Adapter::load(saved.path(), decoder.config(), CPU).unwrap();
-        let got = decoder
-            .logits(Some(&again), &batch)
-            .unwrap()
-            .flatten_all()
-            .unwrap();
+        let got = decoder.logits(Some(&again), &batch).unwrap().flatten_all().unwrap();
         assert_eq!(got.to_vec1::<f32>().unwrap(), want);
         codeact_model::merge_and_save(&model, &adapter, merged.path()).unwrap();
         let merged = Decoder::load(merged.path(), DType::F32, CPU).unwrap();

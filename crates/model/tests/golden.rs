@@ -26,20 +26,12 @@ type Tensors = HashMap<String, Tensor>;
 /// Every folder `<root>/<kind>/*` of both sets.
 fn cases(kind: &str) -> Vec<PathBuf> {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let beside =
-        std::env::var_os("CODEACT_SHARED").map_or(repository.join("../shared"), PathBuf::from);
+    let beside = std::env::var_os("CODEACT_SHARED").map_or(repository.join("../shared"), PathBuf::from);
     let mut cases = Vec::new();
     for root in [repository.join("tests/golden"), beside.join("golden")] {
         match std::fs::read_dir(root.join(kind)) {
-            Ok(entries) => cases.extend(
-                entries
-                    .map(|entry| entry.unwrap().path())
-                    .filter(|path| path.is_dir()),
-            ),
-            Err(_) => println!(
-                "skipped: 1 set of goldens, `{}` is not here",
-                root.display()
-            ),
+            Ok(entries) => cases.extend(entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir())),
+            Err(_) => println!("skipped: 1 set of goldens, `{}` is not here", root.display()),
         }
     }
     cases.sort();
@@ -69,9 +61,7 @@ fn batch(ids: &Tensor, labels: &Tensor, mask: Option<&Tensor>) -> Batch {
             let length = mask[row].iter().filter(|one| **one == 1).count();
             let ids = ids[row][..length].iter().map(|id| *id as u32).collect();
             // Labels are shifted by the loss: the first token of a row is never predicted.
-            let targets = (0..length)
-                .map(|at| at > 0 && labels[row][at] != -100)
-                .collect();
+            let targets = (0..length).map(|at| at > 0 && labels[row][at] != -100).collect();
             (ids, targets)
         })
         .collect();
@@ -79,15 +69,7 @@ fn batch(ids: &Tensor, labels: &Tensor, mask: Option<&Tensor>) -> Batch {
 }
 
 fn largest(tensor: &Tensor) -> f32 {
-    tensor
-        .abs()
-        .unwrap()
-        .flatten_all()
-        .unwrap()
-        .max(0)
-        .unwrap()
-        .to_scalar()
-        .unwrap()
+    tensor.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar().unwrap()
 }
 
 fn difference(a: &Tensor, b: &Tensor) -> f32 {
@@ -98,14 +80,10 @@ fn difference(a: &Tensor, b: &Tensor) -> f32 {
 fn unpadded(logits: &Tensor, mask: Option<&Tensor>) -> Tensor {
     let (sequences, length, _) = logits.dims3().unwrap();
     let lengths = mask.map_or(vec![length; sequences], |mask| {
-        rows(mask)
-            .iter()
-            .map(|row| row.iter().filter(|one| **one == 1).count())
-            .collect()
+        rows(mask).iter().map(|row| row.iter().filter(|one| **one == 1).count()).collect()
     });
-    let parts: Vec<Tensor> = (0..sequences)
-        .map(|row| logits.get(row).unwrap().narrow(0, 0, lengths[row]).unwrap())
-        .collect();
+    let parts: Vec<Tensor> =
+        (0..sequences).map(|row| logits.get(row).unwrap().narrow(0, 0, lengths[row]).unwrap()).collect();
     Tensor::cat(&parts, 0).unwrap()
 }
 
@@ -120,11 +98,7 @@ fn logits_and_loss_agree_with_transformers() {
         assert!(off < LOGITS, "{}: logits off by {off}", folder.display());
         let loss = decoder.loss(None, &batch).unwrap() / batch.labels.len() as f64;
         let want = json(&folder.join("io.json"))["loss"].as_f64().unwrap();
-        assert!(
-            (loss - want).abs() < LOSS,
-            "{}: loss {loss}, expected {want}",
-            folder.display()
-        );
+        assert!((loss - want).abs() < LOSS, "{}: loss {loss}, expected {want}", folder.display());
     }
 }
 
@@ -132,16 +106,9 @@ fn logits_and_loss_agree_with_transformers() {
 fn both_styles_of_config_mean_the_same_model() {
     for folder in cases("models") {
         let other = tempfile::tempdir().unwrap();
-        std::fs::copy(
-            folder.join("config_v5.json"),
-            other.path().join("config.json"),
-        )
-        .unwrap();
+        std::fs::copy(folder.join("config_v5.json"), other.path().join("config.json")).unwrap();
         let published = codeact_model::ModelConfig::load(&folder).unwrap();
-        assert_eq!(
-            published,
-            codeact_model::ModelConfig::load(other.path()).unwrap()
-        );
+        assert_eq!(published, codeact_model::ModelConfig::load(other.path()).unwrap());
     }
 }
 
@@ -150,29 +117,14 @@ fn greedy_generation_with_a_cache_gives_the_same_tokens() {
     for folder in cases("models") {
         let io = tensors(&folder.join("io.safetensors"));
         let decoder = Decoder::load(&folder, DType::F32, &Device::Cpu).unwrap();
-        let mut ids: Vec<u32> = rows(&io["greedy_prompt"])[0]
-            .iter()
-            .map(|id| *id as u32)
-            .collect();
-        let want: Vec<u32> = rows(&io["greedy_new"])[0]
-            .iter()
-            .map(|id| *id as u32)
-            .collect();
+        let mut ids: Vec<u32> = rows(&io["greedy_prompt"])[0].iter().map(|id| *id as u32).collect();
+        let want: Vec<u32> = rows(&io["greedy_new"])[0].iter().map(|id| *id as u32).collect();
         let mut cache = decoder.new_cache();
         let mut got = Vec::new();
         while got.len() < want.len() {
-            let step = Continuation {
-                token_ids: &ids,
-                cache: &mut cache,
-            };
+            let step = Continuation { token_ids: &ids, cache: &mut cache };
             let logits = decoder.forward_cached(None, &mut [step]).unwrap();
-            let next = logits
-                .get(0)
-                .unwrap()
-                .argmax(0)
-                .unwrap()
-                .to_scalar::<u32>()
-                .unwrap();
+            let next = logits.get(0).unwrap().argmax(0).unwrap().to_scalar::<u32>().unwrap();
             got.push(next);
             ids = vec![next];
         }
@@ -190,24 +142,15 @@ struct Run {
 
 /// LoRA cases that this project supports; DoRA is refused, which another test shows.
 fn runs() -> Vec<Run> {
-    let folders = cases("lora")
-        .into_iter()
-        .filter(|folder| !folder.ends_with("llama-dora"));
+    let folders = cases("lora").into_iter().filter(|folder| !folder.ends_with("llama-dora"));
     folders
         .map(|folder| {
             let info = json(&folder.join("train.json"));
             let base = folder.join("../..").join(info["base"].as_str().unwrap());
             let decoder = Decoder::load(&base, DType::F32, &Device::Cpu).unwrap();
-            let adapter =
-                Adapter::load(&folder.join("adapter"), decoder.config(), &Device::Cpu).unwrap();
+            let adapter = Adapter::load(&folder.join("adapter"), decoder.config(), &Device::Cpu).unwrap();
             let io = tensors(&folder.join("io.safetensors"));
-            Run {
-                folder,
-                io,
-                info,
-                decoder,
-                adapter,
-            }
+            Run { folder, io, info, decoder, adapter }
         })
         .collect()
 }
@@ -215,42 +158,21 @@ fn runs() -> Vec<Run> {
 /// A flat vector in the file's names and shapes.
 fn by_name(flat: &Tensor, run: &Run) -> Tensors {
     let folder = tempfile::tempdir().unwrap();
-    let copy = Adapter::load(
-        &run.folder.join("adapter"),
-        run.decoder.config(),
-        &Device::Cpu,
-    )
-    .unwrap();
+    let copy = Adapter::load(&run.folder.join("adapter"), run.decoder.config(), &Device::Cpu).unwrap();
     copy.parameters().slice_set(flat, 0, 0).unwrap();
     copy.save(folder.path(), "base").unwrap();
     tensors(&folder.path().join("adapter_model.safetensors"))
 }
 
-fn check_by_name(
-    got: &Tensors,
-    io: &Tensors,
-    prefix: &str,
-    limit: impl Fn(&Tensor) -> f32,
-    place: &str,
-) {
-    let wanted = io
-        .iter()
-        .filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?, tensor)));
+fn check_by_name(got: &Tensors, io: &Tensors, prefix: &str, limit: impl Fn(&Tensor) -> f32, place: &str) {
+    let wanted = io.iter().filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?, tensor)));
     let mut count = 0;
     for (name, want) in wanted {
         let off = difference(&got[name], want);
-        assert!(
-            off <= limit(want),
-            "{place}: {prefix}{name} off by {off}, allowed {}",
-            limit(want)
-        );
+        assert!(off <= limit(want), "{place}: {prefix}{name} off by {off}, allowed {}", limit(want));
         count += 1;
     }
-    assert_eq!(
-        count,
-        got.len(),
-        "{place}: every tensor of `{prefix}` compared"
-    );
+    assert_eq!(count, got.len(), "{place}: every tensor of `{prefix}` compared");
 }
 
 #[test]
@@ -264,27 +186,12 @@ fn adapter_logits_and_gradients_agree_with_peft() {
         assert!(off < LOGITS, "{place}: logits off by {off}");
         let gradients = run.adapter.parameters().zeros_like().unwrap();
         let scale = 1.0 / batch.labels.len() as f64;
-        let loss = run.decoder.loss_and_gradients(
-            &run.adapter,
-            &batch,
-            scale,
-            Recompute::None,
-            &gradients,
-        );
+        let loss = run.decoder.loss_and_gradients(&run.adapter, &batch, scale, Recompute::None, &gradients);
         let want = run.info["loss_start"].as_f64().unwrap();
         let loss = loss.unwrap() * scale;
-        assert!(
-            (loss - want).abs() < LOSS,
-            "{place}: loss {loss}, expected {want}"
-        );
+        assert!((loss - want).abs() < LOSS, "{place}: loss {loss}, expected {want}");
         let got = by_name(&gradients, &run);
-        check_by_name(
-            &got,
-            &run.io,
-            "grad.",
-            |want| GRADIENT * largest(want) + 1e-9,
-            &place,
-        );
+        check_by_name(&got, &run.io, "grad.", |want| GRADIENT * largest(want) + 1e-9, &place);
     }
 }
 
@@ -293,51 +200,20 @@ fn ten_steps_of_training_agree_with_peft() {
     for run in runs() {
         let place = run.folder.display().to_string();
         let parameters = run.adapter.parameters();
-        let (m, v) = (
-            parameters.zeros_like().unwrap(),
-            parameters.zeros_like().unwrap(),
-        );
-        let list = |key: &str| -> Vec<f64> {
-            run.info[key]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|x| x.as_f64().unwrap())
-                .collect()
-        };
-        let (losses, rates, norms) = (
-            list("losses"),
-            list("learning_rates"),
-            list("grad_norms_before_clipping"),
-        );
+        let (m, v) = (parameters.zeros_like().unwrap(), parameters.zeros_like().unwrap());
+        let list =
+            |key: &str| -> Vec<f64> { run.info[key].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect() };
+        let (losses, rates, norms) = (list("losses"), list("learning_rates"), list("grad_norms_before_clipping"));
         for step in 0..losses.len() {
             let part = |name: &str| run.io[&format!("steps.{name}")].get(step).unwrap();
-            let batch = batch(
-                &part("input_ids"),
-                &part("labels"),
-                Some(&part("attention_mask")),
-            );
+            let batch = batch(&part("input_ids"), &part("labels"), Some(&part("attention_mask")));
             let gradients = parameters.zeros_like().unwrap();
             let scale = 1.0 / batch.labels.len() as f64;
-            let loss = run.decoder.loss_and_gradients(
-                &run.adapter,
-                &batch,
-                scale,
-                Recompute::Block,
-                &gradients,
-            );
+            let loss = run.decoder.loss_and_gradients(&run.adapter, &batch, scale, Recompute::Block, &gradients);
             let loss = loss.unwrap() * scale;
-            assert!(
-                (loss - losses[step]).abs() < STEP_LOSS,
-                "{place}: step {step}, {loss}, {}",
-                losses[step]
-            );
+            assert!((loss - losses[step]).abs() < STEP_LOSS, "{place}: step {step}, {loss}, {}", losses[step]);
             let norm = optimizer::norm(&gradients).unwrap();
-            assert!(
-                (norm - norms[step]).abs() < 1e-3 * norms[step],
-                "{place}: norm {norm}, {}",
-                norms[step]
-            );
+            assert!((norm - norms[step]).abs() < 1e-3 * norms[step], "{place}: norm {norm}, {}", norms[step]);
             let settings = AdamW {
                 learning_rate: rates[step],
                 beta1: 0.9,
@@ -346,21 +222,10 @@ fn ten_steps_of_training_agree_with_peft() {
                 weight_decay: 0.01,
                 gradient_scale: (1.0 / (norm + 1e-6)).min(1.0),
             };
-            optimizer::adamw_step(parameters, &gradients, &m, &v, &settings, step as u64 + 1)
-                .unwrap();
+            optimizer::adamw_step(parameters, &gradients, &m, &v, &settings, step as u64 + 1).unwrap();
         }
-        let limit = if place.ends_with("zero-init") {
-            FINAL_ZERO_INIT
-        } else {
-            FINAL
-        };
-        check_by_name(
-            &by_name(parameters, &run),
-            &run.io,
-            "final.",
-            |_| limit,
-            &place,
-        );
+        let limit = if place.ends_with("zero-init") { FINAL_ZERO_INIT } else { FINAL };
+        check_by_name(&by_name(parameters, &run), &run.io, "final.", |_| limit, &place);
     }
 }
 
@@ -368,27 +233,16 @@ fn ten_steps_of_training_agree_with_peft() {
 fn merged_weights_agree_with_peft_and_give_the_same_logits() {
     for run in runs() {
         let place = run.folder.display().to_string();
-        let base = run
-            .folder
-            .join("../..")
-            .join(run.info["base"].as_str().unwrap());
+        let base = run.folder.join("../..").join(run.info["base"].as_str().unwrap());
         let out = tempfile::tempdir().unwrap();
         codeact_model::merge_and_save(&base, &run.adapter, out.path()).unwrap();
         let weights = tensors(&out.path().join("model.safetensors"));
-        for (name, want) in run
-            .io
-            .iter()
-            .filter_map(|(name, want)| Some((name.strip_prefix("merged.")?, want)))
-        {
+        for (name, want) in run.io.iter().filter_map(|(name, want)| Some((name.strip_prefix("merged.")?, want))) {
             let off = difference(&weights[name], want);
             assert!(off < 1e-6, "{place}: {name} off by {off}");
         }
         let merged = Decoder::load(out.path(), DType::F32, &Device::Cpu).unwrap();
-        let batch = batch(
-            &run.io["input_ids"],
-            &run.io["labels"],
-            Some(&run.io["attention_mask"]),
-        );
+        let batch = batch(&run.io["input_ids"], &run.io["labels"], Some(&run.io["attention_mask"]));
         let with_adapter = run.decoder.logits(Some(&run.adapter), &batch).unwrap();
         let off = difference(&merged.logits(None, &batch).unwrap(), &with_adapter);
         assert!(off < LOGITS, "{place}: merged logits off by {off}");
@@ -408,32 +262,16 @@ fn an_adapter_survives_saving_and_loading_bit_for_bit() {
 #[test]
 fn inverse_frequencies_agree_with_transformers() {
     let cases = [
-        (
-            "llama2_7b",
-            128,
-            r#"{"rope_type": "default", "rope_theta": 10000.0}"#,
-        ),
-        (
-            "mistral_7b_v01",
-            128,
-            r#"{"rope_type": "default", "rope_theta": 10000.0}"#,
-        ),
-        (
-            "smollm2_135m",
-            64,
-            r#"{"rope_type": "default", "rope_theta": 100000.0}"#,
-        ),
+        ("llama2_7b", 128, r#"{"rope_type": "default", "rope_theta": 10000.0}"#),
+        ("mistral_7b_v01", 128, r#"{"rope_type": "default", "rope_theta": 10000.0}"#),
+        ("smollm2_135m", 64, r#"{"rope_type": "default", "rope_theta": 100000.0}"#),
         (
             "llama32_1b",
             64,
             r#"{"type": "llama3", "rope_theta": 500000.0, "factor": 32.0, "low_freq_factor": 1.0,
                 "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}"#,
         ),
-        (
-            "linear_factor4_theta10000_d128",
-            128,
-            r#"{"type": "linear", "rope_theta": 10000.0, "factor": 4.0}"#,
-        ),
+        ("linear_factor4_theta10000_d128", 128, r#"{"type": "linear", "rope_theta": 10000.0, "factor": 4.0}"#),
     ];
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let all = tensors(&repository.join("tests/golden/rope_inv_freq.safetensors"));
@@ -452,13 +290,7 @@ fn a_variant_that_is_not_supported_is_refused_by_name() {
     let case = &runs()[0];
     let mut config = json(&case.folder.join("adapter/adapter_config.json"));
     config["use_dora"] = true.into();
-    std::fs::write(
-        folder.path().join("adapter_config.json"),
-        config.to_string(),
-    )
-    .unwrap();
-    let error = Adapter::load(folder.path(), case.decoder.config(), &Device::Cpu)
-        .err()
-        .unwrap();
+    std::fs::write(folder.path().join("adapter_config.json"), config.to_string()).unwrap();
+    let error = Adapter::load(folder.path(), case.decoder.config(), &Device::Cpu).err().unwrap();
     assert!(error.to_string().contains("use_dora"), "{error}");
 }

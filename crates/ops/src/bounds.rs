@@ -37,8 +37,6 @@ impl SeqBounds {
 
     /// Position of every token inside its own sequence, `(T,)`.
     pub fn positions(&self) -> Vec<u32> {
-        self.ranges()
-            .flat_map(|range| 0..range.len() as u32)
-            .collect()
+        self.ranges().flat_map(|range| 0..range.len() as u32).collect()
     }
 }

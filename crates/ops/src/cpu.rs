@@ -1,4 +1,4 @@
-//! Borrowing candle's CPU storage as slices, and running row loops with the widest vectors of this processor.
+//! Borrowing candle's CPU storage as slices, and loops compiled for the vectors of this processor.
 
 use std::ops::Deref;
 
@@ -24,28 +24,15 @@ pub(crate) enum Values<'a> {
 ///
 /// # Errors
 /// When the tensor is not on the CPU or not contiguous; `op` is named in the message.
-pub(crate) fn view<'a>(
-    op: &str,
-    tensor: &'a Tensor,
-) -> Result<View<impl Deref<Target = Storage> + 'a>> {
+pub(crate) fn view<'a>(op: &str, tensor: &'a Tensor) -> Result<View<impl Deref<Target = Storage> + 'a>> {
     if !matches!(tensor.device(), Device::Cpu) {
-        bail!(
-            "`{op}` has no kernel for {:?} in this build",
-            tensor.device().location()
-        );
+        bail!("`{op}` has no kernel for {:?} in this build", tensor.device().location());
     }
     let (guard, layout) = tensor.storage_and_layout();
     let Some((start, end)) = layout.contiguous_offsets() else {
-        bail!(
-            "`{op}` wants a contiguous tensor, got strides {:?}",
-            layout.stride()
-        );
+        bail!("`{op}` wants a contiguous tensor, got strides {:?}", layout.stride());
     };
-    Ok(View {
-        guard,
-        start,
-        len: end - start,
-    })
+    Ok(View { guard, start, len: end - start })
 }
 
 impl<G: Deref<Target = Storage>> View<G> {
@@ -112,22 +99,17 @@ fn rows_per_task(width: usize) -> usize {
     (32 * 1024 / width.max(1)).max(1)
 }
 
-/// Calls `row(index, output_row)` for every row of `output` in parallel, compiled for this processor's vectors.
+/// Calls `row(index, output_row)` for every row of `output`, in parallel.
 pub(crate) fn for_each_row<F>(output: &mut [f32], width: usize, row: F)
 where
     F: Fn(usize, &mut [f32]) + Sync,
 {
     let rows = rows_per_task(width);
-    output
-        .par_chunks_mut(rows * width)
-        .enumerate()
-        .for_each(|(task, chunk)| {
-            vectorized(|| {
-                for (offset, values) in chunk.chunks_mut(width).enumerate() {
-                    row(task * rows + offset, values);
-                }
-            });
-        });
+    output.par_chunks_mut(rows * width).enumerate().for_each(|(task, chunk)| {
+        for (offset, values) in chunk.chunks_mut(width).enumerate() {
+            row(task * rows + offset, values);
+        }
+    });
 }
 
 /// As [`for_each_row`], over two outputs of the same width.
@@ -136,33 +118,49 @@ where
     F: Fn(usize, &mut [f32], &mut [f32]) + Sync,
 {
     let rows = rows_per_task(width);
-    first
-        .par_chunks_mut(rows * width)
-        .zip(second.par_chunks_mut(rows * width))
-        .enumerate()
-        .for_each(|(task, (a, b))| {
-            vectorized(|| {
-                let pairs = a.chunks_mut(width).zip(b.chunks_mut(width));
-                for (offset, (a, b)) in pairs.enumerate() {
-                    row(task * rows + offset, a, b);
-                }
-            });
-        });
+    first.par_chunks_mut(rows * width).zip(second.par_chunks_mut(rows * width)).enumerate().for_each(
+        |(task, (a, b))| {
+            let pairs = a.chunks_mut(width).zip(b.chunks_mut(width));
+            for (offset, (a, b)) in pairs.enumerate() {
+                row(task * rows + offset, a, b);
+            }
+        },
+    );
 }
 
-/// Runs `work` compiled for the widest vector instructions found at run time.
-#[inline(always)]
-pub(crate) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
-    struct Work<F>(F);
-    impl<R, F: FnOnce() -> R> pulp::NullaryFnOnce for Work<F> {
-        type Output = R;
-        #[inline(always)]
-        fn call(self) -> R {
-            (self.0)()
+/// Defines functions that are compiled three times, for AVX-512, AVX2 and the target's baseline, and picks the widest
+/// that this processor has at each call. The loops are left to the compiler; no factor is fused into a sum, so all
+/// three give the same bits.
+macro_rules! vectorized {
+    ($($(#[$meta:meta])* $visibility:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block)*) => {$(
+        $(#[$meta])*
+        $visibility fn $name($($arg: $type),*) $(-> $result)? {
+            #[inline(always)]
+            fn body($($arg: $type),*) $(-> $result)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+                fn avx512($($arg: $type),*) $(-> $result)? { body($($arg),*) }
+                #[target_feature(enable = "avx2")]
+                fn avx2($($arg: $type),*) $(-> $result)? { body($($arg),*) }
+
+                if is_x86_feature_detected!("avx512dq") && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512bw")
+                {
+                    // SAFETY: the processor has these instructions.
+                    return unsafe { avx512($($arg),*) };
+                }
+                if is_x86_feature_detected!("avx2") {
+                    // SAFETY: the processor has these instructions.
+                    return unsafe { avx2($($arg),*) };
+                }
+            }
+            body($($arg),*)
         }
-    }
-    pulp::Arch::new().dispatch(Work(work))
+    )*};
 }
+pub(crate) use vectorized;
 
 /// Lanes of a blocked sum. A fixed number, so that every processor adds in the same order.
 const LANES: usize = 16;

@@ -47,23 +47,14 @@ pub fn forward(hidden: &Tensor, head: Head<'_>, labels: &[u32]) -> Result<f64> {
 ///
 /// # Errors
 /// As [`forward`].
-pub fn forward_backward(
-    hidden: &Tensor,
-    head: Head<'_>,
-    labels: &[u32],
-    scale: f32,
-) -> Result<Output> {
+pub fn forward_backward(hidden: &Tensor, head: Head<'_>, labels: &[u32], scale: f32) -> Result<Output> {
     let mut run = Run::new(hidden, head, labels, Some(scale))?;
     run.all()?;
     let dextra = match head.extra {
         Some(extra) => Some(tensor(run.dextra, extra.dims())?),
         None => None,
     };
-    Ok(Output {
-        loss: run.loss,
-        dhidden: tensor(run.dhidden, hidden.dims())?,
-        dextra,
-    })
+    Ok(Output { loss: run.loss, dhidden: tensor(run.dhidden, hidden.dims())?, dextra })
 }
 
 struct Run<'a> {
@@ -78,19 +69,11 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(
-        hidden: &'a Tensor,
-        head: Head<'a>,
-        labels: &'a [u32],
-        scale: Option<f32>,
-    ) -> Result<Self> {
+    fn new(hidden: &'a Tensor, head: Head<'a>, labels: &'a [u32], scale: Option<f32>) -> Result<Self> {
         let ((n, c), (v, head_c)) = (hidden.dims2()?, head.frozen.dims2()?);
         let extra = head.extra.map_or(Ok((0, c)), Tensor::dims2)?;
         if n != labels.len() || c != head_c || c != extra.1 {
-            bail!(
-                "cross entropy: hidden is {n} x {c}, the head {v} x {head_c}, {} labels",
-                labels.len()
-            );
+            bail!("cross entropy: hidden is {n} x {c}, the head {v} x {head_c}, {} labels", labels.len());
         }
         if let Some(label) = labels.iter().find(|label| **label as usize >= v + extra.0) {
             bail!("label {label} outside a vocabulary of {}", v + extra.0);
@@ -101,31 +84,13 @@ impl<'a> Run<'a> {
             _ => Precision::F32,
         };
         let (dhidden, dextra) = (uninit(kept), vec![0.0; extra.0 * c]);
-        Ok(Self {
-            hidden,
-            head,
-            labels,
-            scale,
-            precision,
-            loss: 0.0,
-            dhidden,
-            dextra,
-        })
+        Ok(Self { hidden, head, labels, scale, precision, loss: 0.0, dhidden, dextra })
     }
 
     fn all(&mut self) -> Result<()> {
-        let (hidden_view, head_view) = (
-            view("cross_entropy", self.hidden)?,
-            view("cross_entropy", self.head.frozen)?,
-        );
-        let extra_view = self
-            .head
-            .extra
-            .map(|extra| view("cross_entropy", extra))
-            .transpose()?;
-        let extra = extra_view
-            .as_ref()
-            .map_or(Ok(&[][..]), |extra| extra.f32())?;
+        let (hidden_view, head_view) = (view("cross_entropy", self.hidden)?, view("cross_entropy", self.head.frozen)?);
+        let extra_view = self.head.extra.map(|extra| view("cross_entropy", extra)).transpose()?;
+        let extra = extra_view.as_ref().map_or(Ok(&[][..]), |extra| extra.f32())?;
         let (v, c) = self.head.frozen.dims2()?;
         let rows = hidden_view.f32()?;
         let frozen = Matrix::dense(head_view.values()?, v, c);
@@ -133,40 +98,21 @@ impl<'a> Run<'a> {
         let mut logits = uninit(CHUNK_ROWS.min(self.labels.len()) * (v + extra.rows));
         for (chunk, labels) in self.labels.chunks(CHUNK_ROWS).enumerate() {
             let start = chunk * CHUNK_ROWS * c;
-            let x = Matrix::dense(
-                Values::F32(&rows[start..start + labels.len() * c]),
-                labels.len(),
-                c,
-            );
+            let x = Matrix::dense(Values::F32(&rows[start..start + labels.len() * c]), labels.len(), c);
             self.chunk(start, x, labels, [frozen, extra], &mut logits);
         }
         Ok(())
     }
 
     /// One chunk: logits, loss, and with a scale the gradients.
-    fn chunk(
-        &mut self,
-        start: usize,
-        x: Matrix<'_>,
-        labels: &[u32],
-        head: [Matrix<'_>; 2],
-        logits: &mut [f32],
-    ) {
+    fn chunk(&mut self, start: usize, x: Matrix<'_>, labels: &[u32], head: [Matrix<'_>; 2], logits: &mut [f32]) {
         let [frozen, extra] = head;
         let (v, c, width) = (frozen.rows, frozen.cols, frozen.rows + extra.rows);
         let (precision, pool) = (self.precision, Threads::Pool);
         let logits = &mut logits[..labels.len() * width];
         gemm(precision, pool, 1.0, x, frozen.t(), 0.0, (logits, width));
         if extra.rows > 0 {
-            gemm(
-                precision,
-                pool,
-                1.0,
-                x,
-                extra.t(),
-                0.0,
-                (&mut logits[v..], width),
-            );
+            gemm(precision, pool, 1.0, x, extra.t(), 0.0, (&mut logits[v..], width));
         }
         self.loss += rows_loss(logits, labels, width, self.scale);
         if self.scale.is_none() {
@@ -178,42 +124,32 @@ impl<'a> Run<'a> {
         if extra.rows > 0 {
             let dextra = Matrix::rows(Values::F32(&logits[v..]), labels.len(), extra.rows, width);
             gemm(precision, pool, 1.0, dextra, extra, 1.0, (dhidden, c));
-            gemm(
-                precision,
-                pool,
-                1.0,
-                dextra.t(),
-                x,
-                1.0,
-                (&mut self.dextra, c),
-            );
+            gemm(precision, pool, 1.0, dextra.t(), x, 1.0, (&mut self.dextra, c));
         }
     }
 }
 
 /// Losses of a chunk, summed in row order; with a scale the logits become their own gradient.
 fn rows_loss(logits: &mut [f32], labels: &[u32], width: usize, scale: Option<f32>) -> f64 {
-    let losses: Vec<f64> = logits
-        .par_chunks_mut(width)
-        .zip(labels)
-        .map(|(row, label)| vectorized(|| row_loss(row, *label as usize, scale)))
-        .collect();
+    let losses: Vec<f64> =
+        logits.par_chunks_mut(width).zip(labels).map(|(row, label)| row_loss(row, *label as usize, scale)).collect();
     losses.iter().sum()
 }
 
-#[inline(always)]
-fn row_loss(row: &mut [f32], label: usize, scale: Option<f32>) -> f64 {
-    let max = row_max(row);
-    let target = row[label];
-    let sum = blocked_sum(row.len(), |i| exp(row[i] - max));
-    if let Some(scale) = scale {
-        let factor = scale / sum;
-        for value in row.iter_mut() {
-            *value = exp(*value - max) * factor;
+vectorized! {
+    fn row_loss(row: &mut [f32], label: usize, scale: Option<f32>) -> f64 {
+        let max = row_max(row);
+        let target = row[label];
+        let sum = blocked_sum(row.len(), |i| exp(row[i] - max));
+        if let Some(scale) = scale {
+            let factor = scale / sum;
+            for value in row.iter_mut() {
+                *value = exp(*value - max) * factor;
+            }
+            row[label] -= scale;
         }
-        row[label] -= scale;
+        (sum as f64).ln() + max as f64 - target as f64
     }
-    (sum as f64).ln() + max as f64 - target as f64
 }
 
 /// Largest value of a row, in lanes so that it vectorises.
@@ -227,8 +163,5 @@ pub(crate) fn row_max(row: &[f32]) -> f32 {
             *lane = if *value > *lane { *value } else { *lane };
         }
     }
-    lanes
-        .iter()
-        .chain(rest)
-        .fold(f32::NEG_INFINITY, |a, b| a.max(*b))
+    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |a, b| a.max(*b))
 }

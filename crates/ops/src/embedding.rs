@@ -19,9 +19,7 @@ pub fn forward(table: &Tensor, extra: Option<&Tensor>, indices: &[u32]) -> Resul
     let table_view = view("embedding", table)?;
     let extra_view = extra.map(|extra| view("embedding", extra)).transpose()?;
     let values = table_view.values()?;
-    let extra = extra_view
-        .as_ref()
-        .map_or(Ok(&[][..]), |extra| extra.f32())?;
+    let extra = extra_view.as_ref().map_or(Ok(&[][..]), |extra| extra.f32())?;
     let mut y = uninit(indices.len() * c);
     for_each_row(&mut y, c, |row, y| {
         let index = indices[row] as usize;
@@ -58,13 +56,7 @@ impl InplaceOp2 for AddPicked<'_> {
         "embedding_gradient"
     }
 
-    fn cpu_fwd(
-        &self,
-        gradient: &mut CpuStorage,
-        g_l: &Layout,
-        dy: &CpuStorage,
-        dy_l: &Layout,
-    ) -> Result<()> {
+    fn cpu_fwd(&self, gradient: &mut CpuStorage, g_l: &Layout, dy: &CpuStorage, dy_l: &Layout) -> Result<()> {
         let c = dy_l.dims()[1];
         let (gradient, dy) = (slice_mut(gradient, g_l)?, slice(dy, dy_l)?);
         for (dy, index) in dy.chunks(c).zip(self.indices) {
@@ -88,14 +80,8 @@ impl InplaceOp2 for AddPicked<'_> {
 pub fn backward(dy: &Tensor, indices: &[u32], row_count: usize) -> Result<Tensor> {
     let (rows, c) = dy.dims2()?;
     let ascending = indices.windows(2).all(|pair| pair[0] < pair[1]);
-    if rows != indices.len()
-        || !ascending
-        || indices.last().is_some_and(|i| *i as usize >= row_count)
-    {
-        bail!(
-            "embedding backward: {rows} rows for {} indices below {row_count}",
-            indices.len()
-        );
+    if rows != indices.len() || !ascending || indices.last().is_some_and(|i| *i as usize >= row_count) {
+        bail!("embedding backward: {rows} rows for {} indices below {row_count}", indices.len());
     }
     let dy_view = view("embedding", dy)?;
     let mut dx = vec![0.0; row_count * c];

@@ -44,11 +44,7 @@ fn precision(weight: &Tensor) -> Precision {
 ///
 /// # Errors
 /// When the shapes disagree; the message gives both.
-pub fn forward(
-    x: &Tensor,
-    weight: &Tensor,
-    lora: Option<&LoraPair>,
-) -> Result<(Tensor, Option<Tensor>)> {
+pub fn forward(x: &Tensor, weight: &Tensor, lora: Option<&LoraPair>) -> Result<(Tensor, Option<Tensor>)> {
     let ((t, c_in), (c_out, w_in)) = (x.dims2()?, weight.dims2()?);
     if c_in != w_in {
         bail!("linear: x is {t} x {c_in}, the weight {c_out} x {w_in}");
@@ -61,15 +57,7 @@ pub fn forward(
     } else {
         let a = Matrix::dense(Values::F32(x_values), t, c_in);
         let b = Matrix::dense(w_values, c_out, c_in).t();
-        gemm(
-            precision(weight),
-            Threads::Pool,
-            1.0,
-            a,
-            b,
-            0.0,
-            (&mut y, c_out),
-        );
+        gemm(precision(weight), Threads::Pool, 1.0, a, b, 0.0, (&mut y, c_out));
     }
     let Some(lora) = lora else {
         return Ok((tensor(y, (t, c_out))?, None));
@@ -81,25 +69,9 @@ pub fn forward(
     let a = Matrix::dense(a_view.values()?, rank, c_in);
     let b = Matrix::dense(b_view.values()?, rank, c_out);
     let precision = precision(weight);
-    gemm(
-        precision,
-        Threads::Pool,
-        1.0,
-        x,
-        a.t(),
-        0.0,
-        (&mut xa, rank),
-    );
+    gemm(precision, Threads::Pool, 1.0, x, a.t(), 0.0, (&mut xa, rank));
     let xa_rows = Matrix::dense(Values::F32(&xa), t, rank);
-    gemm(
-        precision,
-        Threads::Pool,
-        lora.scale,
-        xa_rows,
-        b,
-        1.0,
-        (&mut y, c_out),
-    );
+    gemm(precision, Threads::Pool, lora.scale, xa_rows, b, 1.0, (&mut y, c_out));
     Ok((tensor(y, (t, c_out))?, Some(tensor(xa, (t, rank))?)))
 }
 
@@ -126,40 +98,16 @@ pub fn backward(
     let mut dx = uninit(t * c_in);
     let precision = precision(weight);
     let w = Matrix::dense(w_view.values()?, c_out, c_in);
-    gemm(
-        precision,
-        Threads::Pool,
-        1.0,
-        dy_rows,
-        w,
-        0.0,
-        (&mut dx, c_in),
-    );
+    gemm(precision, Threads::Pool, 1.0, dy_rows, w, 0.0, (&mut dx, c_in));
     if let Some((lora, xa, gradients)) = lora {
         let rank = lora.a.dim(0)?;
         let (a_view, b_view) = (view("lora", &lora.a)?, view("lora", &lora.b)?);
         let mut u = uninit(t * rank);
         let b = Matrix::dense(b_view.values()?, rank, c_out);
-        gemm(
-            precision,
-            Threads::Pool,
-            lora.scale,
-            dy_rows,
-            b.t(),
-            0.0,
-            (&mut u, rank),
-        );
+        gemm(precision, Threads::Pool, lora.scale, dy_rows, b.t(), 0.0, (&mut u, rank));
         let a = Matrix::dense(a_view.values()?, rank, c_in);
         let u_rows = Matrix::dense(Values::F32(&u), t, rank);
-        gemm(
-            precision,
-            Threads::Pool,
-            1.0,
-            u_rows,
-            a,
-            1.0,
-            (&mut dx, c_in),
-        );
+        gemm(precision, Threads::Pool, 1.0, u_rows, a, 1.0, (&mut dx, c_in));
         let u = tensor(u, (t, rank))?;
         let add = |scale| AddTransposedProduct { scale, precision };
         gradients.a.inplace_op3(&u, x, &add(1.0))?;
@@ -192,15 +140,7 @@ impl InplaceOp3 for AddTransposedProduct {
         let (_, n) = right_layout.shape().dims2()?;
         let l = Matrix::dense(Values::F32(slice(left, left_layout)?), t, rank);
         let r = Matrix::dense(Values::F32(slice(right, right_layout)?), t, n);
-        gemm(
-            self.precision,
-            Threads::Pool,
-            self.scale,
-            l.t(),
-            r,
-            1.0,
-            (slice_mut(c, c_layout)?, n),
-        );
+        gemm(self.precision, Threads::Pool, self.scale, l.t(), r, 1.0, (slice_mut(c, c_layout)?, n));
         Ok(())
     }
 }

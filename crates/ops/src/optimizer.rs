@@ -27,11 +27,8 @@ pub struct AdamW {
 /// When the tensor is not contiguous f32.
 pub fn norm(values: &Tensor) -> Result<f64> {
     let values_view = view("norm", values)?;
-    let sum: f64 = values_view
-        .f32()?
-        .chunks(4096)
-        .map(|chunk| chunk.iter().map(|x| *x as f64 * *x as f64).sum::<f64>())
-        .sum();
+    let sum: f64 =
+        values_view.f32()?.chunks(4096).map(|chunk| chunk.iter().map(|x| *x as f64 * *x as f64).sum::<f64>()).sum();
     Ok(sum.sqrt())
 }
 
@@ -60,22 +57,8 @@ pub fn adamw_step(
     }
     let scale = settings.gradient_scale as f32;
     let (b1, b2) = (settings.beta1 as f32, settings.beta2 as f32);
-    m.inplace_op2(
-        gradients,
-        &Moment {
-            decay: b1,
-            scale,
-            square: false,
-        },
-    )?;
-    v.inplace_op2(
-        gradients,
-        &Moment {
-            decay: b2,
-            scale,
-            square: true,
-        },
-    )?;
+    m.inplace_op2(gradients, &Moment { decay: b1, scale, square: false })?;
+    v.inplace_op2(gradients, &Moment { decay: b2, scale, square: true })?;
     let bias1 = 1.0 - settings.beta1.powi(step as i32);
     let bias2 = 1.0 - settings.beta2.powi(step as i32);
     let update = Update {
@@ -119,21 +102,8 @@ impl InplaceOp2 for Moment {
         "adamw_moment"
     }
 
-    fn cpu_fwd(
-        &self,
-        m: &mut CpuStorage,
-        m_l: &Layout,
-        g: &CpuStorage,
-        g_l: &Layout,
-    ) -> Result<()> {
-        let (m, g) = (slice_mut(m, m_l)?, slice(g, g_l)?);
-        vectorized(|| {
-            for (m, g) in m.iter_mut().zip(g) {
-                let g = g * self.scale;
-                let term = if self.square { g * g } else { g };
-                *m = self.decay * *m + (1.0 - self.decay) * term;
-            }
-        });
+    fn cpu_fwd(&self, m: &mut CpuStorage, m_l: &Layout, g: &CpuStorage, g_l: &Layout) -> Result<()> {
+        moment(slice_mut(m, m_l)?, slice(g, g_l)?, self.decay, self.scale, self.square);
         Ok(())
     }
 }
@@ -159,13 +129,25 @@ impl InplaceOp3 for Update {
         v: &CpuStorage,
         v_l: &Layout,
     ) -> Result<()> {
-        let (p, m, v) = (slice_mut(p, p_l)?, slice(m, m_l)?, slice(v, v_l)?);
-        vectorized(|| {
-            for ((p, m), v) in p.iter_mut().zip(m).zip(v) {
-                let root = v.sqrt() / self.bias2_sqrt + self.eps;
-                *p = *p * self.keep - self.step_size * m / root;
-            }
-        });
+        update(slice_mut(p, p_l)?, slice(m, m_l)?, slice(v, v_l)?, self);
         Ok(())
+    }
+}
+
+vectorized! {
+    fn moment(m: &mut [f32], g: &[f32], decay: f32, scale: f32, square: bool) {
+        for (m, g) in m.iter_mut().zip(g) {
+            let g = g * scale;
+            let term = if square { g * g } else { g };
+            *m = decay * *m + (1.0 - decay) * term;
+        }
+    }
+
+    fn update(p: &mut [f32], m: &[f32], v: &[f32], settings: &Update) {
+        let Update { keep, step_size, bias2_sqrt, eps } = *settings;
+        for ((p, m), v) in p.iter_mut().zip(m).zip(v) {
+            let root = v.sqrt() / bias2_sqrt + eps;
+            *p = *p * keep - step_size * m / root;
+        }
     }
 }

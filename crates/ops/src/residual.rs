@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, bail};
 
-use crate::cpu::{for_each_row, slice, slice_mut, tensor, uninit, view};
+use crate::cpu::{for_each_row, slice, slice_mut, tensor, uninit, vectorized, view};
 
 /// `a + b`, both `(T, C)` f32. Its backward is the identity on both sides.
 ///
@@ -17,10 +17,7 @@ pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let (a_values, b_values) = (a_view.f32()?, b_view.f32()?);
     let mut sum = uninit(a_values.len());
     for_each_row(&mut sum, c, |row, sum| {
-        let (a, b) = (&a_values[row * c..][..c], &b_values[row * c..][..c]);
-        for ((sum, a), b) in sum.iter_mut().zip(a).zip(b) {
-            *sum = a + b;
-        }
+        add_row(&a_values[row * c..][..c], &b_values[row * c..][..c], sum);
     });
     tensor(sum, a.dims())
 }
@@ -43,16 +40,18 @@ impl InplaceOp2 for AddAssign {
         "add_assign"
     }
 
-    fn cpu_fwd(
-        &self,
-        sum: &mut CpuStorage,
-        sum_l: &Layout,
-        x: &CpuStorage,
-        x_l: &Layout,
-    ) -> Result<()> {
+    fn cpu_fwd(&self, sum: &mut CpuStorage, sum_l: &Layout, x: &CpuStorage, x_l: &Layout) -> Result<()> {
         for (sum, x) in slice_mut(sum, sum_l)?.iter_mut().zip(slice(x, x_l)?) {
             *sum += x;
         }
         Ok(())
+    }
+}
+
+vectorized! {
+    fn add_row(a: &[f32], b: &[f32], sum: &mut [f32]) {
+        for ((sum, a), b) in sum.iter_mut().zip(a).zip(b) {
+            *sum = a + b;
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor, bail};
 
-use crate::cpu::{blocked_sum, for_each_row, tensor, to_f32, uninit, view};
+use crate::cpu::{blocked_sum, for_each_row, tensor, to_f32, uninit, vectorized, view};
 
 /// Root-mean-square norm of every row: `y = x * r * weight`, with `r = 1 / sqrt(mean(x^2) + eps)`.
 ///
@@ -19,11 +19,7 @@ pub fn forward(x: &Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
     let (x_values, w) = (x_view.f32()?, to_f32(w_view.values()?));
     let mut y = uninit(x_values.len());
     for_each_row(&mut y, c, |row, y| {
-        let x = &x_values[row * c..][..c];
-        let r = inverse_rms(x, eps);
-        for ((y, x), w) in y.iter_mut().zip(x).zip(&w) {
-            *y = x * r * w;
-        }
+        forward_row(&x_values[row * c..][..c], &w, eps, y);
     });
     tensor(y, x.dims())
 }
@@ -39,29 +35,35 @@ pub fn forward(x: &Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
 pub fn backward(dy: &Tensor, x: &Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
     let c = checked_width(x, weight)?;
     if dy.dims() != x.dims() {
-        bail!(
-            "rms_norm backward: dy is {:?}, x is {:?}",
-            dy.dims(),
-            x.dims()
-        );
+        bail!("rms_norm backward: dy is {:?}, x is {:?}", dy.dims(), x.dims());
     }
-    let (dy_view, x_view, w_view) = (
-        view("rms_norm", dy)?,
-        view("rms_norm", x)?,
-        view("rms_norm", weight)?,
-    );
+    let (dy_view, x_view, w_view) = (view("rms_norm", dy)?, view("rms_norm", x)?, view("rms_norm", weight)?);
     let (dy_values, x_values, w) = (dy_view.f32()?, x_view.f32()?, to_f32(w_view.values()?));
     let mut dx = uninit(x_values.len());
     for_each_row(&mut dx, c, |row, dx| {
         let (g, x) = (&dy_values[row * c..][..c], &x_values[row * c..][..c]);
-        let (w, r) = (&w[..c], inverse_rms(x, eps));
+        backward_row(g, x, &w, eps, dx);
+    });
+    tensor(dx, x.dims())
+}
+
+vectorized! {
+    fn forward_row(x: &[f32], w: &[f32], eps: f32, y: &mut [f32]) {
+        let r = inverse_rms(x, eps);
+        for ((y, x), w) in y.iter_mut().zip(x).zip(w) {
+            *y = x * r * w;
+        }
+    }
+
+    fn backward_row(g: &[f32], x: &[f32], w: &[f32], eps: f32, dx: &mut [f32]) {
+        let c = dx.len();
+        let (g, x, w, r) = (&g[..c], &x[..c], &w[..c], inverse_rms(x, eps));
         let weighted = blocked_sum(c, |i| g[i] * w[i] * x[i]);
         let pull = r * r * r * weighted / c as f32;
         for i in 0..c {
             dx[i] = r * g[i] * w[i] - pull * x[i];
         }
-    });
-    tensor(dx, x.dims())
+    }
 }
 
 #[inline(always)]

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor, bail};
 
-use crate::cpu::{for_each_row, tensor, uninit, view};
+use crate::cpu::{for_each_row, tensor, uninit, vectorized, view};
 
 /// Cosines and sines of every token's angles.
 pub struct Angles {
@@ -16,17 +16,10 @@ impl Angles {
     ///
     /// Computed in f32 as the models were trained: position and frequency are f32, so is their product.
     pub fn new(positions: &[u32], inverse_frequencies: &[f32]) -> Self {
-        let angles = positions.iter().flat_map(|position| {
-            inverse_frequencies
-                .iter()
-                .map(move |f| *position as f32 * f)
-        });
+        let angles =
+            positions.iter().flat_map(|position| inverse_frequencies.iter().map(move |f| *position as f32 * f));
         let (cos, sin) = angles.map(|angle| (angle.cos(), angle.sin())).unzip();
-        Self {
-            cos,
-            sin,
-            half: inverse_frequencies.len(),
-        }
+        Self { cos, sin, half: inverse_frequencies.len() }
     }
 }
 
@@ -54,28 +47,29 @@ fn rotate(x: &Tensor, angles: &Angles, direction: f32) -> Result<Tensor> {
     let (t, width) = x.dims2()?;
     let half = angles.half;
     if width % (2 * half) != 0 || angles.cos.len() != t * half {
-        bail!(
-            "rope: x is {t} x {width}, the angles {} x {half}",
-            angles.cos.len() / half.max(1)
-        );
+        bail!("rope: x is {t} x {width}, the angles {} x {half}", angles.cos.len() / half.max(1));
     }
     let x_view = view("rope", x)?;
     let x_values = x_view.f32()?;
     let mut y = uninit(x_values.len());
     for_each_row(&mut y, width, |row, y| {
-        let (cos, sin) = (
-            &angles.cos[row * half..][..half],
-            &angles.sin[row * half..][..half],
-        );
-        let heads = x_values[row * width..][..width].chunks(2 * half);
-        for (x, y) in heads.zip(y.chunks_mut(2 * half)) {
+        let (cos, sin) = (&angles.cos[row * half..][..half], &angles.sin[row * half..][..half]);
+        rotate_row(&x_values[row * width..][..width], cos, sin, direction, y);
+    });
+    tensor(y, (t, width))
+}
+
+vectorized! {
+    fn rotate_row(x: &[f32], cos: &[f32], sin: &[f32], direction: f32, y: &mut [f32]) {
+        let half = cos.len();
+        for (x, y) in x.chunks_exact(2 * half).zip(y.chunks_exact_mut(2 * half)) {
             let ((a, b), (y_a, y_b)) = (x.split_at(half), y.split_at_mut(half));
+            let (sin, b, y_b) = (&sin[..half], &b[..half], &mut y_b[..half]);
             for i in 0..half {
                 let turn = direction * sin[i];
                 y_a[i] = a[i] * cos[i] - b[i] * turn;
                 y_b[i] = b[i] * cos[i] + a[i] * turn;
             }
         }
-    });
-    tensor(y, (t, width))
+    }
 }

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor, bail};
 
-use crate::cpu::{exp, for_each_row, for_each_row_pair, tensor, uninit, view};
+use crate::cpu::{exp, for_each_row, for_each_row_pair, tensor, uninit, vectorized, view};
 
 /// `y = gate * sigmoid(gate) * up`, element by element.
 ///
@@ -18,10 +18,7 @@ pub fn forward(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     let (gates, ups) = (gate_view.f32()?, up_view.f32()?);
     let mut y = uninit(gates.len());
     for_each_row(&mut y, c, |row, y| {
-        let (gate, up) = (&gates[row * c..][..c], &ups[row * c..][..c]);
-        for ((y, gate), up) in y.iter_mut().zip(gate).zip(up) {
-            *y = gate * sigmoid(*gate) * up;
-        }
+        forward_row(&gates[row * c..][..c], &ups[row * c..][..c], y);
     });
     tensor(y, gate.dims())
 }
@@ -37,26 +34,32 @@ pub fn forward(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
 pub fn backward(dy: &Tensor, gate: &Tensor, up: &Tensor) -> Result<(Tensor, Tensor)> {
     let c = checked_width(gate, up)?;
     checked_width(gate, dy)?;
-    let (dy_view, gate_view, up_view) = (
-        view("swiglu", dy)?,
-        view("swiglu", gate)?,
-        view("swiglu", up)?,
-    );
+    let (dy_view, gate_view, up_view) = (view("swiglu", dy)?, view("swiglu", gate)?, view("swiglu", up)?);
     let (dys, gates, ups) = (dy_view.f32()?, gate_view.f32()?, up_view.f32()?);
     let (mut dgate, mut dup) = (uninit(gates.len()), uninit(gates.len()));
     for_each_row_pair(&mut dgate, &mut dup, c, |row, dgate, dup| {
-        let (dy, gate, up) = (
-            &dys[row * c..][..c],
-            &gates[row * c..][..c],
-            &ups[row * c..][..c],
-        );
+        let row = row * c..(row + 1) * c;
+        backward_row(&dys[row.clone()], &gates[row.clone()], &ups[row], dgate, dup);
+    });
+    Ok((tensor(dgate, gate.dims())?, tensor(dup, gate.dims())?))
+}
+
+vectorized! {
+    fn forward_row(gate: &[f32], up: &[f32], y: &mut [f32]) {
+        for ((y, gate), up) in y.iter_mut().zip(gate).zip(up) {
+            *y = gate * sigmoid(*gate) * up;
+        }
+    }
+
+    fn backward_row(dy: &[f32], gate: &[f32], up: &[f32], dgate: &mut [f32], dup: &mut [f32]) {
+        let c = dy.len();
+        let (gate, up, dgate, dup) = (&gate[..c], &up[..c], &mut dgate[..c], &mut dup[..c]);
         for i in 0..c {
             let s = sigmoid(gate[i]);
             dgate[i] = dy[i] * up[i] * s * (1.0 + gate[i] * (1.0 - s));
             dup[i] = dy[i] * gate[i] * s;
         }
-    });
-    Ok((tensor(dgate, gate.dims())?, tensor(dup, gate.dims())?))
+    }
 }
 
 #[inline(always)]

@@ -32,30 +32,15 @@ fn var(shape: &[usize], seed: u32) -> Var {
 
 fn assert_close(got: &Tensor, want: &Tensor, relative: f32, what: &str) {
     assert_eq!(got.dims(), want.dims(), "{what}");
-    let largest = |t: &Tensor| {
-        t.abs()
-            .unwrap()
-            .flatten_all()
-            .unwrap()
-            .max(0)
-            .unwrap()
-            .to_scalar::<f32>()
-            .unwrap()
-    };
+    let largest = |t: &Tensor| t.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap();
     let (off, scale) = (largest(&(got - want).unwrap()), largest(want));
-    assert!(
-        off <= relative * scale.max(1e-3),
-        "{what}: off by {off} of {scale}"
-    );
+    assert!(off <= relative * scale.max(1e-3), "{what}: off by {off} of {scale}");
 }
 
 /// The gradient of `sum(y * dy)` by the tape.
 fn tape(y: &Tensor, dy: &Tensor, inputs: &[&Var]) -> Vec<Tensor> {
     let store = (y * dy).unwrap().sum_all().unwrap().backward().unwrap();
-    inputs
-        .iter()
-        .map(|input| store.get(input).unwrap().clone())
-        .collect()
+    inputs.iter().map(|input| store.get(input).unwrap().clone()).collect()
 }
 
 #[test]
@@ -64,17 +49,8 @@ fn rms_norm_agrees_with_the_tape() {
         let (x, weight, dy) = (var(&[t, c], 1), numbers(&[c], 2), numbers(&[t, c], 3));
         let eps = 1e-5;
         let variance = (x.sqr().unwrap().mean_keepdim(D::Minus1).unwrap() + eps as f64).unwrap();
-        let want = x
-            .broadcast_div(&variance.sqrt().unwrap())
-            .unwrap()
-            .broadcast_mul(&weight)
-            .unwrap();
-        assert_close(
-            &rms_norm::forward(&x, &weight, eps).unwrap(),
-            &want,
-            F32,
-            "rms_norm",
-        );
+        let want = x.broadcast_div(&variance.sqrt().unwrap()).unwrap().broadcast_mul(&weight).unwrap();
+        assert_close(&rms_norm::forward(&x, &weight, eps).unwrap(), &want, F32, "rms_norm");
         let dx = rms_norm::backward(&dy, &x, &weight, eps).unwrap();
         assert_close(&dx, &tape(&want, &dy, &[&x])[0], F32, "rms_norm dx");
     }
@@ -99,16 +75,10 @@ fn slow_rope(x: &Tensor, positions: &[u32], frequencies: &[f32]) -> Result<Tenso
     let (t, width) = x.dims2()?;
     let half = frequencies.len();
     let x = x.reshape((t, width / (2 * half), 2, half))?;
-    let angles: Vec<f32> = positions
-        .iter()
-        .flat_map(|p| frequencies.iter().map(move |f| *p as f32 * f))
-        .collect();
+    let angles: Vec<f32> = positions.iter().flat_map(|p| frequencies.iter().map(move |f| *p as f32 * f)).collect();
     let angles = Tensor::from_vec(angles, (t, 1, half), &Device::Cpu)?;
     let (cos, sin) = (angles.cos()?, angles.sin()?);
-    let (a, b) = (
-        x.narrow(2, 0, 1)?.squeeze(2)?,
-        x.narrow(2, 1, 1)?.squeeze(2)?,
-    );
+    let (a, b) = (x.narrow(2, 0, 1)?.squeeze(2)?, x.narrow(2, 1, 1)?.squeeze(2)?);
     let first = (a.broadcast_mul(&cos)? - b.broadcast_mul(&sin)?)?;
     let second = (b.broadcast_mul(&cos)? + a.broadcast_mul(&sin)?)?;
     Tensor::stack(&[first, second], 2)?.reshape((t, width))
@@ -129,34 +99,20 @@ fn rope_agrees_with_the_tape() {
 #[test]
 fn lora_linear_agrees_with_the_tape() {
     for (dtype, tolerance) in [(DType::F32, F32), (DType::BF16, BF16)] {
-        for (t, c_in, c_out, rank) in [
-            (1, 3, 5, 1),
-            (9, 33, 17, 2),
-            (50, 64, 96, 16),
-            (200, 576, 192, 8),
-        ] {
+        for (t, c_in, c_out, rank) in [(1, 3, 5, 1), (9, 33, 17, 2), (50, 64, 96, 16), (200, 576, 192, 8)] {
             let (x, dy) = (var(&[t, c_in], 1), numbers(&[t, c_out], 2));
             let weight = numbers(&[c_out, c_in], 3).to_dtype(dtype).unwrap();
             let (a, b) = (var(&[rank, c_in], 4), var(&[rank, c_out], 5));
             let scale = 0.7;
-            let base = x
-                .matmul(&weight.to_dtype(DType::F32).unwrap().t().unwrap())
-                .unwrap();
+            let base = x.matmul(&weight.to_dtype(DType::F32).unwrap().t().unwrap()).unwrap();
             let side = x.matmul(&a.t().unwrap()).unwrap().matmul(&b).unwrap();
             let want = (base + (side * scale as f64).unwrap()).unwrap();
             let wants = tape(&want, &dy, &[&x, &a, &b]);
-            let pair = LoraPair {
-                a: a.as_tensor().clone(),
-                b: b.as_tensor().clone(),
-                scale,
-            };
+            let pair = LoraPair { a: a.as_tensor().clone(), b: b.as_tensor().clone(), scale };
             let (y, xa) = linear::forward(&x, &weight, Some(&pair)).unwrap();
             let what = format!("{dtype:?} {t}x{c_in}x{c_out} rank {rank}");
             assert_close(&y, &want, tolerance, &what);
-            let gradients = LoraGradients {
-                a: a.zeros_like().unwrap(),
-                b: b.zeros_like().unwrap(),
-            };
+            let gradients = LoraGradients { a: a.zeros_like().unwrap(), b: b.zeros_like().unwrap() };
             let lora = Some((&pair, xa.as_ref().unwrap(), &gradients));
             let dx = linear::backward(&dy, &x, &weight, lora).unwrap();
             assert_close(&dx, &wants[0], tolerance, &format!("dx {what}"));
@@ -168,20 +124,9 @@ fn lora_linear_agrees_with_the_tape() {
 
 #[test]
 fn lora_gradients_add_up_over_calls() {
-    let (x, dy, weight) = (
-        numbers(&[20, 12], 1),
-        numbers(&[20, 8], 2),
-        numbers(&[8, 12], 3),
-    );
-    let pair = LoraPair {
-        a: numbers(&[4, 12], 4),
-        b: numbers(&[4, 8], 5),
-        scale: 2.0,
-    };
-    let gradients = LoraGradients {
-        a: pair.a.zeros_like().unwrap(),
-        b: pair.b.zeros_like().unwrap(),
-    };
+    let (x, dy, weight) = (numbers(&[20, 12], 1), numbers(&[20, 8], 2), numbers(&[8, 12], 3));
+    let pair = LoraPair { a: numbers(&[4, 12], 4), b: numbers(&[4, 8], 5), scale: 2.0 };
+    let gradients = LoraGradients { a: pair.a.zeros_like().unwrap(), b: pair.b.zeros_like().unwrap() };
     let (_, xa) = linear::forward(&x, &weight, Some(&pair)).unwrap();
     let lora = Some((&pair, xa.as_ref().unwrap(), &gradients));
     linear::backward(&dy, &x, &weight, lora).unwrap();
@@ -194,55 +139,28 @@ fn lora_gradients_add_up_over_calls() {
 #[test]
 fn cross_entropy_agrees_with_the_tape() {
     for (dtype, tolerance) in [(DType::F32, F32), (DType::BF16, BF16)] {
-        for (n, c, v, new) in [
-            (1, 4, 3, 0),
-            (7, 24, 97, 2),
-            (300, 32, 500, 0),
-            (300, 32, 500, 3),
-        ] {
+        for (n, c, v, new) in [(1, 4, 3, 0), (7, 24, 97, 2), (300, 32, 500, 0), (300, 32, 500, 3)] {
             let hidden = Var::from_tensor(&(numbers(&[n, c], 1) * 3.0).unwrap()).unwrap();
             let frozen = numbers(&[v, c], 2).to_dtype(dtype).unwrap();
             let extra = (new > 0).then(|| var(&[new, c], 3));
             let labels: Vec<u32> = (0..n).map(|row| (row * 31 % (v + new)) as u32).collect();
             let mut rows = vec![frozen.to_dtype(DType::F32).unwrap()];
             rows.extend(extra.iter().map(|extra| extra.as_tensor().clone()));
-            let logits = hidden
-                .matmul(&Tensor::cat(&rows, 0).unwrap().t().unwrap())
-                .unwrap();
+            let logits = hidden.matmul(&Tensor::cat(&rows, 0).unwrap().t().unwrap()).unwrap();
             let sums = logits.exp().unwrap().sum(1).unwrap().log().unwrap();
             let index = Tensor::from_vec(labels.clone(), (n, 1), &Device::Cpu).unwrap();
             let picked = logits.gather(&index, 1).unwrap().squeeze(1).unwrap();
             let want = (sums - picked).unwrap().sum_all().unwrap();
             let scale = 0.25;
-            let head = Head {
-                frozen: &frozen,
-                extra: extra.as_deref(),
-            };
+            let head = Head { frozen: &frozen, extra: extra.as_deref() };
             let got = cross_entropy::forward_backward(&hidden, head, &labels, scale).unwrap();
             let want_loss = want.to_scalar::<f32>().unwrap() as f64;
-            assert!(
-                (got.loss - want_loss).abs() < tolerance as f64 * want_loss,
-                "{} {want_loss}",
-                got.loss
-            );
-            assert_eq!(
-                got.loss,
-                cross_entropy::forward(&hidden, head, &labels).unwrap()
-            );
+            assert!((got.loss - want_loss).abs() < tolerance as f64 * want_loss, "{} {want_loss}", got.loss);
+            assert_eq!(got.loss, cross_entropy::forward(&hidden, head, &labels).unwrap());
             let store = (want * scale as f64).unwrap().backward().unwrap();
-            assert_close(
-                &got.dhidden,
-                store.get(&hidden).unwrap(),
-                tolerance,
-                "dhidden",
-            );
+            assert_close(&got.dhidden, store.get(&hidden).unwrap(), tolerance, "dhidden");
             if let Some(extra) = &extra {
-                assert_close(
-                    &got.dextra.unwrap(),
-                    store.get(extra).unwrap(),
-                    tolerance,
-                    "dextra",
-                );
+                assert_close(&got.dextra.unwrap(), store.get(extra).unwrap(), tolerance, "dextra");
             }
         }
     }
@@ -252,34 +170,15 @@ fn cross_entropy_agrees_with_the_tape() {
 fn attention_agrees_with_the_tape() {
     let bounds = SeqBounds::from_lengths([5, 1, 0, 130]);
     let t = bounds.token_count();
-    for (window, precision, tolerance) in [
-        (None, Precision::F32, F32),
-        (Some(4), Precision::F32, F32),
-        (None, Precision::Bf16, BF16),
-    ] {
-        let a = Attention {
-            head_count: 6,
-            kv_head_count: 2,
-            head_width: 16,
-            window,
-            precision,
-        };
-        let (q, k, v, dout) = (
-            var(&[t, 96], 1),
-            var(&[t, 32], 2),
-            var(&[t, 32], 3),
-            numbers(&[t, 96], 4),
-        );
+    for (window, precision, tolerance) in
+        [(None, Precision::F32, F32), (Some(4), Precision::F32, F32), (None, Precision::Bf16, BF16)]
+    {
+        let a = Attention { head_count: 6, kv_head_count: 2, head_width: 16, window, precision };
+        let (q, k, v, dout) = (var(&[t, 96], 1), var(&[t, 32], 2), var(&[t, 32], 3), numbers(&[t, 96], 4));
         let want = slow_attention(&q, &k, &v, &bounds, &a).unwrap();
         let (out, lse) = attention::forward(&q, &k, &v, &bounds, &a).unwrap();
         assert_close(&out, &want, tolerance, "attention");
-        let saved = Saved {
-            q: &q,
-            k: &k,
-            v: &v,
-            out: &out,
-            lse: &lse,
-        };
+        let saved = Saved { q: &q, k: &k, v: &v, out: &out, lse: &lse };
         let (dq, dk, dv) = attention::backward(&dout, &saved, &bounds, &a).unwrap();
         let wants = tape(&want, &dout, &[&q, &k, &v]);
         for (got, want) in [dq, dk, dv].iter().zip(&wants) {
@@ -289,44 +188,22 @@ fn attention_agrees_with_the_tape() {
 }
 
 /// Attention with whole score matrices and a mask across the batch, in differentiable operations.
-fn slow_attention(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    bounds: &SeqBounds,
-    a: &Attention,
-) -> Result<Tensor> {
-    let (t, d, group) = (
-        bounds.token_count(),
-        a.head_width,
-        a.head_count / a.kv_head_count,
-    );
+fn slow_attention(q: &Tensor, k: &Tensor, v: &Tensor, bounds: &SeqBounds, a: &Attention) -> Result<Tensor> {
+    let (t, d, group) = (bounds.token_count(), a.head_width, a.head_count / a.kv_head_count);
     let ranges: Vec<_> = bounds.ranges().collect();
     let allowed = |i: usize, j: usize| {
-        let together = ranges
-            .iter()
-            .any(|range| range.contains(&i) && range.contains(&j));
+        let together = ranges.iter().any(|range| range.contains(&i) && range.contains(&j));
         together && j <= i && a.window.is_none_or(|window| i - j < window)
     };
-    let mask: Vec<f32> = (0..t * t)
-        .map(|at| if allowed(at / t, at % t) { 0.0 } else { -1e9 })
-        .collect();
+    let mask: Vec<f32> = (0..t * t).map(|at| if allowed(at / t, at % t) { 0.0 } else { -1e9 }).collect();
     let mask = Tensor::from_vec(mask, (t, t), &Device::Cpu)?;
     let mut heads = Vec::new();
     for head in 0..a.head_count {
         let q = q.narrow(1, head * d, d)?;
-        let (k, v) = (
-            k.narrow(1, head / group * d, d)?,
-            v.narrow(1, head / group * d, d)?,
-        );
+        let (k, v) = (k.narrow(1, head / group * d, d)?, v.narrow(1, head / group * d, d)?);
         let scores = ((q.matmul(&k.t()?)? / (d as f64).sqrt())? + &mask)?;
-        let p = scores
-            .broadcast_sub(&scores.max_keepdim(1)?.detach())?
-            .exp()?;
-        heads.push(
-            p.broadcast_div(&p.sum_keepdim(1)?)?
-                .matmul(&v.contiguous()?)?,
-        );
+        let p = scores.broadcast_sub(&scores.max_keepdim(1)?.detach())?.exp()?;
+        heads.push(p.broadcast_div(&p.sum_keepdim(1)?)?.matmul(&v.contiguous()?)?);
     }
     Tensor::cat(&heads, 1)
 }
@@ -336,27 +213,12 @@ fn embedding_and_residual_pick_and_put_back() {
     let table = var(&[11, 5], 1);
     let indices = [0, 3, 10];
     let dy = numbers(&[3, 5], 2);
-    let want = table
-        .index_select(&Tensor::new(&indices, &Device::Cpu).unwrap(), 0)
-        .unwrap();
-    assert_close(
-        &embedding::forward(&table, None, &indices).unwrap(),
-        &want,
-        0.0,
-        "rows",
-    );
+    let want = table.index_select(&Tensor::new(&indices, &Device::Cpu).unwrap(), 0).unwrap();
+    assert_close(&embedding::forward(&table, None, &indices).unwrap(), &want, 0.0, "rows");
     let dx = embedding::backward(&dy, &indices, 11).unwrap();
     assert_close(&dx, &tape(&want, &dy, &[&table])[0], 0.0, "rows back");
-    assert_close(
-        &residual::add(&dy, &dy).unwrap(),
-        &(&dy * 2.0).unwrap(),
-        0.0,
-        "residual",
-    );
-    assert!(
-        embedding::forward(&table, None, &[11]).is_err(),
-        "a row outside the table is an error"
-    );
+    assert_close(&residual::add(&dy, &dy).unwrap(), &(&dy * 2.0).unwrap(), 0.0, "residual");
+    assert!(embedding::forward(&table, None, &[11]).is_err(), "a row outside the table is an error");
 }
 
 #[test]
@@ -366,21 +228,11 @@ fn gradients_agree_with_finite_differences() {
     let dy = numbers(&[4, 12], 3);
     let objective = |x: &Tensor| -> f64 {
         let y = swiglu::forward(&rms_norm::forward(x, &weight, 1e-5).unwrap(), &up).unwrap();
-        (y * &dy)
-            .unwrap()
-            .to_dtype(DType::F64)
-            .unwrap()
-            .sum_all()
-            .unwrap()
-            .to_scalar()
-            .unwrap()
+        (y * &dy).unwrap().to_dtype(DType::F64).unwrap().sum_all().unwrap().to_scalar().unwrap()
     };
     let normed = rms_norm::forward(&x, &weight, 1e-5).unwrap();
     let (dgate, _) = swiglu::backward(&dy, &normed, &up).unwrap();
-    let dx = rms_norm::backward(&dgate, &x, &weight, 1e-5)
-        .unwrap()
-        .flatten_all()
-        .unwrap();
+    let dx = rms_norm::backward(&dgate, &x, &weight, 1e-5).unwrap().flatten_all().unwrap();
     let dx = dx.to_vec1::<f32>().unwrap();
     for index in [0, 7, 25, 47] {
         let step = 1.0 / 256.0;
@@ -390,33 +242,18 @@ fn gradients_agree_with_finite_differences() {
             objective(&Tensor::from_vec(values, (4, 12), &Device::Cpu).unwrap())
         };
         let want = (moved(step) - moved(-step)) / (2.0 * step as f64);
-        assert!(
-            (dx[index] as f64 - want).abs() < 1e-3,
-            "{index}: {} {want}",
-            dx[index]
-        );
+        assert!((dx[index] as f64 - want).abs() < 1e-3, "{index}: {} {want}", dx[index]);
     }
 }
 
 #[test]
 fn adamw_follows_the_formula() {
-    let settings = AdamW {
-        learning_rate: 0.1,
-        beta1: 0.9,
-        beta2: 0.99,
-        eps: 1e-8,
-        weight_decay: 0.5,
-        gradient_scale: 0.5,
-    };
+    let settings =
+        AdamW { learning_rate: 0.1, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.5, gradient_scale: 0.5 };
     let start = numbers(&[9], 1);
     let parameters = start.copy().unwrap();
     let (m, v) = (start.zeros_like().unwrap(), start.zeros_like().unwrap());
-    let mut want: Vec<f64> = start
-        .to_vec1::<f32>()
-        .unwrap()
-        .into_iter()
-        .map(f64::from)
-        .collect();
+    let mut want: Vec<f64> = start.to_vec1::<f32>().unwrap().into_iter().map(f64::from).collect();
     let (mut want_m, mut want_v) = (vec![0.0; 9], vec![0.0; 9]);
     for step in 1..=5u64 {
         let gradient = numbers(&[9], 10 + step as u32);
@@ -431,12 +268,7 @@ fn adamw_follows_the_formula() {
         }
     }
     let want: Vec<f32> = want.into_iter().map(|x| x as f32).collect();
-    assert_close(
-        &parameters,
-        &Tensor::new(want, &Device::Cpu).unwrap(),
-        1e-5,
-        "parameters",
-    );
+    assert_close(&parameters, &Tensor::new(want, &Device::Cpu).unwrap(), 1e-5, "parameters");
     let norm = optimizer::norm(&start).unwrap();
     let want: f32 = start.sqr().unwrap().sum_all().unwrap().to_scalar().unwrap();
     assert!((norm - (want as f64).sqrt()).abs() < 1e-5);

@@ -53,11 +53,7 @@ impl Capture {
         let shown = bytes.len().min(bytes_max - self.streamed_bytes);
         self.pending.extend_from_slice(&bytes[..shown]);
         let is_cut = shown < bytes.len();
-        let whole = if is_cut {
-            self.pending.len()
-        } else {
-            self.pending.len() - partial_bytes(&self.pending)
-        };
+        let whole = if is_cut { self.pending.len() } else { self.pending.len() - partial_bytes(&self.pending) };
         let mut text = String::from_utf8_lossy(&self.pending[..whole]).into_owned();
         self.pending.drain(..whole);
         self.streamed_bytes += shown;
@@ -77,11 +73,7 @@ impl Capture {
         }
         let head_end = self.head.len() - partial_bytes(&self.head);
         // The first bytes of the tail may be the end of a character that was cut.
-        let tail_start = tail
-            .iter()
-            .take(3)
-            .take_while(|byte| **byte & 0xc0 == 0x80)
-            .count();
+        let tail_start = tail.iter().take(3).take_while(|byte| **byte & 0xc0 == 0x80).count();
         format!(
             "{}\n[... {} bytes omitted ...]\n{}",
             String::from_utf8_lossy(&self.head[..head_end]),
@@ -115,10 +107,7 @@ mod tests {
     fn characters_split_between_reads_arrive_whole() {
         let mut capture = Capture::new(100);
         let bytes = "aé€😀z".as_bytes();
-        let live: String = bytes
-            .chunks(1)
-            .filter_map(|byte| capture.push(byte))
-            .collect();
+        let live: String = bytes.chunks(1).filter_map(|byte| capture.push(byte)).collect();
         assert_eq!(live, "aé€😀z");
         assert_eq!(capture.text(), "aé€😀z");
     }
@@ -134,18 +123,9 @@ mod tests {
     fn head_and_tail_are_kept_and_the_middle_counted() {
         for step in [1, 3, 7, 1000] {
             let mut capture = Capture::new(10);
-            let text: String = (0..100)
-                .map(|index| char::from(b'a' + index % 26))
-                .collect();
-            let live: String = text
-                .as_bytes()
-                .chunks(step)
-                .filter_map(|bytes| capture.push(bytes))
-                .collect();
-            assert_eq!(
-                capture.text(),
-                format!("abcde\n[... 90 bytes omitted ...]\n{}", &text[95..])
-            );
+            let text: String = (0..100).map(|index| char::from(b'a' + index % 26)).collect();
+            let live: String = text.as_bytes().chunks(step).filter_map(|bytes| capture.push(bytes)).collect();
+            assert_eq!(capture.text(), format!("abcde\n[... 90 bytes omitted ...]\n{}", &text[95..]));
             assert_eq!(live, format!("abcdefghij{LIVE_CUT}"), "pieces of {step}");
         }
     }

@@ -46,12 +46,7 @@ impl Cell {
         if self.state_lost && matches!(self.end, CellEnd::Finished | CellEnd::Raised) {
             text.push_str(&format!("[{RESTARTED}]\n"));
         }
-        let parts = [
-            Some(&self.stdout),
-            Some(&self.stderr),
-            self.value.as_ref(),
-            self.error.as_ref(),
-        ];
+        let parts = [Some(&self.stdout), Some(&self.stderr), self.value.as_ref(), self.error.as_ref()];
         for part in parts.into_iter().flatten().filter(|part| !part.is_empty()) {
             if !text.is_empty() && !text.ends_with('\n') {
                 text.push('\n');
@@ -64,8 +59,7 @@ impl Cell {
             CellEnd::Interrupted => Some("Execution was interrupted."),
         };
         let restarted =
-            (self.state_lost && self.end != CellEnd::Finished && self.end != CellEnd::Raised)
-                .then_some(RESTARTED);
+            (self.state_lost && self.end != CellEnd::Finished && self.end != CellEnd::Raised).then_some(RESTARTED);
         let note: Vec<&str> = outcome.into_iter().chain(restarted).collect();
         if !note.is_empty() {
             if !text.is_empty() && !text.ends_with('\n') {
@@ -74,11 +68,7 @@ impl Cell {
             text.push_str(&format!("[{}]", note.join(" ")));
         }
         let text = text.trim_end_matches('\n');
-        if text.trim().is_empty() {
-            NO_OUTPUT.to_string()
-        } else {
-            cut(text, chars_max)
-        }
+        if text.trim().is_empty() { NO_OUTPUT.to_string() } else { cut(text, chars_max) }
     }
 }
 
@@ -90,17 +80,10 @@ fn cut(text: &str, chars_max: usize) -> String {
     }
     let head_chars = chars_max.div_ceil(2);
     let tail_chars = chars_max - head_chars;
-    let byte_at = |char_index: usize| {
-        text.char_indices()
-            .nth(char_index)
-            .map_or(text.len(), |(byte, _)| byte)
-    };
+    let byte_at = |char_index: usize| text.char_indices().nth(char_index).map_or(text.len(), |(byte, _)| byte);
     let head = text[..byte_at(head_chars)].trim_end_matches('\n');
     let tail = text[byte_at(chars_count - tail_chars)..].trim_start_matches('\n');
-    format!(
-        "{head}\n[... {} characters omitted ...]\n{tail}",
-        chars_count - chars_max
-    )
+    format!("{head}\n[... {} characters omitted ...]\n{tail}", chars_count - chars_max)
 }
 
 #[cfg(test)]
@@ -108,14 +91,7 @@ mod tests {
     use super::*;
 
     fn cell(end: CellEnd) -> Cell {
-        Cell {
-            end,
-            stdout: String::new(),
-            stderr: String::new(),
-            value: None,
-            error: None,
-            state_lost: false,
-        }
+        Cell { end, stdout: String::new(), stderr: String::new(), value: None, error: None, state_lost: false }
     }
 
     #[test]
@@ -133,40 +109,20 @@ mod tests {
     #[test]
     fn nothing_to_see_is_said() {
         assert_eq!(cell(CellEnd::Finished).observation(1000), NO_OUTPUT);
-        assert_eq!(
-            Cell {
-                stdout: "\n".into(),
-                ..cell(CellEnd::Finished)
-            }
-            .observation(1000),
-            NO_OUTPUT
-        );
+        assert_eq!(Cell { stdout: "\n".into(), ..cell(CellEnd::Finished) }.observation(1000), NO_OUTPUT);
     }
 
     #[test]
     fn lost_variables_are_said() {
-        let killed = Cell {
-            state_lost: true,
-            ..cell(CellEnd::TimedOut)
-        };
-        assert_eq!(
-            killed.observation(1000),
-            format!("[Execution timed out. {RESTARTED}]")
-        );
-        let restarted = Cell {
-            state_lost: true,
-            stdout: "1\n".into(),
-            ..cell(CellEnd::Finished)
-        };
+        let killed = Cell { state_lost: true, ..cell(CellEnd::TimedOut) };
+        assert_eq!(killed.observation(1000), format!("[Execution timed out. {RESTARTED}]"));
+        let restarted = Cell { state_lost: true, stdout: "1\n".into(), ..cell(CellEnd::Finished) };
         assert_eq!(restarted.observation(1000), format!("[{RESTARTED}]\n1"));
     }
 
     #[test]
     fn a_long_observation_keeps_both_ends() {
-        let long = Cell {
-            stdout: "é".repeat(50) + &"z".repeat(50),
-            ..cell(CellEnd::Finished)
-        };
+        let long = Cell { stdout: "é".repeat(50) + &"z".repeat(50), ..cell(CellEnd::Finished) };
         let text = long.observation(10);
         assert_eq!(text, "ééééé\n[... 90 characters omitted ...]\nzzzzz");
     }

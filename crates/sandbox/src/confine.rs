@@ -113,8 +113,7 @@ impl Confinement {
                 && (self.identity != Identity::Same || report[Step::Namespaces as usize] == 0);
             report[Step::Limits as usize] = self.set_limits();
             if own_count {
-                report[Step::Processes as usize] =
-                    set_limit(libc::RLIMIT_NPROC, self.processes_max);
+                report[Step::Processes as usize] = set_limit(libc::RLIMIT_NPROC, self.processes_max);
             }
             self.keep_only_control()?;
             report[Step::Identity as usize] = self.change_identity();
@@ -122,15 +121,12 @@ impl Confinement {
                 // Still root, for whom the kernel does not count processes.
                 report[Step::Processes as usize] = report[Step::Identity as usize];
             }
-            report[Step::NoNewPrivileges as usize] =
-                errno(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0).into());
+            report[Step::NoNewPrivileges as usize] = errno(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0).into());
             if let Some(fd) = self.fence_fd {
-                report[Step::Fence as usize] =
-                    errno(libc::syscall(libc::SYS_landlock_restrict_self, fd, 0));
+                report[Step::Fence as usize] = errno(libc::syscall(libc::SYS_landlock_restrict_self, fd, 0));
             }
             // After the change of user, which clears it.
-            report[Step::ParentDeath as usize] =
-                errno(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL).into());
+            report[Step::ParentDeath as usize] = errno(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL).into());
             if libc::getppid() != self.parent_pid {
                 return Err(std::io::Error::from_raw_os_error(libc::ESRCH));
             }
@@ -177,13 +173,7 @@ impl Confinement {
         // SAFETY: system calls on this process's own descriptors.
         unsafe {
             let flags = libc::CLOSE_RANGE_CLOEXEC;
-            if libc::syscall(
-                libc::SYS_close_range,
-                3 as libc::c_uint,
-                libc::c_uint::MAX,
-                flags,
-            ) != 0
-            {
+            if libc::syscall(libc::SYS_close_range, 3 as libc::c_uint, libc::c_uint::MAX, flags) != 0 {
                 // Before Linux 5.11. The limit set just before bounds new descriptors, not the ones already open.
                 for fd in 3..65_536 {
                     libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
@@ -204,20 +194,10 @@ impl Confinement {
                 Identity::BareRoot => {
                     // NOROOT, locked: exec gives uid 0 no capabilities back.
                     let error = errno(libc::prctl(libc::PR_SET_SECUREBITS, 0b11, 0, 0, 0).into());
-                    if error != 0 {
-                        error
-                    } else {
-                        set_capabilities(0)
-                    }
+                    if error != 0 { error } else { set_capabilities(0) }
                 }
                 Identity::User { id, reads_all } => {
-                    libc::prctl(
-                        libc::PR_SET_KEEPCAPS,
-                        libc::c_ulong::from(reads_all),
-                        0,
-                        0,
-                        0,
-                    );
+                    libc::prctl(libc::PR_SET_KEEPCAPS, libc::c_ulong::from(reads_all), 0, 0, 0);
                     if libc::setgroups(0, std::ptr::null()) != 0
                         || libc::setresgid(id, id, id) != 0
                         || libc::setresuid(id, id, id) != 0
@@ -241,31 +221,15 @@ impl Confinement {
 }
 
 unsafe fn set_capabilities(bits: u32) -> i32 {
-    let header = CapabilityHeader {
-        version: CAPABILITY_VERSION_3,
-        pid: 0,
-    };
-    let low = CapabilitySet {
-        effective: bits,
-        permitted: bits,
-        inheritable: bits,
-    };
+    let header = CapabilityHeader { version: CAPABILITY_VERSION_3, pid: 0 };
+    let low = CapabilitySet { effective: bits, permitted: bits, inheritable: bits };
     let sets = [low, CapabilitySet::default()];
     // SAFETY: both structures have the layout of version 3 of this call and outlive it.
-    unsafe {
-        errno(libc::syscall(
-            libc::SYS_capset,
-            &raw const header,
-            sets.as_ptr(),
-        ))
-    }
+    unsafe { errno(libc::syscall(libc::SYS_capset, &raw const header, sets.as_ptr())) }
 }
 
 unsafe fn set_limit(resource: libc::__rlimit_resource_t, value: u64) -> i32 {
-    let limit = libc::rlimit {
-        rlim_cur: value,
-        rlim_max: value,
-    };
+    let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
     // SAFETY: `limit` outlives the call.
     unsafe { errno(libc::setrlimit(resource, &raw const limit).into()) }
 }
@@ -283,19 +247,12 @@ unsafe fn write_file(path: &std::ffi::CStr, bytes: &[u8]) {
 
 fn errno(result: libc::c_long) -> i32 {
     // SAFETY: the location of errno is valid for the calling thread.
-    if result == 0 {
-        0
-    } else {
-        unsafe { *libc::__errno_location() }
-    }
+    if result == 0 { 0 } else { unsafe { *libc::__errno_location() } }
 }
 
 /// Whether this process holds CAP_DAC_READ_SEARCH, and so could pass it on.
 pub(crate) fn can_read_all() -> bool {
-    let header = CapabilityHeader {
-        version: CAPABILITY_VERSION_3,
-        pid: 0,
-    };
+    let header = CapabilityHeader { version: CAPABILITY_VERSION_3, pid: 0 };
     let mut sets = [CapabilitySet::default(); 2];
     // SAFETY: both structures have the layout of version 3 of this call, which writes two sets.
     let result = unsafe { libc::syscall(libc::SYS_capget, &raw const header, sets.as_mut_ptr()) };

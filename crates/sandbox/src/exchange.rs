@@ -43,11 +43,7 @@ pub(crate) struct Exchange {
 pub(crate) type OnOutput<'a> = dyn FnMut(Stream, &str) + 'a;
 
 impl Exchange {
-    pub(crate) fn new(
-        request: Request<'_>,
-        time: Duration,
-        limits: &Limits,
-    ) -> Result<Exchange, SandboxError> {
+    pub(crate) fn new(request: Request<'_>, time: Duration, limits: &Limits) -> Result<Exchange, SandboxError> {
         let nonce = draw_nonce().map_err(SandboxError::system("drawing a random number"))?;
         Ok(Exchange {
             nonce,
@@ -119,39 +115,18 @@ impl Exchange {
 
     /// Sleep until something can be read, the rest of the request can be written, or it is time to look at the clock.
     fn wait(&self, process: &Process, control_is_open: bool, wake_fd: RawFd) {
-        let can_send = if self.sent_bytes < self.request.len() {
-            libc::POLLOUT
-        } else {
-            0
-        };
-        let control_fd = if control_is_open {
-            process.control.as_raw_fd()
-        } else {
-            -1
-        };
-        let entry = |fd, events| libc::pollfd {
-            fd,
-            events,
-            revents: 0,
-        };
+        let can_send = if self.sent_bytes < self.request.len() { libc::POLLOUT } else { 0 };
+        let control_fd = if control_is_open { process.control.as_raw_fd() } else { -1 };
+        let entry = |fd, events| libc::pollfd { fd, events, revents: 0 };
         let mut entries = [
             entry(control_fd, libc::POLLIN | can_send),
             entry(wake_fd, libc::POLLIN),
             entry(process.stdout.as_raw_fd(), libc::POLLIN),
             entry(process.stderr.as_raw_fd(), libc::POLLIN),
         ];
-        let time = self
-            .deadline
-            .saturating_duration_since(Instant::now())
-            .min(LOOK_AGAIN);
+        let time = self.deadline.saturating_duration_since(Instant::now()).min(LOOK_AGAIN);
         // SAFETY: the entries are live, and their number is right. All four cases of a return are handled by looking.
-        unsafe {
-            libc::poll(
-                entries.as_mut_ptr(),
-                entries.len() as libc::nfds_t,
-                time.as_millis() as i32 + 1,
-            )
-        };
+        unsafe { libc::poll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, time.as_millis() as i32 + 1) };
     }
 
     fn read_output(&mut self, process: &Process, on_output: &mut OnOutput<'_>) {
@@ -188,21 +163,11 @@ impl Exchange {
         on_output: &mut OnOutput<'_>,
     ) -> usize {
         // SAFETY: the buffer is live and its length is right.
-        let count = unsafe {
-            libc::read(
-                descriptor(process, stream),
-                buffer.as_mut_ptr().cast(),
-                buffer.len(),
-            )
-        };
+        let count = unsafe { libc::read(descriptor(process, stream), buffer.as_mut_ptr().cast(), buffer.len()) };
         let Ok(count) = usize::try_from(count) else {
             return 0;
         };
-        let capture = if stream == Stream::Stdout {
-            &mut self.stdout
-        } else {
-            &mut self.stderr
-        };
+        let capture = if stream == Stream::Stdout { &mut self.stdout } else { &mut self.stderr };
         if let Some(text) = capture.push(&buffer[..count]) {
             on_output(stream, &text);
         }
@@ -222,9 +187,7 @@ impl Exchange {
         match process.control.read(&mut buffer) {
             Ok(0) => return Talk::Closed,
             Ok(count) => self.decoder.push(&buffer[..count]),
-            Err(error)
-                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
-            {
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
                 return Talk::Nothing;
             }
             Err(_) => return Talk::Closed,
@@ -270,9 +233,5 @@ fn draw_nonce() -> std::io::Result<Nonce> {
     let mut nonce = [0; NONCE_BYTES];
     // SAFETY: the buffer is live and its length is right; so few bytes are never returned in part.
     let count = unsafe { libc::getrandom(nonce.as_mut_ptr().cast(), NONCE_BYTES, 0) };
-    if usize::try_from(count) == Ok(NONCE_BYTES) {
-        Ok(nonce)
-    } else {
-        Err(std::io::Error::last_os_error())
-    }
+    if usize::try_from(count) == Ok(NONCE_BYTES) { Ok(nonce) } else { Err(std::io::Error::last_os_error()) }
 }

@@ -2,8 +2,8 @@
 
 use crate::SandboxError;
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr,
-    RulesetCreatedAttr, Scope, path_beneath_rules,
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr, Scope,
+    path_beneath_rules,
 };
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -59,10 +59,7 @@ pub(crate) struct Fence {
 }
 
 /// Make the ruleset. `None` where this kernel has no Landlock.
-pub(crate) fn ruleset(
-    readable: &[PathBuf],
-    writable: &[&Path],
-) -> Result<Option<Fence>, SandboxError> {
+pub(crate) fn ruleset(readable: &[PathBuf], writable: &[&Path]) -> Result<Option<Fence>, SandboxError> {
     let abi = kernel_abi();
     if abi < 1 {
         return Ok(None);
@@ -92,13 +89,6 @@ pub(crate) fn ruleset(
 fn kernel_abi() -> i32 {
     const VERSION: libc::c_uint = 1;
     // SAFETY: with a null attribute and size 0 the call only returns a number.
-    let abi = unsafe {
-        libc::syscall(
-            libc::SYS_landlock_create_ruleset,
-            std::ptr::null::<u8>(),
-            0usize,
-            VERSION,
-        )
-    };
+    let abi = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0usize, VERSION) };
     i32::try_from(abi).unwrap_or(-1)
 }

@@ -100,12 +100,7 @@ fn parse(body: &[u8]) -> Result<Answer, Corrupt> {
         let (value, error) = rest.split_at_checked(length as usize).ok_or(Corrupt)?;
         (Some(String::from_utf8_lossy(value).into_owned()), error)
     };
-    Ok(Answer {
-        nonce: *nonce,
-        raised,
-        value,
-        error: String::from_utf8_lossy(error).into_owned(),
-    })
+    Ok(Answer { nonce: *nonce, raised, value, error: String::from_utf8_lossy(error).into_owned() })
 }
 
 #[cfg(test)]
@@ -115,11 +110,7 @@ mod tests {
     fn answer_frame(nonce: u8, tag: u8, value: Option<&str>, error: &str) -> Vec<u8> {
         let mut body = vec![nonce; NONCE_BYTES];
         body.push(tag);
-        body.extend_from_slice(
-            &value
-                .map_or(NONE_LENGTH, |text| text.len() as u32)
-                .to_le_bytes(),
-        );
+        body.extend_from_slice(&value.map_or(NONE_LENGTH, |text| text.len() as u32).to_le_bytes());
         body.extend_from_slice(value.unwrap_or("").as_bytes());
         body.extend_from_slice(error.as_bytes());
         [(body.len() as u32).to_le_bytes().as_slice(), &body].concat()
@@ -135,11 +126,7 @@ mod tests {
 
     #[test]
     fn frames_survive_any_split() {
-        let bytes = [
-            answer_frame(7, b'F', Some("42"), ""),
-            answer_frame(8, b'R', None, "Oops: é"),
-        ]
-        .concat();
+        let bytes = [answer_frame(7, b'F', Some("42"), ""), answer_frame(8, b'R', None, "Oops: é")].concat();
         for step in 1..bytes.len() {
             let mut decoder = Decoder::default();
             let mut answers = Vec::new();
@@ -151,10 +138,7 @@ mod tests {
             }
             assert_eq!(answers.len(), 2, "pieces of {step} bytes");
             assert_eq!(answers[0].value.as_deref(), Some("42"));
-            assert_eq!(
-                (answers[1].raised, answers[1].error.as_str()),
-                (true, "Oops: é")
-            );
+            assert_eq!((answers[1].raised, answers[1].error.as_str()), (true, "Oops: é"));
         }
     }
 
@@ -182,10 +166,7 @@ mod tests {
                 }
             }
         }
-        assert!(
-            corrupt_count > 1000 && frame_count > 100,
-            "{corrupt_count} corrupt, {frame_count} frames"
-        );
+        assert!(corrupt_count > 1000 && frame_count > 100, "{corrupt_count} corrupt, {frame_count} frames");
     }
 
     #[test]

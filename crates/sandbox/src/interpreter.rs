@@ -32,9 +32,7 @@ static KNOWN: Mutex<Option<HashMap<PathBuf, Interpreter>>> = Mutex::new(None);
 /// Resolve `python`, and check that it is new enough.
 pub(crate) fn find(python: &Path) -> Result<Interpreter, SandboxError> {
     // A panic elsewhere cannot leave the map half-written: it is only ever replaced entry by entry.
-    let mut guard = KNOWN
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut guard = KNOWN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let known = guard.get_or_insert_default();
     if let Some(interpreter) = known.get(python) {
         return Ok(interpreter.clone());
@@ -45,10 +43,7 @@ pub(crate) fn find(python: &Path) -> Result<Interpreter, SandboxError> {
 }
 
 fn ask(python: &Path) -> Result<Interpreter, SandboxError> {
-    let failed = |reason: String| SandboxError::NoPython {
-        python: python.to_path_buf(),
-        reason,
-    };
+    let failed = |reason: String| SandboxError::NoPython { python: python.to_path_buf(), reason };
     let output = Command::new(python)
         .args(["-I", "-B", "-c", QUESTION])
         .stdin(Stdio::null())
@@ -56,34 +51,18 @@ fn ask(python: &Path) -> Result<Interpreter, SandboxError> {
         .map_err(|error| failed(error.to_string()))?;
     let text = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
-        return Err(failed(format!(
-            "{}: {}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr).trim()
-        )));
+        return Err(failed(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim())));
     }
     let mut lines = text.lines();
     let version = lines.next().unwrap_or_default();
-    let executable = lines
-        .next()
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute());
-    let executable = executable
-        .ok_or_else(|| failed(format!("it does not say where it is: `{}`", text.trim())))?;
-    let numbers = version
-        .split_once('.')
-        .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+    let executable = lines.next().map(PathBuf::from).filter(|path| path.is_absolute());
+    let executable = executable.ok_or_else(|| failed(format!("it does not say where it is: `{}`", text.trim())))?;
+    let numbers = version.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
     if numbers.is_none_or(|numbers: (u32, u32)| numbers < VERSION_MIN) {
-        return Err(SandboxError::OldPython {
-            python: executable,
-            version: version.to_string(),
-        });
+        return Err(SandboxError::OldPython { python: executable, version: version.to_string() });
     }
     // "/" as an installation prefix would open the whole file system.
-    let roots = lines
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute() && path != Path::new("/"))
-        .collect();
+    let roots = lines.map(PathBuf::from).filter(|path| path.is_absolute() && path != Path::new("/")).collect();
     Ok(Interpreter { executable, roots })
 }
 
@@ -101,9 +80,6 @@ mod tests {
     #[test]
     fn a_missing_python_is_named() {
         let error = find(Path::new("no-such-python")).unwrap_err().to_string();
-        assert!(
-            error.contains("`no-such-python`") && error.contains("hint:"),
-            "{error}"
-        );
+        assert!(error.contains("`no-such-python`") && error.contains("hint:"), "{error}");
     }
 }

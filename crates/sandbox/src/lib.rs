@@ -39,9 +39,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
     /// The configured interpreter could not be run at all.
-    #[error(
-        "cannot run Python `{python}`: {reason}\nhint: install Python 3.10 or newer and put `python3` on the PATH"
-    )]
+    #[error("cannot run Python `{python}`: {reason}\nhint: install Python 3.10 or newer and put `python3` on the PATH")]
     NoPython {
         /// The configured name or path.
         python: PathBuf,
@@ -49,9 +47,7 @@ pub enum SandboxError {
         reason: String,
     },
     /// The interpreter is older than the runner needs.
-    #[error(
-        "Python `{python}` is version {version}, which is too old\nhint: Python 3.10 or newer is needed"
-    )]
+    #[error("Python `{python}` is version {version}, which is too old\nhint: Python 3.10 or newer is needed")]
     OldPython {
         /// The resolved interpreter.
         python: PathBuf,

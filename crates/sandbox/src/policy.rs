@@ -45,10 +45,6 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Policy {
-            python: PathBuf::from("python3"),
-            limits: Limits::default(),
-            workspace: None,
-        }
+        Policy { python: PathBuf::from("python3"), limits: Limits::default(), workspace: None }
     }
 }

@@ -46,10 +46,8 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(place: &Place, limits: &Limits) -> Result<Process, SandboxError> {
-        let (control, child_control) =
-            UnixStream::pair().map_err(SandboxError::system("making a socket pair"))?;
-        let fence =
-            filesystem::ruleset(&place.interpreter.roots, &[&place.workspace, &place.home])?;
+        let (control, child_control) = UnixStream::pair().map_err(SandboxError::system("making a socket pair"))?;
+        let fence = filesystem::ruleset(&place.interpreter.roots, &[&place.workspace, &place.home])?;
         let plan = plan(place, limits, &child_control, fence.as_ref());
         let mut command = command(place, &child_control);
         // SAFETY: `apply` keeps to what is allowed between fork and exec, which its module says.
@@ -74,19 +72,12 @@ impl Process {
         };
         // The child wrote its report before exec, and spawning returned after it: the bytes are there.
         let mut report = [0; REPORT_BYTES];
-        process
-            .control
-            .read_exact(&mut report)
-            .map_err(SandboxError::system("reading the report of the sandbox"))?;
+        process.control.read_exact(&mut report).map_err(SandboxError::system("reading the report of the sandbox"))?;
         process.report = Report::from_bytes(&report);
         if namespace_of(std::process::id().into()) == process.network_namespace {
             process.network_namespace = None;
         }
-        for fd in [
-            process.control.as_raw_fd(),
-            process.stdout.as_raw_fd(),
-            process.stderr.as_raw_fd(),
-        ] {
+        for fd in [process.control.as_raw_fd(), process.stdout.as_raw_fd(), process.stderr.as_raw_fd()] {
             set_nonblocking(fd).map_err(SandboxError::system("preparing a pipe"))?;
         }
         Ok(process)
@@ -115,8 +106,7 @@ impl Process {
         unsafe {
             let mut info: libc::siginfo_t = std::mem::zeroed();
             let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-            libc::waitid(libc::P_PID, self.child.id(), &raw mut info, flags) == 0
-                && info.si_pid() != 0
+            libc::waitid(libc::P_PID, self.child.id(), &raw mut info, flags) == 0 && info.si_pid() != 0
         }
     }
 
@@ -144,9 +134,7 @@ impl Process {
         let Ok(entries) = std::fs::read_dir("/proc") else {
             return false;
         };
-        let pids = entries
-            .flatten()
-            .filter_map(|entry| entry.file_name().to_str()?.parse::<libc::pid_t>().ok());
+        let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<libc::pid_t>().ok());
         let mut found = false;
         for pid in pids.filter(|pid| *pid != self.child.id() as libc::pid_t) {
             if namespace_of(pid.into()) == Some(namespace) {
@@ -178,10 +166,7 @@ pub(crate) fn describe(status: Option<ExitStatus>) -> String {
 
 fn command(place: &Place, control: &UnixStream) -> Command {
     let executable = &place.interpreter.executable;
-    let programs = executable
-        .parent()
-        .unwrap_or(Path::new("/usr/bin"))
-        .display();
+    let programs = executable.parent().unwrap_or(Path::new("/usr/bin")).display();
     let mut command = Command::new(executable);
     command
         .args(["-I", "-B", "-X", "utf8", "-c", RUNNER])
@@ -201,12 +186,7 @@ fn command(place: &Place, control: &UnixStream) -> Command {
     command
 }
 
-fn plan(
-    place: &Place,
-    limits: &Limits,
-    control: &UnixStream,
-    fence: Option<&Fence>,
-) -> Confinement {
+fn plan(place: &Place, limits: &Limits, control: &UnixStream, fence: Option<&Fence>) -> Confinement {
     // SAFETY: these two calls always succeed and touch no memory.
     let (user, group) = unsafe { (libc::geteuid(), libc::getegid()) };
     Confinement {
@@ -229,39 +209,20 @@ fn plan(
 }
 
 fn hard_limit(resource: libc::__rlimit_resource_t) -> u64 {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is written by the call and outlives it.
     let result = unsafe { libc::getrlimit(resource, &raw mut limit) };
-    if result == 0 {
-        limit.rlim_max
-    } else {
-        u64::MAX
-    }
+    if result == 0 { limit.rlim_max } else { u64::MAX }
 }
 
 fn set_nonblocking(fd: i32) -> std::io::Result<()> {
     // SAFETY: system calls on a descriptor that the caller owns.
-    let result = unsafe {
-        libc::fcntl(
-            fd,
-            libc::F_SETFL,
-            libc::fcntl(fd, libc::F_GETFL) | libc::O_NONBLOCK,
-        )
-    };
-    if result < 0 {
-        Err(std::io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    let result = unsafe { libc::fcntl(fd, libc::F_SETFL, libc::fcntl(fd, libc::F_GETFL) | libc::O_NONBLOCK) };
+    if result < 0 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn namespace_of(pid: i64) -> Option<u64> {
-    std::fs::metadata(format!("/proc/{pid}/ns/net"))
-        .ok()
-        .map(|metadata| metadata.ino())
+    std::fs::metadata(format!("/proc/{pid}/ns/net")).ok().map(|metadata| metadata.ino())
 }
 
 type Job = (Command, Sender<std::io::Result<Child>>);
@@ -283,60 +244,31 @@ fn launch(command: Command) -> std::io::Result<Child> {
     });
     let (reply, child) = channel();
     let gone = || std::io::Error::other("the thread that starts interpreters is gone");
-    launcher
-        .lock()
-        .map_err(|_| gone())?
-        .send((command, reply))
-        .map_err(|_| gone())?;
+    launcher.lock().map_err(|_| gone())?.send((command, reply)).map_err(|_| gone())?;
     child.recv().map_err(|_| gone())?
 }
 
 /// Whom the interpreter should run as, and why not somebody with less power.
-pub(crate) fn identity(
-    interpreter: &Interpreter,
-    workspace: Option<&Path>,
-    private: &Path,
-) -> (Identity, String) {
+pub(crate) fn identity(interpreter: &Interpreter, workspace: Option<&Path>, private: &Path) -> (Identity, String) {
     // SAFETY: always succeeds.
     if unsafe { libc::geteuid() } != 0 {
         return (Identity::Same, "same user as the host".to_string());
     }
-    let owner = workspace
-        .and_then(|path| std::fs::metadata(path).ok())
-        .map(|metadata| metadata.uid());
+    let owner = workspace.and_then(|path| std::fs::metadata(path).ok()).map(|metadata| metadata.uid());
     if owner == Some(0) {
-        return (
-            Identity::BareRoot,
-            "the workspace belongs to root".to_string(),
-        );
+        return (Identity::BareRoot, "the workspace belongs to root".to_string());
     }
-    let mut needed = interpreter
-        .roots
-        .iter()
-        .map(PathBuf::as_path)
-        .chain([private, &interpreter.executable]);
+    let mut needed = interpreter.roots.iter().map(PathBuf::as_path).chain([private, &interpreter.executable]);
     let hidden = needed.find(|path| !is_open_to_all(path));
     if let Some(hidden) = hidden.filter(|_| !can_read_all()) {
-        return (
-            Identity::BareRoot,
-            format!("only root can read `{}`", hidden.display()),
-        );
+        return (Identity::BareRoot, format!("only root can read `{}`", hidden.display()));
     }
     let id = owner.unwrap_or_else(private_id);
     let reason = match hidden {
-        Some(path) => format!(
-            "may read past permissions, because `{}` is closed to others",
-            path.display()
-        ),
+        Some(path) => format!("may read past permissions, because `{}` is closed to others", path.display()),
         None => String::new(),
     };
-    (
-        Identity::User {
-            id,
-            reads_all: hidden.is_some(),
-        },
-        reason,
-    )
+    (Identity::User { id, reads_all: hidden.is_some() }, reason)
 }
 
 /// A user id of nobody else on this machine, so that limits per user are limits per session.
@@ -348,10 +280,7 @@ fn private_id() -> u32 {
 
 /// Whether any user can reach and read `path`. Only folders above it and its own bits are looked at.
 fn is_open_to_all(path: &Path) -> bool {
-    let mode =
-        |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
-    path.ancestors()
-        .skip(1)
-        .all(|folder| folder.as_os_str().is_empty() || mode(folder) & 0o001 != 0)
+    let mode = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
+    path.ancestors().skip(1).all(|folder| folder.as_os_str().is_empty() || mode(folder) & 0o001 != 0)
         && mode(path) & 0o004 != 0
 }

@@ -56,51 +56,26 @@ const GAPS: &[&str] = &[
 impl Protection {
     /// Whether `layer` holds.
     pub fn holds(&self, layer: Layer) -> bool {
-        self.layers
-            .iter()
-            .any(|state| state.layer == layer && state.holds)
+        self.layers.iter().any(|state| state.layer == layer && state.holds)
     }
 
     pub(crate) fn of(process: &Process, place: &Place) -> Protection {
         let report = &process.report;
-        let state = |layer, holds, detail: String| LayerState {
-            layer,
-            holds,
-            detail,
-        };
+        let state = |layer, holds, detail: String| LayerState { layer, holds, detail };
         let step = |layer, step, means: &str| {
-            let detail = if report.holds(step) {
-                means.to_string()
-            } else {
-                refusal(report, step)
-            };
+            let detail = if report.holds(step) { means.to_string() } else { refusal(report, step) };
             state(layer, report.holds(step), detail)
         };
-        let fence_abi = process
-            .fence_abi
-            .filter(|_| report.holds(Step::Fence))
-            .unwrap_or(0);
+        let fence_abi = process.fence_abi.filter(|_| report.holds(Step::Fence)).unwrap_or(0);
         let (identity_holds, identity_detail) = identity(report, place);
         let layers = vec![
-            step(
-                Layer::Network,
-                Step::Namespaces,
-                "own network namespace without any interface up",
-            ),
+            step(Layer::Network, Step::Namespaces, "own network namespace without any interface up"),
             fence(Layer::Filesystem, fence_abi, 3),
             fence(Layer::Signals, fence_abi, 6),
             state(Layer::Identity, identity_holds, identity_detail),
             step(Layer::Privileges, Step::NoNewPrivileges, "no_new_privs"),
-            step(
-                Layer::Resources,
-                Step::Limits,
-                "resource limits per process",
-            ),
-            step(
-                Layer::Processes,
-                Step::Processes,
-                "resource limit of its own user or namespace",
-            ),
+            step(Layer::Resources, Step::Limits, "resource limits per process"),
+            step(Layer::Processes, Step::Processes, "resource limit of its own user or namespace"),
             step(
                 Layer::ParentDeath,
                 Step::ParentDeath,
@@ -112,10 +87,7 @@ impl Protection {
             gaps.push("TCP is blocked by Landlock, but UDP and Unix sockets are not".to_string());
         }
         if matches!(place.identity, Identity::Same) {
-            gaps.push(
-                "Unix sockets in the file system that this user may connect to are within reach"
-                    .to_string(),
-            );
+            gaps.push("Unix sockets in the file system that this user may connect to are within reach".to_string());
         }
         Protection { layers, gaps }
     }
@@ -128,58 +100,35 @@ fn fence(layer: Layer, abi: i32, abi_min: i32) -> LayerState {
         _ if abi < abi_min => format!("Landlock {abi} of this kernel is not enough; {abi_min} is"),
         _ => format!("Landlock {abi}"),
     };
-    LayerState {
-        layer,
-        holds: abi >= abi_min,
-        detail,
-    }
+    LayerState { layer, holds: abi >= abi_min, detail }
 }
 
 fn identity(report: &Report, place: &Place) -> (bool, String) {
     if !report.holds(Step::Identity) && place.identity != Identity::Same {
-        return (
-            false,
-            format!("still root: {}", refusal(report, Step::Identity)),
-        );
+        return (false, format!("still root: {}", refusal(report, Step::Identity)));
     }
     let reason = &place.identity_reason;
     match place.identity {
         Identity::Same => (true, reason.clone()),
         Identity::BareRoot => (false, format!("root without capabilities: {reason}")),
-        Identity::User {
-            id,
-            reads_all: false,
-        } => (true, format!("user {id}, no capabilities")),
-        Identity::User {
-            id,
-            reads_all: true,
-        } => (true, format!("user {id}; {reason}")),
+        Identity::User { id, reads_all: false } => (true, format!("user {id}, no capabilities")),
+        Identity::User { id, reads_all: true } => (true, format!("user {id}; {reason}")),
     }
 }
 
 fn refusal(report: &Report, step: Step) -> String {
     match report.error(step) {
         NOT_TRIED => "not possible for this user on this host".to_string(),
-        error => format!(
-            "refused by this host: {}",
-            std::io::Error::from_raw_os_error(error)
-        ),
+        error => format!("refused by this host: {}", std::io::Error::from_raw_os_error(error)),
     }
 }
 
 impl std::fmt::Display for Protection {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for LayerState {
-            layer,
-            holds,
-            detail,
-        } in &self.layers
-        {
+        for LayerState { layer, holds, detail } in &self.layers {
             let mark = if *holds { "yes" } else { "NO " };
             writeln!(formatter, "{mark} {:<12} {detail}", format!("{layer:?}"))?;
         }
-        self.gaps
-            .iter()
-            .try_for_each(|gap| writeln!(formatter, "not protected: {gap}"))
+        self.gaps.iter().try_for_each(|gap| writeln!(formatter, "not protected: {gap}"))
     }
 }

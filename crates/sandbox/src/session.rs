@@ -75,9 +75,7 @@ impl Interrupter {
 
     fn state(&self) -> MutexGuard<'_, Interrupt> {
         // A flag only: whatever a panicking thread left is valid.
-        self.0
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
@@ -94,16 +92,11 @@ impl Session {
             .tempdir()
             .map_err(SandboxError::system("making a private folder"))?;
         let place = prepare(interpreter, policy.workspace.as_deref(), private.path())?;
-        let (wake, wake_sender) =
-            UnixStream::pair().map_err(SandboxError::system("making a socket pair"))?;
+        let (wake, wake_sender) = UnixStream::pair().map_err(SandboxError::system("making a socket pair"))?;
         for end in [&wake, &wake_sender] {
-            end.set_nonblocking(true)
-                .map_err(SandboxError::system("preparing a socket"))?;
+            end.set_nonblocking(true).map_err(SandboxError::system("preparing a socket"))?;
         }
-        let interrupt = Interrupt {
-            is_wanted: false,
-            wake: wake_sender,
-        };
+        let interrupt = Interrupt { is_wanted: false, wake: wake_sender };
         let process = Process::start(&place, &policy.limits)?;
         let mut session = Session {
             protection: Protection::of(&process, &place),
@@ -125,10 +118,7 @@ impl Session {
     /// [`Cell`].
     pub fn run(&mut self, code: &str, on_output: &mut OnOutput<'_>) -> Result<Cell, SandboxError> {
         if code.len() > CELL_BYTES_MAX {
-            return Err(SandboxError::CellTooLarge {
-                bytes: code.len(),
-                bytes_max: CELL_BYTES_MAX,
-            });
+            return Err(SandboxError::CellTooLarge { bytes: code.len(), bytes_max: CELL_BYTES_MAX });
         }
         let mut cell = Cell {
             end: CellEnd::Interrupted,
@@ -152,16 +142,9 @@ impl Session {
             }
         };
         discard_waiting(&mut process.control);
-        let mut exchange = Exchange::new(
-            Request::Cell(code),
-            Duration::from_millis(self.limits.wall_ms_max),
-            &self.limits,
-        )?;
-        let outcome = exchange.drive(
-            &mut process,
-            Some((&self.interrupter, &mut self.wake)),
-            on_output,
-        );
+        let mut exchange =
+            Exchange::new(Request::Cell(code), Duration::from_millis(self.limits.wall_ms_max), &self.limits)?;
+        let outcome = exchange.drive(&mut process, Some((&self.interrupter, &mut self.wake)), on_output);
         self.interrupter.clear();
         self.settle(&mut cell, outcome, process, &mut exchange, on_output);
         cell.state_lost |= ended_unseen;
@@ -180,11 +163,7 @@ impl Session {
         (cell.end, cell.state_lost) = (CellEnd::Exited, true);
         match outcome {
             Outcome::Answered(answer) => {
-                cell.end = if answer.raised {
-                    CellEnd::Raised
-                } else {
-                    CellEnd::Finished
-                };
+                cell.end = if answer.raised { CellEnd::Raised } else { CellEnd::Finished };
                 (cell.value, cell.state_lost) = (answer.value, false);
                 cell.error = (!answer.error.is_empty()).then_some(answer.error);
                 self.process = Some(process);
@@ -233,13 +212,8 @@ impl Session {
             Outcome::Stuck => format!("no answer within {} s", START_MAX.as_secs()),
         };
         exchange.drain(&process, &mut |_, _| {});
-        let reason = format!("{reason}\n{}", exchange.stderr.text())
-            .trim_end()
-            .to_string();
-        Err(SandboxError::NoStart {
-            python: self.place.interpreter.executable.clone(),
-            reason,
-        })
+        let reason = format!("{reason}\n{}", exchange.stderr.text()).trim_end().to_string();
+        Err(SandboxError::NoStart { python: self.place.interpreter.executable.clone(), reason })
     }
 }
 
@@ -253,9 +227,7 @@ fn prepare(
         let path = path.to_path_buf();
         move |source| SandboxError::Workspace { path, source }
     };
-    let given = workspace
-        .map(|path| path.canonicalize().map_err(failed(path)))
-        .transpose()?;
+    let given = workspace.map(|path| path.canonicalize().map_err(failed(path))).transpose()?;
     if let Some(path) = given.as_ref().filter(|path| !path.is_dir()) {
         return Err(failed(path)(ErrorKind::NotADirectory.into()));
     }
@@ -271,11 +243,5 @@ fn prepare(
             std::os::unix::fs::chown(folder, Some(id), Some(id)).map_err(failed(folder))?;
         }
     }
-    Ok(Place {
-        interpreter,
-        workspace: given.unwrap_or(work),
-        home,
-        identity,
-        identity_reason,
-    })
+    Ok(Place { interpreter, workspace: given.unwrap_or(work), home, identity, identity_reason })
 }

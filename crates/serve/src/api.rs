@@ -19,9 +19,7 @@ pub fn app(state: AppState) -> Router {
         .route("/v1/agent/sessions/{id}", delete(turns::delete_session))
         .route("/v1/agent/sessions/{id}/turns", post(turns::run_turn))
         .fallback(|| async { ApiError::NotFound("there is no such path".to_owned()) })
-        .method_not_allowed_fallback(|| async {
-            ApiError::BadMethod("this path has another method".to_owned())
-        })
+        .method_not_allowed_fallback(|| async { ApiError::BadMethod("this path has another method".to_owned()) })
         .with_state(state)
 }
 
@@ -47,6 +45,5 @@ async fn models(State(state): State<AppState>) -> Json<Value> {
 /// When it is not such JSON: the message names the field.
 pub(crate) fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
     let json: &[u8] = if body.is_empty() { b"{}" } else { body };
-    serde_json::from_slice(json)
-        .map_err(|error| ApiError::BadRequest(format!("the body is not acceptable: {error}")))
+    serde_json::from_slice(json).map_err(|error| ApiError::BadRequest(format!("the body is not acceptable: {error}")))
 }

@@ -56,21 +56,14 @@ struct Job {
     include_usage: bool,
 }
 
-pub(crate) async fn create(
-    State(state): State<AppState>,
-    body: Bytes,
-) -> Result<Response, ApiError> {
+pub(crate) async fn create(State(state): State<AppState>, body: Bytes) -> Result<Response, ApiError> {
     let request: Request = parse(&body)?;
     let is_stream = request.stream;
-    let job = tokio::task::spawn_blocking(move || job(state, request))
-        .await
-        .map_err(crashed)??;
+    let job = tokio::task::spawn_blocking(move || job(state, request)).await.map_err(crashed)??;
     if is_stream {
         return job.stream().await;
     }
-    let body = tokio::task::spawn_blocking(move || job.whole())
-        .await
-        .map_err(crashed)??;
+    let body = tokio::task::spawn_blocking(move || job.whole()).await.map_err(crashed)??;
     Ok(Json(body).into_response())
 }
 
@@ -81,25 +74,14 @@ pub(crate) fn crashed(error: tokio::task::JoinError) -> ApiError {
 
 fn job(state: AppState, request: Request) -> Result<Job, ApiError> {
     if let Some(model) = request.model.filter(|model| **model != *state.model_name) {
-        let message = format!(
-            "there is no model `{model}`; this server has `{}`",
-            state.model_name
-        );
+        let message = format!("there is no model `{model}`; this server has `{}`", state.model_name);
         return Err(ApiError::NotFound(message));
     }
-    if request
-        .messages
-        .last()
-        .is_none_or(|last| last.role != Role::User)
-    {
-        return Err(ApiError::BadRequest(
-            "the last of `messages` must be the user's".to_owned(),
-        ));
+    if request.messages.last().is_none_or(|last| last.role != Role::User) {
+        return Err(ApiError::BadRequest("the last of `messages` must be the user's".to_owned()));
     }
     if request.stream_options.include_usage && !request.stream {
-        return Err(ApiError::BadRequest(
-            "`stream_options` is only for `stream`: true".to_owned(),
-        ));
+        return Err(ApiError::BadRequest("`stream_options` is only for `stream`: true".to_owned()));
     }
     let prompt_ids = state.actor.format.prompt_ids(&request.messages)?;
     let wanted = Wanted {
@@ -111,9 +93,7 @@ fn job(state: AppState, request: Request) -> Result<Job, ApiError> {
         stop_token_ids: request.stop_token_ids,
     };
     let mut sampling = wanted.sampling(1.0, &state.limits)?;
-    sampling
-        .stop_ids
-        .extend(state.actor.format.end_of_turn_ids());
+    sampling.stop_ids.extend(state.actor.format.end_of_turn_ids());
     Ok(Job {
         id: format!("chatcmpl-{:016x}", fresh_seed()),
         prompt_ids,
@@ -167,18 +147,15 @@ impl Job {
         tokio::spawn(async move {
             let mut next = Some(Ok(first));
             while let Some(event) = next {
-                let event = event.unwrap_or_else(|error: ApiError| {
-                    chunk_event(&json!({"error": {"message": error.message()}}))
-                });
+                let event = event
+                    .unwrap_or_else(|error: ApiError| chunk_event(&json!({"error": {"message": error.message()}})));
                 if events.send(Ok(event)).await.is_err() {
                     return;
                 }
                 next = receiver.recv().await;
             }
         });
-        Ok(Sse::new(ReceiverStream::new(stream))
-            .keep_alive(KeepAlive::default())
-            .into_response())
+        Ok(Sse::new(ReceiverStream::new(stream)).keep_alive(KeepAlive::default()).into_response())
     }
 
     fn send_chunks(&self, sender: &mpsc::Sender<Result<Event, ApiError>>) {

@@ -101,9 +101,7 @@ impl<W: Write> Console<W> {
             }
             Event::Observation { text, .. } => {
                 // Value and traceback are not printed by the code; what it printed is on the screen already.
-                let rest = text
-                    .strip_prefix(self.shown.trim_end_matches('\n'))
-                    .unwrap_or(text);
+                let rest = text.strip_prefix(self.shown.trim_end_matches('\n')).unwrap_or(text);
                 let rest = rest.trim_start_matches('\n').to_owned();
                 self.end_line()?;
                 self.write(Part::Stdout, &rest)?;
@@ -203,28 +201,12 @@ mod tests {
         vec![
             Event::Text { text: text("I ad") },
             Event::Text { text: text("d.\n") },
-            Event::Code {
-                text: text("\nx = 1\npri"),
-            },
-            Event::Code {
-                text: text("nt(x)\nx"),
-            },
-            Event::Execute {
-                code: text("x = 1\nprint(x)\nx"),
-                step: 1,
-            },
-            Event::Output {
-                stream: Stream::Stdout,
-                text: text("1\n"),
-            },
-            Event::Observation {
-                text: text("1\n1"),
-                end: CellEnd::Finished,
-                state_lost: false,
-            },
-            Event::Text {
-                text: text("The answer is "),
-            },
+            Event::Code { text: text("\nx = 1\npri") },
+            Event::Code { text: text("nt(x)\nx") },
+            Event::Execute { code: text("x = 1\nprint(x)\nx"), step: 1 },
+            Event::Output { stream: Stream::Stdout, text: text("1\n") },
+            Event::Observation { text: text("1\n1"), end: CellEnd::Finished, state_lost: false },
+            Event::Text { text: text("The answer is ") },
             Event::Solution { text: text("1") },
             Event::Answer { text: text("1") },
         ]
@@ -241,12 +223,7 @@ mod tests {
         let text = shown(&turn(), true);
         let types: Vec<String> = text
             .lines()
-            .map(|line| {
-                serde_json::from_str::<serde_json::Value>(line).unwrap()["type"]
-                    .as_str()
-                    .unwrap()
-                    .to_owned()
-            })
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["type"].as_str().unwrap().to_owned())
             .collect();
         assert_eq!(types.len(), turn().len());
         assert_eq!((types[0].as_str(), types[9].as_str()), ("text", "answer"));
@@ -254,39 +231,23 @@ mod tests {
 
     #[test]
     fn a_plain_reply_is_not_shown_twice() {
-        let events = [
-            Event::Text {
-                text: "Hello!".into(),
-            },
-            Event::Answer {
-                text: "Hello!".into(),
-            },
-        ];
+        let events = [Event::Text { text: "Hello!".into() }, Event::Answer { text: "Hello!".into() }];
         assert_eq!(shown(&events, false), "Hello!\n");
     }
 
     #[test]
     fn a_traceback_follows_what_was_printed() {
         let events = [
-            Event::Execute {
-                code: "1/0".into(),
-                step: 1,
-            },
+            Event::Execute { code: "1/0".into(), step: 1 },
             Event::Observation {
-                text: "Traceback (most recent call last):\nZeroDivisionError: division by zero"
-                    .into(),
+                text: "Traceback (most recent call last):\nZeroDivisionError: division by zero".into(),
                 end: CellEnd::Raised,
                 state_lost: false,
             },
-            Event::Stopped {
-                end: TurnEnd::StepLimit,
-            },
+            Event::Stopped { end: TurnEnd::StepLimit },
         ];
         let text = shown(&events, false);
         assert!(text.starts_with("│ 1/0\nTraceback"), "{text}");
-        assert!(
-            text.ends_with("by zero\n[no answer: all steps are used]\n"),
-            "{text}"
-        );
+        assert!(text.ends_with("by zero\n[no answer: all steps are used]\n"), "{text}");
     }
 }

@@ -6,17 +6,11 @@ use codeact_sandbox::{LayerState, Protection};
 pub fn start_line(model: &str, dtype: &str, protection: &Protection) -> String {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let names = |holds: bool| -> Vec<String> {
-        let states = protection
-            .layers
-            .iter()
-            .filter(|state| state.holds == holds);
+        let states = protection.layers.iter().filter(|state| state.holds == holds);
         states.map(layer_name).collect()
     };
     let (holding, missing) = (names(true), names(false));
-    let mut line = format!(
-        "model `{model}`, {dtype}, {threads} threads; sandbox: {}",
-        holding.join(", ")
-    );
+    let mut line = format!("model `{model}`, {dtype}, {threads} threads; sandbox: {}", holding.join(", "));
     if !missing.is_empty() {
         line.push_str(&format!("; NOT protected: {}", missing.join(", ")));
     }
@@ -36,26 +30,9 @@ mod tests {
 
     #[test]
     fn what_does_not_hold_is_said() {
-        let state = |layer, holds| LayerState {
-            layer,
-            holds,
-            detail: String::new(),
-        };
-        let layers = vec![
-            state(Layer::Network, true),
-            state(Layer::ParentDeath, false),
-        ];
-        let line = start_line(
-            "m",
-            "bf16",
-            &Protection {
-                layers,
-                gaps: Vec::new(),
-            },
-        );
-        assert!(
-            line.contains("sandbox: network; NOT protected: parent death"),
-            "{line}"
-        );
+        let state = |layer, holds| LayerState { layer, holds, detail: String::new() };
+        let layers = vec![state(Layer::Network, true), state(Layer::ParentDeath, false)];
+        let line = start_line("m", "bf16", &Protection { layers, gaps: Vec::new() });
+        assert!(line.contains("sandbox: network; NOT protected: parent death"), "{line}");
     }
 }

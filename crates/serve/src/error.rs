@@ -57,9 +57,7 @@ impl IntoResponse for ApiError {
         let body = Json(json!({"error": {"message": self.message(), "type": kind}}));
         let mut response = (status, body).into_response();
         if status == StatusCode::TOO_MANY_REQUESTS {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
     }
@@ -74,9 +72,9 @@ impl From<EngineError> for ApiError {
             | EngineError::PromptTooLong { .. }
             | EngineError::TokenUnknown { .. }
             | EngineError::Sampling { .. } => ApiError::BadRequest(message),
-            EngineError::Model { .. }
-            | EngineError::NotFinite { .. }
-            | EngineError::Stopped { .. } => ApiError::Internal(message),
+            EngineError::Model { .. } | EngineError::NotFinite { .. } | EngineError::Stopped { .. } => {
+                ApiError::Internal(message)
+            }
         }
     }
 }

@@ -30,10 +30,7 @@ pub(crate) struct Place<'a> {
 
 impl Sessions {
     pub fn new(count_max: usize) -> Sessions {
-        Sessions {
-            map: Mutex::new(HashMap::new()),
-            count_max,
-        }
+        Sessions { map: Mutex::new(HashMap::new()), count_max }
     }
 
     /// A place under a new id that cannot be guessed.
@@ -43,10 +40,7 @@ impl Sessions {
     pub fn reserve(&self) -> Result<Place<'_>, ApiError> {
         let mut map = self.map();
         if map.len() >= self.count_max {
-            let message = format!(
-                "all {} sessions are in use; delete one or try again later",
-                self.count_max
-            );
+            let message = format!("all {} sessions are in use; delete one or try again later", self.count_max);
             return Err(ApiError::Busy(message));
         }
         let id = format!("{:016x}{:016x}", fresh_seed(), fresh_seed());
@@ -66,18 +60,13 @@ impl Sessions {
     pub fn remove(&self, id: &str) -> Result<Arc<AgentSession>, ApiError> {
         let mut map = self.map();
         match map.get(id) {
-            Some(Some(_)) => Ok(map
-                .remove(id)
-                .flatten()
-                .expect("it was there a moment ago, under this lock")),
+            Some(Some(_)) => Ok(map.remove(id).flatten().expect("it was there a moment ago, under this lock")),
             _ => Err(not_found(id)),
         }
     }
 
     fn map(&self) -> MutexGuard<'_, HashMap<String, Option<Arc<AgentSession>>>> {
-        self.map
-            .lock()
-            .expect("nothing panics while it holds this lock")
+        self.map.lock().expect("nothing panics while it holds this lock")
     }
 }
 
@@ -85,13 +74,8 @@ impl Place<'_> {
     /// Puts a session in; gives its id.
     pub fn fill(self, agent: Agent) -> String {
         let interrupter = agent.interrupter();
-        let session = AgentSession {
-            agent: Mutex::new(agent),
-            interrupter,
-        };
-        self.sessions
-            .map()
-            .insert(self.id.clone(), Some(Arc::new(session)));
+        let session = AgentSession { agent: Mutex::new(agent), interrupter };
+        self.sessions.map().insert(self.id.clone(), Some(Arc::new(session)));
         self.id.clone()
     }
 }

@@ -24,10 +24,7 @@ pub struct ServeLimits {
 
 impl Default for ServeLimits {
     fn default() -> Self {
-        ServeLimits {
-            sessions_max: 16,
-            reply_tokens_max: 1024,
-        }
+        ServeLimits { sessions_max: 16, reply_tokens_max: 1024 }
     }
 }
 
@@ -87,17 +84,11 @@ pub(crate) struct Wanted {
 impl Wanted {
     /// # Errors
     /// When more tokens are wanted than the server gives. The engine checks the rest.
-    pub fn sampling(
-        self,
-        temperature_default: f64,
-        limits: &ServeLimits,
-    ) -> Result<Sampling, ApiError> {
+    pub fn sampling(self, temperature_default: f64, limits: &ServeLimits) -> Result<Sampling, ApiError> {
         let max_new_tokens = self.max_tokens.unwrap_or(limits.reply_tokens_max);
         if max_new_tokens > limits.reply_tokens_max {
             let most = limits.reply_tokens_max;
-            return Err(ApiError::BadRequest(format!(
-                "`max_tokens` is {max_new_tokens}; it must be at most {most}"
-            )));
+            return Err(ApiError::BadRequest(format!("`max_tokens` is {max_new_tokens}; it must be at most {most}")));
         }
         Ok(Sampling {
             temperature: self.temperature.unwrap_or(temperature_default),
@@ -114,7 +105,5 @@ impl Wanted {
 pub(crate) fn fresh_seed() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     // The standard library keys each of these with fresh randomness of the operating system.
-    std::collections::hash_map::RandomState::new()
-        .build_hasher()
-        .finish()
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
 }

@@ -42,10 +42,7 @@ struct TurnRequest {
 }
 
 /// Starts a Python of its own: 201 with id, wording and protection.
-pub(crate) async fn create_session(
-    State(state): State<AppState>,
-    body: Bytes,
-) -> Result<impl IntoResponse, ApiError> {
+pub(crate) async fn create_session(State(state): State<AppState>, body: Bytes) -> Result<impl IntoResponse, ApiError> {
     let request: SessionRequest = parse(&body)?;
     let wanted = Wanted {
         temperature: request.temperature,
@@ -63,17 +60,10 @@ pub(crate) async fn create_session(
         let protection = session.protection().clone();
         let profile = state.actor.profile.clone();
         let profile_name = profile.name();
-        let agent = Agent::new(
-            (state.make_model)(sampling),
-            session,
-            profile,
-            Limits::default(),
-        );
+        let agent = Agent::new((state.make_model)(sampling), session, profile, Limits::default());
         Ok(json!({"id": place.fill(agent), "profile": profile_name, "protection": protection}))
     };
-    let created = tokio::task::spawn_blocking(start)
-        .await
-        .map_err(crashed)??;
+    let created = tokio::task::spawn_blocking(start).await.map_err(crashed)??;
     Ok((StatusCode::CREATED, Json(created)))
 }
 
@@ -85,9 +75,7 @@ pub(crate) async fn delete_session(
     let session = state.sessions.remove(&id)?;
     session.interrupter.interrupt();
     // Waits for Python to end, unless a turn still holds the session; then that does.
-    tokio::task::spawn_blocking(move || drop(session))
-        .await
-        .map_err(crashed)?;
+    tokio::task::spawn_blocking(move || drop(session)).await.map_err(crashed)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -114,20 +102,16 @@ pub(crate) async fn run_turn(
         let _ = started.send(Ok(()));
         act(&session, &mut agent, &request.content, &sender);
     });
-    has_started
-        .await
-        .map_err(|_| ApiError::Internal("the turn crashed".to_owned()))??;
+    has_started.await.map_err(|_| ApiError::Internal("the turn crashed".to_owned()))??;
     Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(KeepAlive::default()))
 }
 
 fn refusal<T>(error: &TryLockError<T>) -> ApiError {
     match error {
-        TryLockError::WouldBlock => {
-            ApiError::Conflict("a turn is running in this session".to_owned())
+        TryLockError::WouldBlock => ApiError::Conflict("a turn is running in this session".to_owned()),
+        TryLockError::Poisoned(_) => {
+            ApiError::Internal("an earlier turn of this session crashed; delete it and start another".to_owned())
         }
-        TryLockError::Poisoned(_) => ApiError::Internal(
-            "an earlier turn of this session crashed; delete it and start another".to_owned(),
-        ),
     }
 }
 
@@ -146,9 +130,7 @@ fn act(
         }
     };
     let result = agent.run_turn(content, &mut |event| {
-        send(
-            serde_json::to_string(&event).expect("an event has only text keys and finite numbers"),
-        );
+        send(serde_json::to_string(&event).expect("an event has only text keys and finite numbers"));
     });
     if let Err(error) = result {
         let error = ApiError::from(error);

@@ -38,12 +38,7 @@ const FREE_KEYS: [&str; 3] = ["train.device", "train.recompute", "train.threads"
 impl State {
     /// The state after `step` steps.
     pub fn new(step: usize, validation_loss_before: Option<f64>, identity: Identity) -> State {
-        State {
-            version: VERSION,
-            step,
-            validation_loss_before,
-            identity,
-        }
+        State { version: VERSION, step, validation_loss_before, identity }
     }
 }
 
@@ -78,9 +73,7 @@ pub fn save(
 ) -> Result<PathBuf, TrainError> {
     let target = dir.join(folder::step_name(state.step));
     folder::write_whole(&target, |partial| {
-        adapter
-            .save(partial, &config.model.name)
-            .map_err(TrainError::export(partial))?;
+        adapter.save(partial, &config.model.name).map_err(TrainError::export(partial))?;
         save_moments(&partial.join("optimizer.safetensors"), optimizer)?;
         let text = serde_json::to_string_pretty(state).expect("plain values are JSON") + "\n";
         for (name, text) in [("state.json", text), ("config.toml", config.resolved())] {
@@ -99,14 +92,8 @@ pub fn save(
 fn save_moments(path: &Path, optimizer: &Optimizer) -> Result<(), TrainError> {
     let tensors = HashMap::from([("m", &optimizer.m), ("v", &optimizer.v)]);
     safetensors::serialize_to_file(tensors, None, path).map_err(|error| match error {
-        safetensors::SafeTensorError::IoError(source) => TrainError::Write {
-            path: path.to_owned(),
-            source,
-        },
-        other => TrainError::Write {
-            path: path.to_owned(),
-            source: std::io::Error::other(other),
-        },
+        safetensors::SafeTensorError::IoError(source) => TrainError::Write { path: path.to_owned(), source },
+        other => TrainError::Write { path: path.to_owned(), source: std::io::Error::other(other) },
     })
 }
 
@@ -116,25 +103,16 @@ fn save_moments(path: &Path, optimizer: &Optimizer) -> Result<(), TrainError> {
 /// Names everything that differs, or what is broken.
 pub fn load_state(checkpoint: &Path, identity: &Identity) -> Result<State, TrainError> {
     let path = checkpoint.join("state.json");
-    let bad = |what: String| TrainError::BadCheckpoint {
-        path: path.clone(),
-        what,
-    };
+    let bad = |what: String| TrainError::BadCheckpoint { path: path.clone(), what };
     let text = std::fs::read_to_string(&path).map_err(|error| bad(error.to_string()))?;
     let state: State = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
     if state.version != VERSION {
-        return Err(bad(format!(
-            "has format {}, expected {VERSION}",
-            state.version
-        )));
+        return Err(bad(format!("has format {}, expected {VERSION}", state.version)));
     }
     let differences = differences(&state.identity, identity);
     if !differences.is_empty() {
         let checkpoint = checkpoint.display().to_string();
-        return Err(TrainError::OtherRun {
-            checkpoint,
-            differences,
-        });
+        return Err(TrainError::OtherRun { checkpoint, differences });
     }
     Ok(state)
 }
@@ -142,21 +120,13 @@ pub fn load_state(checkpoint: &Path, identity: &Identity) -> Result<State, Train
 fn differences(there: &Identity, here: &Identity) -> Vec<String> {
     let unset = "unset".to_owned();
     let keys: std::collections::BTreeSet<&String> = there.keys().chain(here.keys()).collect();
-    let differing = keys
-        .into_iter()
-        .filter(|key| there.get(*key) != here.get(*key));
+    let differing = keys.into_iter().filter(|key| there.get(*key) != here.get(*key));
     let sentence = |key: &String| match key.as_str() {
-        "data plan" => {
-            "its data plan differs (data files, chat template, order or lengths)".to_owned()
-        }
+        "data plan" => "its data plan differs (data files, chat template, order or lengths)".to_owned(),
         "base model" => "its base model had other weights".to_owned(),
         _ => {
             let value = |identity: &Identity| identity.get(key).unwrap_or(&unset).clone();
-            format!(
-                "`{key}` was {} there and is {} here",
-                value(there),
-                value(here)
-            )
+            format!("`{key}` was {} there and is {} here", value(there), value(here))
         }
     };
     differing.map(sentence).collect()
@@ -174,32 +144,16 @@ pub fn load_tensors(
 ) -> Result<(Adapter, Optimizer), TrainError> {
     let adapter = Adapter::load(checkpoint, model, device).map_err(TrainError::Load)?;
     let path = checkpoint.join("optimizer.safetensors");
-    let bad = |what: String| TrainError::BadCheckpoint {
-        path: path.clone(),
-        what,
-    };
-    let mut tensors =
-        candle_core::safetensors::load(&path, device).map_err(|error| bad(error.to_string()))?;
+    let bad = |what: String| TrainError::BadCheckpoint { path: path.clone(), what };
+    let mut tensors = candle_core::safetensors::load(&path, device).map_err(|error| bad(error.to_string()))?;
     let mut take = |name: &str| -> Result<Tensor, TrainError> {
-        let tensor = tensors
-            .remove(name)
-            .ok_or_else(|| bad(format!("has no tensor `{name}`")))?;
+        let tensor = tensors.remove(name).ok_or_else(|| bad(format!("has no tensor `{name}`")))?;
         if tensor.dtype() != DType::F32 || tensor.dims() != [adapter.parameter_count()] {
             let what = format!("`{name}` is {:?} {:?}", tensor.dtype(), tensor.dims());
-            return Err(bad(format!(
-                "{what}, expected F32 [{}]",
-                adapter.parameter_count()
-            )));
+            return Err(bad(format!("{what}, expected F32 [{}]", adapter.parameter_count())));
         }
         Ok(tensor)
     };
     let (m, v) = (take("m")?, take("v")?);
-    Ok((
-        adapter,
-        Optimizer {
-            m,
-            v,
-            step: step as u64,
-        },
-    ))
+    Ok((adapter, Optimizer { m, v, step: step as u64 }))
 }

@@ -45,15 +45,7 @@ pub struct FileReport {
 
 impl fmt::Display for FileReport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let FileReport {
-            path,
-            split,
-            row_count,
-            dropped,
-            truncated,
-            token_count,
-            target_count,
-        } = self;
+        let FileReport { path, split, row_count, dropped, truncated, token_count, target_count } = self;
         write!(
             formatter,
             "{:<10} {row_count} conversations, {dropped} dropped as too long, {truncated} truncated; \
@@ -101,20 +93,10 @@ pub struct LengthPolicy {
 /// A path that is not there, a folder without `.jsonl` files, and every fault inside a file, with its line.
 pub fn read(files: &[DataFile]) -> Result<Vec<SourceFile>, TrainError> {
     let mut sources = Vec::new();
-    for DataFile {
-        path,
-        split,
-        repeat,
-    } in files
-    {
+    for DataFile { path, split, repeat } in files {
         for path in expand(Path::new(path))? {
             let rows = read_jsonl(&path)?;
-            sources.push(SourceFile {
-                path,
-                split: *split,
-                repeat: *repeat,
-                rows,
-            });
+            sources.push(SourceFile { path, split: *split, repeat: *repeat, rows });
         }
     }
     Ok(sources)
@@ -122,10 +104,7 @@ pub fn read(files: &[DataFile]) -> Result<Vec<SourceFile>, TrainError> {
 
 /// A file is itself; a folder is its `.jsonl` files in order of name.
 fn expand(path: &Path) -> Result<Vec<PathBuf>, TrainError> {
-    let fault = |what: String| TrainError::DataPath {
-        path: path.to_owned(),
-        what,
-    };
+    let fault = |what: String| TrainError::DataPath { path: path.to_owned(), what };
     if !path.exists() {
         return Err(fault("there is no such file or folder".to_owned()));
     }
@@ -136,10 +115,7 @@ fn expand(path: &Path) -> Result<Vec<PathBuf>, TrainError> {
     let mut found = Vec::new();
     for entry in entries {
         let file = entry.map_err(|error| fault(error.to_string()))?.path();
-        if file
-            .extension()
-            .is_some_and(|extension| extension == "jsonl")
-        {
+        if file.extension().is_some_and(|extension| extension == "jsonl") {
             found.push(file);
         }
     }
@@ -155,11 +131,7 @@ fn expand(path: &Path) -> Result<Vec<PathBuf>, TrainError> {
 /// # Errors
 /// A conversation that the chat format refuses, a too long one where the policy is to refuse it, or a split of which
 /// nothing is left.
-pub fn render(
-    sources: &[SourceFile],
-    format: &ChatFormat,
-    policy: LengthPolicy,
-) -> Result<DataSet, TrainError> {
+pub fn render(sources: &[SourceFile], format: &ChatFormat, policy: LengthPolicy) -> Result<DataSet, TrainError> {
     let (mut train, mut validation, mut reports) = (Part::default(), Part::default(), Vec::new());
     for source in sources {
         let part = match source.split {
@@ -174,21 +146,11 @@ pub fn render(
         if part.examples.is_empty() && row_count > 0 {
             let too_long = reports().map(|report| report.dropped).sum();
             let max = policy.tokens_max;
-            return Err(TrainError::NothingLeft {
-                split: split.to_string(),
-                row_count,
-                too_long,
-                max,
-            });
+            return Err(TrainError::NothingLeft { split: split.to_string(), row_count, too_long, max });
         }
     }
     let content_hash = content_hash(&train);
-    Ok(DataSet {
-        train,
-        validation,
-        reports,
-        content_hash,
-    })
+    Ok(DataSet { train, validation, reports, content_hash })
 }
 
 fn render_file(
@@ -218,12 +180,7 @@ fn render_file(
             let cut_has_targets = example.is_target[..max].contains(&true);
             match policy.too_long {
                 TooLong::Error => {
-                    return Err(TrainError::TooLong {
-                        path,
-                        line,
-                        token_count,
-                        max,
-                    });
+                    return Err(TrainError::TooLong { path, line, token_count, max });
                 }
                 TooLong::Truncate if cut_has_targets => {
                     example.token_ids.truncate(max);

@@ -17,15 +17,7 @@ pub fn summary(run: &Prepared) -> String {
     let mut line = |name: &str, what: String| {
         let _ = writeln!(text, "{name:<8} {what}");
     };
-    line(
-        "model",
-        format!(
-            "{} in `{}`, {}",
-            config.model.name,
-            run.base_dir.display(),
-            config.train.dtype
-        ),
-    );
+    line("model", format!("{} in `{}`, {}", config.model.name, run.base_dir.display(), config.train.dtype));
     for report in &run.data.reports {
         line("data", report.to_string());
     }
@@ -79,10 +71,7 @@ pub fn summary(run: &Prepared) -> String {
 pub fn example(run: &Prepared) -> String {
     let first = run.plan.steps[0].packs[0].documents[0];
     let shown = masked_text(&run.format, &run.data.train.examples[first]);
-    format!(
-        "first conversation of step 1; learned text stands between {} and {}:\n\n{shown}\n",
-        MARKS.0, MARKS.1
-    )
+    format!("first conversation of step 1; learned text stands between {} and {}:\n\n{shown}\n", MARKS.0, MARKS.1)
 }
 
 /// The text of an example with marks around what is learned.
@@ -91,9 +80,7 @@ pub fn masked_text(format: &ChatFormat, example: &Example) -> String {
     let mut start = 0;
     while start < example.token_ids.len() {
         let is_target = example.is_target[start];
-        let run = example.is_target[start..]
-            .iter()
-            .take_while(|target| **target == is_target);
+        let run = example.is_target[start..].iter().take_while(|target| **target == is_target);
         let end = start + run.count();
         let piece = format.decode(&example.token_ids[start..end], false);
         match is_target {

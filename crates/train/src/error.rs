@@ -132,9 +132,7 @@ pub enum TrainError {
         differences: Vec<String>,
     },
     /// A checkpoint is damaged.
-    #[error(
-        "checkpoint `{path}`: {what}\nhint: remove this folder to continue from the one before"
-    )]
+    #[error("checkpoint `{path}`: {what}\nhint: remove this folder to continue from the one before")]
     BadCheckpoint {
         /// The folder or file.
         path: PathBuf,
@@ -220,11 +218,7 @@ impl TrainError {
     /// A failure of the chat crate while it writes.
     pub(crate) fn format(error: FormatError) -> TrainError {
         match error {
-            FormatError::Io {
-                action: "write" | "create",
-                path,
-                source,
-            } => TrainError::Write { path, source },
+            FormatError::Io { action: "write" | "create", path, source } => TrainError::Write { path, source },
             error => TrainError::Format(error),
         }
     }

@@ -35,14 +35,9 @@ pub struct Base<'a> {
 /// # Errors
 /// When something cannot be written; then neither is left half-written.
 pub fn export(dir: &Path, adapter: &Adapter, base: Base<'_>) -> Result<Exports, TrainError> {
-    let exports = Exports {
-        adapter: dir.join("adapter"),
-        merged: dir.join("merged"),
-    };
+    let exports = Exports { adapter: dir.join("adapter"), merged: dir.join("merged") };
     folder::write_whole(&exports.adapter, |partial| {
-        adapter
-            .save(partial, base.name)
-            .map_err(TrainError::export(partial))?;
+        adapter.save(partial, base.name).map_err(TrainError::export(partial))?;
         save_format(partial, base)
     })?;
     folder::write_whole(&exports.merged, |partial| {

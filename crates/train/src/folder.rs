@@ -28,10 +28,7 @@ pub enum Start {
 ///
 /// # Errors
 /// What `fill` says, or what the file system says.
-pub fn write_whole(
-    target: &Path,
-    fill: impl FnOnce(&Path) -> Result<(), TrainError>,
-) -> Result<(), TrainError> {
+pub fn write_whole(target: &Path, fill: impl FnOnce(&Path) -> Result<(), TrainError>) -> Result<(), TrainError> {
     let partial = with_suffix(target, PARTIAL);
     let written = remove(&partial)
         .and_then(|()| fs::create_dir_all(&partial).map_err(TrainError::write(&partial)))
@@ -61,10 +58,7 @@ pub fn write_file(target: &Path, content: &[u8]) -> Result<(), TrainError> {
         .and_then(|()| fs::rename(&partial, target));
     written.map_err(|source| {
         let _ = fs::remove_file(&partial);
-        TrainError::Write {
-            path: target.to_owned(),
-            source,
-        }
+        TrainError::Write { path: target.to_owned(), source }
     })
 }
 
@@ -77,10 +71,7 @@ pub fn inspect(dir: &Path, resume: bool, overwrite: bool) -> Result<Start, Train
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Start::Fresh),
         Err(source) => {
-            return Err(TrainError::Write {
-                path: dir.to_owned(),
-                source,
-            });
+            return Err(TrainError::Write { path: dir.to_owned(), source });
         }
     };
     let mut names = Vec::new();
@@ -90,10 +81,7 @@ pub fn inspect(dir: &Path, resume: bool, overwrite: bool) -> Result<Start, Train
     }
     names.sort();
     if let Some(entry) = names.iter().find(|name| !is_own(name)) {
-        return Err(TrainError::FolderForeign {
-            dir: dir.to_owned(),
-            entry: entry.clone(),
-        });
+        return Err(TrainError::FolderForeign { dir: dir.to_owned(), entry: entry.clone() });
     }
     if resume && let Some((_, newest)) = checkpoints(dir).pop() {
         return Ok(Start::Continue(newest));
@@ -101,9 +89,7 @@ pub fn inspect(dir: &Path, resume: bool, overwrite: bool) -> Result<Start, Train
     if names.is_empty() || resume || overwrite {
         return Ok(Start::Fresh);
     }
-    Err(TrainError::FolderTaken {
-        dir: dir.to_owned(),
-    })
+    Err(TrainError::FolderTaken { dir: dir.to_owned() })
 }
 
 /// Makes `dir` an empty folder. Only what [`inspect`] has accepted is removed.
@@ -124,8 +110,7 @@ pub fn clear(dir: &Path) -> Result<(), TrainError> {
 /// Finished checkpoints of a run with their steps, oldest first.
 pub fn checkpoints(dir: &Path) -> Vec<(usize, PathBuf)> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    let step =
-        |entry: fs::DirEntry| Some((step_of(&entry.file_name().to_string_lossy())?, entry.path()));
+    let step = |entry: fs::DirEntry| Some((step_of(&entry.file_name().to_string_lossy())?, entry.path()));
     let mut found: Vec<_> = entries.filter_map(step).collect();
     found.sort();
     found
@@ -171,9 +156,7 @@ fn sync(dir: &Path) -> Result<(), TrainError> {
         let synced = share(&path, dir).and_then(|()| File::open(&path)?.sync_all());
         synced.map_err(TrainError::write(&path))?;
     }
-    File::open(dir)
-        .and_then(|file| file.sync_all())
-        .map_err(TrainError::write(dir))
+    File::open(dir).and_then(|file| file.sync_all()).map_err(TrainError::write(dir))
 }
 
 /// Safetensors come readable by their owner alone. Gives a file the permissions that its folder got from the umask.

@@ -51,17 +51,11 @@ fn main() -> ExitCode {
 fn train(args: &Args) -> Result<ExitCode, TrainError> {
     let config = Config::load(&args.config, &args.overrides)?;
     if let Some(threads) = config.train.threads {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build_global();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
         pool.expect("this is the first use of the thread pool");
     }
     // Asked early, so that nobody waits for a download to hear it; nothing is changed yet.
-    let start = folder::inspect(
-        Path::new(&config.output.dir),
-        args.resume,
-        config.output.overwrite,
-    );
+    let start = folder::inspect(Path::new(&config.output.dir), args.resume, config.output.overwrite);
     let start = if args.dry_run { Start::Fresh } else { start? };
     let run = Prepared::new(config, &|line| eprintln!("{line}"))?;
     if args.dry_run {
@@ -71,10 +65,7 @@ fn train(args: &Args) -> Result<ExitCode, TrainError> {
     eprint!("{}", describe::summary(&run));
     match &start {
         Start::Continue(checkpoint) => eprintln!("continuing `{}`", checkpoint.display()),
-        Start::Fresh if args.resume => eprintln!(
-            "no checkpoint in `{}` yet: starting at step 1",
-            run.dir().display()
-        ),
+        Start::Fresh if args.resume => eprintln!("no checkpoint in `{}` yet: starting at step 1", run.dir().display()),
         Start::Fresh => {}
     }
     let outcome = run::train(&run, &start, &stop_on_signal())?;
@@ -89,9 +80,7 @@ fn stop_on_signal() -> Arc<AtomicBool> {
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(i32::from(EXIT_INTERRUPTED));
         }
-        eprintln!(
-            "\nstopping after this pass and saving a checkpoint; once more ends the program at once"
-        );
+        eprintln!("\nstopping after this pass and saving a checkpoint; once more ends the program at once");
     });
     installed.expect("this is the only handler of the program");
     stop
@@ -99,34 +88,21 @@ fn stop_on_signal() -> Arc<AtomicBool> {
 
 fn conclude(run: &Prepared, args: &Args, outcome: &Outcome) -> ExitCode {
     match outcome {
-        Outcome::Finished {
-            exports,
-            validation_loss,
-        } => {
+        Outcome::Finished { exports, validation_loss } => {
             if let Some((before, after)) = validation_loss {
                 eprintln!("held-out loss before and after training: {before:.4} -> {after:.4}");
             }
             println!("adapter  {}", exports.adapter.display());
             println!("merged   {}", exports.merged.display());
-            println!(
-                "\nTry it:\n\n  cargo run --release --bin codeact-chat -- --model {}",
-                exports.merged.display()
-            );
+            println!("\nTry it:\n\n  cargo run --release --bin codeact-chat -- --model {}", exports.merged.display());
             ExitCode::SUCCESS
         }
         Outcome::Stopped { checkpoint } => {
             match checkpoint {
                 Some(path) => eprintln!("stopped; checkpoint `{}`", path.display()),
-                None => eprintln!(
-                    "stopped before the first step of `{}` was finished",
-                    run.dir().display()
-                ),
+                None => eprintln!("stopped before the first step of `{}` was finished", run.dir().display()),
             }
-            let overrides = args
-                .overrides
-                .iter()
-                .map(|typed| format!(" --set '{typed}'"))
-                .collect::<String>();
+            let overrides = args.overrides.iter().map(|typed| format!(" --set '{typed}'")).collect::<String>();
             let config = args.config.display();
             eprintln!("hint: continue with `codeact-train --config {config}{overrides} --resume`");
             ExitCode::from(EXIT_INTERRUPTED)

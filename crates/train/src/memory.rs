@@ -75,11 +75,7 @@ pub fn estimate(
 
 /// The level of the settings, or the fastest one whose estimate fits into `free_bytes`; without that number, or where
 /// none fits, the leanest.
-pub fn choose(
-    choice: RecomputeChoice,
-    free_bytes: Option<usize>,
-    estimate: impl Fn(Recompute) -> Memory,
-) -> Recompute {
+pub fn choose(choice: RecomputeChoice, free_bytes: Option<usize>, estimate: impl Fn(Recompute) -> Memory) -> Recompute {
     match choice {
         RecomputeChoice::None => Recompute::None,
         RecomputeChoice::Mlp => Recompute::Mlp,
@@ -104,25 +100,13 @@ pub fn level_name(level: Recompute) -> &'static str {
 /// Memory that is free, in bytes, where the system says so (`MemAvailable`; the limit of a container counts too).
 pub fn free_bytes() -> Option<usize> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let host = line.trim().strip_suffix(" kB")?.parse::<usize>().ok()? * 1024;
-    let number = |path: &str| {
-        std::fs::read_to_string(path)
-            .ok()?
-            .trim()
-            .parse::<usize>()
-            .ok()
-    };
+    let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<usize>().ok();
     let version_2 = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current");
-    let version_1 = (
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-    );
-    let container = [version_2, version_1]
-        .into_iter()
-        .find_map(|(limit, used)| Some(number(limit)?.saturating_sub(number(used)?)));
+    let version_1 = ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes");
+    let container =
+        [version_2, version_1].into_iter().find_map(|(limit, used)| Some(number(limit)?.saturating_sub(number(used)?)));
     Some(container.map_or(host, |free| free.min(host)))
 }
 
@@ -138,29 +122,18 @@ mod tests {
             Recompute::Mlp => 4 * GIB,
             Recompute::Block => GIB,
         };
-        Memory {
-            weights: GIB,
-            adapter: 0,
-            activations,
-        }
+        Memory { weights: GIB, adapter: 0, activations }
     }
 
     #[test]
     fn the_fastest_level_that_fits_is_chosen() {
-        let chosen =
-            |gibibytes: usize| choose(RecomputeChoice::Auto, Some(gibibytes * GIB), of_level);
+        let chosen = |gibibytes: usize| choose(RecomputeChoice::Auto, Some(gibibytes * GIB), of_level);
         assert_eq!(chosen(16), Recompute::None);
         assert_eq!(chosen(10), Recompute::Mlp);
         assert_eq!(chosen(4), Recompute::Block);
         // Too little for any: the leanest has the best chance.
         assert_eq!(chosen(1), Recompute::Block);
-        assert_eq!(
-            choose(RecomputeChoice::Auto, None, of_level),
-            Recompute::Block
-        );
-        assert_eq!(
-            choose(RecomputeChoice::None, Some(0), of_level),
-            Recompute::None
-        );
+        assert_eq!(choose(RecomputeChoice::Auto, None, of_level), Recompute::Block);
+        assert_eq!(choose(RecomputeChoice::None, Some(0), of_level), Recompute::None);
     }
 }

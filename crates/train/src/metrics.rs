@@ -26,23 +26,12 @@ impl Metrics {
         let earlier = std::fs::read_to_string(path).unwrap_or_default();
         let is_earlier = |line: &&str| {
             let row: Option<Value> = serde_json::from_str(line).ok();
-            row.and_then(|row| row["step"].as_u64())
-                .is_some_and(|found| found <= step as u64)
+            row.and_then(|row| row["step"].as_u64()).is_some_and(|found| found <= step as u64)
         };
-        let kept: String = earlier
-            .lines()
-            .filter(is_earlier)
-            .map(|line| format!("{line}\n"))
-            .collect();
+        let kept: String = earlier.lines().filter(is_earlier).map(|line| format!("{line}\n")).collect();
         folder::write_file(path, kept.as_bytes())?;
-        let file = OpenOptions::new()
-            .append(true)
-            .open(path)
-            .map_err(TrainError::write(path))?;
-        Ok(Metrics {
-            file,
-            path: path.to_owned(),
-        })
+        let file = OpenOptions::new().append(true).open(path).map_err(TrainError::write(path))?;
+        Ok(Metrics { file, path: path.to_owned() })
     }
 
     /// Appends a step.
@@ -60,8 +49,6 @@ impl Metrics {
             "supervised_tokens": report.target_count,
             "seconds": (report.seconds * 1e3).round() / 1e3,
         });
-        self.file
-            .write_all(format!("{row}\n").as_bytes())
-            .map_err(TrainError::write(&self.path))
+        self.file.write_all(format!("{row}\n").as_bytes()).map_err(TrainError::write(&self.path))
     }
 }

@@ -26,11 +26,7 @@ impl Optimizer {
     /// When the device cannot hold it.
     pub fn new(parameter_count: usize, device: &Device) -> Result<Optimizer> {
         let zeros = || Tensor::zeros(parameter_count, DType::F32, device);
-        Ok(Optimizer {
-            m: zeros()?,
-            v: zeros()?,
-            step: 0,
-        })
+        Ok(Optimizer { m: zeros()?, v: zeros()?, step: 0 })
     }
 
     /// One step: clips as torch's `clip_grad_norm_` does, updates `parameters` in place and clears `gradients`.
@@ -59,14 +55,7 @@ impl Optimizer {
             weight_decay: settings.weight_decay,
             gradient_scale: (settings.clip_norm / (gradient_norm + CLIP_EPS)).min(1.0),
         };
-        adamw_step(
-            parameters,
-            gradients,
-            &self.m,
-            &self.v,
-            &adamw,
-            self.step + 1,
-        )?;
+        adamw_step(parameters, gradients, &self.m, &self.v, &adamw, self.step + 1)?;
         self.step += 1;
         zero(gradients)?;
         Ok(gradient_norm)

@@ -79,20 +79,13 @@ impl Plan {
     /// When there are no documents, or one does not fit a pack: the reader of the data refuses both.
     pub fn new(documents: &[Document], settings: &PlanSettings) -> Plan {
         assert!(!documents.is_empty(), "a plan needs documents");
-        let epochs_max = settings.epochs.unwrap_or(if settings.steps.is_some() {
-            usize::MAX
-        } else {
-            1
-        });
+        let epochs_max = settings.epochs.unwrap_or(if settings.steps.is_some() { usize::MAX } else { 1 });
         let steps_max = settings.steps.unwrap_or(usize::MAX);
         let mut steps = Vec::new();
         for epoch in 0..epochs_max {
             let order = shuffled(documents, settings.seed, epoch);
             let packs = pack(documents, &order, settings.pack_tokens);
-            let epoch_steps = packs.chunks(settings.accumulation).map(|packs| Step {
-                epoch,
-                packs: packs.to_vec(),
-            });
+            let epoch_steps = packs.chunks(settings.accumulation).map(|packs| Step { epoch, packs: packs.to_vec() });
             steps.extend(epoch_steps.take(steps_max - steps.len()));
             if steps.len() == steps_max {
                 break;
@@ -113,12 +106,7 @@ impl Plan {
 
     /// Tokens of the largest pack, which decides the memory.
     pub fn pack_tokens_max(&self) -> usize {
-        self.steps
-            .iter()
-            .flat_map(|step| &step.packs)
-            .map(|pack| pack.token_count)
-            .max()
-            .unwrap_or(0)
+        self.steps.iter().flat_map(|step| &step.packs).map(|pack| pack.token_count).max().unwrap_or(0)
     }
 
     /// Epochs begun.
@@ -169,26 +157,15 @@ fn below(random: &mut ChaCha8Rng, bound: u64) -> u64 {
 pub fn pack(documents: &[Document], order: &[usize], pack_tokens: usize) -> Vec<Pack> {
     let mut packs: Vec<Pack> = Vec::new();
     for &index in order {
-        let Document {
-            token_count,
-            target_count,
-            ..
-        } = documents[index];
-        assert!(
-            token_count <= pack_tokens,
-            "document {index} has {token_count} tokens, a pack {pack_tokens}"
-        );
+        let Document { token_count, target_count, .. } = documents[index];
+        assert!(token_count <= pack_tokens, "document {index} has {token_count} tokens, a pack {pack_tokens}");
         match packs.last_mut() {
             Some(pack) if pack.token_count + token_count <= pack_tokens => {
                 pack.documents.push(index);
                 pack.token_count += token_count;
                 pack.target_count += target_count;
             }
-            _ => packs.push(Pack {
-                documents: vec![index],
-                token_count,
-                target_count,
-            }),
+            _ => packs.push(Pack { documents: vec![index], token_count, target_count }),
         }
     }
     packs

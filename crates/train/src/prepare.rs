@@ -60,10 +60,7 @@ impl Prepared {
         };
         let format = format.map_err(TrainError::Format)?;
         let new_token_count = new_token_count(&config, &model, &format)?;
-        let policy = LengthPolicy {
-            tokens_max: config.train.sequence_tokens_max,
-            too_long: config.train.too_long,
-        };
+        let policy = LengthPolicy { tokens_max: config.train.sequence_tokens_max, too_long: config.train.too_long };
         let data = data::render(&sources, &format, policy)?;
         check_context(&config, &model, &data)?;
         let plan = Plan::new(&data.train.documents, &plan_settings(&config));
@@ -80,11 +77,7 @@ impl Prepared {
         };
         let recompute = memory::choose(config.train.recompute, memory::free_bytes(), estimate);
         let memory = estimate(recompute);
-        let identity = checkpoint::identity(
-            &config,
-            &plan.hash(&data.content_hash),
-            &model_hash(&base_dir)?,
-        );
+        let identity = checkpoint::identity(&config, &plan.hash(&data.content_hash), &model_hash(&base_dir)?);
         Ok(Prepared {
             config,
             base_dir,
@@ -137,43 +130,24 @@ fn plan_settings(config: &Config) -> PlanSettings {
 }
 
 /// Tokens beyond the model's embedding: those of an added chat format are trained, others would have no meaning.
-fn new_token_count(
-    config: &Config,
-    model: &ModelConfig,
-    format: &ChatFormat,
-) -> Result<usize, TrainError> {
+fn new_token_count(config: &Config, model: &ModelConfig, format: &ChatFormat) -> Result<usize, TrainError> {
     let (token_count, row_count) = (format.vocab_size(), model.vocab_size);
     match config.model.chat_format {
         ChatFormatChoice::Auto if token_count > row_count => {
             let model = config.model.name.clone();
-            Err(TrainError::VocabularyTooLarge {
-                model,
-                token_count,
-                row_count,
-            })
+            Err(TrainError::VocabularyTooLarge { model, token_count, row_count })
         }
         _ => Ok(token_count.saturating_sub(row_count)),
     }
 }
 
 fn check_context(config: &Config, model: &ModelConfig, data: &DataSet) -> Result<(), TrainError> {
-    let documents = data
-        .train
-        .documents
-        .iter()
-        .chain(&data.validation.documents);
-    let longest = documents
-        .map(|document| document.token_count)
-        .max()
-        .unwrap_or(0);
+    let documents = data.train.documents.iter().chain(&data.validation.documents);
+    let longest = documents.map(|document| document.token_count).max().unwrap_or(0);
     let max = model.context_tokens_max;
     match longest <= max {
         true => Ok(()),
-        false => Err(TrainError::BeyondContext {
-            token_count: longest,
-            max,
-            model: config.model.name.clone(),
-        }),
+        false => Err(TrainError::BeyondContext { token_count: longest, max, model: config.model.name.clone() }),
     }
 }
 
@@ -188,16 +162,9 @@ fn model_hash(dir: &Path) -> Result<String, TrainError> {
     let mut parts = vec![hash::of_file(&config).map_err(io(&config))?];
     for entry in std::fs::read_dir(dir).map_err(io(dir))? {
         let path = entry.map_err(io(dir))?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "safetensors")
-        {
+        if path.extension().is_some_and(|extension| extension == "safetensors") {
             let bytes = std::fs::metadata(&path).map_err(io(&path))?.len();
-            let name = path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             parts.push(format!("{name} {bytes}"));
         }
     }

@@ -47,21 +47,12 @@ impl Progress {
     pub fn new(step_count: usize, first_step: usize, tokens_left: usize) -> Progress {
         let draw = ProgressDrawTarget::stderr();
         let bar = (!draw.is_hidden()).then(|| {
-            let style = ProgressStyle::with_template("{bar:24} {msg}")
-                .expect("the template is well formed");
-            let bar =
-                ProgressBar::with_draw_target(Some(step_count as u64), draw).with_style(style);
+            let style = ProgressStyle::with_template("{bar:24} {msg}").expect("the template is well formed");
+            let bar = ProgressBar::with_draw_target(Some(step_count as u64), draw).with_style(style);
             bar.set_position(first_step as u64);
             bar
         });
-        Progress {
-            bar,
-            step_count,
-            tokens_left,
-            tokens_done: 0,
-            seconds: 0.0,
-            last_line: None,
-        }
+        Progress { bar, step_count, tokens_left, tokens_done: 0, seconds: 0.0, last_line: None }
     }
 
     /// Shows a step.
@@ -77,13 +68,9 @@ impl Progress {
                 bar.set_message(line);
             }
             None => {
-                let regular = report.step == self.step_count
-                    || report.step.is_multiple_of(self.step_count.div_ceil(LINES));
-                if regular
-                    || self
-                        .last_line
-                        .is_none_or(|last| last.elapsed() > SILENCE_MAX)
-                {
+                let regular =
+                    report.step == self.step_count || report.step.is_multiple_of(self.step_count.div_ceil(LINES));
+                if regular || self.last_line.is_none_or(|last| last.elapsed() > SILENCE_MAX) {
                     eprintln!("{line}");
                     self.last_line = Some(Instant::now());
                 }
@@ -139,22 +126,13 @@ mod tests {
     #[test]
     fn durations_read_well() {
         let text = |seconds| duration(Duration::from_secs(seconds));
-        assert_eq!(
-            [text(12), text(187), text(3720)],
-            ["12s", "3m 07s", "1h 02m"]
-        );
+        assert_eq!([text(12), text(187), text(3720)], ["12s", "3m 07s", "1h 02m"]);
     }
 
     #[test]
     fn a_line_names_step_loss_rate_speed_and_time_left() {
-        let progress = Progress {
-            bar: None,
-            step_count: 166,
-            tokens_left: 1200,
-            tokens_done: 0,
-            seconds: 0.0,
-            last_line: None,
-        };
+        let progress =
+            Progress { bar: None, step_count: 166, tokens_left: 1200, tokens_done: 0, seconds: 0.0, last_line: None };
         let report = StepReport {
             step: 7,
             epoch: 0,
@@ -165,9 +143,6 @@ mod tests {
             target_count: 5,
             seconds: 1.0,
         };
-        assert_eq!(
-            progress.line(&report, 10.0),
-            "step   7/166  loss 1.2500  lr 9.50e-4  10 tok/s  2m 00s left"
-        );
+        assert_eq!(progress.line(&report, 10.0), "step   7/166  loss 1.2500  lr 9.50e-4  10 tok/s  2m 00s left");
     }
 }

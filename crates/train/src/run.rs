@@ -60,53 +60,31 @@ enum Taken {
 pub fn train(run: &Prepared, start: &Start, stop: &AtomicBool) -> Result<Outcome, TrainError> {
     let state = match start {
         Start::Fresh => None,
-        Start::Continue(checkpoint) => Some((
-            checkpoint,
-            checkpoint::load_state(checkpoint, &run.identity)?,
-        )),
+        Start::Continue(checkpoint) => Some((checkpoint, checkpoint::load_state(checkpoint, &run.identity)?)),
     };
     let device = Device::Cpu;
-    let decoder = Decoder::load(&run.base_dir, run.config.weight_dtype(), &device)
-        .map_err(TrainError::Load)?;
+    let decoder = Decoder::load(&run.base_dir, run.config.weight_dtype(), &device).map_err(TrainError::Load)?;
     let (adapter, optimizer, validation_loss_before) = match &state {
         None => {
             // New tokens of the chat format get rows of their own, which are trained like the rest.
-            let adapter = decoder.new_adapter(
-                &run.config.lora_config(),
-                run.format.vocab_size(),
-                run.config.train.seed,
-            );
+            let adapter =
+                decoder.new_adapter(&run.config.lora_config(), run.format.vocab_size(), run.config.train.seed);
             let adapter = adapter.map_err(TrainError::Load)?;
             let optimizer = Optimizer::new(adapter.parameter_count(), &device);
-            (
-                adapter,
-                optimizer.map_err(|error| TrainError::Load(error.into()))?,
-                None,
-            )
+            (adapter, optimizer.map_err(|error| TrainError::Load(error.into()))?, None)
         }
         Some((checkpoint, state)) => {
-            let (adapter, optimizer) =
-                checkpoint::load_tensors(checkpoint, state.step, &run.model, &device)?;
+            let (adapter, optimizer) = checkpoint::load_tensors(checkpoint, state.step, &run.model, &device)?;
             (adapter, optimizer, state.validation_loss_before)
         }
     };
     let gradients = Tensor::zeros(adapter.parameter_count(), DType::F32, &device);
     let gradients = gradients.map_err(|error| TrainError::Load(error.into()))?;
-    let mut learner = Learner {
-        run,
-        decoder,
-        adapter,
-        optimizer,
-        gradients,
-        validation_loss_before,
-    };
+    let mut learner = Learner { run, decoder, adapter, optimizer, gradients, validation_loss_before };
     if state.is_none() {
         folder::clear(run.dir())?;
     }
-    folder::write_file(
-        &run.dir().join("config.toml"),
-        run.config.resolved().as_bytes(),
-    )?;
+    folder::write_file(&run.dir().join("config.toml"), run.config.resolved().as_bytes())?;
     if learner.validation_loss_before.is_none() && learner.step() == 0 {
         learner.validation_loss_before = learner.validation_loss(stop)?;
         if let Some(loss) = learner.validation_loss_before {
@@ -143,11 +121,7 @@ impl Learner<'_> {
             };
             metrics.step(&report)?;
             progress.step(&report);
-            let is_due = run
-                .config
-                .checkpoint
-                .every
-                .is_some_and(|every| report.step % every == 0);
+            let is_due = run.config.checkpoint.every.is_some_and(|every| report.step % every == 0);
             if is_due || report.step == steps.len() {
                 let path = self.save()?;
                 progress.say(&format!("checkpoint `{}`", path.display()));
@@ -158,16 +132,8 @@ impl Learner<'_> {
     }
 
     /// Adds up the packs' gradients, each divided by the supervised tokens of the whole step, and updates the adapter.
-    fn take_step(
-        &mut self,
-        index: usize,
-        step: &Step,
-        stop: &AtomicBool,
-    ) -> Result<Taken, TrainError> {
-        let failed = |source: ModelError| TrainError::Step {
-            step: index + 1,
-            source,
-        };
+    fn take_step(&mut self, index: usize, step: &Step, stop: &AtomicBool) -> Result<Taken, TrainError> {
+        let failed = |source: ModelError| TrainError::Step { step: index + 1, source };
         let (begun, run) = (Instant::now(), self.run);
         let scale = 1.0 / step.target_count() as f64;
         let mut loss = 0.0;
@@ -187,12 +153,7 @@ impl Learner<'_> {
         let parameters = self.adapter.parameters();
         let gradient_norm = self
             .optimizer
-            .apply(
-                parameters,
-                &self.gradients,
-                &run.config.optimizer,
-                learning_rate,
-            )
+            .apply(parameters, &self.gradients, &run.config.optimizer, learning_rate)
             .map_err(|error| failed(error.into()))?;
         self.check_finite(index, "gradient norm", gradient_norm)?;
         Ok(Taken::Whole(StepReport {
@@ -215,27 +176,12 @@ impl Learner<'_> {
             Some((_, path)) => format!("the last checkpoint is `{}`", path.display()),
             None => "there is no checkpoint yet".to_owned(),
         };
-        Err(TrainError::NotFinite {
-            step: index + 1,
-            what,
-            value,
-            kept,
-        })
+        Err(TrainError::NotFinite { step: index + 1, what, value, kept })
     }
 
     fn save(&self) -> Result<PathBuf, TrainError> {
-        let state = State::new(
-            self.step(),
-            self.validation_loss_before,
-            self.run.identity.clone(),
-        );
-        checkpoint::save(
-            self.run.dir(),
-            &state,
-            &self.run.config,
-            &self.adapter,
-            &self.optimizer,
-        )
+        let state = State::new(self.step(), self.validation_loss_before, self.run.identity.clone());
+        checkpoint::save(self.run.dir(), &state, &self.run.config, &self.adapter, &self.optimizer)
     }
 
     /// Packs of an unfinished step are forgotten: the same step begins anew on resume, so nothing differs.
@@ -255,14 +201,7 @@ impl Learner<'_> {
             return self.stopped();
         }
         // Merging reads the base from disk again and needs the room of what is no longer used.
-        let Learner {
-            run,
-            adapter,
-            validation_loss_before,
-            decoder,
-            optimizer,
-            gradients,
-        } = self;
+        let Learner { run, adapter, validation_loss_before, decoder, optimizer, gradients } = self;
         drop((decoder, optimizer, gradients));
         let base = Base {
             name: &run.config.model.name,
@@ -272,16 +211,12 @@ impl Learner<'_> {
         };
         let exports = export::export(run.dir(), &adapter, base)?;
         let validation_loss = validation_loss_before.zip(after);
-        Ok(Outcome::Finished {
-            exports,
-            validation_loss,
-        })
+        Ok(Outcome::Finished { exports, validation_loss })
     }
 
     /// Before the first step the adapter changes nothing, so this is the loss of the base model too.
     fn validation_loss(&self, stop: &AtomicBool) -> Result<Option<f64>, TrainError> {
-        let (held_out, pack_tokens) =
-            (&self.run.data.validation, self.run.config.train.pack_tokens);
+        let (held_out, pack_tokens) = (&self.run.data.validation, self.run.config.train.pack_tokens);
         evaluate::loss(&self.decoder, &self.adapter, held_out, pack_tokens, stop)
     }
 }

@@ -9,25 +9,16 @@ pub(super) fn clean(body: &str) -> String {
     if !first_line.trim().is_empty() {
         return body.trim().to_owned();
     }
-    let lines: Vec<&str> = body
-        .trim_end()
-        .lines()
-        .skip_while(|line| line.trim().is_empty())
-        .collect();
+    let lines: Vec<&str> = body.trim_end().lines().skip_while(|line| line.trim().is_empty()).collect();
     let Some(first) = lines.first() else {
         return String::new();
     };
     let indent = &first[..first.len() - first.trim_start().len()];
-    let is_shared = lines
-        .iter()
-        .all(|line| line.starts_with(indent) || line.trim().is_empty());
+    let is_shared = lines.iter().all(|line| line.starts_with(indent) || line.trim().is_empty());
     if indent.is_empty() || !is_shared {
         return lines.join("\n");
     }
-    let dedented: Vec<&str> = lines
-        .iter()
-        .map(|line| line.strip_prefix(indent).unwrap_or_default())
-        .collect();
+    let dedented: Vec<&str> = lines.iter().map(|line| line.strip_prefix(indent).unwrap_or_default()).collect();
     dedented.join("\n")
 }
 
@@ -40,9 +31,7 @@ fn unfenced(body: &str) -> &str {
     };
     // Without its leading line break, the first line would count as standing on the tag's line.
     match inside() {
-        Some(code) => {
-            &body[code.as_ptr() as usize - body.as_ptr() as usize - 1..][..code.len() + 1]
-        }
+        Some(code) => &body[code.as_ptr() as usize - body.as_ptr() as usize - 1..][..code.len() + 1],
         None => body,
     }
 }
@@ -71,9 +60,7 @@ pub(super) fn fenced_python(text: &str) -> Option<(String, usize)> {
 
 fn is_python(language: &str) -> bool {
     let language = language.trim();
-    ["python", "py", "python3"]
-        .iter()
-        .any(|name| language.eq_ignore_ascii_case(name))
+    ["python", "py", "python3"].iter().any(|name| language.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
@@ -86,22 +73,13 @@ mod tests {
             ("\nx = 1\nprint(x)\n", "x = 1\nprint(x)"),
             (" print(1) ", "print(1)"),
             (" x = 1\nprint(x)", "x = 1\nprint(x)"),
-            (
-                "\n    x = 1\n\n    if x:\n        print(x)\n",
-                "x = 1\n\nif x:\n    print(x)",
-            ),
-            (
-                "\n\n  \ndef f():\n    return 1\n\n",
-                "def f():\n    return 1",
-            ),
+            ("\n    x = 1\n\n    if x:\n        print(x)\n", "x = 1\n\nif x:\n    print(x)"),
+            ("\n\n  \ndef f():\n    return 1\n\n", "def f():\n    return 1"),
             ("\n```python\nprint(1)\n```\n", "print(1)"),
             ("```\nif 1:\n  print(1)\n```", "if 1:\n  print(1)"),
             ("\n```python\n    print(1)\n```\n", "print(1)"),
             ("\n  a = 1\nb = 2\n", "  a = 1\nb = 2"),
-            (
-                "\ns = '''\n```bash\nls\n```\n'''\n",
-                "s = '''\n```bash\nls\n```\n'''",
-            ),
+            ("\ns = '''\n```bash\nls\n```\n'''\n", "s = '''\n```bash\nls\n```\n'''"),
             ("", ""),
             (" \n\n ", ""),
         ] {
@@ -112,18 +90,9 @@ mod tests {
     #[test]
     fn only_a_closed_python_fence_is_code() {
         let code = |text: &str| fenced_python(text).map(|(code, _)| code);
-        assert_eq!(
-            code("See:\n```python\n1 + 1\n```\nDone").as_deref(),
-            Some("1 + 1")
-        );
-        assert_eq!(
-            code("```py\na\n```\n```python\nb\n```").as_deref(),
-            Some("a")
-        );
-        assert_eq!(
-            code("```bash\nls\n```\n```python\nb\n```").as_deref(),
-            Some("b")
-        );
+        assert_eq!(code("See:\n```python\n1 + 1\n```\nDone").as_deref(), Some("1 + 1"));
+        assert_eq!(code("```py\na\n```\n```python\nb\n```").as_deref(), Some("a"));
+        assert_eq!(code("```bash\nls\n```\n```python\nb\n```").as_deref(), Some("b"));
         assert_eq!(code("```text\n```python\n```"), None);
         assert_eq!(code("```python\n1 + 1"), None);
         assert_eq!(code("```bash\nls\n```"), None);

@@ -24,10 +24,7 @@ impl FormatFiles {
         let path = dir.join("tokenizer.json");
         let Some(tokenizer_json) = read_text(&path)? else {
             let what = "the file is missing\nhint: save the model with a fast tokenizer; `tokenizer.model` alone is not enough";
-            return Err(FormatError::BadFile {
-                path,
-                what: what.to_owned(),
-            });
+            return Err(FormatError::BadFile { path, what: what.to_owned() });
         };
         let tokenizer_config = read_object(&dir.join("tokenizer_config.json"))?;
         let chat_template = match read_text(&dir.join("chat_template.jinja"))? {
@@ -50,12 +47,7 @@ impl FormatFiles {
             path: self.dir.join("generation_config.json"),
             what: "`eos_token_id` is neither a token id nor a list of them".to_owned(),
         };
-        let id = |value: &Value| {
-            value
-                .as_u64()
-                .and_then(|id| u32::try_from(id).ok())
-                .ok_or_else(bad)
-        };
+        let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(bad);
         match self.generation_config.get("eos_token_id") {
             None | Some(Value::Null) => Ok(Vec::new()),
             Some(Value::Array(ids)) => ids.iter().map(id).collect(),
@@ -68,27 +60,16 @@ impl FormatFiles {
         let config = &mut self.tokenizer_config;
         // LlamaTokenizer rebuilds normaliser and post-processor from these settings; the generic class takes
         // tokenizer.json as it is.
-        for key in [
-            "legacy",
-            "sp_model_kwargs",
-            "add_bos_token",
-            "add_eos_token",
-            "use_default_system_prompt",
-        ] {
+        for key in ["legacy", "sp_model_kwargs", "add_bos_token", "add_eos_token", "use_default_system_prompt"] {
             config.shift_remove(key);
         }
-        config.insert(
-            "tokenizer_class".to_owned(),
-            Value::from("PreTrainedTokenizerFast"),
-        );
+        config.insert("tokenizer_class".to_owned(), Value::from("PreTrainedTokenizerFast"));
         let texts: Vec<&str> = tokens.iter().map(|(text, _)| *text).collect();
         for object in [&mut *config, &mut self.special_tokens_map] {
             object.insert("additional_special_tokens".to_owned(), json!(texts));
             object.insert("eos_token".to_owned(), json!(texts[texts.len() - 1]));
         }
-        let described = config
-            .entry("added_tokens_decoder")
-            .or_insert_with(|| json!({}));
+        let described = config.entry("added_tokens_decoder").or_insert_with(|| json!({}));
         if let Value::Object(described) = described {
             for (text, id) in tokens.iter().filter_map(|(text, id)| Some((text, (*id)?))) {
                 let flags = json!({
@@ -99,8 +80,7 @@ impl FormatFiles {
             }
         }
         if let Some(bos_id) = prefix_ids.first() {
-            self.generation_config
-                .insert("bos_token_id".to_owned(), Value::from(*bos_id));
+            self.generation_config.insert("bos_token_id".to_owned(), Value::from(*bos_id));
         }
     }
 
@@ -121,8 +101,7 @@ impl FormatFiles {
         generation.insert("eos_token_id".to_owned(), json!(stop_ids));
         let mut special = self.special_tokens_map.clone();
         for name in super::NAMED_TOKENS {
-            if let (None, Some(token)) = (special.get(name), config.get(name).and_then(token_text))
-            {
+            if let (None, Some(token)) = (special.get(name), config.get(name).and_then(token_text)) {
                 special.insert(name.to_owned(), Value::from(token));
             }
         }
@@ -135,9 +114,7 @@ impl FormatFiles {
 
 /// The text of a token setting: a string, or an object with `content`.
 pub(super) fn token_text(setting: &Value) -> Option<String> {
-    let text = setting
-        .as_str()
-        .or_else(|| setting.get("content")?.as_str())?;
+    let text = setting.as_str().or_else(|| setting.get("content")?.as_str())?;
     Some(text.to_owned())
 }
 
@@ -147,10 +124,7 @@ fn template_in(config: &Map<String, Value>) -> Option<String> {
     if let Some(template) = setting.as_str() {
         return Some(template.to_owned());
     }
-    let named = setting
-        .as_array()?
-        .iter()
-        .find(|entry| entry["name"] == "default")?;
+    let named = setting.as_array()?.iter().find(|entry| entry["name"] == "default")?;
     Some(named["template"].as_str()?.to_owned())
 }
 
@@ -159,11 +133,7 @@ fn read_text(path: &Path) -> Result<Option<String>, FormatError> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(FormatError::Io {
-            action: "read",
-            path: path.to_owned(),
-            source,
-        }),
+        Err(source) => Err(FormatError::Io { action: "read", path: path.to_owned(), source }),
     }
 }
 
@@ -173,10 +143,7 @@ fn read_object(path: &Path) -> Result<Map<String, Value>, FormatError> {
         return Ok(Map::new());
     };
     let parsed = serde_json::from_str(&text);
-    parsed.map_err(|error| FormatError::BadFile {
-        path: path.to_owned(),
-        what: error.to_string(),
-    })
+    parsed.map_err(|error| FormatError::BadFile { path: path.to_owned(), what: error.to_string() })
 }
 
 fn write_object(path: &Path, object: Map<String, Value>) -> Result<(), FormatError> {
@@ -184,9 +151,5 @@ fn write_object(path: &Path, object: Map<String, Value>) -> Result<(), FormatErr
 }
 
 fn write_text(path: &Path, text: &str) -> Result<(), FormatError> {
-    std::fs::write(path, text).map_err(|source| FormatError::Io {
-        action: "write",
-        path: path.to_owned(),
-        source,
-    })
+    std::fs::write(path, text).map_err(|source| FormatError::Io { action: "write", path: path.to_owned(), source })
 }

@@ -7,16 +7,10 @@ use crate::error::FormatError;
 use crate::vocabulary::{Token, Vocabulary};
 
 /// Template and tokenizer must not both write the beginning-of-sequence token.
-pub(super) fn bos_is_single(
-    ids: &[u32],
-    bos_id: Option<u32>,
-    vocabulary: &Vocabulary,
-) -> Result<(), FormatError> {
+pub(super) fn bos_is_single(ids: &[u32], bos_id: Option<u32>, vocabulary: &Vocabulary) -> Result<(), FormatError> {
     match (bos_id, ids) {
         (Some(bos), [first, second, ..]) if *first == bos && *second == bos => {
-            Err(FormatError::BosDoubled {
-                token: vocabulary.name_of(bos),
-            })
+            Err(FormatError::BosDoubled { token: vocabulary.name_of(bos) })
         }
         _ => Ok(()),
     }
@@ -30,25 +24,13 @@ pub(super) fn only_assistant_is_learned(
     tokens: &[Token],
     mask: &[bool],
 ) -> Result<(), FormatError> {
-    let foreign = messages
-        .iter()
-        .zip(contents)
-        .filter(|(message, _)| message.role != Role::Assistant);
+    let foreign = messages.iter().zip(contents).filter(|(message, _)| message.role != Role::Assistant);
     for (message, content) in foreign {
         let first = tokens.partition_point(|token| token.range.end <= content.start);
-        let touching = tokens[first..]
-            .iter()
-            .take_while(|token| token.range.start < content.end);
-        if let Some(offset) = touching
-            .zip(&mask[first..])
-            .position(|(_, is_target)| *is_target)
-        {
+        let touching = tokens[first..].iter().take_while(|token| token.range.start < content.end);
+        if let Some(offset) = touching.zip(&mask[first..]).position(|(_, is_target)| *is_target) {
             let (id, token_index) = (id.to_owned(), first + offset);
-            return Err(FormatError::ForeignSupervised {
-                id,
-                token_index,
-                role: message.role,
-            });
+            return Err(FormatError::ForeignSupervised { id, token_index, role: message.role });
         }
     }
     Ok(())
@@ -61,21 +43,14 @@ pub(super) fn every_turn_end_is_learned(
     mask: &[bool],
 ) -> Result<(), FormatError> {
     match turn_ends.find(|(_, token_index)| !mask[*token_index]) {
-        Some((index, _)) => Err(FormatError::EndOfTurnUnsupervised {
-            id: id.to_owned(),
-            index,
-        }),
+        Some((index, _)) => Err(FormatError::EndOfTurnUnsupervised { id: id.to_owned(), index }),
         None => Ok(()),
     }
 }
 
 /// A sample without labels would divide by zero in the loss.
 pub(super) fn something_is_learned(id: &str, mask: &[bool]) -> Result<(), FormatError> {
-    if mask.contains(&true) {
-        Ok(())
-    } else {
-        Err(FormatError::NothingSupervised { id: id.to_owned() })
-    }
+    if mask.contains(&true) { Ok(()) } else { Err(FormatError::NothingSupervised { id: id.to_owned() }) }
 }
 
 #[cfg(test)]
@@ -85,34 +60,17 @@ mod tests {
     /// `uuAA.` : two tokens of user text, two of the assistant, the end of its turn.
     fn scene() -> (Vec<Message>, Vec<Range<usize>>, Vec<Token>) {
         let messages = vec![Message::user("uu"), Message::assistant("AA")];
-        let tokens = (0..5)
-            .map(|at| Token {
-                id: at as u32,
-                range: at..at + 1,
-                is_control: at == 4,
-            })
-            .collect();
+        let tokens = (0..5).map(|at| Token { id: at as u32, range: at..at + 1, is_control: at == 4 }).collect();
         (messages, vec![0..2, 2..4], tokens)
     }
 
     #[test]
     fn a_learned_user_token_is_an_error() {
         let (messages, contents, tokens) = scene();
-        let check =
-            |mask: [bool; 5]| only_assistant_is_learned("x", &messages, &contents, &tokens, &mask);
+        let check = |mask: [bool; 5]| only_assistant_is_learned("x", &messages, &contents, &tokens, &mask);
         assert!(check([false, false, true, true, true]).is_ok());
         let error = check([false, true, true, true, true]).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                FormatError::ForeignSupervised {
-                    token_index: 1,
-                    role: Role::User,
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, FormatError::ForeignSupervised { token_index: 1, role: Role::User, .. }), "{error}");
     }
 
     #[test]
@@ -120,10 +78,7 @@ mod tests {
         let check = |mask: [bool; 5]| every_turn_end_is_learned("x", [(1, 4)].into_iter(), &mask);
         assert!(check([false, false, true, true, true]).is_ok());
         let error = check([false, false, true, true, false]).unwrap_err();
-        assert!(
-            matches!(error, FormatError::EndOfTurnUnsupervised { index: 1, .. }),
-            "{error}"
-        );
+        assert!(matches!(error, FormatError::EndOfTurnUnsupervised { index: 1, .. }), "{error}");
     }
 
     #[test]

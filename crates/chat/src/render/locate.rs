@@ -25,11 +25,8 @@ pub(crate) fn locate(
 ) -> Result<Rendered, FormatError> {
     let text = template.render(messages, add_generation_prompt)?;
     let markers = markers(template, messages, &text);
-    let marked: Vec<Message> = messages
-        .iter()
-        .zip(&markers)
-        .map(|(message, marker)| Message::new(message.role, marker))
-        .collect();
+    let marked: Vec<Message> =
+        messages.iter().zip(&markers).map(|(message, marker)| Message::new(message.role, marker)).collect();
     let marked_text = template.render(&marked, add_generation_prompt)?;
     let between = around_markers(messages, &markers, &marked_text)?;
 
@@ -49,12 +46,7 @@ pub(crate) fn locate(
             None => false,
         };
         let written = message.content.as_str();
-        let variants = [
-            written,
-            written.trim(),
-            written.trim_end(),
-            written.trim_start(),
-        ];
+        let variants = [written, written.trim(), written.trim_end(), written.trim_start()];
         let content = variants.into_iter().find(fits).ok_or_else(changed)?;
         contents.push(at..at + content.len());
         at += content.len();
@@ -88,27 +80,17 @@ fn around_markers<'text>(
 }
 
 fn rewrites(messages: &[Message], index: usize, what: &'static str) -> FormatError {
-    FormatError::RewritesContent {
-        index,
-        role: messages[index].role,
-        what,
-    }
+    FormatError::RewritesContent { index, role: messages[index].role, what }
 }
 
 /// One placeholder for each message, of private-use characters, none of which stands in any text involved.
 fn markers(template: &ChatTemplate, messages: &[Message], text: &str) -> Vec<String> {
     let is_used = |character: char| {
-        let in_contents = messages
-            .iter()
-            .any(|message| message.content.contains(character));
+        let in_contents = messages.iter().any(|message| message.content.contains(character));
         in_contents || text.contains(character) || template.source().contains(character)
     };
     let private_use = '\u{F0000}'..='\u{FFFFD}';
-    let fence = private_use
-        .into_iter()
-        .find(|&character| !is_used(character));
+    let fence = private_use.into_iter().find(|&character| !is_used(character));
     let fence = fence.expect("no text holds all 65,534 private-use characters of plane 15");
-    (0..messages.len())
-        .map(|index| format!("{fence}{index}{fence}"))
-        .collect()
+    (0..messages.len()).map(|index| format!("{fence}{index}{fence}")).collect()
 }

@@ -19,17 +19,10 @@ fn joined(pieces: Vec<Piece>) -> Vec<Piece> {
 /// Pieces, action and transcript of a reply that arrives in these parts.
 fn run<'a>(parts: impl IntoIterator<Item = &'a str>) -> (Vec<Piece>, Action, String) {
     let mut parser = ActionParser::new();
-    let mut pieces: Vec<Piece> = parts
-        .into_iter()
-        .flat_map(|part| parser.push(part))
-        .collect();
+    let mut pieces: Vec<Piece> = parts.into_iter().flat_map(|part| parser.push(part)).collect();
     pieces.extend(parser.finish());
     assert!(parser.finish().is_empty(), "a second finish adds nothing");
-    (
-        joined(pieces),
-        parser.action().unwrap().clone(),
-        parser.full_text().to_owned(),
-    )
+    (joined(pieces), parser.action().unwrap().clone(), parser.full_text().to_owned())
 }
 
 fn action(reply: &str) -> Action {
@@ -82,18 +75,10 @@ fn any_cut_into_two_or_single_characters_gives_the_same() {
     for reply in REPLIES {
         let whole = run([*reply]);
         for (at, _) in reply.char_indices() {
-            assert_eq!(
-                run([&reply[..at], &reply[at..]]),
-                whole,
-                "{reply:?} cut at {at}"
-            );
+            assert_eq!(run([&reply[..at], &reply[at..]]), whole, "{reply:?} cut at {at}");
         }
         let letters: Vec<String> = reply.chars().map(String::from).collect();
-        assert_eq!(
-            run(letters.iter().map(String::as_str)),
-            whole,
-            "{reply:?} in letters"
-        );
+        assert_eq!(run(letters.iter().map(String::as_str)), whole, "{reply:?} in letters");
     }
 }
 
@@ -118,15 +103,11 @@ fn random_cuts_of_random_tag_soup_give_the_same() {
     // A linear congruential generator: the same soup on every run.
     let mut state: u64 = 20240201;
     let mut random = |bound: usize| {
-        state = state
-            .wrapping_mul(6364136223846793005)
-            .wrapping_add(1442695040888963407);
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (state >> 33) as usize % bound
     };
     for _ in 0..3000 {
-        let reply: String = (0..random(14))
-            .map(|_| parts[random(parts.len())])
-            .collect();
+        let reply: String = (0..random(14)).map(|_| parts[random(parts.len())]).collect();
         let letters: Vec<char> = reply.chars().collect();
         let mut cuts: Vec<String> = Vec::new();
         let mut at = 0;
@@ -135,11 +116,7 @@ fn random_cuts_of_random_tag_soup_give_the_same() {
             cuts.push(letters[at..end].iter().collect());
             at = end;
         }
-        assert_eq!(
-            run(cuts.iter().map(String::as_str)),
-            run([reply.as_str()]),
-            "{reply:?} as {cuts:?}"
-        );
+        assert_eq!(run(cuts.iter().map(String::as_str)), run([reply.as_str()]), "{reply:?} as {cuts:?}");
     }
 }
 
@@ -150,17 +127,12 @@ fn pieces_without_tags_are_the_text_of_the_reply() {
         let shown: String = pieces
             .iter()
             .map(|piece| match piece {
-                Piece::Thought(text) | Piece::CodeDelta(text) | Piece::SolutionDelta(text) => {
-                    text.as_str()
-                }
+                Piece::Thought(text) | Piece::CodeDelta(text) | Piece::SolutionDelta(text) => text.as_str(),
                 Piece::ExecuteEnd(_) | Piece::SolutionEnd(_) => "",
             })
             .collect();
         // The protocol's own tags are taken out once each: the first opening one and its closing one.
-        let from = [full_text.find("<execute>"), full_text.find("<solution>")]
-            .into_iter()
-            .flatten()
-            .min();
+        let from = [full_text.find("<execute>"), full_text.find("<solution>")].into_iter().flatten().min();
         let expected = match from {
             None => reply.to_string(),
             Some(open) => {
@@ -175,10 +147,7 @@ fn pieces_without_tags_are_the_text_of_the_reply() {
 
 #[test]
 fn replies_mean_what_they_should() {
-    assert_eq!(
-        action("I compute.\n<execute>\nprint(1 + 1)\n</execute>"),
-        execute("print(1 + 1)")
-    );
+    assert_eq!(action("I compute.\n<execute>\nprint(1 + 1)\n</execute>"), execute("print(1 + 1)"));
     assert_eq!(action("Done. <solution> 42\n</solution>"), solution("42"));
     assert_eq!(action("Hello!\n"), answer("Hello!"));
     assert_eq!(action(""), answer(""));
@@ -204,18 +173,9 @@ fn tag_like_text_in_code_is_code() {
         action("<execute>if a<b and b</c: print('</exec')</execute>"),
         execute("if a<b and b</c: print('</exec')")
     );
-    assert_eq!(
-        action("<execute>\nx = '<execute>'\n</execute>"),
-        execute("x = '<execute>'")
-    );
-    assert_eq!(
-        action("<execute>\nprint('<solution>')\n</execute>"),
-        execute("print('<solution>')")
-    );
-    assert_eq!(
-        action("<solution>use <execute>x</execute></solution>"),
-        solution("use <execute>x</execute>")
-    );
+    assert_eq!(action("<execute>\nx = '<execute>'\n</execute>"), execute("x = '<execute>'"));
+    assert_eq!(action("<execute>\nprint('<solution>')\n</execute>"), execute("print('<solution>')"));
+    assert_eq!(action("<solution>use <execute>x</execute></solution>"), solution("use <execute>x</execute>"));
 }
 
 #[test]
@@ -233,22 +193,12 @@ fn a_cut_off_closing_tag_is_put_back() {
 
 #[test]
 fn a_python_fence_is_run_only_when_there_is_no_tag() {
-    let (pieces, action_of_fence, full_text) =
-        run(["Look:\n```python\nprint(1)\n```\nIt prints 7."]);
+    let (pieces, action_of_fence, full_text) = run(["Look:\n```python\nprint(1)\n```\nIt prints 7."]);
     assert_eq!(action_of_fence, execute("print(1)"));
-    assert_eq!(
-        pieces.last(),
-        Some(&Piece::ExecuteEnd("print(1)".to_owned()))
-    );
+    assert_eq!(pieces.last(), Some(&Piece::ExecuteEnd("print(1)".to_owned())));
     assert_eq!(full_text, "Look:\n```python\nprint(1)\n```");
-    assert_eq!(
-        action("```python\n1\n```\n<execute>2</execute>"),
-        execute("2")
-    );
-    assert_eq!(
-        action("```python\n1\n```\n<solution>2</solution>"),
-        solution("2")
-    );
+    assert_eq!(action("```python\n1\n```\n<execute>2</execute>"), execute("2"));
+    assert_eq!(action("```python\n1\n```\n<solution>2</solution>"), solution("2"));
     assert_eq!(action("```python\n1"), answer("```python\n1"));
     assert_eq!(action("```json\n1\n```"), answer("```json\n1\n```"));
 }

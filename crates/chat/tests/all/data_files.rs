@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use codeact_chat::{Conversation, Message, ReadError, read_jsonl, write_jsonl};
 use tempfile::TempDir;
 
-const GOOD: &str = r#"{"id": "a", "conversations": [{"content": "hi", "role": "user"}, {"role": "assistant", "content": "yes"}]}"#;
+const GOOD: &str =
+    r#"{"id": "a", "conversations": [{"content": "hi", "role": "user"}, {"role": "assistant", "content": "yes"}]}"#;
 
 fn file(content: &[u8]) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -16,37 +17,24 @@ fn file(content: &[u8]) -> (TempDir, PathBuf) {
 
 fn error(second_line: &str) -> String {
     let (_folder, path) = file(format!("{GOOD}\n{second_line}\n").as_bytes());
-    let message = read_jsonl(&path)
-        .expect_err("the second line is broken")
-        .to_string();
-    assert!(
-        message.contains(&format!("`{}` line 2", path.display())),
-        "{message}"
-    );
+    let message = read_jsonl(&path).expect_err("the second line is broken").to_string();
+    assert!(message.contains(&format!("`{}` line 2", path.display())), "{message}");
     message
 }
 
 fn error_of_roles(roles: &[&str]) -> String {
-    let turns: Vec<String> = roles
-        .iter()
-        .map(|role| format!(r#"{{"role": "{role}", "content": "x"}}"#))
-        .collect();
-    error(&format!(
-        r#"{{"id": "b", "conversations": [{}]}}"#,
-        turns.join(", ")
-    ))
+    let turns: Vec<String> = roles.iter().map(|role| format!(r#"{{"role": "{role}", "content": "x"}}"#)).collect();
+    error(&format!(r#"{{"id": "b", "conversations": [{}]}}"#, turns.join(", ")))
 }
 
 #[test]
 fn key_order_blank_lines_and_a_missing_last_line_break_do_not_matter() {
-    let reordered = r#"{"conversations": [{"role": "user", "content": "x"}, {"role": "assistant", "content": ""}], "id": "b"}"#;
+    let reordered =
+        r#"{"conversations": [{"role": "user", "content": "x"}, {"role": "assistant", "content": ""}], "id": "b"}"#;
     let (_folder, path) = file(format!("{GOOD}\r\n\n{reordered}").as_bytes());
     let rows = read_jsonl(&path).unwrap();
     assert_eq!(rows.iter().map(|row| row.line).collect::<Vec<_>>(), [1, 3]);
-    assert_eq!(
-        rows[0].conversation.messages,
-        [Message::user("hi"), Message::assistant("yes")]
-    );
+    assert_eq!(rows[0].conversation.messages, [Message::user("hi"), Message::assistant("yes")]);
     assert_eq!(rows[1].conversation.id, "b");
 }
 
@@ -54,24 +42,13 @@ fn key_order_blank_lines_and_a_missing_last_line_break_do_not_matter() {
 fn what_is_written_is_read_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out.jsonl");
-    let messages = vec![
-        Message::system("s\n\"q\""),
-        Message::user("π\u{0}"),
-        Message::assistant("  a "),
-    ];
-    let conversation = Conversation {
-        id: "x/1".to_owned(),
-        messages,
-    };
+    let messages = vec![Message::system("s\n\"q\""), Message::user("π\u{0}"), Message::assistant("  a ")];
+    let conversation = Conversation { id: "x/1".to_owned(), messages };
     write_jsonl(&path, &[conversation.clone(), conversation.clone()]).unwrap();
     let rows = read_jsonl(&path).unwrap();
     assert_eq!(rows.len(), 2);
     assert!(rows.iter().all(|row| row.conversation == conversation));
-    assert_eq!(
-        std::fs::read_dir(folder.path()).unwrap().count(),
-        1,
-        "no partial file is left"
-    );
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no partial file is left");
 }
 
 #[test]
@@ -119,15 +96,7 @@ fn files_that_hold_nothing_or_are_not_text_are_refused() {
     }
     let (_folder, path) = file(b"\xff{}");
     let message = read_jsonl(&path).unwrap_err().to_string();
-    assert!(
-        message.contains("line 1: byte 1 of the line is not UTF-8"),
-        "{message}"
-    );
-    let message = read_jsonl(&path.with_file_name("none.jsonl"))
-        .unwrap_err()
-        .to_string();
-    assert!(
-        message.starts_with("cannot read `") && message.contains("none.jsonl"),
-        "{message}"
-    );
+    assert!(message.contains("line 1: byte 1 of the line is not UTF-8"), "{message}");
+    let message = read_jsonl(&path.with_file_name("none.jsonl")).unwrap_err().to_string();
+    assert!(message.starts_with("cannot read `") && message.contains("none.jsonl"), "{message}");
 }

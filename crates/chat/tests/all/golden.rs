@@ -16,19 +16,14 @@ const SAFE_CASE: &str = "edge-special-token-text-in-user";
 /// Golden files and large tokenizers live beside the repository.
 pub fn shared(path: &str) -> PathBuf {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    std::env::var_os("CODEACT_SHARED")
-        .map_or_else(beside, PathBuf::from)
-        .join(path)
+    std::env::var_os("CODEACT_SHARED").map_or_else(beside, PathBuf::from).join(path)
 }
 
 /// Says that a test did not run. Written past the test runner, which hides what passing tests print.
 pub fn skipped(test: &str, missing: &Path) {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed) + 1;
-    let line = format!(
-        "skipped: {test}: `{}` is missing ({count} skipped so far)\n",
-        missing.display()
-    );
+    let line = format!("skipped: {test}: `{}` is missing ({count} skipped so far)\n", missing.display());
     std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
@@ -49,28 +44,18 @@ fn read_golden(path: &Path, with_bos: bool) -> Vec<(String, Golden)> {
         add_generation_prompt: case["add_generation_prompt"].as_bool().unwrap(),
         text: case["text"].as_str().unwrap().to_owned(),
         ids: serde_json::from_value(case[format!("ids{suffix}")].clone()).unwrap(),
-        mask: case[format!("assistant_mask{suffix}")]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|bit| *bit == 1)
-            .collect(),
+        mask: case[format!("assistant_mask{suffix}")].as_array().unwrap().iter().map(|bit| *bit == 1).collect(),
         im_end: file["im_end"].as_u64().unwrap() as u32,
     };
     let cases = file["conversations"].as_array().unwrap();
     assert_eq!(cases.len(), 9);
-    cases
-        .iter()
-        .map(|case| (case["name"].as_str().unwrap().to_owned(), golden(case)))
-        .collect()
+    cases.iter().map(|case| (case["name"].as_str().unwrap().to_owned(), golden(case))).collect()
 }
 
 fn check_all(format: &ChatFormat, golden_path: &Path, with_bos: bool) {
     let mut safe_cases = 0;
     for (name, golden) in read_golden(golden_path, with_bos) {
-        let text = format
-            .render(&golden.messages, golden.add_generation_prompt)
-            .unwrap();
+        let text = format.render(&golden.messages, golden.add_generation_prompt).unwrap();
         assert_eq!(text, golden.text, "{name}");
         assert!(format.end_of_turn_ids().contains(&golden.im_end));
         if name == SAFE_CASE {
@@ -83,15 +68,8 @@ fn check_all(format: &ChatFormat, golden_path: &Path, with_bos: bool) {
         assert_eq!(example.token_ids, golden.ids[..count], "{name}");
         assert_eq!(example.is_target, golden.mask[..count], "{name}");
         if golden.add_generation_prompt {
-            assert_eq!(
-                format.prompt_ids(&golden.messages).unwrap(),
-                golden.ids,
-                "{name}"
-            );
-            assert!(
-                !golden.mask[count..].contains(&true),
-                "{name}: the generation prompt is not learned"
-            );
+            assert_eq!(format.prompt_ids(&golden.messages).unwrap(), golden.ids, "{name}");
+            assert!(!golden.mask[count..].contains(&true), "{name}: the generation prompt is not learned");
         } else {
             assert_eq!(count, golden.ids.len(), "{name}");
         }
@@ -108,22 +86,10 @@ fn check_safe_case(format: &ChatFormat, golden: &Golden) {
     let controls = [im_start, golden.im_end];
 
     let ours = &example.token_ids;
-    let same_start = ours
-        .iter()
-        .zip(&golden.ids)
-        .take_while(|(ours, golden)| ours == golden)
-        .count();
-    let same_end = ours
-        .iter()
-        .rev()
-        .zip(golden.ids.iter().rev())
-        .take_while(|(ours, golden)| ours == golden)
-        .count();
+    let same_start = ours.iter().zip(&golden.ids).take_while(|(ours, golden)| ours == golden).count();
+    let same_end = ours.iter().rev().zip(golden.ids.iter().rev()).take_while(|(ours, golden)| ours == golden).count();
     let middle = &ours[same_start..ours.len() - same_end];
-    assert!(
-        middle.len() > 8,
-        "the two control tokens became several ordinary ones: {middle:?}"
-    );
+    assert!(middle.len() > 8, "the two control tokens became several ordinary ones: {middle:?}");
     assert!(!middle.iter().any(|id| controls.contains(id)));
     let control_count = ours.iter().filter(|id| controls.contains(id)).count();
     let typed_count = user.matches("<|im_start|>").count() + user.matches("<|im_end|>").count();
@@ -131,23 +97,13 @@ fn check_safe_case(format: &ChatFormat, golden: &Golden) {
     assert_eq!(control_count, golden_count - typed_count);
 
     let mask_end = golden.mask.len() - same_end;
-    assert_eq!(
-        example.is_target[ours.len() - same_end..],
-        golden.mask[mask_end..]
-    );
+    assert_eq!(example.is_target[ours.len() - same_end..], golden.mask[mask_end..]);
     assert!(!example.is_target[..ours.len() - same_end].contains(&true));
-    assert!(
-        format.decode(ours, false).contains(user.as_str()),
-        "{}",
-        format.decode(ours, false)
-    );
+    assert!(format.decode(ours, false).contains(user.as_str()), "{}", format.decode(ours, false));
 }
 
 fn check_chatml_added(name: &str) {
-    let (model, golden) = (
-        shared(&format!("tokenizers/{name}")),
-        shared(&format!("golden/chatml/{name}.json")),
-    );
+    let (model, golden) = (shared(&format!("tokenizers/{name}")), shared(&format!("golden/chatml/{name}.json")));
     if !model.exists() || !golden.exists() {
         return skipped(&format!("chatml golden of {name}"), &model);
     }
@@ -182,10 +138,7 @@ fn smollm2_equals_golden() {
     let model = std::env::var_os("CODEACT_SMOLLM2").map_or_else(in_checkpoints, PathBuf::from);
     let golden = shared("golden/chatml/smollm2.json");
     if !model.exists() || !golden.exists() {
-        return skipped(
-            "chatml golden of smollm2",
-            if golden.exists() { &model } else { &golden },
-        );
+        return skipped("chatml golden of smollm2", if golden.exists() { &model } else { &golden });
     }
     let format = ChatFormat::load(&model).unwrap();
     assert_eq!(format.end_of_turn_ids(), [2]);

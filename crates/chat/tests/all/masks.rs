@@ -10,21 +10,13 @@ const INST: &str = "{{ bos_token }}{% for m in messages %}{% if m.role == 'user'
 
 fn turns() -> [Message; 4] {
     let observation = Message::user("Observation:\nhello 2");
-    [
-        Message::user("hi"),
-        Message::assistant("<execute>1+1</execute>"),
-        observation,
-        Message::assistant("2"),
-    ]
+    [Message::user("hi"), Message::assistant("<execute>1+1</execute>"), observation, Message::assistant("2")]
 }
 
 #[test]
 fn only_assistant_text_and_its_end_are_learned() {
     let expected = ["<execute>1+1</execute><|im_end|>", "2<|im_end|>"];
-    assert_eq!(
-        learned(&byte_level(CHATML).load().unwrap(), &turns()),
-        expected
-    );
+    assert_eq!(learned(&byte_level(CHATML).load().unwrap(), &turns()), expected);
     assert_eq!(learned(&sentence_piece_chatml(), &turns()), expected);
 }
 
@@ -35,50 +27,28 @@ fn sentence_piece_chatml() -> codeact_chat::ChatFormat {
 #[test]
 fn an_empty_answer_still_learns_to_end() {
     let format = byte_level(CHATML).load().unwrap();
-    assert_eq!(
-        learned(&format, &[Message::user("x"), Message::assistant("")]),
-        ["<|im_end|>"]
-    );
+    assert_eq!(learned(&format, &[Message::user("x"), Message::assistant("")]), ["<|im_end|>"]);
 }
 
 #[test]
 fn a_token_that_straddles_header_and_text_is_not_learned() {
     // The line break of the header and the first blank of the text are one token here.
     let format = byte_level(CHATML).load().unwrap();
-    assert_eq!(
-        learned(&format, &[Message::user("x"), Message::assistant("  in")]),
-        [" in<|im_end|>"]
-    );
-    assert_eq!(
-        learned(&format, &[Message::user("x"), Message::assistant("\n in")]),
-        ["\n in<|im_end|>"]
-    );
+    assert_eq!(learned(&format, &[Message::user("x"), Message::assistant("  in")]), [" in<|im_end|>"]);
+    assert_eq!(learned(&format, &[Message::user("x"), Message::assistant("\n in")]), ["\n in<|im_end|>"]);
 }
 
 #[test]
 fn control_token_text_stays_text_in_every_role() {
     let typed = "<|im_end|>\n<|im_start|>assistant\n<s></s><|endoftext|>";
     for format in [byte_level(CHATML).load().unwrap(), sentence_piece_chatml()] {
-        let messages = [
-            Message::system(typed),
-            Message::user(typed),
-            Message::assistant(typed),
-        ];
+        let messages = [Message::system(typed), Message::user(typed), Message::assistant(typed)];
         let ids = format.example(&conversation(&messages)).unwrap().token_ids;
-        for (token, count) in [
-            ("<|im_start|>", 3),
-            ("<|im_end|>", 3),
-            ("</s>", 0),
-            ("<|endoftext|>", 0),
-        ] {
+        for (token, count) in [("<|im_start|>", 3), ("<|im_end|>", 3), ("</s>", 0), ("<|endoftext|>", 0)] {
             let Some(control) = format.token_id(token) else {
                 continue;
             };
-            assert_eq!(
-                ids.iter().filter(|id| **id == control).count(),
-                count,
-                "{token}"
-            );
+            assert_eq!(ids.iter().filter(|id| **id == control).count(), count, "{token}");
         }
         assert_eq!(format.decode(&ids, true).matches(typed).count(), 3);
         assert_eq!(learned(&format, &messages), [format!("{typed}<|im_end|>")]);
@@ -100,14 +70,8 @@ fn content_cannot_complete_a_control_token_with_the_template() {
 #[test]
 fn the_sequence_begins_with_one_bos_whoever_writes_it() {
     let bos = 1;
-    let by_tokenizer = sentence_piece_chatml()
-        .prompt_ids(&[Message::user("a")])
-        .unwrap();
-    let by_template = sentence_piece(Some(INST))
-        .load()
-        .unwrap()
-        .prompt_ids(&[Message::user("a")])
-        .unwrap();
+    let by_tokenizer = sentence_piece_chatml().prompt_ids(&[Message::user("a")]).unwrap();
+    let by_template = sentence_piece(Some(INST)).load().unwrap().prompt_ids(&[Message::user("a")]).unwrap();
     for ids in [by_tokenizer, by_template] {
         assert_eq!(ids[0], bos);
         assert_eq!(ids.iter().filter(|id| **id == bos).count(), 1);
@@ -124,41 +88,21 @@ fn the_sequence_begins_with_one_bos_whoever_writes_it() {
 fn a_blank_that_the_model_must_write_itself_is_learned() {
     // The generation prompt ends in `[/INST]`; the token of the answer's first word holds the blank before it.
     let format = sentence_piece(Some(INST)).load().unwrap();
-    let ids = format
-        .example(&conversation(&[
-            Message::user("x"),
-            Message::assistant("a t"),
-        ]))
-        .unwrap();
-    let first = ids
-        .is_target
-        .iter()
-        .position(|is_target| *is_target)
-        .unwrap();
-    assert_eq!(
-        format.decode(&ids.token_ids[..first], true),
-        "[INST] x [/INST]"
-    );
-    assert_eq!(
-        learned(&format, &[Message::user("x"), Message::assistant("a t")]),
-        ["a t </s>"]
-    );
+    let ids = format.example(&conversation(&[Message::user("x"), Message::assistant("a t")])).unwrap();
+    let first = ids.is_target.iter().position(|is_target| *is_target).unwrap();
+    assert_eq!(format.decode(&ids.token_ids[..first], true), "[INST] x [/INST]");
+    assert_eq!(learned(&format, &[Message::user("x"), Message::assistant("a t")]), ["a t </s>"]);
 }
 
 #[test]
 fn the_prompt_is_the_beginning_of_the_example() {
-    for format in [
-        byte_level(CHATML).load().unwrap(),
-        sentence_piece_chatml(),
-        sentence_piece(Some(INST)).load().unwrap(),
-    ] {
+    for format in
+        [byte_level(CHATML).load().unwrap(), sentence_piece_chatml(), sentence_piece(Some(INST)).load().unwrap()]
+    {
         let prompt = format.prompt_ids(&turns()[..3]).unwrap();
         let example = format.example(&conversation(&turns())).unwrap();
         assert_eq!(example.token_ids[..prompt.len()], prompt);
-        assert!(
-            example.is_target[prompt.len()],
-            "the first token after the prompt is learned"
-        );
+        assert!(example.is_target[prompt.len()], "the first token after the prompt is learned");
         assert!(!example.is_target[prompt.len() - 1]);
         assert_eq!(example.token_ids.len(), example.is_target.len());
         assert!(!example.is_target[0]);
@@ -168,30 +112,20 @@ fn the_prompt_is_the_beginning_of_the_example() {
 #[test]
 fn a_conversation_without_assistant_has_nothing_to_learn() {
     let format = byte_level(CHATML).load().unwrap();
-    let error = format
-        .example(&conversation(&[Message::user("x")]))
-        .unwrap_err();
-    assert!(
-        matches!(error, FormatError::NothingSupervised { .. }),
-        "{error}"
-    );
+    let error = format.example(&conversation(&[Message::user("x")])).unwrap_err();
+    assert!(matches!(error, FormatError::NothingSupervised { .. }), "{error}");
 }
 
 #[test]
 fn a_control_token_may_swallow_the_blanks_beside_it() {
     let folder = byte_level(CHATML);
     let path = folder.path().join("tokenizer.json");
-    let mut tokenizer: serde_json::Value =
-        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let mut tokenizer: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let messages = [Message::user("x \n"), Message::assistant("he  ")];
     for (side, expected) in [("rstrip", "he  <|im_end|>"), ("lstrip", "he<|im_end|>")] {
         tokenizer["added_tokens"][2][side] = true.into();
         folder.write("tokenizer.json", &tokenizer);
         // Loading compares with the tokenizer's own reading of a whole conversation.
-        assert_eq!(
-            learned(&folder.load().unwrap(), &messages),
-            [expected],
-            "{side}"
-        );
+        assert_eq!(learned(&folder.load().unwrap(), &messages), [expected], "{side}");
     }
 }

@@ -46,22 +46,11 @@ pub fn byte_level(template: &str) -> Folder {
     bytes.extend((0x100..0x144).map(|code| char::from_u32(code).unwrap()));
     assert_eq!(bytes.len(), 256);
     let controls = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
-    let merges = [
-        ["h", "e"],
-        ["l", "l"],
-        ["he", "ll"],
-        ["Ġ", "a"],
-        ["Ċ", "Ġ"],
-        ["i", "n"],
-    ];
+    let merges = [["h", "e"], ["l", "l"], ["he", "ll"], ["Ġ", "a"], ["Ċ", "Ġ"], ["i", "n"]];
     let mut tokens: Vec<String> = controls.iter().map(|token| token.to_string()).collect();
     tokens.extend(bytes.iter().map(char::to_string));
     tokens.extend(merges.iter().map(|merge| merge.concat()));
-    let vocabulary: Value = tokens
-        .iter()
-        .enumerate()
-        .map(|(id, token)| (token.clone(), json!(id)))
-        .collect();
+    let vocabulary: Value = tokens.iter().enumerate().map(|(id, token)| (token.clone(), json!(id))).collect();
     let byte_level = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
     let tokenizer = json!({
         "version": "1.0", "truncation": null, "padding": null,
@@ -70,8 +59,7 @@ pub fn byte_level(template: &str) -> Folder {
         "model": {"type": "BPE", "dropout": null, "unk_token": null, "fuse_unk": false, "byte_fallback": false,
                   "vocab": vocabulary, "merges": merges}
     });
-    let config =
-        json!({"bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "chat_template": template});
+    let config = json!({"bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "chat_template": template});
     folder(tokenizer, config)
 }
 
@@ -82,17 +70,9 @@ pub fn sentence_piece(template: Option<&str>) -> Folder {
     let mut tokens: Vec<String> = controls.iter().map(|token| token.to_string()).collect();
     tokens.extend((0..=255).map(|byte| format!("<0x{byte:02X}>")));
     tokens.push("▁".to_owned());
-    tokens.extend(
-        (' '..='~')
-            .filter(|letter| *letter != ' ')
-            .map(|letter| letter.to_string()),
-    );
+    tokens.extend((' '..='~').filter(|letter| *letter != ' ').map(|letter| letter.to_string()));
     tokens.extend(merges.iter().map(|merge| merge.concat()));
-    let vocabulary: Value = tokens
-        .iter()
-        .enumerate()
-        .map(|(id, token)| (token.clone(), json!(id)))
-        .collect();
+    let vocabulary: Value = tokens.iter().enumerate().map(|(id, token)| (token.clone(), json!(id))).collect();
     let blank = json!({"String": " "});
     let underline = json!({"String": "▁"});
     let tokenizer = json!({
@@ -117,10 +97,7 @@ pub fn sentence_piece(template: Option<&str>) -> Folder {
 }
 
 pub fn conversation(messages: &[Message]) -> Conversation {
-    Conversation {
-        id: "test".to_owned(),
-        messages: messages.to_vec(),
-    }
+    Conversation { id: "test".to_owned(), messages: messages.to_vec() }
 }
 
 /// What is learned, as text: one string per run of supervised tokens.

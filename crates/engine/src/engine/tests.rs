@@ -75,18 +75,10 @@ fn start(limits: EngineLimits) -> (Engine, Counting) {
 }
 
 fn greedy(max_new_tokens: usize) -> Sampling {
-    Sampling {
-        max_new_tokens,
-        stop_ids: vec![100],
-        ..Sampling::default()
-    }
+    Sampling { max_new_tokens, stop_ids: vec![100], ..Sampling::default() }
 }
 
-fn generate(
-    engine: &Engine,
-    prompt: &[u32],
-    sampling: &Sampling,
-) -> Result<Generated, EngineError> {
+fn generate(engine: &Engine, prompt: &[u32], sampling: &Sampling) -> Result<Generated, EngineError> {
     engine.generate(prompt, sampling, &mut |_| true)
 }
 
@@ -107,43 +99,21 @@ fn an_answer_ends_at_its_length_its_stop_token_or_the_context() {
 #[test]
 fn what_cannot_run_is_refused_with_the_reason() {
     let (engine, _) = start(EngineLimits::default());
-    let refusal =
-        |prompt: &[u32], sampling: &Sampling| generate(&engine, prompt, sampling).unwrap_err();
+    let refusal = |prompt: &[u32], sampling: &Sampling| generate(&engine, prompt, sampling).unwrap_err();
     assert_eq!(refusal(&[], &greedy(1)), EngineError::PromptEmpty);
     let too_long = refusal(&[1; 32], &greedy(1)).to_string();
-    assert!(
-        too_long.contains("32 tokens does not fit in the context of 32"),
-        "{too_long}"
-    );
+    assert!(too_long.contains("32 tokens does not fit in the context of 32"), "{too_long}");
     let unknown = refusal(&[1, 200], &greedy(1)).to_string();
-    assert!(
-        unknown.contains("token 1 is 200") && unknown.contains("200 tokens"),
-        "{unknown}"
-    );
+    assert!(unknown.contains("token 1 is 200") && unknown.contains("200 tokens"), "{unknown}");
     let bad = [
-        Sampling {
-            temperature: f64::NAN,
-            ..greedy(1)
-        },
-        Sampling {
-            temperature: -1.0,
-            ..greedy(1)
-        },
-        Sampling {
-            top_p: 0.0,
-            ..greedy(1)
-        },
-        Sampling {
-            top_k: Some(0),
-            ..greedy(1)
-        },
+        Sampling { temperature: f64::NAN, ..greedy(1) },
+        Sampling { temperature: -1.0, ..greedy(1) },
+        Sampling { top_p: 0.0, ..greedy(1) },
+        Sampling { top_k: Some(0), ..greedy(1) },
         greedy(0),
     ];
     for sampling in bad {
-        assert!(
-            matches!(refusal(&[1], &sampling), EngineError::Sampling { .. }),
-            "{sampling:?}"
-        );
+        assert!(matches!(refusal(&[1], &sampling), EngineError::Sampling { .. }), "{sampling:?}");
     }
 }
 
@@ -171,20 +141,14 @@ fn a_cancelled_answer_keeps_its_cache() {
         })
         .unwrap();
     assert_eq!(answer.finish, FinishReason::Cancelled);
-    assert_eq!(
-        (&answer.token_ids, &seen),
-        (&vec![13, 14, 15], &vec![13, 14, 15])
-    );
+    assert_eq!((&answer.token_ids, &seen), (&vec![13, 14, 15], &vec![13, 14, 15]));
     let next = generate(&engine, &[10, 11, 12, 13, 14, 60], &greedy(1)).unwrap();
     assert_eq!(next.cached_tokens, 5);
 }
 
 #[test]
 fn requests_that_wait_together_share_passes() {
-    let (engine, model) = start(EngineLimits {
-        prompt_tokens_per_pass: 8,
-        ..EngineLimits::default()
-    });
+    let (engine, model) = start(EngineLimits { prompt_tokens_per_pass: 8, ..EngineLimits::default() });
     let held = model.gate.lock().unwrap();
     let answers = thread::scope(|scope| {
         let callers: Vec<_> = [(3, 5), (40, 20), (70, 1)]
@@ -195,10 +159,7 @@ fn requests_that_wait_together_share_passes() {
             .into_iter()
             .collect();
         drop(held);
-        callers
-            .into_iter()
-            .map(|caller| caller.join().unwrap().token_ids)
-            .collect::<Vec<_>>()
+        callers.into_iter().map(|caller| caller.join().unwrap().token_ids).collect::<Vec<_>>()
     });
     for (answer, first) in answers.iter().zip([3, 40, 70]) {
         assert_eq!(*answer, (first + 1..first + 7).collect::<Vec<u32>>());
@@ -210,11 +171,7 @@ fn requests_that_wait_together_share_passes() {
 
 #[test]
 fn one_more_than_may_wait_is_refused_at_once() {
-    let (engine, model) = start(EngineLimits {
-        running_max: 1,
-        waiting_max: 1,
-        ..EngineLimits::default()
-    });
+    let (engine, model) = start(EngineLimits { running_max: 1, waiting_max: 1, ..EngineLimits::default() });
     let (refused, refusals) = channel();
     let held = model.gate.lock().unwrap();
     thread::scope(|scope| {
@@ -232,10 +189,7 @@ fn one_more_than_may_wait_is_refused_at_once() {
         // The first runs. Of three more one waits; which one is up to the threads.
         (0..3).for_each(|_| ask());
         for _ in 0..2 {
-            assert_eq!(
-                refusals.recv().unwrap(),
-                EngineError::Busy { waiting_max: 1 }
-            );
+            assert_eq!(refusals.recv().unwrap(), EngineError::Busy { waiting_max: 1 });
         }
         drop(held);
     });
@@ -245,12 +199,7 @@ fn one_more_than_may_wait_is_refused_at_once() {
 fn a_failed_pass_reaches_its_requests_and_the_engine_goes_on() {
     let (engine, _) = start(EngineLimits::default());
     let error = generate(&engine, &[ERROR_TOKEN], &greedy(1)).unwrap_err();
-    assert_eq!(
-        error,
-        EngineError::Model {
-            reason: "out of memory".to_owned()
-        }
-    );
+    assert_eq!(error, EngineError::Model { reason: "out of memory".to_owned() });
     let error = generate(&engine, &[1, NAN_TOKEN], &greedy(1)).unwrap_err();
     assert_eq!(error, EngineError::NotFinite { position: 2 });
     assert_eq!(generate(&engine, &[1], &greedy(1)).unwrap().token_ids, [2]);
@@ -261,9 +210,8 @@ fn a_panic_of_the_thread_is_told_to_everyone() {
     let (engine, model) = start(EngineLimits::default());
     let held = model.gate.lock().unwrap();
     thread::scope(|scope| {
-        let callers: Vec<_> = (0..3)
-            .map(|_| scope.spawn(|| generate(&engine, &[PANIC_TOKEN], &greedy(1)).unwrap_err()))
-            .collect();
+        let callers: Vec<_> =
+            (0..3).map(|_| scope.spawn(|| generate(&engine, &[PANIC_TOKEN], &greedy(1)).unwrap_err())).collect();
         drop(held);
         for caller in callers {
             let text = caller.join().unwrap().to_string();

@@ -10,11 +10,7 @@ use safetensors::SafeTensors;
 
 fn repository() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest
-        .ancestors()
-        .nth(2)
-        .expect("crates/engine lies in the repository")
-        .to_owned()
+    manifest.ancestors().nth(2).expect("crates/engine lies in the repository").to_owned()
 }
 
 /// The folder of shared reference files: `CODEACT_SHARED`, or `shared` beside the repository.
@@ -28,21 +24,13 @@ fn load(folder: &Path) -> Engine {
 }
 
 fn greedy(engine: &Engine, prompt: &[u32], count: usize) -> Vec<u32> {
-    let sampling = Sampling {
-        max_new_tokens: count,
-        ..Sampling::default()
-    };
-    engine
-        .generate(prompt, &sampling, &mut |_| true)
-        .unwrap()
-        .token_ids
+    let sampling = Sampling { max_new_tokens: count, ..Sampling::default() };
+    engine.generate(prompt, &sampling, &mut |_| true).unwrap().token_ids
 }
 
 fn integers(file: &SafeTensors<'_>, name: &str) -> Vec<u32> {
     let bytes = file.tensor(name).unwrap().data().chunks_exact(8);
-    bytes
-        .map(|bytes| i64::from_le_bytes(bytes.try_into().unwrap()) as u32)
-        .collect()
+    bytes.map(|bytes| i64::from_le_bytes(bytes.try_into().unwrap()) as u32).collect()
 }
 
 #[test]
@@ -63,21 +51,11 @@ fn tiny_models_generate_what_transformers_generates() {
             continue;
         };
         let file = SafeTensors::deserialize(&bytes).unwrap();
-        let (prompt, expected) = (
-            integers(&file, "greedy_prompt"),
-            integers(&file, "greedy_new"),
-        );
-        assert_eq!(
-            greedy(&load(&folder), &prompt, expected.len()),
-            expected,
-            "{name}"
-        );
+        let (prompt, expected) = (integers(&file, "greedy_prompt"), integers(&file, "greedy_new"));
+        assert_eq!(greedy(&load(&folder), &prompt, expected.len()), expected, "{name}");
     }
     if skipped > 0 {
-        println!(
-            "skipped: {skipped} of {} golden generations (no ../shared/golden/models)",
-            models.len()
-        );
+        println!("skipped: {skipped} of {} golden generations (no ../shared/golden/models)", models.len());
     }
 }
 
@@ -85,18 +63,12 @@ fn tiny_models_generate_what_transformers_generates() {
 fn smollm2_generates_what_transformers_generates() {
     let base = repository().join("checkpoints/base/HuggingFaceTB--SmolLM2-135M-Instruct");
     let golden = shared().join("golden/generate/smollm2_greedy.json");
-    let (true, Ok(text)) = (
-        base.join("config.json").exists(),
-        std::fs::read_to_string(golden),
-    ) else {
-        println!(
-            "skipped: 5 golden generations of SmolLM2 (no base model or no ../shared/golden/generate)"
-        );
+    let (true, Ok(text)) = (base.join("config.json").exists(), std::fs::read_to_string(golden)) else {
+        println!("skipped: 5 golden generations of SmolLM2 (no base model or no ../shared/golden/generate)");
         return;
     };
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let ids =
-        |value: &serde_json::Value| -> Vec<u32> { serde_json::from_value(value.clone()).unwrap() };
+    let ids = |value: &serde_json::Value| -> Vec<u32> { serde_json::from_value(value.clone()).unwrap() };
     let engine = load(&base);
     // All at once, as the engine is meant to be used: the ids must not depend on the company.
     std::thread::scope(|scope| {

@@ -26,12 +26,7 @@ pub fn write(folder: &Path) {
     let mut add = |name: String, shape: &[usize], offset: f32, scale: f32| {
         tensors.insert(name, random(shape, &mut state, offset, scale));
     };
-    add(
-        "model.embed_tokens.weight".into(),
-        &[VOCAB_SIZE as usize, HIDDEN],
-        0.0,
-        1.0,
-    );
+    add("model.embed_tokens.weight".into(), &[VOCAB_SIZE as usize, HIDDEN], 0.0, 1.0);
     add("model.norm.weight".into(), &[HIDDEN], 1.0, 0.2);
     for layer in 0..2 {
         let name = |part: &str| format!("model.layers.{layer}.{part}.weight");
@@ -60,9 +55,7 @@ pub fn engine(limits: EngineLimits) -> Engine {
 fn random(shape: &[usize], state: &mut u64, offset: f32, scale: f32) -> Tensor {
     let values: Vec<f32> = (0..shape.iter().product())
         .map(|_| {
-            *state = state
-                .wrapping_mul(6364136223846793005)
-                .wrapping_add(1442695040888963407);
+            *state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             let unit = (*state >> 40) as f32 / (1u64 << 24) as f32;
             offset + scale * (2.0 * unit - 1.0)
         })

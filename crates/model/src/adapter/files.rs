@@ -15,10 +15,7 @@ const WEIGHTS_FILE: &str = "adapter_model.safetensors";
 
 /// Key of a matrix in PEFT's file; `matrix` is `lora_A` or `lora_B`.
 fn key(layer: usize, target: Target, matrix: &str) -> String {
-    format!(
-        "base_model.model.model.layers.{layer}.{}.{matrix}.weight",
-        target.module()
-    )
+    format!("base_model.model.model.layers.{layer}.{}.{matrix}.weight", target.module())
 }
 
 /// Keys of the rows of new tokens, embedding and head.
@@ -41,35 +38,20 @@ impl Adapter {
         let (slots, count) = slots(model, &config);
         let mut values = Vec::with_capacity(count);
         for slot in &slots {
-            for (matrix, shape) in [
-                ("lora_A", [config.rank, slot.c_in]),
-                ("lora_B", [slot.c_out, config.rank]),
-            ] {
+            for (matrix, shape) in [("lora_A", [config.rank, slot.c_in]), ("lora_B", [slot.c_out, config.rank])] {
                 let name = key(slot.layer, slot.target, matrix);
                 let Some(tensor) = tensors.remove(&name) else {
-                    return Err(ModelError::weights(
-                        &path,
-                        format!("tensor `{name}` is missing"),
-                    ));
+                    return Err(ModelError::weights(&path, format!("tensor `{name}` is missing")));
                 };
                 if tensor.dims() != shape {
-                    let what =
-                        format!("tensor `{name}` is {:?}, expected {shape:?}", tensor.dims());
+                    let what = format!("tensor `{name}` is {:?}, expected {shape:?}", tensor.dims());
                     return Err(ModelError::weights(&path, what));
                 }
-                let rows = if matrix == "lora_B" {
-                    tensor.t()?
-                } else {
-                    tensor
-                };
+                let rows = if matrix == "lora_B" { tensor.t()? } else { tensor };
                 values.extend(rows.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?);
             }
         }
-        let new_tokens = NewTokens::new(
-            model,
-            new_token_count(&folder.join(CONFIG_FILE), model)?,
-            count,
-        );
+        let new_tokens = NewTokens::new(model, new_token_count(&folder.join(CONFIG_FILE), model)?, count);
         let shape = [new_tokens.count, model.hidden_size];
         for (name, needed) in NEW_ROWS.into_iter().zip([true, !model.tie_word_embeddings]) {
             let rows = tensors.remove(name);
@@ -89,14 +71,9 @@ impl Adapter {
         // PEFT may put whole resized tables beside the rows; the base model's own are used.
         tensors.retain(|name, _| !name.contains(".base_layer."));
         if let Some(name) = tensors.keys().min() {
-            return Err(ModelError::weights(
-                &path,
-                format!("tensor `{name}` has no place in this model"),
-            ));
+            return Err(ModelError::weights(&path, format!("tensor `{name}` has no place in this model")));
         }
-        Ok(Self::from_values(
-            slots, new_tokens, &config, values, device,
-        )?)
+        Ok(Self::from_values(slots, new_tokens, &config, values, device)?)
     }
 
     /// Writes a PEFT folder; the folder must exist.
@@ -107,20 +84,15 @@ impl Adapter {
     /// When a file cannot be written.
     pub fn save(&self, folder: &Path, base_model: &str) -> Result<(), ModelError> {
         let config_path = folder.join(CONFIG_FILE);
-        let text = serde_json::to_string_pretty(&self.peft_config(base_model))
-            .expect("a JSON value serialises");
-        std::fs::write(&config_path, text + "\n")
-            .map_err(|source| ModelError::io(&config_path, source))?;
+        let text = serde_json::to_string_pretty(&self.peft_config(base_model)).expect("a JSON value serialises");
+        std::fs::write(&config_path, text + "\n").map_err(|source| ModelError::io(&config_path, source))?;
         let mut tensors: HashMap<String, Tensor> = HashMap::new();
         for slot in &self.slots {
             let (a, b) = slot.views(&self.parameters, self.config.rank)?;
             tensors.insert(key(slot.layer, slot.target, "lora_A"), a.contiguous()?);
             tensors.insert(key(slot.layer, slot.target, "lora_B"), b.t()?.contiguous()?);
         }
-        let rows = [
-            self.new_embedding(&self.parameters)?,
-            self.new_head(&self.parameters)?,
-        ];
+        let rows = [self.new_embedding(&self.parameters)?, self.new_head(&self.parameters)?];
         for (name, rows) in NEW_ROWS.into_iter().zip(rows) {
             if let Some(rows) = rows {
                 tensors.insert(name.to_owned(), rows.copy()?);
@@ -130,12 +102,7 @@ impl Adapter {
     }
 
     fn peft_config(&self, base_model: &str) -> Value {
-        let targets: Vec<&str> = self
-            .config
-            .targets
-            .iter()
-            .map(|target| target.name())
-            .collect();
+        let targets: Vec<&str> = self.config.targets.iter().map(|target| target.name()).collect();
         json!({
             "base_model_name_or_path": base_model,
             "bias": "none",
@@ -159,9 +126,7 @@ impl Adapter {
 impl Adapter {
     /// PEFT's `trainable_token_indices`: the new tokens, for each table that has rows of its own.
     fn token_indices(&self) -> Value {
-        let NewTokens {
-            count, first, tied, ..
-        } = self.new_tokens;
+        let NewTokens { count, first, tied, .. } = self.new_tokens;
         let indices: Vec<usize> = (first..first + count).collect();
         match (count, tied) {
             (0, _) => Value::Null,
@@ -176,42 +141,22 @@ fn new_token_count(path: &Path, model: &ModelConfig) -> Result<usize, ModelError
     let map = load_map(path)?;
     let value = map.get("trainable_token_indices").unwrap_or(&Value::Null);
     let list = value.get("embed_tokens").unwrap_or(value);
-    let indices: Vec<u64> = list
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_u64)
-        .collect();
-    let appended = indices
-        .iter()
-        .enumerate()
-        .all(|(at, index)| *index == (model.vocab_size + at) as u64);
+    let indices: Vec<u64> = list.as_array().into_iter().flatten().filter_map(Value::as_u64).collect();
+    let appended = indices.iter().enumerate().all(|(at, index)| *index == (model.vocab_size + at) as u64);
     if !appended || (value.is_null() != indices.is_empty()) {
-        let what = format!(
-            "`trainable_token_indices` = {value} on a vocabulary of {}",
-            model.vocab_size
-        );
-        return Err(ModelError::Unsupported {
-            path: path.to_owned(),
-            what,
-        });
+        let what = format!("`trainable_token_indices` = {value} on a vocabulary of {}", model.vocab_size);
+        return Err(ModelError::Unsupported { path: path.to_owned(), what });
     }
     Ok(indices.len())
 }
 
 fn load_map(path: &Path) -> Result<Map<String, Value>, ModelError> {
     let text = std::fs::read_to_string(path).map_err(|source| ModelError::io(path, source))?;
-    serde_json::from_str(&text).map_err(|source| ModelError::Json {
-        path: path.to_owned(),
-        source,
-    })
+    serde_json::from_str(&text).map_err(|source| ModelError::Json { path: path.to_owned(), source })
 }
 
 fn load_config(path: &Path) -> Result<LoraConfig, ModelError> {
-    read_config(&load_map(path)?).map_err(|what| ModelError::Unsupported {
-        path: path.to_owned(),
-        what,
-    })
+    read_config(&load_map(path)?).map_err(|what| ModelError::Unsupported { path: path.to_owned(), what })
 }
 
 fn read_config(map: &Map<String, Value>) -> Result<LoraConfig, String> {
@@ -223,10 +168,7 @@ fn read_config(map: &Map<String, Value>) -> Result<LoraConfig, String> {
         _ => true,
     };
     if get("peft_type") != "LORA" {
-        return Err(format!(
-            "`peft_type` = {} (LORA is supported)",
-            get("peft_type")
-        ));
+        return Err(format!("`peft_type` = {} (LORA is supported)", get("peft_type")));
     }
     if !matches!(get("bias").as_str(), None | Some("none")) {
         return Err(format!("`bias` = {}", get("bias")));
@@ -248,9 +190,7 @@ fn read_config(map: &Map<String, Value>) -> Result<LoraConfig, String> {
     }
     let rank = get("r").as_u64().filter(|rank| (1..=4096).contains(rank));
     let rank = rank.ok_or_else(|| format!("`r` = {}", get("r")))? as usize;
-    let alpha = get("lora_alpha")
-        .as_f64()
-        .ok_or_else(|| format!("`lora_alpha` = {}", get("lora_alpha")))?;
+    let alpha = get("lora_alpha").as_f64().ok_or_else(|| format!("`lora_alpha` = {}", get("lora_alpha")))?;
     Ok(LoraConfig {
         rank,
         alpha,
@@ -263,9 +203,7 @@ fn read_targets(value: &Value) -> Result<Vec<Target>, String> {
     if value == "all-linear" {
         return Ok(Target::ALL.to_vec());
     }
-    let names = value
-        .as_array()
-        .ok_or_else(|| format!("`target_modules` = {value}"))?;
+    let names = value.as_array().ok_or_else(|| format!("`target_modules` = {value}"))?;
     let known = |name: &Value| Target::ALL.into_iter().find(|target| name == target.name());
     let mut targets = names
         .iter()

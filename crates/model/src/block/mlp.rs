@@ -39,30 +39,13 @@ impl Mlp {
         layer: Layer<'_>,
         gradients: &Tensor,
     ) -> Result<Tensor> {
-        let SavedMlp {
-            gate,
-            up,
-            xa: [xa_gate, xa_up, xa_down],
-        } = saved;
+        let SavedMlp { gate, up, xa: [xa_gate, xa_up, xa_down] } = saved;
         let hidden = swiglu::forward(&gate, &up)?;
-        let dhidden = layer.project_backward(
-            dy,
-            (&hidden, xa_down.as_ref()),
-            &self.down,
-            Target::Down,
-            gradients,
-        )?;
+        let dhidden = layer.project_backward(dy, (&hidden, xa_down.as_ref()), &self.down, Target::Down, gradients)?;
         drop(hidden);
         let (dgate, dup) = swiglu::backward(&dhidden, &gate, &up)?;
-        let dx_gate = layer.project_backward(
-            &dgate,
-            (x, xa_gate.as_ref()),
-            &self.gate,
-            Target::Gate,
-            gradients,
-        )?;
-        let dx_up =
-            layer.project_backward(&dup, (x, xa_up.as_ref()), &self.up, Target::Up, gradients)?;
+        let dx_gate = layer.project_backward(&dgate, (x, xa_gate.as_ref()), &self.gate, Target::Gate, gradients)?;
+        let dx_up = layer.project_backward(&dup, (x, xa_up.as_ref()), &self.up, Target::Up, gradients)?;
         residual::add(&dx_gate, &dx_up)
     }
 }

@@ -17,10 +17,7 @@ pub struct Attempts(pub Vec<Attempt>);
 
 impl Attempts {
     pub(super) fn add(&mut self, place: impl Into<String>, outcome: impl fmt::Display) {
-        self.0.push(Attempt {
-            place: place.into(),
-            outcome: outcome.to_string(),
-        });
+        self.0.push(Attempt { place: place.into(), outcome: outcome.to_string() });
     }
 }
 
@@ -47,9 +44,7 @@ pub enum SourceError {
         name: String,
     },
     /// A path that does not exist.
-    #[error(
-        "`{path}` does not exist\nhint: a hub name has the form `organisation/model`, without `./` before it"
-    )]
+    #[error("`{path}` does not exist\nhint: a hub name has the form `organisation/model`, without `./` before it")]
     NoSuchPath {
         /// What was asked for.
         path: PathBuf,
@@ -99,36 +94,22 @@ pub enum SourceError {
 impl SourceError {
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();
-        move |source| SourceError::Io {
-            action,
-            path,
-            source,
-        }
+        move |source| SourceError::Io { action, path, source }
     }
 
     pub(super) fn gguf(path: &Path, what: impl fmt::Display) -> Self {
-        SourceError::Gguf {
-            path: path.to_path_buf(),
-            what: what.to_string(),
-            hint: String::new(),
-        }
+        SourceError::Gguf { path: path.to_path_buf(), what: what.to_string(), hint: String::new() }
     }
 
     pub(super) fn unsupported(path: &Path, what: impl fmt::Display) -> Self {
         SourceError::Gguf {
             path: path.to_path_buf(),
             what: what.to_string(),
-            hint:
-                "use the model's safetensors folder instead (its name on the hub, or a local path)"
-                    .into(),
+            hint: "use the model's safetensors folder instead (its name on the hub, or a local path)".into(),
         }
     }
 }
 
 fn hint_line(hint: &str) -> String {
-    if hint.is_empty() {
-        String::new()
-    } else {
-        format!("\nhint: {hint}")
-    }
+    if hint.is_empty() { String::new() } else { format!("\nhint: {hint}") }
 }

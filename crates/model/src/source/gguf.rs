@@ -24,26 +24,15 @@ pub(super) struct Gguf {
 /// # Errors
 /// [`SourceError::Gguf`] when the file is damaged or not supported, [`SourceError::Io`] when writing fails. What was
 /// written until then stays; the caller owns the folder.
-pub(super) fn convert(
-    gguf_path: &Path,
-    folder: &Path,
-    progress: &dyn Fn(&str),
-) -> Result<(), SourceError> {
+pub(super) fn convert(gguf_path: &Path, folder: &Path, progress: &dyn Fn(&str)) -> Result<(), SourceError> {
     let mut gguf = Gguf::open(gguf_path)?;
     let config = gguf_config::read(&gguf)?;
     let tokenizer = gguf_tokenizer::read(&gguf, &config)?;
-    progress(&format!(
-        "converting `{}` ({} layers) to a Hugging Face folder",
-        gguf_path.display(),
-        config.layer_count
-    ));
+    progress(&format!("converting `{}` ({} layers) to a Hugging Face folder", gguf_path.display(), config.layer_count));
     gguf_weights::write(&mut gguf, &config, &folder.join("model.safetensors"))?;
     for (name, value) in [
         ("config.json", config.to_json(&tokenizer.special_ids)),
-        (
-            "generation_config.json",
-            gguf_config::generation_json(&tokenizer.special_ids),
-        ),
+        ("generation_config.json", gguf_config::generation_json(&tokenizer.special_ids)),
         ("tokenizer.json", tokenizer.tokenizer),
         ("tokenizer_config.json", tokenizer.config),
         ("special_tokens_map.json", tokenizer.special_tokens_map),
@@ -59,9 +48,7 @@ pub(super) fn sha256_hex(path: &Path) -> Result<String, SourceError> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     loop {
-        let count = file
-            .read(&mut buffer)
-            .map_err(SourceError::io("read", path))?;
+        let count = file.read(&mut buffer).map_err(SourceError::io("read", path))?;
         if count == 0 {
             return Ok(hex(&hasher.finalize()));
         }
@@ -76,8 +63,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 fn write_json(path: &Path, value: &serde_json::Value) -> Result<(), SourceError> {
     let file = File::create(path).map_err(SourceError::io("create", path))?;
     let mut writer = BufWriter::new(file);
-    serde_json::to_writer_pretty(&mut writer, value)
-        .map_err(|error| SourceError::io("write", path)(error.into()))?;
+    serde_json::to_writer_pretty(&mut writer, value).map_err(|error| SourceError::io("write", path)(error.into()))?;
     writer.flush().map_err(SourceError::io("write", path))
 }
 
@@ -85,29 +71,16 @@ impl Gguf {
     /// Opens the file, checks its header, and refuses other architectures than `llama`.
     pub(super) fn open(path: &Path) -> Result<Self, SourceError> {
         let mut file = File::open(path).map_err(SourceError::io("open", path))?;
-        let file_bytes = file
-            .metadata()
-            .map_err(SourceError::io("read", path))?
-            .len();
-        gguf_check::check_header(
-            &mut BufReader::with_capacity(1 << 16, &mut file),
-            file_bytes,
-        )
-        .map_err(|what| SourceError::gguf(path, what))?;
-        file.seek(SeekFrom::Start(0))
-            .map_err(SourceError::io("read", path))?;
+        let file_bytes = file.metadata().map_err(SourceError::io("read", path))?.len();
+        gguf_check::check_header(&mut BufReader::with_capacity(1 << 16, &mut file), file_bytes)
+            .map_err(|what| SourceError::gguf(path, what))?;
+        file.seek(SeekFrom::Start(0)).map_err(SourceError::io("read", path))?;
         let content = Content::read(&mut BufReader::with_capacity(1 << 16, &mut file))
             .map_err(|error| SourceError::gguf(path, error))?;
-        let gguf = Gguf {
-            path: path.to_path_buf(),
-            file,
-            content,
-        };
+        let gguf = Gguf { path: path.to_path_buf(), file, content };
         match gguf.text("general.architecture")? {
             "llama" => Ok(gguf),
-            other => Err(gguf.unsupported(format!(
-                "architecture `{other}` is not supported, only `llama`"
-            ))),
+            other => Err(gguf.unsupported(format!("architecture `{other}` is not supported, only `llama`"))),
         }
     }
 
@@ -131,17 +104,12 @@ impl Gguf {
         };
         match read(value) {
             Ok(value) => Ok(Some(value)),
-            Err(_) => Err(self.fault(format!(
-                "`{key}` must be {kind}, it is of type {:?}",
-                value.value_type()
-            ))),
+            Err(_) => Err(self.fault(format!("`{key}` must be {kind}, it is of type {:?}", value.value_type()))),
         }
     }
 
     pub(super) fn text_option(&self, key: &str) -> Result<Option<&str>, SourceError> {
-        Ok(self
-            .value(key, "text", Value::to_string)?
-            .map(String::as_str))
+        Ok(self.value(key, "text", Value::to_string)?.map(String::as_str))
     }
 
     pub(super) fn text(&self, key: &str) -> Result<&str, SourceError> {
@@ -168,11 +136,7 @@ impl Gguf {
             return Err(self.fault(format!("`{key}` is {number}, it must be a positive number")));
         }
         // Six significant digits are what every f32 holds.
-        Ok(Some(
-            format!("{number:.5e}")
-                .parse()
-                .expect("a formatted float parses"),
-        ))
+        Ok(Some(format!("{number:.5e}").parse().expect("a formatted float parses")))
     }
 
     pub(super) fn flag_option(&self, key: &str) -> Result<Option<bool>, SourceError> {
@@ -188,10 +152,7 @@ impl Gguf {
         values
             .iter()
             .map(|value| {
-                value
-                    .to_string()
-                    .map(String::as_str)
-                    .map_err(|_| self.fault(format!("`{key}` must hold texts")))
+                value.to_string().map(String::as_str).map_err(|_| self.fault(format!("`{key}` must hold texts")))
             })
             .collect()
     }

@@ -41,25 +41,14 @@ const TENSOR_TYPES: [(u32, &str, u64, u64); 13] = [
 ///
 /// # Errors
 /// Text that names the first fault: truncated, absurd, or of an unknown kind.
-pub(super) fn check_header<R: Read + Seek>(
-    reader: &mut BufReader<R>,
-    file_bytes: u64,
-) -> Result<(), String> {
-    let mut walk = Walk {
-        reader,
-        position: 0,
-        file_bytes,
-        array_elements: 0,
-        alignment: ALIGNMENT_DEFAULT,
-    };
+pub(super) fn check_header<R: Read + Seek>(reader: &mut BufReader<R>, file_bytes: u64) -> Result<(), String> {
+    let mut walk = Walk { reader, position: 0, file_bytes, array_elements: 0, alignment: ALIGNMENT_DEFAULT };
     if walk.bytes::<4>("the magic number")? != *b"GGUF" {
         return Err("it does not begin with `GGUF`".into());
     }
     let version = walk.u32("the version")?;
     if !(2..=3).contains(&version) {
-        return Err(format!(
-            "GGUF version {version} is not supported, only 2 and 3"
-        ));
+        return Err(format!("GGUF version {version} is not supported, only 2 and 3"));
     }
     let tensor_count = walk.u64("the tensor count")?;
     let key_count = walk.u64("the metadata count")?;
@@ -77,9 +66,7 @@ pub(super) fn check_header<R: Read + Seek>(
     }
     let data_start = walk.position.div_ceil(walk.alignment) * walk.alignment;
     for tensor in &tensors {
-        let end = data_start
-            .checked_add(tensor.offset)
-            .and_then(|start| start.checked_add(tensor.bytes));
+        let end = data_start.checked_add(tensor.offset).and_then(|start| start.checked_add(tensor.bytes));
         if end.is_none_or(|end| end > file_bytes) {
             return Err(format!(
                 "tensor `{}` needs {} bytes at offset {} of the data, the file has {file_bytes} bytes in all: it is cut short or damaged",
@@ -107,9 +94,7 @@ struct Walk<'a, R> {
 impl<R: Read + Seek> Walk<'_, R> {
     fn bytes<const N: usize>(&mut self, what: &str) -> Result<[u8; N], String> {
         let mut buffer = [0; N];
-        self.reader
-            .read_exact(&mut buffer)
-            .map_err(|_| self.cut_short(what))?;
+        self.reader.read_exact(&mut buffer).map_err(|_| self.cut_short(what))?;
         self.position += N as u64;
         Ok(buffer)
     }
@@ -126,9 +111,7 @@ impl<R: Read + Seek> Walk<'_, R> {
         if count > self.file_bytes.saturating_sub(self.position) {
             return Err(self.cut_short(what));
         }
-        self.reader
-            .seek_relative(count as i64)
-            .map_err(|error| format!("cannot read {what}: {error}"))?;
+        self.reader.seek_relative(count as i64).map_err(|error| format!("cannot read {what}: {error}"))?;
         self.position += count;
         Ok(())
     }
@@ -143,9 +126,7 @@ impl<R: Read + Seek> Walk<'_, R> {
     fn text_bytes(&mut self, what: &str) -> Result<u64, String> {
         let count = self.u64(what)?;
         if count > TEXT_BYTES_MAX {
-            return Err(format!(
-                "{what} is declared {count} bytes long, at most {TEXT_BYTES_MAX} are read"
-            ));
+            return Err(format!("{what} is declared {count} bytes long, at most {TEXT_BYTES_MAX} are read"));
         }
         Ok(count)
     }
@@ -156,9 +137,7 @@ impl<R: Read + Seek> Walk<'_, R> {
             return Err(self.cut_short(what));
         }
         let mut buffer = vec![0; count as usize];
-        self.reader
-            .read_exact(&mut buffer)
-            .map_err(|_| self.cut_short(what))?;
+        self.reader.read_exact(&mut buffer).map_err(|_| self.cut_short(what))?;
         self.position += count;
         Ok(String::from_utf8_lossy(&buffer).into_owned())
     }
@@ -168,15 +147,11 @@ impl<R: Read + Seek> Walk<'_, R> {
         let value_type = self.u32(&key)?;
         if key == "general.alignment" {
             if value_type != TYPE_U32 {
-                return Err(format!(
-                    "`{key}` has value type {value_type}, it must be a 32-bit number"
-                ));
+                return Err(format!("`{key}` has value type {value_type}, it must be a 32-bit number"));
             }
             let alignment = self.u32(&key)?;
             if !alignment.is_power_of_two() || !(8..=1 << 16).contains(&alignment) {
-                return Err(format!(
-                    "`{key}` is {alignment}, it must be a power of two from 8 to 65536"
-                ));
+                return Err(format!("`{key}` is {alignment}, it must be a power of two from 8 to 65536"));
             }
             self.alignment = u64::from(alignment);
             return Ok(());
@@ -189,8 +164,7 @@ impl<R: Read + Seek> Walk<'_, R> {
             }
             TYPE_ARRAY => self.array(&what),
             other => {
-                let width = value_bytes(other)
-                    .ok_or_else(|| format!("{what} has the unknown type {other}"))?;
+                let width = value_bytes(other).ok_or_else(|| format!("{what} has the unknown type {other}"))?;
                 self.skip(width, &what)
             }
         }
@@ -201,9 +175,7 @@ impl<R: Read + Seek> Walk<'_, R> {
         let count = self.u64(what)?;
         self.array_elements = self.array_elements.saturating_add(count);
         if self.array_elements > ARRAY_ELEMENTS_MAX {
-            return Err(format!(
-                "{what} has {count} elements; all arrays together may have {ARRAY_ELEMENTS_MAX}"
-            ));
+            return Err(format!("{what} has {count} elements; all arrays together may have {ARRAY_ELEMENTS_MAX}"));
         }
         if element_type == TYPE_TEXT {
             for _ in 0..count {
@@ -212,9 +184,8 @@ impl<R: Read + Seek> Walk<'_, R> {
             }
             return Ok(());
         }
-        let width = value_bytes(element_type).ok_or_else(|| {
-            format!("{what} is an array of the unknown or nested type {element_type}")
-        })?;
+        let width = value_bytes(element_type)
+            .ok_or_else(|| format!("{what} is an array of the unknown or nested type {element_type}"))?;
         self.skip(count * width, what)
     }
 
@@ -235,29 +206,24 @@ impl<R: Read + Seek> Walk<'_, R> {
             elements = elements
                 .checked_mul(length)
                 .filter(|&elements| (1..=self.file_bytes.saturating_mul(4)).contains(&elements))
-                .ok_or_else(|| {
-                    format!("tensor `{name}` is declared larger than the file, or empty")
-                })?;
+                .ok_or_else(|| format!("tensor `{name}` is declared larger than the file, or empty"))?;
         }
         let number = self.u32(&name)?;
         let offset = self.u64(&name)?;
-        let &(_, type_name, block, block_bytes) = TENSOR_TYPES.iter().find(|entry| entry.0 == number).ok_or_else(|| {
-            let known = TENSOR_TYPES.map(|entry| entry.1).join(", ");
-            format!("tensor `{name}` has the tensor type number {number}, which is not supported; supported are {known}")
-        })?;
+        let &(_, type_name, block, block_bytes) =
+            TENSOR_TYPES.iter().find(|entry| entry.0 == number).ok_or_else(|| {
+                let known = TENSOR_TYPES.map(|entry| entry.1).join(", ");
+                format!(
+                    "tensor `{name}` has the tensor type number {number}, which is not supported; supported are {known}"
+                )
+            })?;
         if !row.is_multiple_of(block) {
-            return Err(format!(
-                "tensor `{name}` has rows of {row} values, {type_name} needs multiples of {block}"
-            ));
+            return Err(format!("tensor `{name}` has rows of {row} values, {type_name} needs multiples of {block}"));
         }
         if !offset.is_multiple_of(8) {
             return Err(format!("tensor `{name}` begins at the odd offset {offset}"));
         }
-        Ok(TensorSpan {
-            name,
-            offset,
-            bytes: elements / block * block_bytes,
-        })
+        Ok(TensorSpan { name, offset, bytes: elements / block * block_bytes })
     }
 }
 

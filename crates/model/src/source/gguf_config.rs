@@ -40,28 +40,18 @@ pub(super) fn read(gguf: &Gguf) -> Result<LlamaConfig, SourceError> {
         None => head_count,
     };
     if !head_count.is_multiple_of(kv_head_count) {
-        return Err(gguf.fault(format!(
-            "{head_count} heads cannot share {kv_head_count} key/value heads"
-        )));
+        return Err(gguf.fault(format!("{head_count} heads cannot share {kv_head_count} key/value heads")));
     }
     let head_width = head_width(gguf, hidden_size, head_count)?;
-    let token_count = gguf
-        .array_option("tokenizer.ggml.tokens")?
-        .ok_or_else(|| gguf.absent("tokenizer.ggml.tokens"))?
-        .len() as u64;
-    let vocab_size = gguf
-        .number_option("llama.vocab_size")?
-        .unwrap_or(token_count);
+    let token_count =
+        gguf.array_option("tokenizer.ggml.tokens")?.ok_or_else(|| gguf.absent("tokenizer.ggml.tokens"))?.len() as u64;
+    let vocab_size = gguf.number_option("llama.vocab_size")?.unwrap_or(token_count);
     if vocab_size != token_count {
-        return Err(gguf.fault(format!(
-            "`llama.vocab_size` is {vocab_size}, but there are {token_count} tokens"
-        )));
+        return Err(gguf.fault(format!("`llama.vocab_size` is {vocab_size}, but there are {token_count} tokens")));
     }
     let layer_count = size(gguf, "llama.block_count")?;
     if layer_count > gguf.content.tensor_infos.len() as u64 {
-        return Err(gguf.fault(format!(
-            "{layer_count} layers are declared, but there are fewer tensors"
-        )));
+        return Err(gguf.fault(format!("{layer_count} layers are declared, but there are fewer tensors")));
     }
     Ok(LlamaConfig {
         hidden_size,
@@ -75,9 +65,7 @@ pub(super) fn read(gguf: &Gguf) -> Result<LlamaConfig, SourceError> {
         rms_norm_eps: gguf
             .float_option("llama.attention.layer_norm_rms_epsilon")?
             .ok_or_else(|| gguf.absent("llama.attention.layer_norm_rms_epsilon"))?,
-        rope_theta: gguf
-            .float_option("llama.rope.freq_base")?
-            .unwrap_or(10000.0),
+        rope_theta: gguf.float_option("llama.rope.freq_base")?.unwrap_or(10000.0),
         rope_scaling: rope_scaling(gguf)?,
         is_tied: !gguf.content.tensor_infos.contains_key("output.weight"),
     })
@@ -86,19 +74,15 @@ pub(super) fn read(gguf: &Gguf) -> Result<LlamaConfig, SourceError> {
 fn head_width(gguf: &Gguf, hidden_size: u64, head_count: u64) -> Result<u64, SourceError> {
     let key_width = gguf.number_option("llama.attention.key_length")?;
     let head_width = key_width.unwrap_or(hidden_size / head_count);
-    let value_width = gguf
-        .number_option("llama.attention.value_length")?
-        .unwrap_or(head_width);
-    let rope_width = gguf
-        .number_option("llama.rope.dimension_count")?
-        .unwrap_or(head_width);
+    let value_width = gguf.number_option("llama.attention.value_length")?.unwrap_or(head_width);
+    let rope_width = gguf.number_option("llama.rope.dimension_count")?.unwrap_or(head_width);
     if !(2..=1 << 16).contains(&head_width)
         || !head_width.is_multiple_of(2)
         || (key_width.is_none() && !hidden_size.is_multiple_of(head_count))
     {
-        return Err(gguf.fault(format!(
-            "hidden size {hidden_size} does not divide into {head_count} heads of even width"
-        )));
+        return Err(
+            gguf.fault(format!("hidden size {hidden_size} does not divide into {head_count} heads of even width"))
+        );
     }
     if rope_width != head_width || value_width != head_width {
         return Err(gguf.unsupported(format!(
@@ -120,56 +104,36 @@ fn size(gguf: &Gguf, key: &str) -> Result<u64, SourceError> {
 fn refuse_extensions(gguf: &Gguf) -> Result<(), SourceError> {
     for key in ["llama.expert_count", "llama.attention.sliding_window"] {
         if gguf.number_option(key)?.is_some_and(|number| number != 0) {
-            return Err(gguf.unsupported(format!(
-                "`{key}` is set, which is not supported in GGUF files"
-            )));
+            return Err(gguf.unsupported(format!("`{key}` is set, which is not supported in GGUF files")));
         }
     }
-    for key in [
-        "llama.attention.scale",
-        "llama.logit_scale",
-        "llama.residual_scale",
-        "llama.embedding_scale",
-    ] {
+    for key in ["llama.attention.scale", "llama.logit_scale", "llama.residual_scale", "llama.embedding_scale"] {
         if gguf.content.metadata.contains_key(key) {
             return Err(gguf.unsupported(format!("`{key}` is set, which is not supported")));
         }
     }
-    if gguf
-        .content
-        .tensor_infos
-        .keys()
-        .any(|name| name.starts_with("rope_f"))
-    {
+    if gguf.content.tensor_infos.keys().any(|name| name.starts_with("rope_f")) {
         // The factors alone do not say which of the scaling rules made them.
-        return Err(gguf.unsupported(
-            "rotary scaling by a `rope_freqs` tensor (Llama 3.1 and later) is not supported",
-        ));
+        return Err(gguf.unsupported("rotary scaling by a `rope_freqs` tensor (Llama 3.1 and later) is not supported"));
     }
     Ok(())
 }
 
 fn rope_scaling(gguf: &Gguf) -> Result<Value, SourceError> {
-    let kind = gguf
-        .text_option("llama.rope.scaling.type")?
-        .unwrap_or("none");
+    let kind = gguf.text_option("llama.rope.scaling.type")?.unwrap_or("none");
     // Old converters wrote only the factor.
-    let old_factor = gguf
-        .float_option("llama.rope.scale_linear")?
-        .filter(|&factor| factor != 1.0);
+    let old_factor = gguf.float_option("llama.rope.scale_linear")?.filter(|&factor| factor != 1.0);
     match (kind, old_factor) {
         ("none", None) => Ok(Value::Null),
         ("none", Some(factor)) => Ok(json!({"type": "linear", "factor": factor})),
         ("linear", _) => {
-            let factor = gguf
-                .float_option("llama.rope.scaling.factor")?
-                .or(old_factor);
+            let factor = gguf.float_option("llama.rope.scaling.factor")?.or(old_factor);
             let factor = factor.ok_or_else(|| gguf.absent("llama.rope.scaling.factor"))?;
             Ok(json!({"type": "linear", "factor": factor}))
         }
-        (other, _) => Err(gguf.unsupported(format!(
-            "rotary scaling `{other}` is not supported, only `none` and `linear`"
-        ))),
+        (other, _) => {
+            Err(gguf.unsupported(format!("rotary scaling `{other}` is not supported, only `none` and `linear`")))
+        }
     }
 }
 
@@ -210,8 +174,7 @@ impl LlamaConfig {
 
 /// generation_config.json: which ids begin, end and pad.
 pub(super) fn generation_json(ids: &SpecialIds) -> Value {
-    let mut config =
-        json!({"_from_model_config": true, "bos_token_id": ids.bos, "eos_token_id": eos_json(ids)});
+    let mut config = json!({"_from_model_config": true, "bos_token_id": ids.bos, "eos_token_id": eos_json(ids)});
     if let Some(padding) = ids.padding {
         config["pad_token_id"] = json!(padding);
     }

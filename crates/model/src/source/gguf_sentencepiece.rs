@@ -23,29 +23,19 @@ pub(super) fn tokenizer_json(
     mut added: Vec<Value>,
 ) -> Result<Value, SourceError> {
     refuse_extensions(gguf, vocabulary)?;
-    let unknown = ids
-        .unknown
-        .ok_or_else(|| gguf.absent("tokenizer.ggml.unknown_token_id"))?;
+    let unknown = ids.unknown.ok_or_else(|| gguf.absent("tokenizer.ggml.unknown_token_id"))?;
     let unknown_text = vocabulary.tokens[unknown as usize];
     if !added.iter().any(|token| token["content"] == unknown_text) {
-        added.push(super::gguf_tokenizer::added_token(
-            Some(unknown as usize),
-            unknown_text,
-            true,
-        ));
+        added.push(super::gguf_tokenizer::added_token(Some(unknown as usize), unknown_text, true));
         added.sort_by_key(|token| token["id"].as_u64());
     }
-    let mut normalizers =
-        vec![json!({"type": "Replace", "pattern": {"String": " "}, "content": BLANK})];
+    let mut normalizers = vec![json!({"type": "Replace", "pattern": {"String": " "}, "content": BLANK})];
     let mut decoders = vec![
         json!({"type": "Replace", "pattern": {"String": BLANK}, "content": " "}),
         json!({"type": "ByteFallback"}),
         json!({"type": "Fuse"}),
     ];
-    if gguf
-        .flag_option("tokenizer.ggml.add_space_prefix")?
-        .unwrap_or(true)
-    {
+    if gguf.flag_option("tokenizer.ggml.add_space_prefix")?.unwrap_or(true) {
         normalizers.insert(0, json!({"type": "Prepend", "prepend": BLANK}));
         decoders.push(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
     }
@@ -75,26 +65,17 @@ pub(super) fn tokenizer_json(
 
 /// Things that change the ids and that the rebuilt tokenizer would not do.
 fn refuse_extensions(gguf: &Gguf, vocabulary: &Vocabulary) -> Result<(), SourceError> {
-    if gguf
-        .flag_option("tokenizer.ggml.remove_extra_whitespaces")?
-        .unwrap_or(false)
-    {
+    if gguf.flag_option("tokenizer.ggml.remove_extra_whitespaces")?.unwrap_or(false) {
         return Err(gguf.unsupported("`tokenizer.ggml.remove_extra_whitespaces` is not supported"));
     }
-    if gguf
-        .array_option("tokenizer.ggml.precompiled_charsmap")?
-        .is_some()
-    {
+    if gguf.array_option("tokenizer.ggml.precompiled_charsmap")?.is_some() {
         return Err(gguf.unsupported("`tokenizer.ggml.precompiled_charsmap` is not supported"));
     }
     for byte in 0..=255u8 {
-        if !vocabulary
-            .ids
-            .contains_key(format!("<0x{byte:02X}>").as_str())
-        {
-            return Err(gguf.unsupported(format!(
-                "a vocabulary without the byte token `<0x{byte:02X}>` is not supported"
-            )));
+        if !vocabulary.ids.contains_key(format!("<0x{byte:02X}>").as_str()) {
+            return Err(
+                gguf.unsupported(format!("a vocabulary without the byte token `<0x{byte:02X}>` is not supported"))
+            );
         }
     }
     Ok(())
@@ -104,11 +85,7 @@ fn merges(gguf: &Gguf, vocabulary: &Vocabulary) -> Result<Vec<Value>, SourceErro
     let key = "tokenizer.ggml.scores";
     let scores = gguf.array_option(key)?.ok_or_else(|| gguf.absent(key))?;
     if scores.len() != vocabulary.tokens.len() {
-        return Err(gguf.fault(format!(
-            "{} tokens have {} scores",
-            vocabulary.tokens.len(),
-            scores.len()
-        )));
+        return Err(gguf.fault(format!("{} tokens have {} scores", vocabulary.tokens.len(), scores.len())));
     }
     let is_normal = |id: u32| vocabulary.types[id as usize] == TYPE_NORMAL;
     let mut pairs = Vec::new();
@@ -117,20 +94,13 @@ fn merges(gguf: &Gguf, vocabulary: &Vocabulary) -> Result<Vec<Value>, SourceErro
             continue;
         }
         let score = scores[id].to_f32().ok().filter(|score| score.is_finite());
-        let score = score.ok_or_else(|| {
-            gguf.fault(format!(
-                "`{key}` of token {id} is not a finite 32-bit float"
-            ))
-        })?;
+        let score = score.ok_or_else(|| gguf.fault(format!("`{key}` of token {id} is not a finite 32-bit float")))?;
         if piece.chars().count() > PIECE_CHARS_MAX {
-            return Err(gguf.fault(format!(
-                "token {id} is longer than {PIECE_CHARS_MAX} characters"
-            )));
+            return Err(gguf.fault(format!("token {id} is longer than {PIECE_CHARS_MAX} characters")));
         }
         for (cut, _) in piece.char_indices().skip(1) {
             let (left, right) = piece.split_at(cut);
-            if let (Some(&left_id), Some(&right_id)) =
-                (vocabulary.ids.get(left), vocabulary.ids.get(right))
+            if let (Some(&left_id), Some(&right_id)) = (vocabulary.ids.get(left), vocabulary.ids.get(right))
                 && is_normal(left_id)
                 && is_normal(right_id)
             {
@@ -143,8 +113,5 @@ fn merges(gguf: &Gguf, vocabulary: &Vocabulary) -> Result<Vec<Value>, SourceErro
         other.0.total_cmp(&one.0).then(by_ids)
     });
     let text = |id: u32| vocabulary.tokens[id as usize];
-    Ok(pairs
-        .into_iter()
-        .map(|(_, _, left, right)| json!([text(left), text(right)]))
-        .collect())
+    Ok(pairs.into_iter().map(|(_, _, left, right)| json!([text(left), text(right)])).collect())
 }

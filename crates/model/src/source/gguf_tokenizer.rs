@@ -44,9 +44,7 @@ pub(super) fn read(gguf: &Gguf, config: &LlamaConfig) -> Result<TokenizerFiles, 
         "gpt2" => byte_level(gguf, &vocabulary, &special_ids, added)?,
         "llama" => gguf_sentencepiece::tokenizer_json(gguf, &vocabulary, &special_ids, added)?,
         other => {
-            return Err(gguf.unsupported(format!(
-                "tokenizer `{other}` is not supported, only `gpt2` and `llama`"
-            )));
+            return Err(gguf.unsupported(format!("tokenizer `{other}` is not supported, only `gpt2` and `llama`")));
         }
     };
     let loaded = tokenizers::Tokenizer::from_str(&tokenizer.to_string())
@@ -78,11 +76,7 @@ fn vocabulary(gguf: &Gguf) -> Result<Vocabulary<'_>, SourceError> {
         None => return Err(gguf.absent("tokenizer.ggml.token_type")),
     };
     if types.len() != tokens.len() {
-        return Err(gguf.fault(format!(
-            "{} tokens have {} token types",
-            tokens.len(),
-            types.len()
-        )));
+        return Err(gguf.fault(format!("{} tokens have {} token types", tokens.len(), types.len())));
     }
     let mut ids = HashMap::with_capacity(tokens.len());
     for (id, token) in tokens.iter().enumerate() {
@@ -97,10 +91,9 @@ fn special_ids(gguf: &Gguf, vocabulary: &Vocabulary) -> Result<SpecialIds, Sourc
     let id = |role: &str| -> Result<Option<u32>, SourceError> {
         let key = format!("tokenizer.ggml.{role}_token_id");
         match gguf.number_option(&key)? {
-            Some(id) if id >= vocabulary.tokens.len() as u64 => Err(gguf.fault(format!(
-                "`{key}` is {id}, there are {} tokens",
-                vocabulary.tokens.len()
-            ))),
+            Some(id) if id >= vocabulary.tokens.len() as u64 => {
+                Err(gguf.fault(format!("`{key}` is {id}, there are {} tokens", vocabulary.tokens.len())))
+            }
             other => Ok(other.map(|id| id as u32)),
         }
     };
@@ -109,20 +102,10 @@ fn special_ids(gguf: &Gguf, vocabulary: &Vocabulary) -> Result<SpecialIds, Sourc
     if eos.is_empty() {
         return Err(gguf.absent("tokenizer.ggml.eos_token_id"));
     }
-    Ok(SpecialIds {
-        bos: id("bos")?,
-        eos,
-        unknown: id("unknown")?,
-        padding: id("padding")?,
-    })
+    Ok(SpecialIds { bos: id("bos")?, eos, unknown: id("unknown")?, padding: id("padding")? })
 }
 
-fn byte_level(
-    gguf: &Gguf,
-    vocabulary: &Vocabulary,
-    ids: &SpecialIds,
-    added: Vec<Value>,
-) -> Result<Value, SourceError> {
+fn byte_level(gguf: &Gguf, vocabulary: &Vocabulary, ids: &SpecialIds, added: Vec<Value>) -> Result<Value, SourceError> {
     let by_bytes = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
     let pre_tokenizer = match gguf.text_option("tokenizer.ggml.pre")?.unwrap_or("default") {
         // llama.cpp treats these alike: every digit alone, then GPT-2's pattern.
@@ -167,11 +150,7 @@ fn byte_level(
 }
 
 pub(super) fn vocabulary_json(vocabulary: &Vocabulary) -> Value {
-    let entries = vocabulary
-        .tokens
-        .iter()
-        .enumerate()
-        .map(|(id, token)| (token.to_string(), json!(id)));
+    let entries = vocabulary.tokens.iter().enumerate().map(|(id, token)| (token.to_string(), json!(id)));
     Value::Object(entries.collect::<Map<_, _>>())
 }
 
@@ -182,29 +161,18 @@ pub(super) fn begin_with(
     ids: &SpecialIds,
     by_default: bool,
 ) -> Result<Value, SourceError> {
-    if gguf
-        .flag_option("tokenizer.ggml.add_eos_token")?
-        .unwrap_or(false)
-    {
+    if gguf.flag_option("tokenizer.ggml.add_eos_token")?.unwrap_or(false) {
         return Err(gguf.unsupported("`tokenizer.ggml.add_eos_token` is not supported"));
     }
-    if !gguf
-        .flag_option("tokenizer.ggml.add_bos_token")?
-        .unwrap_or(by_default)
-    {
+    if !gguf.flag_option("tokenizer.ggml.add_bos_token")?.unwrap_or(by_default) {
         return Ok(Value::Null);
     }
-    let bos = ids
-        .bos
-        .ok_or_else(|| gguf.absent("tokenizer.ggml.bos_token_id"))?;
+    let bos = ids.bos.ok_or_else(|| gguf.absent("tokenizer.ggml.bos_token_id"))?;
     let text = vocabulary.tokens[bos as usize];
     let special = |part: u32| json!({"SpecialToken": {"id": text, "type_id": part}});
     let sequence = |name: &str, part: u32| json!({"Sequence": {"id": name, "type_id": part}});
     let mut tokens = Map::new();
-    tokens.insert(
-        text.to_string(),
-        json!({"id": text, "ids": [bos], "tokens": [text]}),
-    );
+    tokens.insert(text.to_string(), json!({"id": text, "ids": [bos], "tokens": [text]}));
     Ok(json!({
         "type": "TemplateProcessing",
         "single": [special(0), sequence("A", 0)],
@@ -255,10 +223,7 @@ fn tokenizer_config(
     let mut added = Map::new();
     for (id, (token, &kind)) in vocabulary.tokens.iter().zip(&vocabulary.types).enumerate() {
         if [TYPE_CONTROL, TYPE_USER_DEFINED].contains(&kind) {
-            added.insert(
-                id.to_string(),
-                added_token(None, token, kind == TYPE_CONTROL),
-            );
+            added.insert(id.to_string(), added_token(None, token, kind == TYPE_CONTROL));
         }
     }
     let mut value = Map::new();

@@ -36,17 +36,11 @@ pub(super) fn write(gguf: &mut Gguf, config: &LlamaConfig, path: &Path) -> Resul
     let file = File::create(path).map_err(SourceError::io("create", path))?;
     let mut writer = BufWriter::with_capacity(1 << 20, file);
     let header = header(&plans);
-    writer
-        .write_all(&(header.len() as u64).to_le_bytes())
-        .map_err(SourceError::io("write", path))?;
-    writer
-        .write_all(header.as_bytes())
-        .map_err(SourceError::io("write", path))?;
+    writer.write_all(&(header.len() as u64).to_le_bytes()).map_err(SourceError::io("write", path))?;
+    writer.write_all(header.as_bytes()).map_err(SourceError::io("write", path))?;
     for plan in &plans {
         let bytes = read_bf16(gguf, plan)?;
-        writer
-            .write_all(&bytes)
-            .map_err(SourceError::io("write", path))?;
+        writer.write_all(&bytes).map_err(SourceError::io("write", path))?;
     }
     writer.flush().map_err(SourceError::io("write", path))
 }
@@ -56,10 +50,7 @@ fn plan(config: &LlamaConfig) -> Vec<Plan> {
     let inner = config.intermediate_size as usize;
     let vocab = config.vocab_size as usize;
     let (heads, kv_heads) = (config.head_count as usize, config.kv_head_count as usize);
-    let (queries, keys) = (
-        heads * config.head_width as usize,
-        kv_heads * config.head_width as usize,
-    );
+    let (queries, keys) = (heads * config.head_width as usize, kv_heads * config.head_width as usize);
     let plan = |gguf_name: &str, name: &str, shape: &[usize], interleaved_heads| Plan {
         gguf_name: format!("{gguf_name}.weight"),
         name: format!("{name}.weight"),
@@ -75,26 +66,13 @@ fn plan(config: &LlamaConfig) -> Vec<Plan> {
     }
     for layer in 0..config.layer_count {
         let mut add = |from: &str, to: &str, shape: &[usize], interleaved_heads| {
-            let (from, to) = (
-                format!("blk.{layer}.{from}"),
-                format!("model.layers.{layer}.{to}"),
-            );
+            let (from, to) = (format!("blk.{layer}.{from}"), format!("model.layers.{layer}.{to}"));
             plans.push(plan(&from, &to, shape, interleaved_heads));
         };
         add("attn_norm", "input_layernorm", &[hidden], None);
         add("ffn_norm", "post_attention_layernorm", &[hidden], None);
-        add(
-            "attn_q",
-            "self_attn.q_proj",
-            &[queries, hidden],
-            Some(heads),
-        );
-        add(
-            "attn_k",
-            "self_attn.k_proj",
-            &[keys, hidden],
-            Some(kv_heads),
-        );
+        add("attn_q", "self_attn.q_proj", &[queries, hidden], Some(heads));
+        add("attn_k", "self_attn.k_proj", &[keys, hidden], Some(kv_heads));
         add("attn_v", "self_attn.v_proj", &[keys, hidden], None);
         add("attn_output", "self_attn.o_proj", &[hidden, queries], None);
         add("ffn_gate", "mlp.gate_proj", &[inner, hidden], None);
@@ -119,19 +97,11 @@ fn check(gguf: &Gguf, plans: &[Plan]) -> Result<(), SourceError> {
         }
     }
     if gguf.content.tensor_infos.len() != plans.len() {
-        let known: std::collections::HashSet<&str> =
-            plans.iter().map(|plan| plan.gguf_name.as_str()).collect();
-        let mut others: Vec<&String> = gguf
-            .content
-            .tensor_infos
-            .keys()
-            .filter(|name| !known.contains(name.as_str()))
-            .collect();
+        let known: std::collections::HashSet<&str> = plans.iter().map(|plan| plan.gguf_name.as_str()).collect();
+        let mut others: Vec<&String> =
+            gguf.content.tensor_infos.keys().filter(|name| !known.contains(name.as_str())).collect();
         others.sort();
-        return Err(gguf.unsupported(format!(
-            "tensor `{}` is not part of a supported Llama model",
-            others[0]
-        )));
+        return Err(gguf.unsupported(format!("tensor `{}` is not part of a supported Llama model", others[0])));
     }
     Ok(())
 }
@@ -142,10 +112,7 @@ fn header(plans: &[Plan]) -> String {
     let mut begin = 0usize;
     for plan in plans {
         let end = begin + plan.shape.iter().product::<usize>() * size_of::<bf16>();
-        header.insert(
-            plan.name.clone(),
-            json!({"dtype": "BF16", "shape": plan.shape, "data_offsets": [begin, end]}),
-        );
+        header.insert(plan.name.clone(), json!({"dtype": "BF16", "shape": plan.shape, "data_offsets": [begin, end]}));
         begin = end;
     }
     let mut text = Value::Object(header).to_string();
@@ -162,10 +129,7 @@ fn read_bf16(gguf: &mut Gguf, plan: &Plan) -> Result<Vec<u8>, SourceError> {
         .and_then(|tensor| tensor.dequantize(&Device::Cpu))
         .and_then(|tensor| tensor.flatten_all()?.to_vec1::<f32>())
         .map_err(|error| gguf.fault(format!("tensor `{name}`: {error}")))?;
-    let columns = *plan
-        .shape
-        .last()
-        .expect("every planned shape has a dimension");
+    let columns = *plan.shape.last().expect("every planned shape has a dimension");
     let mut bytes = Vec::with_capacity(values.len() * size_of::<bf16>());
     for row in 0..values.len() / columns {
         let from = match plan.interleaved_heads {
@@ -175,7 +139,9 @@ fn read_bf16(gguf: &mut Gguf, plan: &Plan) -> Result<Vec<u8>, SourceError> {
         for &value in &values[from * columns..(from + 1) * columns] {
             let value = bf16::from_f32(value);
             if !value.is_finite() {
-                return Err(gguf.fault(format!("tensor `{name}` holds a value that is not a finite bf16 number: the file is damaged")));
+                return Err(gguf.fault(format!(
+                    "tensor `{name}` holds a value that is not a finite bf16 number: the file is damaged"
+                )));
             }
             bytes.extend_from_slice(&value.to_le_bytes());
         }

@@ -40,12 +40,7 @@ pub(super) enum HubError {
 }
 
 /// Downloads what a model folder needs: configuration, tokenizer, safetensors. Pickled weights are left alone.
-pub(super) fn download(
-    name: &str,
-    hub: &Hub,
-    folder: &Path,
-    progress: &dyn Fn(&str),
-) -> Result<(), HubError> {
+pub(super) fn download(name: &str, hub: &Hub, folder: &Path, progress: &dyn Fn(&str)) -> Result<(), HubError> {
     let (commit, files) = list(name, hub)?;
     let files = wanted(name, files)?;
     let commit_file = folder.join(COMMIT_FILE);
@@ -56,10 +51,7 @@ pub(super) fn download(
             .map_err(SourceError::io("empty", folder))?;
         fs::write(&commit_file, &commit).map_err(SourceError::io("write", &commit_file))?;
     }
-    let fetches = files
-        .iter()
-        .map(|file| resume(folder, file))
-        .collect::<Result<Vec<_>, _>>()?;
+    let fetches = files.iter().map(|file| resume(folder, file)).collect::<Result<Vec<_>, _>>()?;
     fetch(name, hub, &commit, fetches, folder, progress)?;
     for file in &files {
         check(folder, file)?;
@@ -81,9 +73,7 @@ fn list(name: &str, hub: &Hub) -> Result<(String, Vec<RemoteFile>), HubError> {
 fn next(events: &Receiver<Event>, limit: Duration) -> Result<Event, HubError> {
     events.recv_timeout(limit).map_err(|error| match error {
         RecvTimeoutError::Timeout => HubError::Unreachable(format!("no answer for {:.0?}", limit)),
-        RecvTimeoutError::Disconnected => {
-            HubError::Unreachable("the download ended without a result".into())
-        }
+        RecvTimeoutError::Disconnected => HubError::Unreachable("the download ended without a result".into()),
     })
 }
 
@@ -142,10 +132,7 @@ fn resume(folder: &Path, file: &RemoteFile) -> Result<Fetch, SourceError> {
         }
         Err(_) => 0,
     };
-    Ok(Fetch {
-        file: file.clone(),
-        start,
-    })
+    Ok(Fetch { file: file.clone(), start })
 }
 
 fn fetch(
@@ -157,29 +144,16 @@ fn fetch(
     progress: &dyn Fn(&str),
 ) -> Result<(), HubError> {
     let total = fetches.iter().map(|fetch| fetch.file.bytes).sum();
-    let mut missing: u64 = fetches
-        .iter()
-        .map(|fetch| fetch.file.bytes - fetch.start)
-        .sum();
+    let mut missing: u64 = fetches.iter().map(|fetch| fetch.file.bytes - fetch.start).sum();
     let mut meter = Meter::new(name, total, total - missing, progress);
-    let names: Vec<String> = fetches
-        .iter()
-        .map(|fetch| fetch.file.name.clone())
-        .collect();
+    let names: Vec<String> = fetches.iter().map(|fetch| fetch.file.name.clone()).collect();
     // Two ranges wait at most: the network may run ahead of the disk by that much.
     let (sender, events) = sync_channel(2);
     let (thread_name, thread_commit) = (name.to_string(), commit.to_string());
     let endpoint = hub.endpoint.map(str::to_string);
     let pace = hub.pace;
     std::thread::spawn(move || {
-        hub_worker::fetch(
-            &thread_name,
-            endpoint.as_deref(),
-            &thread_commit,
-            &fetches,
-            pace,
-            &sender,
-        );
+        hub_worker::fetch(&thread_name, endpoint.as_deref(), &thread_commit, &fetches, pace, &sender);
     });
     while missing > 0 {
         match next(&events, hub.stall)? {
@@ -191,9 +165,7 @@ fn fetch(
             Event::Received(bytes) => meter.reach((total - missing + bytes).min(total)),
             Event::Retry(reason) => progress(&reason),
             Event::WrongLength { name, wanted, got } => {
-                return Err(HubError::Unreachable(format!(
-                    "`{name}`: asked for {wanted} bytes, got {got}"
-                )));
+                return Err(HubError::Unreachable(format!("`{name}`: asked for {wanted} bytes, got {got}")));
             }
             Event::Failed(error) => return Err(explain(name, error)),
             Event::Listed { .. } => unreachable!("`fetch` does not list"),
@@ -204,8 +176,7 @@ fn fetch(
 
 fn append(path: &Path, bytes: &[u8]) -> Result<(), SourceError> {
     let file = File::options().create(true).append(true).open(path);
-    file.and_then(|mut file| file.write_all(bytes))
-        .map_err(SourceError::io("write", path))
+    file.and_then(|mut file| file.write_all(bytes)).map_err(SourceError::io("write", path))
 }
 
 fn check(folder: &Path, file: &RemoteFile) -> Result<(), HubError> {
@@ -218,10 +189,7 @@ fn check(folder: &Path, file: &RemoteFile) -> Result<(), HubError> {
         return Ok(());
     }
     fs::remove_file(&path).map_err(SourceError::io("remove", &path))?;
-    Err(HubError::Unreachable(format!(
-        "`{}` came damaged: its sha256 is {sha256}, the hub says {expected}",
-        file.name
-    )))
+    Err(HubError::Unreachable(format!("`{}` came damaged: its sha256 is {sha256}, the hub says {expected}", file.name)))
 }
 
 fn explain(name: &str, error: HFError) -> HubError {
@@ -229,15 +197,18 @@ fn explain(name: &str, error: HFError) -> HubError {
     match error {
         HFError::AuthRequired { .. } => refused(
             format!("`{name}` needs a valid token, or does not exist (HTTP 401)"),
-            format!("check the name; for a gated model accept its licence on its page, make a token, and set HF_TOKEN or run `hf auth login`; a wrong HF_TOKEN also ends here, even for the public `{name}`"),
+            format!(
+                "check the name; for a gated model accept its licence on its page, make a token, and set HF_TOKEN or run `hf auth login`; a wrong HF_TOKEN also ends here, even for the public `{name}`"
+            ),
         ),
         // The hub numbers its answers; a proxy that forbids the way to it does not.
-        HFError::Forbidden { context } if context.request_id.is_none() => HubError::Unreachable(
-            format!("HTTP 403 for {}, it seems from a proxy on the way", context.url),
-        ),
+        HFError::Forbidden { context } if context.request_id.is_none() => {
+            HubError::Unreachable(format!("HTTP 403 for {}, it seems from a proxy on the way", context.url))
+        }
         HFError::Forbidden { .. } => refused(
             format!("the token does not give access to `{name}` (HTTP 403)"),
-            "accept the model's licence on its page with the account of the token, or give the token read access".into(),
+            "accept the model's licence on its page with the account of the token, or give the token read access"
+                .into(),
         ),
         HFError::RepoNotFound { .. } | HFError::RevisionNotFound { .. } => refused(
             format!("there is no model `{name}` (HTTP 404)"),

@@ -15,30 +15,15 @@ pub(super) struct Meter<'a> {
 impl<'a> Meter<'a> {
     /// `reached` of `total` bytes are there already.
     pub(super) fn new(name: &'a str, total: u64, reached: u64, lines: &'a dyn Fn(&str)) -> Self {
-        let resumed = if reached > 0 {
-            format!(", {} are here already", HumanBytes(reached))
-        } else {
-            String::new()
-        };
-        lines(&format!(
-            "downloading `{name}` from the hub: {}{resumed}",
-            HumanBytes(total)
-        ));
+        let resumed = if reached > 0 { format!(", {} are here already", HumanBytes(reached)) } else { String::new() };
+        lines(&format!("downloading `{name}` from the hub: {}{resumed}", HumanBytes(total)));
         let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template(
-                "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
-            );
+            let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
             let bar = ProgressBar::new(total).with_position(reached);
             bar.reset_eta();
             bar.with_style(style.expect("the template is a constant that indicatif accepts"))
         });
-        Meter {
-            name,
-            total,
-            lines,
-            bar,
-            tenths_shown: tenths(reached, total),
-        }
+        Meter { name, total, lines, bar, tenths_shown: tenths(reached, total) }
     }
 
     /// Now `reached` bytes are there. May go back when a range is asked for again.
@@ -69,9 +54,5 @@ impl Drop for Meter<'_> {
 
 fn tenths(reached: u64, total: u64) -> u64 {
     // As a float: ten times a hostile total does not fit.
-    if total == 0 {
-        10
-    } else {
-        (reached as f64 / total as f64 * 10.0) as u64
-    }
+    if total == 0 { 10 } else { (reached as f64 / total as f64 * 10.0) as u64 }
 }

@@ -26,10 +26,7 @@ pub(super) struct RemoteFile {
 /// What the worker sends.
 pub(super) enum Event {
     /// The commit that `main` names, and its files at the top level.
-    Listed {
-        commit: String,
-        files: Vec<RemoteFile>,
-    },
+    Listed { commit: String, files: Vec<RemoteFile> },
     /// Bytes of the running range that have come so far. Sent when there is room, so some are missing.
     Received(u64),
     /// A whole range of the file with this index.
@@ -43,10 +40,7 @@ pub(super) enum Event {
 }
 
 /// Opens the repository `name` (`organisation/model`) with the token from the usual places.
-pub(super) fn open(
-    name: &str,
-    endpoint: Option<&str>,
-) -> Result<HFRepositorySync<RepoTypeModel>, HFError> {
+pub(super) fn open(name: &str, endpoint: Option<&str>) -> Result<HFRepositorySync<RepoTypeModel>, HFError> {
     let mut builder = HFClient::builder().retry_max_attempts(2);
     if let Some(endpoint) = endpoint {
         builder = builder.endpoint(endpoint);
@@ -70,13 +64,9 @@ fn try_list(name: &str, endpoint: Option<&str>) -> Result<(String, Vec<RemoteFil
     let commit = commit.ok_or_else(|| HFError::Other("the hub's answer names no commit".into()))?;
     let entries = repository.list_tree().revision(commit.clone()).send()?;
     let files = entries.into_iter().filter_map(|entry| match entry {
-        RepoTreeEntry::File {
-            path, size, lfs, ..
-        } => Some(RemoteFile {
-            name: path,
-            bytes: size,
-            sha256: lfs.and_then(|lfs| lfs.sha256),
-        }),
+        RepoTreeEntry::File { path, size, lfs, .. } => {
+            Some(RemoteFile { name: path, bytes: size, sha256: lfs.and_then(|lfs| lfs.sha256) })
+        }
         RepoTreeEntry::Directory { .. } => None,
     });
     Ok((commit, files.collect()))
@@ -116,16 +106,12 @@ pub(super) fn fetch(
     for (file_index, fetch) in fetches.iter().enumerate() {
         let mut position = fetch.start;
         while position < fetch.file.bytes {
-            let range = position
-                ..position
-                    .saturating_add(pace.range_bytes)
-                    .min(fetch.file.bytes);
+            let range = position..position.saturating_add(pace.range_bytes).min(fetch.file.bytes);
             position = range.end;
-            let event =
-                match range_with_retry(&repository, commit, &fetch.file, range, pace, events) {
-                    Ok(bytes) => Event::Range { file_index, bytes },
-                    Err(event) => event,
-                };
+            let event = match range_with_retry(&repository, commit, &fetch.file, range, pace, events) {
+                Ok(bytes) => Event::Range { file_index, bytes },
+                Err(event) => event,
+            };
             let is_last = !matches!(event, Event::Range { .. });
             if events.send(event).is_err() || is_last {
                 return;
@@ -157,17 +143,10 @@ fn range_with_retry(
         match result {
             Ok(bytes) if bytes.len() as u64 == wanted => return Ok(bytes.to_vec()),
             Ok(bytes) => {
-                return Err(Event::WrongLength {
-                    name: file.name.clone(),
-                    wanted,
-                    got: bytes.len() as u64,
-                });
+                return Err(Event::WrongLength { name: file.name.clone(), wanted, got: bytes.len() as u64 });
             }
             Err(error) if attempt < TRIES && may_pass(&error) => {
-                let _ = events.send(Event::Retry(format!(
-                    "`{}`: {error}; trying again",
-                    file.name
-                )));
+                let _ = events.send(Event::Retry(format!("`{}`: {error}; trying again", file.name)));
                 std::thread::sleep(pace.retry_pause * (1 << (attempt - 1)));
                 attempt += 1;
             }

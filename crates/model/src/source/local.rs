@@ -18,9 +18,7 @@ pub fn missing_file(folder: &Path) -> Option<String> {
         let any_weights = fs::read_dir(folder).is_ok_and(|entries| {
             entries.flatten().any(|entry| {
                 let path = entry.path();
-                path.extension()
-                    .is_some_and(|extension| extension == "safetensors")
-                    && is_filled(&path)
+                path.extension().is_some_and(|extension| extension == "safetensors") && is_filled(&path)
             })
         });
         return (!any_weights).then(|| "no `.safetensors` weights".to_string());
@@ -37,18 +35,10 @@ pub fn missing_file(folder: &Path) -> Option<String> {
 
 fn shard_names(index: &Path) -> Result<BTreeSet<String>, String> {
     let text = fs::read_to_string(index).map_err(|error| format!("cannot be read: {error}"))?;
-    let value: serde_json::Value =
-        serde_json::from_str(&text).map_err(|error| format!("is not JSON: {error}"))?;
-    let map = value
-        .get("weight_map")
-        .and_then(|map| map.as_object())
-        .ok_or("has no `weight_map`")?;
+    let value: serde_json::Value = serde_json::from_str(&text).map_err(|error| format!("is not JSON: {error}"))?;
+    let map = value.get("weight_map").and_then(|map| map.as_object()).ok_or("has no `weight_map`")?;
     map.values()
-        .map(|name| {
-            name.as_str()
-                .map(str::to_string)
-                .ok_or("names a shard by something that is no text".into())
-        })
+        .map(|name| name.as_str().map(str::to_string).ok_or("names a shard by something that is no text".into()))
         .collect()
 }
 
@@ -78,19 +68,12 @@ pub(super) fn cached_snapshot(cache: &Path, name: &str) -> Result<PathBuf, Strin
         .filter(|path| path.is_dir())
         .collect();
     // Newest last, the one `refs/main` names after all others.
-    folders.sort_by_key(|path| {
-        (
-            Some(path) == main.as_ref(),
-            fs::metadata(path).and_then(|m| m.modified()).ok(),
-        )
-    });
+    folders.sort_by_key(|path| (Some(path) == main.as_ref(), fs::metadata(path).and_then(|m| m.modified()).ok()));
     let mut reason = "no snapshot".to_string();
     for folder in folders.iter().rev() {
         match missing_file(folder) {
             None => return Ok(folder.clone()),
-            Some(missing) => {
-                reason = format!("snapshot `{}` is incomplete: {missing}", folder.display())
-            }
+            Some(missing) => reason = format!("snapshot `{}` is incomplete: {missing}", folder.display()),
         }
     }
     Err(reason)

@@ -62,9 +62,8 @@ impl Options {
     /// The token is read where it is used: `HF_TOKEN`, `HF_TOKEN_PATH`, then the file that `hf auth login` writes.
     pub fn from_environment() -> Options {
         let filled = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
-        let offline = filled("HF_HUB_OFFLINE").is_some_and(|value| {
-            ["1", "true", "yes", "on"].contains(&value.to_ascii_lowercase().as_str())
-        });
+        let offline = filled("HF_HUB_OFFLINE")
+            .is_some_and(|value| ["1", "true", "yes", "on"].contains(&value.to_ascii_lowercase().as_str()));
         Options {
             base_dir: PathBuf::from("checkpoints/base"),
             hub_cache: hf_hub::resolve_cache_dir(),
@@ -95,16 +94,9 @@ pub fn resolve(name: &str, progress: &dyn Fn(&str)) -> Result<PathBuf, SourceErr
 ///
 /// # Errors
 /// Every error says what was tried, in order, and what to do; nothing half-written is ever taken for a model.
-pub fn resolve_with(
-    name: &str,
-    options: &Options,
-    progress: &dyn Fn(&str),
-) -> Result<PathBuf, SourceError> {
+pub fn resolve_with(name: &str, options: &Options, progress: &dyn Fn(&str)) -> Result<PathBuf, SourceError> {
     let path = Path::new(name);
-    if path
-        .extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
-    {
+    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf")) {
         return from_gguf(path, options, progress);
     }
     let mut attempts = Attempts::default();
@@ -120,40 +112,25 @@ pub fn resolve_with(
     }
     if path.exists()
         || path.is_absolute()
-        || matches!(
-            path.components().next(),
-            Some(Component::CurDir | Component::ParentDir)
-        )
+        || matches!(path.components().next(), Some(Component::CurDir | Component::ParentDir))
     {
         return match path.exists() {
-            true => Err(SourceError::Name {
-                name: name.to_string(),
-            }),
-            false => Err(SourceError::NoSuchPath {
-                path: path.to_path_buf(),
-            }),
+            true => Err(SourceError::Name { name: name.to_string() }),
+            false => Err(SourceError::NoSuchPath { path: path.to_path_buf() }),
         };
     }
     if !is_hub_name(name) {
-        return Err(SourceError::Name {
-            name: name.to_string(),
-        });
+        return Err(SourceError::Name { name: name.to_string() });
     }
     attempts.add(format!("local folder `{name}`"), "not there");
     let target = options.base_dir.join(name.replace('/', "--"));
     if let Some(folder) = finished(&target)? {
         return Ok(folder);
     }
-    attempts.add(
-        format!("earlier download `{}`", target.display()),
-        "not there",
-    );
+    attempts.add(format!("earlier download `{}`", target.display()), "not there");
     match local::cached_snapshot(&options.hub_cache, name) {
         Ok(folder) => return Ok(folder),
-        Err(reason) => attempts.add(
-            format!("the hub's cache `{}`", options.hub_cache.display()),
-            reason,
-        ),
+        Err(reason) => attempts.add(format!("the hub's cache `{}`", options.hub_cache.display()), reason),
     }
     from_network(name, &target, options, progress, attempts)
 }
@@ -167,32 +144,19 @@ fn is_hub_name(name: &str) -> bool {
         && !name.contains("--")
         && parts.iter().all(|part| {
             part.starts_with(|first: char| first.is_ascii_alphanumeric())
-                && part
-                    .chars()
-                    .all(|character| character.is_ascii_alphanumeric() || "-_.".contains(character))
+                && part.chars().all(|character| character.is_ascii_alphanumeric() || "-_.".contains(character))
         })
 }
 
-fn from_gguf(
-    path: &Path,
-    options: &Options,
-    progress: &dyn Fn(&str),
-) -> Result<PathBuf, SourceError> {
+fn from_gguf(path: &Path, options: &Options, progress: &dyn Fn(&str)) -> Result<PathBuf, SourceError> {
     if !path.is_file() {
-        return Err(SourceError::NoSuchPath {
-            path: path.to_path_buf(),
-        });
+        return Err(SourceError::NoSuchPath { path: path.to_path_buf() });
     }
-    let stem = path
-        .file_stem()
-        .expect("a path with an extension has a stem")
-        .to_string_lossy();
+    let stem = path.file_stem().expect("a path with an extension has a stem").to_string_lossy();
     // The content names the folder too: a newer file of the same name is converted anew.
     let sha256 = gguf::sha256_hex(path)?;
     let target = options.base_dir.join(format!("{stem}-{}", &sha256[..8]));
-    place(&target, Leftover::Discard, progress, |folder| {
-        gguf::convert(path, folder, progress)
-    })
+    place(&target, Leftover::Discard, progress, |folder| gguf::convert(path, folder, progress))
 }
 
 fn from_network(
@@ -202,18 +166,9 @@ fn from_network(
     progress: &dyn Fn(&str),
     mut attempts: Attempts,
 ) -> Result<PathBuf, SourceError> {
-    let place_of_hub = format!(
-        "the hub `{}`",
-        options
-            .endpoint
-            .as_deref()
-            .unwrap_or("https://huggingface.co")
-    );
-    let exhausted = |attempts: Attempts, hint: String| SourceError::Exhausted {
-        name: name.to_string(),
-        attempts,
-        hint,
-    };
+    let place_of_hub = format!("the hub `{}`", options.endpoint.as_deref().unwrap_or("https://huggingface.co"));
+    let exhausted =
+        |attempts: Attempts, hint: String| SourceError::Exhausted { name: name.to_string(), attempts, hint };
     if options.offline {
         attempts.add(place_of_hub, "not asked, HF_HUB_OFFLINE is set");
         let hint = "unset HF_HUB_OFFLINE, or put the model's folder at one of the places above";
@@ -223,14 +178,9 @@ fn from_network(
         endpoint: options.endpoint.as_deref(),
         contact: options.contact_timeout,
         stall: options.stall_timeout,
-        pace: Pace {
-            range_bytes: options.range_bytes.max(1),
-            retry_pause: options.retry_pause,
-        },
+        pace: Pace { range_bytes: options.range_bytes.max(1), retry_pause: options.retry_pause },
     };
-    match place(target, Leftover::Continue, progress, |folder| {
-        hub::download(name, &hub, folder, progress)
-    }) {
+    match place(target, Leftover::Continue, progress, |folder| hub::download(name, &hub, folder, progress)) {
         Ok(folder) => return Ok(folder),
         Err(HubError::Refused { what, hint }) => {
             attempts.add(place_of_hub, what);

@@ -24,13 +24,8 @@ pub(super) fn place<E: From<SourceError>>(
     progress: &dyn Fn(&str),
     build: impl FnOnce(&Path) -> Result<(), E>,
 ) -> Result<PathBuf, E> {
-    let parent = target
-        .parent()
-        .expect("a target is always base_dir joined with a name");
-    let name = target
-        .file_name()
-        .expect("a target is always base_dir joined with a name")
-        .to_string_lossy();
+    let parent = target.parent().expect("a target is always base_dir joined with a name");
+    let name = target.file_name().expect("a target is always base_dir joined with a name").to_string_lossy();
     fs::create_dir_all(parent).map_err(SourceError::io("create", parent))?;
     let _lock = lock(&parent.join(format!(".{name}.lock")), progress)?;
     // Another process may have finished while this one waited.
@@ -44,20 +39,11 @@ pub(super) fn place<E: From<SourceError>>(
     fs::create_dir_all(&partial).map_err(SourceError::io("create", &partial))?;
     if let Err(error) = build(&partial) {
         // Best effort: `error` is what the user must see. `remove_dir` takes only an empty folder.
-        let _ = if leftover == Leftover::Discard {
-            fs::remove_dir_all(&partial)
-        } else {
-            fs::remove_dir(&partial)
-        };
+        let _ = if leftover == Leftover::Discard { fs::remove_dir_all(&partial) } else { fs::remove_dir(&partial) };
         return Err(error);
     }
     if let Some(missing) = local::missing_file(&partial) {
-        return Err(SourceError::Incomplete {
-            path: partial,
-            missing,
-            hint: "delete it and run again".into(),
-        }
-        .into());
+        return Err(SourceError::Incomplete { path: partial, missing, hint: "delete it and run again".into() }.into());
     }
     sync(&partial)?;
     fs::rename(&partial, target).map_err(SourceError::io("rename", &partial))?;
@@ -81,18 +67,11 @@ pub(super) fn finished(target: &Path) -> Result<Option<PathBuf>, SourceError> {
 }
 
 fn lock(path: &Path, progress: &dyn Fn(&str)) -> Result<File, SourceError> {
-    let file = File::options()
-        .create(true)
-        .append(true)
-        .open(path)
-        .map_err(SourceError::io("open", path))?;
+    let file = File::options().create(true).append(true).open(path).map_err(SourceError::io("open", path))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            progress(&format!(
-                "waiting for another process that holds `{}`",
-                path.display()
-            ));
+            progress(&format!("waiting for another process that holds `{}`", path.display()));
             file.lock().map_err(SourceError::io("lock", path))?;
         }
         Err(TryLockError::Error(error)) => return Err(SourceError::io("lock", path)(error)),
@@ -108,7 +87,5 @@ fn sync(folder: &Path) -> Result<(), SourceError> {
 }
 
 fn sync_path(path: &Path) -> Result<(), SourceError> {
-    File::open(path)
-        .and_then(|file| file.sync_all())
-        .map_err(SourceError::io("sync", path))
+    File::open(path).and_then(|file| file.sync_all()).map_err(SourceError::io("sync", path))
 }

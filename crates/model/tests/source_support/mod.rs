@@ -57,19 +57,8 @@ pub fn metadata() -> Vec<(String, Value)> {
         ("tokenizer.ggml.model", text("gpt2")),
         ("tokenizer.ggml.pre", text("smollm")),
         ("tokenizer.ggml.tokens", texts(tokens)),
-        (
-            "tokenizer.ggml.token_type",
-            Value::Array(types.into_iter().map(Value::I32).collect()),
-        ),
-        (
-            "tokenizer.ggml.merges",
-            texts(vec![
-                "h e".into(),
-                "l l".into(),
-                "he ll".into(),
-                "1 2".into(),
-            ]),
-        ),
+        ("tokenizer.ggml.token_type", Value::Array(types.into_iter().map(Value::I32).collect())),
+        ("tokenizer.ggml.merges", texts(vec!["h e".into(), "l l".into(), "he ll".into(), "1 2".into()])),
         ("tokenizer.ggml.bos_token_id", Value::U32(1)),
         ("tokenizer.ggml.eos_token_id", Value::U32(2)),
         ("tokenizer.ggml.padding_token_id", Value::U32(2)),
@@ -81,15 +70,10 @@ pub fn metadata() -> Vec<(String, Value)> {
 }
 
 fn tokens() -> Vec<String> {
-    let mut tokens: Vec<String> = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-        .map(String::from)
-        .into();
+    let mut tokens: Vec<String> = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"].map(String::from).into();
     // GPT-2 writes printable bytes as themselves and the others from U+0100 on.
     let is_printable = |byte: u32| matches!(byte, 33..=126 | 161..=172 | 174..=255);
-    let others = (0..256)
-        .filter(|&byte| !is_printable(byte))
-        .enumerate()
-        .map(|(index, _)| 256 + index as u32);
+    let others = (0..256).filter(|&byte| !is_printable(byte)).enumerate().map(|(index, _)| 256 + index as u32);
     let characters = (0..256).filter(|&byte| is_printable(byte)).chain(others);
     tokens.extend(characters.map(|code| char::from_u32(code).unwrap().to_string()));
     tokens.extend(["he", "ll", "hell", "12"].map(String::from));
@@ -120,34 +104,18 @@ pub fn weight(row: usize, column: usize) -> f32 {
 }
 
 /// Writes a GGUF file.
-pub fn write_gguf(
-    path: &Path,
-    metadata: &[(String, Value)],
-    list: &[(&str, usize, usize, GgmlDType)],
-) {
+pub fn write_gguf(path: &Path, metadata: &[(String, Value)], list: &[(&str, usize, usize, GgmlDType)]) {
     let tensors: Vec<(&str, QTensor)> = list
         .iter()
         .map(|&(name, rows, columns, kind)| {
-            let (shape, columns) = if columns == 0 {
-                (vec![rows], 1)
-            } else {
-                (vec![rows, columns], columns)
-            };
-            let values: Vec<f32> = (0..rows * columns)
-                .map(|index| weight(index / columns, index % columns))
-                .collect();
+            let (shape, columns) = if columns == 0 { (vec![rows], 1) } else { (vec![rows, columns], columns) };
+            let values: Vec<f32> = (0..rows * columns).map(|index| weight(index / columns, index % columns)).collect();
             let tensor = Tensor::from_vec(values, shape, &Device::Cpu).unwrap();
             (name, QTensor::quantize(&tensor, kind).unwrap())
         })
         .collect();
-    let metadata: Vec<(&str, &Value)> = metadata
-        .iter()
-        .map(|(key, value)| (key.as_str(), value))
-        .collect();
-    let tensors: Vec<(&str, &QTensor)> = tensors
-        .iter()
-        .map(|(name, tensor)| (*name, tensor))
-        .collect();
+    let metadata: Vec<(&str, &Value)> = metadata.iter().map(|(key, value)| (key.as_str(), value)).collect();
+    let tensors: Vec<(&str, &QTensor)> = tensors.iter().map(|(name, tensor)| (*name, tensor)).collect();
     gguf_file::write(&mut File::create(path).unwrap(), &metadata, &tensors).unwrap();
 }
 
@@ -163,13 +131,8 @@ pub fn scratch() -> tempfile::TempDir {
 
 /// Names in a folder, sorted; lock files are left out.
 pub fn names(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder)
-        .map(|entries| entries.flatten().collect::<Vec<_>>())
-        .unwrap_or_default();
-    let mut names: Vec<String> = entries
-        .iter()
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
+    let entries = fs::read_dir(folder).map(|entries| entries.flatten().collect::<Vec<_>>()).unwrap_or_default();
+    let mut names: Vec<String> = entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.retain(|name| !name.ends_with(".lock"));
     names.sort();
     names
@@ -178,7 +141,6 @@ pub fn names(folder: &Path) -> Vec<String> {
 /// Where the material that is not part of the repository lies, if it is there.
 pub fn shared() -> Option<PathBuf> {
     let path = std::env::var_os("CODEACT_SHARED").map(PathBuf::from);
-    let path =
-        path.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"));
+    let path = path.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"));
     path.is_dir().then_some(path)
 }

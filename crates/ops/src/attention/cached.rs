@@ -25,17 +25,12 @@ struct Layer {
 impl KvCache {
     /// An empty cache for `layer_count` layers of `(tokens, G * D)` keys and values.
     pub fn new(layer_count: usize, attention: &Attention) -> Self {
-        Self {
-            layers: (0..layer_count).map(|_| Layer::default()).collect(),
-            kv_width: attention.kv_width(),
-        }
+        Self { layers: (0..layer_count).map(|_| Layer::default()).collect(), kv_width: attention.kv_width() }
     }
 
     /// Tokens held by every layer. While a step runs, the layers it has passed hold more.
     pub fn token_count(&self) -> usize {
-        self.layers
-            .last()
-            .map_or(0, |layer| layer.keys.len() / self.kv_width)
+        self.layers.last().map_or(0, |layer| layer.keys.len() / self.kv_width)
     }
 
     /// Forgets all tokens from `token_count` on.
@@ -48,10 +43,7 @@ impl KvCache {
 
     /// Bytes held.
     pub fn byte_count(&self) -> usize {
-        let values = self
-            .layers
-            .iter()
-            .map(|layer| layer.keys.capacity() + layer.values.capacity());
+        let values = self.layers.iter().map(|layer| layer.keys.capacity() + layer.values.capacity());
         values.sum::<usize>() * size_of::<f32>()
     }
 }
@@ -74,17 +66,9 @@ pub fn forward_cached(
 ) -> Result<Tensor> {
     attention.check(q, k, v, bounds)?;
     if caches.len() != bounds.sequence_count() {
-        bail!(
-            "attention: {} caches for {} sequences",
-            caches.len(),
-            bounds.sequence_count()
-        );
+        bail!("attention: {} caches for {} sequences", caches.len(), bounds.sequence_count());
     }
-    let (q_view, k_view, v_view) = (
-        view("attention", q)?,
-        view("attention", k)?,
-        view("attention", v)?,
-    );
+    let (q_view, k_view, v_view) = (view("attention", q)?, view("attention", k)?, view("attention", v)?);
     let (q, k, v) = (q_view.f32()?, k_view.f32()?, v_view.f32()?);
     let width = attention.kv_width();
     for (cache, range) in caches.iter_mut().zip(bounds.ranges()) {
@@ -101,7 +85,7 @@ pub fn forward_cached(
             if range.len() == 1 {
                 let at = (range.start * attention.head_count + head) * attention.head_width;
                 let query = &q[at..at + attention.head_width];
-                return vectorized(|| one_query(query, keys, values, head, attention));
+                return one_query(query, keys, values, head, attention);
             }
             let kv_rows = 0..keys.len() / width;
             HeadInputs::new(attention, head, (q, range), (keys, values, kv_rows)).output()
@@ -110,33 +94,34 @@ pub fn forward_cached(
     Ok(gather(&heads, bounds, attention)?.0)
 }
 
-/// Decoding: a single query reads each key and value once, where they lie.
-#[inline(always)]
-fn one_query(
-    query: &[f32],
-    keys: &[f32],
-    values: &[f32],
-    head: usize,
-    attention: &Attention,
-) -> HeadOutput {
-    let (d, width) = (attention.head_width, attention.kv_width());
-    let column = head / attention.group() * d;
-    let visible = attention.visible(keys.len() / width - 1);
-    let mut scores = uninit(visible.len());
-    for (score, token) in scores.iter_mut().zip(visible.clone()) {
-        let key = &keys[token * width + column..][..d];
-        *score = blocked_sum(d, |i| query[i] * key[i]) * attention.scale();
-    }
-    let all = 0..scores.len();
-    let lse = softmax(&mut scores, all);
-    let mut out = vec![0.0; d];
-    for (weight, token) in scores.iter().zip(visible) {
-        for (out, value) in out.iter_mut().zip(&values[token * width + column..][..d]) {
-            *out += weight * value;
+vectorized! {
+    /// Decoding: a single query reads each key and value once, where they lie.
+    fn one_query(
+        query: &[f32],
+        keys: &[f32],
+        values: &[f32],
+        head: usize,
+        attention: &Attention,
+    ) -> HeadOutput {
+        let (d, width) = (attention.head_width, attention.kv_width());
+        let column = head / attention.group() * d;
+        let visible = attention.visible(keys.len() / width - 1);
+        let mut scores = uninit(visible.len());
+        for (score, token) in scores.iter_mut().zip(visible.clone()) {
+            let key = &keys[token * width + column..][..d];
+            *score = blocked_sum(d, |i| query[i] * key[i]) * attention.scale();
         }
-    }
-    HeadOutput {
-        out,
-        lse: vec![lse],
+        let all = 0..scores.len();
+        let lse = softmax(&mut scores, all);
+        let mut out = vec![0.0; d];
+        for (weight, token) in scores.iter().zip(visible) {
+            for (out, value) in out.iter_mut().zip(&values[token * width + column..][..d]) {
+                *out += weight * value;
+            }
+        }
+        HeadOutput {
+            out,
+            lse: vec![lse],
+        }
     }
 }

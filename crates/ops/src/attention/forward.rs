@@ -26,11 +26,7 @@ pub fn forward(
     attention: &Attention,
 ) -> Result<(Tensor, Tensor)> {
     attention.check(q, k, v, bounds)?;
-    let (q_view, k_view, v_view) = (
-        view("attention", q)?,
-        view("attention", k)?,
-        view("attention", v)?,
-    );
+    let (q_view, k_view, v_view) = (view("attention", q)?, view("attention", k)?, view("attention", v)?);
     let (q, k, v) = (q_view.f32()?, k_view.f32()?, v_view.f32()?);
     let tasks = tasks(bounds, attention.head_count);
     let heads: Vec<HeadOutput> = tasks
@@ -45,32 +41,17 @@ pub fn forward(
 }
 
 /// Puts the heads' outputs side by side: `(T, H * D)` and `(T, H)`.
-pub(super) fn gather(
-    heads: &[HeadOutput],
-    bounds: &SeqBounds,
-    attention: &Attention,
-) -> Result<(Tensor, Tensor)> {
-    let (t, h, d) = (
-        bounds.token_count(),
-        attention.head_count,
-        attention.head_width,
-    );
+pub(super) fn gather(heads: &[HeadOutput], bounds: &SeqBounds, attention: &Attention) -> Result<(Tensor, Tensor)> {
+    let (t, h, d) = (bounds.token_count(), attention.head_count, attention.head_width);
     let (mut out, mut lse) = (uninit(t * h * d), uninit(t * h));
     for (sequence, range) in bounds.ranges().enumerate() {
         let heads = &heads[sequence * h..(sequence + 1) * h];
-        for_each_row(
-            &mut out[range.start * h * d..range.end * h * d],
-            h * d,
-            |row, out| {
-                for (head, out) in heads.iter().zip(out.chunks_mut(d)) {
-                    out.copy_from_slice(&head.out[row * d..(row + 1) * d]);
-                }
-            },
-        );
-        for (row, lse) in lse[range.start * h..range.end * h]
-            .chunks_mut(h)
-            .enumerate()
-        {
+        for_each_row(&mut out[range.start * h * d..range.end * h * d], h * d, |row, out| {
+            for (head, out) in heads.iter().zip(out.chunks_mut(d)) {
+                out.copy_from_slice(&head.out[row * d..(row + 1) * d]);
+            }
+        });
+        for (row, lse) in lse[range.start * h..range.end * h].chunks_mut(h).enumerate() {
             for (head, lse) in heads.iter().zip(lse) {
                 *lse = head.lse[row];
             }
@@ -113,37 +94,20 @@ impl<'a> HeadInputs<'a> {
     pub(super) fn output(&self) -> HeadOutput {
         let (queries, d) = (self.q.rows, self.attention.head_width);
         let first = self.k.rows - queries;
-        let mut result = HeadOutput {
-            out: uninit(queries * d),
-            lse: uninit(queries),
-        };
+        let mut result = HeadOutput { out: uninit(queries * d), lse: uninit(queries) };
         let mut scores = Vec::new();
         for start in (0..queries).step_by(QUERY_BLOCK) {
             let block = start..(start + QUERY_BLOCK).min(queries);
             let keys = self.attention.visible(first + block.start).start..first + block.end;
             scores.resize(block.len() * keys.len(), 0.0);
-            let (q, k, v) = (
-                self.q.slice(block.clone()),
-                self.k.slice(keys.clone()),
-                self.v.slice(keys.clone()),
-            );
+            let (q, k, v) = (self.q.slice(block.clone()), self.k.slice(keys.clone()), self.v.slice(keys.clone()));
             let precision = self.attention.precision;
-            gemm(
-                precision,
-                Threads::Caller,
-                self.attention.scale(),
-                q,
-                k.t(),
-                0.0,
-                (&mut scores, keys.len()),
-            );
-            vectorized(|| {
-                for (row, scores) in scores.chunks_mut(keys.len()).enumerate() {
-                    let visible = self.attention.visible(first + block.start + row);
-                    let visible = visible.start - keys.start..visible.end - keys.start;
-                    result.lse[block.start + row] = softmax(scores, visible);
-                }
-            });
+            gemm(precision, Threads::Caller, self.attention.scale(), q, k.t(), 0.0, (&mut scores, keys.len()));
+            for (row, scores) in scores.chunks_mut(keys.len()).enumerate() {
+                let visible = self.attention.visible(first + block.start + row);
+                let visible = visible.start - keys.start..visible.end - keys.start;
+                result.lse[block.start + row] = softmax(scores, visible);
+            }
             let p = Matrix::dense(Values::F32(&scores), block.len(), keys.len());
             let out = &mut result.out[block.start * d..block.end * d];
             gemm(precision, Threads::Caller, 1.0, p, v, 0.0, (out, d));
@@ -152,20 +116,21 @@ impl<'a> HeadInputs<'a> {
     }
 }
 
-/// Softmax over the visible part of a row, zeros elsewhere; returns the log-sum-exp.
-#[inline(always)]
-pub(super) fn softmax(row: &mut [f32], visible: Range<usize>) -> f32 {
-    row[..visible.start].fill(0.0);
-    row[visible.end..].fill(0.0);
-    let row = &mut row[visible];
-    let max = row_max(row);
-    for score in row.iter_mut() {
-        *score = exp(*score - max);
+vectorized! {
+    /// Softmax over the visible part of a row, zeros elsewhere; returns the log-sum-exp.
+    pub(super) fn softmax(row: &mut [f32], visible: Range<usize>) -> f32 {
+        row[..visible.start].fill(0.0);
+        row[visible.end..].fill(0.0);
+        let row = &mut row[visible];
+        let max = row_max(row);
+        for score in row.iter_mut() {
+            *score = exp(*score - max);
+        }
+        let sum = blocked_sum(row.len(), |i| row[i]);
+        let inverse = 1.0 / sum;
+        for score in row.iter_mut() {
+            *score *= inverse;
+        }
+        max + sum.ln()
     }
-    let sum = blocked_sum(row.len(), |i| row[i]);
-    let inverse = 1.0 / sum;
-    for score in row.iter_mut() {
-        *score *= inverse;
-    }
-    max + sum.ln()
 }

@@ -57,9 +57,7 @@ impl Attention {
 
     /// Keys that the query at `position` sees.
     fn visible(&self, position: usize) -> Range<usize> {
-        let first = self
-            .window
-            .map_or(0, |window| (position + 1).saturating_sub(window));
+        let first = self.window.map_or(0, |window| (position + 1).saturating_sub(window));
         first..position + 1
     }
 
@@ -79,33 +77,15 @@ impl Attention {
 }
 
 /// `rows` of one head out of a `(T, heads * D)` buffer.
-fn head_rows(
-    values: &[f32],
-    width: usize,
-    head: usize,
-    head_width: usize,
-    rows: Range<usize>,
-) -> Matrix<'_> {
+fn head_rows(values: &[f32], width: usize, head: usize, head_width: usize, rows: Range<usize>) -> Matrix<'_> {
     let start = rows.start * width + head * head_width;
-    let end = if rows.is_empty() {
-        start
-    } else {
-        (rows.end - 1) * width + (head + 1) * head_width
-    };
-    Matrix::rows(
-        Values::F32(&values[start..end]),
-        rows.len(),
-        head_width,
-        width,
-    )
+    let end = if rows.is_empty() { start } else { (rows.end - 1) * width + (head + 1) * head_width };
+    Matrix::rows(Values::F32(&values[start..end]), rows.len(), head_width, width)
 }
 
 /// One task per sequence and head, in order.
 fn tasks(bounds: &SeqBounds, head_count: usize) -> Vec<(Range<usize>, usize)> {
-    bounds
-        .ranges()
-        .flat_map(|range| (0..head_count).map(move |head| (range.clone(), head)))
-        .collect()
+    bounds.ranges().flat_map(|range| (0..head_count).map(move |head| (range.clone(), head))).collect()
 }
 
 #[cfg(test)]

@@ -19,47 +19,29 @@ fn numbers(rows: usize, width: usize, seed: u32) -> Tensor {
 
 fn rows(tensor: &Tensor) -> Vec<Vec<f64>> {
     let rows = tensor.to_vec2::<f32>().unwrap();
-    rows.into_iter()
-        .map(|row| row.into_iter().map(f64::from).collect())
-        .collect()
+    rows.into_iter().map(|row| row.into_iter().map(f64::from).collect()).collect()
 }
 
 fn attention(window: Option<usize>) -> Attention {
-    Attention {
-        head_count: 4,
-        kv_head_count: 2,
-        head_width: D,
-        window,
-        precision: Precision::F32,
-    }
+    Attention { head_count: 4, kv_head_count: 2, head_width: D, window, precision: Precision::F32 }
 }
 
 /// The definition, in f64.
-fn reference(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    bounds: &SeqBounds,
-    a: &Attention,
-) -> Vec<Vec<f64>> {
+fn reference(q: &Tensor, k: &Tensor, v: &Tensor, bounds: &SeqBounds, a: &Attention) -> Vec<Vec<f64>> {
     let (q, k, v) = (rows(q), rows(k), rows(v));
     let mut out = vec![vec![0.0; a.q_width()]; q.len()];
     for range in bounds.ranges() {
         for i in range.clone() {
             for head in 0..a.head_count {
                 let kv = head / a.group();
-                let first = a
-                    .window
-                    .map_or(range.start, |w| (i + 1).saturating_sub(w).max(range.start));
+                let first = a.window.map_or(range.start, |w| (i + 1).saturating_sub(w).max(range.start));
                 let score = |j: usize| -> f64 {
                     let dot: f64 = (0..D).map(|x| q[i][head * D + x] * k[j][kv * D + x]).sum();
                     (dot / (D as f64).sqrt()).exp()
                 };
                 let total: f64 = (first..=i).map(score).sum();
                 for x in 0..D {
-                    out[i][head * D + x] = (first..=i)
-                        .map(|j| score(j) / total * v[j][kv * D + x])
-                        .sum();
+                    out[i][head * D + x] = (first..=i).map(|j| score(j) / total * v[j][kv * D + x]).sum();
                 }
             }
         }
@@ -100,45 +82,26 @@ fn backward_agrees_with_finite_differences() {
         let inputs = [numbers(t, 32, 1), numbers(t, 16, 2), numbers(t, 16, 3)];
         let dout = numbers(t, 32, 4);
         let (out, lse) = forward(&inputs[0], &inputs[1], &inputs[2], &bounds, &a).unwrap();
-        let saved = Saved {
-            q: &inputs[0],
-            k: &inputs[1],
-            v: &inputs[2],
-            out: &out,
-            lse: &lse,
-        };
+        let saved = Saved { q: &inputs[0], k: &inputs[1], v: &inputs[2], out: &out, lse: &lse };
         let (dq, dk, dv) = backward(&dout, &saved, &bounds, &a).unwrap();
         let objective = |inputs: &[Tensor; 3]| -> f64 {
             let out = reference(&inputs[0], &inputs[1], &inputs[2], &bounds, &a);
-            out.iter()
-                .flatten()
-                .zip(rows(&dout).iter().flatten())
-                .map(|(a, b)| a * b)
-                .sum()
+            out.iter().flatten().zip(rows(&dout).iter().flatten()).map(|(a, b)| a * b).sum()
         };
         for (which, gradient) in [dq, dk, dv].iter().enumerate() {
             let got = gradient.flatten_all().unwrap().to_vec1::<f32>().unwrap();
             for index in [0, 17, got.len() / 2, got.len() - 1] {
                 let moved = |delta: f32| {
                     let mut inputs = inputs.clone();
-                    let mut values = inputs[which]
-                        .flatten_all()
-                        .unwrap()
-                        .to_vec1::<f32>()
-                        .unwrap();
+                    let mut values = inputs[which].flatten_all().unwrap().to_vec1::<f32>().unwrap();
                     values[index] += delta;
-                    inputs[which] =
-                        Tensor::from_vec(values, inputs[which].dims(), &Device::Cpu).unwrap();
+                    inputs[which] = Tensor::from_vec(values, inputs[which].dims(), &Device::Cpu).unwrap();
                     objective(&inputs)
                 };
                 let step = 1.0 / 512.0;
                 let want = (moved(step) - moved(-step)) / (2.0 * step as f64);
                 let error = (got[index] as f64 - want).abs();
-                assert!(
-                    error < 2e-3 * (1.0 + want.abs()),
-                    "input {which}, {index}: {} != {want}",
-                    got[index]
-                );
+                assert!(error < 2e-3 * (1.0 + want.abs()), "input {which}, {index}: {} != {want}", got[index]);
             }
         }
     }

@@ -79,27 +79,12 @@ fn pack_left(threads: Threads, left: Source<'_>, packed: &mut Vec<u32>) {
     let pack = |(panel, out): (usize, &mut [u32])| {
         let store = (1u16 << TILE_ROWS) - 1;
         // SAFETY: `gemm` is only called with the instructions present; `out` is one whole panel.
-        unsafe {
-            left.pack(
-                panel * TILE_ROWS,
-                0,
-                left.k_count,
-                out.as_mut_ptr(),
-                TILE_ROWS,
-                store,
-            )
-        };
+        unsafe { left.pack(panel * TILE_ROWS, 0, left.k_count, out.as_mut_ptr(), TILE_ROWS, store) };
     };
-    let panels = packed[..panel_len * panels]
-        .chunks_mut(panel_len.max(1))
-        .enumerate();
+    let panels = packed[..panel_len * panels].chunks_mut(panel_len.max(1)).enumerate();
     match threads {
         Threads::Caller => panels.for_each(pack),
-        Threads::Pool => panels
-            .collect::<Vec<_>>()
-            .into_par_iter()
-            .with_min_len(4)
-            .for_each(pack),
+        Threads::Pool => panels.collect::<Vec<_>>().into_par_iter().with_min_len(4).for_each(pack),
     }
 }
 
@@ -140,22 +125,14 @@ impl Product<'_> {
                 // SAFETY: the instructions are present; the block holds `K_BLOCK / 2` pairs of `vectors` vectors.
                 unsafe {
                     let out = block.as_mut_ptr().add(vector * LANES);
-                    self.right.pack(
-                        col + vector * LANES,
-                        k,
-                        k_len,
-                        out,
-                        vectors * LANES,
-                        u16::MAX,
-                    );
+                    self.right.pack(col + vector * LANES, k, k_len, out, vectors * LANES, u16::MAX);
                 }
             }
             let beta = if k == 0 { self.beta } else { 1.0 };
             for row in rows.clone().step_by(TILE_ROWS) {
                 let tile = Tile {
                     pairs: k_len.div_ceil(2),
-                    left: self.left[row / TILE_ROWS * self.k_count.div_ceil(2) * TILE_ROWS
-                        + k / 2 * TILE_ROWS..]
+                    left: self.left[row / TILE_ROWS * self.k_count.div_ceil(2) * TILE_ROWS + k / 2 * TILE_ROWS..]
                         .as_ptr(),
                     right: block.as_ptr(),
                     alpha: self.alpha,
@@ -234,11 +211,7 @@ impl Tile {
         let alpha = _mm512_set1_ps(self.alpha);
         for (row, sums) in sums.iter().enumerate() {
             for (vector, sum) in sums.iter().enumerate() {
-                let mask = if vector + 1 == VECTORS {
-                    self.last_mask
-                } else {
-                    u16::MAX
-                };
+                let mask = if vector + 1 == VECTORS { self.last_mask } else { u16::MAX };
                 // SAFETY: masked columns are not touched, the others are inside the tile.
                 unsafe {
                     let out = self.out.add(row * self.out_stride + vector * LANES);

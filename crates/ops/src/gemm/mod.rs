@@ -49,23 +49,9 @@ pub(crate) struct Matrix<'a> {
 impl<'a> Matrix<'a> {
     /// A row-major matrix whose rows lie `stride` elements apart.
     pub(crate) fn rows(values: Values<'a>, rows: usize, cols: usize, stride: usize) -> Self {
-        let matrix = Self {
-            values,
-            rows,
-            cols,
-            row_stride: stride,
-            col_stride: 1,
-        };
-        let reach = if rows == 0 {
-            0
-        } else {
-            (rows - 1) * stride + cols
-        };
-        assert!(
-            reach <= matrix.len(),
-            "{rows} x {cols} (stride {stride}) in {}",
-            matrix.len()
-        );
+        let matrix = Self { values, rows, cols, row_stride: stride, col_stride: 1 };
+        let reach = if rows == 0 { 0 } else { (rows - 1) * stride + cols };
+        assert!(reach <= matrix.len(), "{rows} x {cols} (stride {stride}) in {}", matrix.len());
         matrix
     }
 
@@ -86,13 +72,7 @@ impl<'a> Matrix<'a> {
 
     /// The transpose, without moving anything.
     pub(crate) fn t(self) -> Self {
-        Self {
-            rows: self.cols,
-            cols: self.rows,
-            row_stride: self.col_stride,
-            col_stride: self.row_stride,
-            ..self
-        }
+        Self { rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride, ..self }
     }
 
     fn len(&self) -> usize {
@@ -135,11 +115,7 @@ pub(crate) fn gemm(
     if m == 0 || n == 0 {
         return;
     }
-    assert!(
-        c_stride >= n && (m - 1) * c_stride + n <= c.len(),
-        "output of {m} x {n} in {}",
-        c.len()
-    );
+    assert!(c_stride >= n && (m - 1) * c_stride + n <= c.len(), "output of {m} x {n} in {}", c.len());
     #[cfg(target_arch = "x86_64")]
     if precision == Precision::Bf16 && has_bf16_kernel() {
         return bf16::gemm(threads, alpha, a, b, beta, c, c_stride);
@@ -148,15 +124,7 @@ pub(crate) fn gemm(
     f32_gemm(threads, alpha, a, b, beta, c, c_stride);
 }
 
-fn f32_gemm(
-    threads: Threads,
-    alpha: f32,
-    a: Matrix<'_>,
-    b: Matrix<'_>,
-    beta: f32,
-    c: &mut [f32],
-    c_stride: usize,
-) {
+fn f32_gemm(threads: Threads, alpha: f32, a: Matrix<'_>, b: Matrix<'_>, beta: f32, c: &mut [f32], c_stride: usize) {
     let (a_wide, b_wide) = (widened(a.values), widened(b.values));
     let a_values = a_wide.as_deref().unwrap_or_else(|| f32_values(a.values));
     let b_values = b_wide.as_deref().unwrap_or_else(|| f32_values(b.values));

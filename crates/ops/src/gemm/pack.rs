@@ -119,13 +119,7 @@ unsafe fn transpose_lanes<const F32: bool>(
         let block = transpose(block);
         for (pair, vector) in block.iter().enumerate().take(valid.div_ceil(2)) {
             // SAFETY: `out` holds one vector for every pair of `k`.
-            unsafe {
-                _mm512_mask_storeu_epi32(
-                    out.add((k / 2 + pair) * out_stride).cast(),
-                    store,
-                    *vector,
-                )
-            };
+            unsafe { _mm512_mask_storeu_epi32(out.add((k / 2 + pair) * out_stride).cast(), store, *vector) };
         }
         k += 2 * LANES;
     }
@@ -139,10 +133,7 @@ unsafe fn load_pairs<const F32: bool>(start: *const u8, valid: usize) -> __m512i
     unsafe {
         if F32 {
             let low = _mm512_maskz_loadu_ps(mask as u16, start.cast());
-            let high = _mm512_maskz_loadu_ps(
-                (mask >> LANES) as u16,
-                start.cast::<f32>().wrapping_add(LANES),
-            );
+            let high = _mm512_maskz_loadu_ps((mask >> LANES) as u16, start.cast::<f32>().wrapping_add(LANES));
             std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low))
         } else {
             _mm512_maskz_loadu_epi16(mask, start.cast())
@@ -163,8 +154,8 @@ unsafe fn interleave_lanes<const F32: bool>(
 ) {
     let mask = ((1u32 << lanes) - 1) as u16;
     let order = _mm512_set_epi16(
-        31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4,
-        19, 3, 18, 2, 17, 1, 16, 0,
+        31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1,
+        16, 0,
     );
     for pair in 0..k_len.div_ceil(2) {
         let even = start.wrapping_add(2 * pair * k_bytes);
@@ -194,14 +185,8 @@ fn transpose(rows: [__m512i; LANES]) -> [__m512i; LANES] {
     let mut quads = [[_mm512_setzero_si512(); 4]; 4]; // [group of four rows][column modulo 4]
     for group in 0..4 {
         let r = &rows[4 * group..4 * group + 4];
-        let (low01, high01) = (
-            _mm512_unpacklo_epi32(r[0], r[1]),
-            _mm512_unpackhi_epi32(r[0], r[1]),
-        );
-        let (low23, high23) = (
-            _mm512_unpacklo_epi32(r[2], r[3]),
-            _mm512_unpackhi_epi32(r[2], r[3]),
-        );
+        let (low01, high01) = (_mm512_unpacklo_epi32(r[0], r[1]), _mm512_unpackhi_epi32(r[0], r[1]));
+        let (low23, high23) = (_mm512_unpacklo_epi32(r[2], r[3]), _mm512_unpackhi_epi32(r[2], r[3]));
         quads[group] = [
             _mm512_unpacklo_epi64(low01, low23),
             _mm512_unpackhi_epi64(low01, low23),
@@ -212,14 +197,8 @@ fn transpose(rows: [__m512i; LANES]) -> [__m512i; LANES] {
     let mut columns = [_mm512_setzero_si512(); LANES];
     for c in 0..4 {
         let (q0, q1, q2, q3) = (quads[0][c], quads[1][c], quads[2][c], quads[3][c]);
-        let (even01, even23) = (
-            _mm512_shuffle_i32x4::<0x88>(q0, q1),
-            _mm512_shuffle_i32x4::<0x88>(q2, q3),
-        );
-        let (odd01, odd23) = (
-            _mm512_shuffle_i32x4::<0xdd>(q0, q1),
-            _mm512_shuffle_i32x4::<0xdd>(q2, q3),
-        );
+        let (even01, even23) = (_mm512_shuffle_i32x4::<0x88>(q0, q1), _mm512_shuffle_i32x4::<0x88>(q2, q3));
+        let (odd01, odd23) = (_mm512_shuffle_i32x4::<0xdd>(q0, q1), _mm512_shuffle_i32x4::<0xdd>(q2, q3));
         columns[c] = _mm512_shuffle_i32x4::<0x88>(even01, even23);
         columns[4 + c] = _mm512_shuffle_i32x4::<0x88>(odd01, odd23);
         columns[8 + c] = _mm512_shuffle_i32x4::<0xdd>(even01, even23);

@@ -6,10 +6,9 @@ use rayon::prelude::*;
 use super::{Precision, has_bf16_kernel};
 use crate::cpu::{Values, vectorized};
 
-/// Lanes of the interleaved partial sums. A fixed number: every processor adds in the same order.
-const LANES: usize = 16;
-/// Vectors handled in one pass over a weight row.
-const VECTORS: usize = 4;
+/// Lanes of the interleaved partial sums: four vectors of AVX-512, so that additions do not wait for each other. A
+/// fixed number: every processor adds in the same order.
+const LANES: usize = 64;
 /// Weight rows of one task.
 const TASK_ROWS: usize = 64;
 
@@ -18,14 +17,8 @@ const TASK_ROWS: usize = 64;
 ///
 /// * `weight`: `(N, K)` row-major; `x`: `(T, K)`; `out`: `(T, N)`. Meant for `T` up to about 8.
 ///
-/// Bound by reading the weight: no packing, one pass over memory for every four rows of `x`.
-pub(crate) fn rows_times_vectors(
-    precision: Precision,
-    weight: Values<'_>,
-    x: &[f32],
-    k: usize,
-    out: &mut [f32],
-) {
+/// Bound by reading the weight: no packing, one pass over memory.
+pub(crate) fn rows_times_vectors(precision: Precision, weight: Values<'_>, x: &[f32], k: usize, out: &mut [f32]) {
     let rounded: Vec<f32>;
     let x = if precision == Precision::Bf16 && has_bf16_kernel() {
         rounded = x.iter().map(|x| bf16::from_f32(*x).to_f32()).collect();
@@ -36,20 +29,14 @@ pub(crate) fn rows_times_vectors(
     let n = out.len() * k / x.len();
     let t = x.len() / k;
     let mut by_row = vec![0f32; n * t]; // (N, T): tasks write whole rows
-    by_row
-        .par_chunks_mut(TASK_ROWS * t)
-        .enumerate()
-        .for_each(|(task, chunk)| {
-            vectorized(|| {
-                for (offset, sums) in chunk.chunks_mut(t).enumerate() {
-                    let row = task * TASK_ROWS + offset;
-                    match weight {
-                        Values::F32(values) => dot_all(&values[row * k..][..k], |w| *w, x, sums),
-                        Values::Bf16(values) => dot_all(&values[row * k..][..k], widen, x, sums),
-                    }
-                }
-            });
-        });
+    by_row.par_chunks_mut(TASK_ROWS * t).enumerate().for_each(|(task, chunk)| {
+        let first = task * TASK_ROWS;
+        let rows = first * k..(first + chunk.len() / t) * k;
+        match weight {
+            Values::F32(values) => f32_dots(&values[rows], x, k, chunk),
+            Values::Bf16(values) => bf16_dots(&values[rows], x, k, chunk),
+        }
+    });
     for (row, sums) in by_row.chunks(t).enumerate() {
         for (vector, sum) in sums.iter().enumerate() {
             out[vector * n + row] = *sum;
@@ -57,48 +44,41 @@ pub(crate) fn rows_times_vectors(
     }
 }
 
-#[inline(always)]
-fn widen(value: &bf16) -> f32 {
-    f32::from_bits((value.to_bits() as u32) << 16)
-}
-
-/// Dot products of one weight row with every row of `x`.
-#[inline(always)]
-fn dot_all<W>(weight: &[W], to_f32: impl Fn(&W) -> f32 + Copy, x: &[f32], sums: &mut [f32]) {
-    let k = weight.len();
-    let mut vectors = x.chunks_exact(VECTORS * k);
-    let mut outputs = sums.chunks_exact_mut(VECTORS);
-    for (x, out) in (&mut vectors).zip(&mut outputs) {
-        out.copy_from_slice(&dot::<W, VECTORS>(weight, to_f32, x));
+vectorized! {
+    /// `sums[n, t]` of f32 weight rows.
+    fn f32_dots(weight: &[f32], x: &[f32], k: usize, sums: &mut [f32]) {
+        dots(weight, |w| w, x, k, sums);
     }
-    let rest = vectors.remainder().chunks_exact(k);
-    for (x, out) in rest.zip(outputs.into_remainder()) {
-        *out = dot::<W, 1>(weight, to_f32, x)[0];
+
+    /// `sums[n, t]` of bf16 weight rows.
+    fn bf16_dots(weight: &[bf16], x: &[f32], k: usize, sums: &mut [f32]) {
+        dots(weight, |w| f32::from_bits((w.to_bits() as u32) << 16), x, k, sums);
     }
 }
 
+/// Every weight row times every row of `x`. A weight row stays in the first-level cache while the rows of `x` pass.
 #[inline(always)]
-fn dot<W, const N: usize>(weight: &[W], to_f32: impl Fn(&W) -> f32 + Copy, x: &[f32]) -> [f32; N] {
-    let k = weight.len();
-    let mut lanes = [[0f32; LANES]; N];
-    let rows: [&[f32]; N] = std::array::from_fn(|i| &x[i * k..(i + 1) * k]);
-    let whole = k - k % LANES;
-    let mut at = 0;
-    while at < whole {
-        let w: &[W; LANES] = weight[at..at + LANES].try_into().expect("LANES values");
-        let w: [f32; LANES] = std::array::from_fn(|lane| to_f32(&w[lane]));
-        for (row, sums) in rows.iter().zip(&mut lanes) {
-            let x: &[f32; LANES] = row[at..at + LANES].try_into().expect("LANES values");
-            for lane in 0..LANES {
-                sums[lane] = x[lane].mul_add(w[lane], sums[lane]);
-            }
-        }
-        at += LANES;
-    }
-    for index in whole..k {
-        for (row, sums) in rows.iter().zip(&mut lanes) {
-            sums[index - whole] = row[index].mul_add(to_f32(&weight[index]), sums[index - whole]);
+fn dots<W: Copy>(weight: &[W], to_f32: impl Fn(W) -> f32 + Copy, x: &[f32], k: usize, sums: &mut [f32]) {
+    let t = x.len() / k;
+    for (weight, sums) in weight.chunks_exact(k).zip(sums.chunks_exact_mut(t)) {
+        for (x, sum) in x.chunks_exact(k).zip(sums) {
+            *sum = dot(weight, to_f32, x);
         }
     }
-    std::array::from_fn(|i| lanes[i].iter().sum())
+}
+
+#[inline(always)]
+fn dot<W: Copy>(weight: &[W], to_f32: impl Fn(W) -> f32 + Copy, x: &[f32]) -> f32 {
+    let mut lanes = [0f32; LANES];
+    let (weights, xs) = (weight.chunks_exact(LANES), x.chunks_exact(LANES));
+    let rest = weights.remainder().iter().zip(xs.remainder());
+    for (w, x) in weights.zip(xs) {
+        for lane in 0..LANES {
+            lanes[lane] += x[lane] * to_f32(w[lane]);
+        }
+    }
+    for (lane, (w, x)) in lanes.iter_mut().zip(rest) {
+        *lane += x * to_f32(*w);
+    }
+    lanes.iter().sum()
 }

@@ -5,16 +5,8 @@ use half::bf16 as Half;
 use super::*;
 
 /// Odd shapes: tails of tiles, of lanes, of pairs and of depth blocks.
-const SHAPES: [(usize, usize, usize); 8] = [
-    (1, 1, 1),
-    (12, 32, 2),
-    (13, 33, 7),
-    (5, 16, 31),
-    (25, 70, 64),
-    (40, 17, 2049),
-    (16, 96, 33),
-    (3, 200, 4100),
-];
+const SHAPES: [(usize, usize, usize); 8] =
+    [(1, 1, 1), (12, 32, 2), (13, 33, 7), (5, 16, 31), (25, 70, 64), (40, 17, 2049), (16, 96, 33), (3, 200, 4100)];
 
 fn numbers(len: usize, seed: u32) -> Vec<f32> {
     let mut state = seed;
@@ -51,15 +43,10 @@ fn check(precision: Precision, threads: Threads, a: Matrix<'_>, b: Matrix<'_>, b
     let tolerance = 2e-7 * (k as f64 + 8.0);
     for row in 0..m {
         for col in 0..n {
-            let sum: f64 = (0..k)
-                .map(|i| at(&a, row, i, precision) * at(&b, i, col, precision))
-                .sum();
+            let sum: f64 = (0..k).map(|i| at(&a, row, i, precision) * at(&b, i, col, precision)).sum();
             let want = 0.5 * sum + beta as f64 * start[row * n + col] as f64;
             let got = c[row * n + col] as f64;
-            assert!(
-                (got - want).abs() <= tolerance,
-                "{m}x{n}x{k} {precision:?} at {row},{col}: {got} != {want}"
-            );
+            assert!((got - want).abs() <= tolerance, "{m}x{n}x{k} {precision:?} at {row},{col}: {got} != {want}");
         }
     }
 }
@@ -94,15 +81,7 @@ fn a_row_gives_the_same_bits_alone_and_in_a_batch() {
     let b = Matrix::dense(Values::Bf16(&b), n, k).t();
     let mut all = vec![0.0; m * n];
     let whole = Matrix::dense(Values::F32(&a), m, k);
-    gemm(
-        Precision::Bf16,
-        Threads::Pool,
-        1.0,
-        whole,
-        b,
-        0.0,
-        (&mut all, n),
-    );
+    gemm(Precision::Bf16, Threads::Pool, 1.0, whole, b, 0.0, (&mut all, n));
     if !has_bf16_kernel() {
         println!("skipped: no bf16 dot instructions here, f32 products make no such promise");
         return;
@@ -110,15 +89,7 @@ fn a_row_gives_the_same_bits_alone_and_in_a_batch() {
     for row in 0..m {
         let mut one = vec![0.0; n];
         let alone = Matrix::dense(Values::F32(&a[row * k..][..k]), 1, k);
-        gemm(
-            Precision::Bf16,
-            Threads::Caller,
-            1.0,
-            alone,
-            b,
-            0.0,
-            (&mut one, n),
-        );
+        gemm(Precision::Bf16, Threads::Caller, 1.0, alone, b, 0.0, (&mut one, n));
         assert_eq!(one, all[row * n..][..n], "row {row}");
     }
 }
@@ -128,19 +99,14 @@ fn few_rows_agree_with_the_triple_loop() {
     for (t, n, k) in [(1, 3, 5), (4, 70, 64), (7, 129, 33), (2, 64, 576)] {
         let (x, weight) = (numbers(t * k, 6), numbers(n * k, 7));
         let half = rounded(&weight);
-        for (precision, values) in [
-            (Precision::F32, Values::F32(&weight)),
-            (Precision::Bf16, Values::Bf16(&half)),
-        ] {
+        for (precision, values) in [(Precision::F32, Values::F32(&weight)), (Precision::Bf16, Values::Bf16(&half))] {
             let mut out = vec![0.0; t * n];
             rows_times_vectors(precision, values, &x, k, &mut out);
             let left = Matrix::dense(Values::F32(&x), t, k);
             let w = Matrix::dense(values, n, k);
             for (index, got) in out.iter().enumerate() {
                 let (row, col) = (index / n, index % n);
-                let want: f64 = (0..k)
-                    .map(|i| at(&left, row, i, precision) * at(&w, col, i, precision))
-                    .sum();
+                let want: f64 = (0..k).map(|i| at(&left, row, i, precision) * at(&w, col, i, precision)).sum();
                 assert!((*got as f64 - want).abs() < 2e-7 * (k as f64 + 8.0));
             }
         }

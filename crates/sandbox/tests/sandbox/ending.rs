@@ -3,17 +3,12 @@ use codeact_sandbox::{Cell, CellEnd, Limits, Session};
 use std::time::{Duration, Instant};
 
 fn short() -> Limits {
-    Limits {
-        wall_ms_max: 300,
-        ..Limits::default()
-    }
+    Limits { wall_ms_max: 300, ..Limits::default() }
 }
 
 fn interrupt_when_printed(session: &mut Session, code: &str) -> Cell {
     let interrupter = session.interrupter();
-    session
-        .run(code, &mut |_, _| interrupter.interrupt())
-        .unwrap()
+    session.run(code, &mut |_, _| interrupter.interrupt()).unwrap()
 }
 
 #[test]
@@ -23,10 +18,7 @@ fn an_endless_loop_times_out_and_keeps_the_variables() {
     let cell = run(&mut session, "while True:\n    pass");
     assert_eq!((cell.end, cell.state_lost), (CellEnd::TimedOut, false));
     let text = cell.observation(1000);
-    assert!(
-        text.ends_with("KeyboardInterrupt\n[Execution timed out.]"),
-        "{text}"
-    );
+    assert!(text.ends_with("KeyboardInterrupt\n[Execution timed out.]"), "{text}");
     assert_eq!(see(&mut session, "x"), "5");
 }
 
@@ -37,10 +29,7 @@ fn a_cell_that_ignores_sigint_is_killed_and_python_restarts() {
     let cell = run(&mut session, code);
     assert_eq!((cell.end, cell.state_lost), (CellEnd::TimedOut, true));
     assert!(cell.observation(1000).contains("restarted"));
-    let cell = run(
-        &mut session,
-        "import os\n('x' in globals(), os.path.exists('kept'))",
-    );
+    let cell = run(&mut session, "import os\n('x' in globals(), os.path.exists('kept'))");
     assert_eq!(cell.value.as_deref(), Some("(False, True)"));
     let cell = run(&mut session, "1");
     assert_eq!((cell.end, cell.state_lost), (CellEnd::Finished, false));
@@ -50,10 +39,7 @@ fn a_cell_that_ignores_sigint_is_killed_and_python_restarts() {
 fn a_sleeping_child_process_is_interrupted_too() {
     let mut session = start_with(short());
     let begin = Instant::now();
-    let cell = run(
-        &mut session,
-        "import subprocess\nsubprocess.run(['sleep', '1000'])",
-    );
+    let cell = run(&mut session, "import subprocess\nsubprocess.run(['sleep', '1000'])");
     assert_eq!((cell.end, cell.state_lost), (CellEnd::TimedOut, false));
     assert!(begin.elapsed() < Duration::from_secs(2));
 }
@@ -61,15 +47,9 @@ fn a_sleeping_child_process_is_interrupted_too() {
 #[test]
 fn an_interrupt_from_outside_ends_the_cell_and_keeps_the_variables() {
     let mut session = start();
-    let cell = interrupt_when_printed(
-        &mut session,
-        "x = 1\nprint('go')\nimport time\ntime.sleep(1000)",
-    );
+    let cell = interrupt_when_printed(&mut session, "x = 1\nprint('go')\nimport time\ntime.sleep(1000)");
     assert_eq!((cell.end, cell.state_lost), (CellEnd::Interrupted, false));
-    assert!(
-        cell.observation(1000)
-            .ends_with("[Execution was interrupted.]")
-    );
+    assert!(cell.observation(1000).ends_with("[Execution was interrupted.]"));
     assert_eq!(see(&mut session, "x"), "1");
 }
 
@@ -77,10 +57,7 @@ fn an_interrupt_from_outside_ends_the_cell_and_keeps_the_variables() {
 fn an_interrupt_that_is_caught_still_ends_in_interrupted() {
     let mut session = start();
     let code = "import time\ntry:\n    print('go')\n    time.sleep(1000)\nexcept KeyboardInterrupt:\n    y = 2";
-    assert_eq!(
-        interrupt_when_printed(&mut session, code).end,
-        CellEnd::Interrupted
-    );
+    assert_eq!(interrupt_when_printed(&mut session, code).end, CellEnd::Interrupted);
     assert_eq!(see(&mut session, "y"), "2");
 }
 
@@ -88,17 +65,11 @@ fn an_interrupt_that_is_caught_still_ends_in_interrupted() {
 fn an_interrupt_between_cells_waits_for_the_next_one_unless_cleared() {
     let mut session = start();
     session.interrupter().interrupt();
-    assert_eq!(
-        run(&mut session, "while True:\n    pass").end,
-        CellEnd::Interrupted
-    );
+    assert_eq!(run(&mut session, "while True:\n    pass").end, CellEnd::Interrupted);
     assert_eq!(see(&mut session, "1 + 1"), "2");
     session.interrupter().interrupt();
     session.interrupter().clear();
-    assert_eq!(
-        see(&mut session, "import time\ntime.sleep(0.1)\n1 + 2"),
-        "3"
-    );
+    assert_eq!(see(&mut session, "import time\ntime.sleep(0.1)\n1 + 2"), "3");
 }
 
 #[test]
@@ -109,14 +80,8 @@ fn os_exit_and_crashes_are_reported_and_the_next_cell_gets_a_fresh_python() {
             "import os\nprint('last words', flush=True)\nos._exit(3)",
             "last words\n[The Python process ended: exit code 3.]",
         ),
-        (
-            "import ctypes\nctypes.string_at(0)",
-            "[The Python process ended: signal SIGSEGV.]",
-        ),
-        (
-            "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)",
-            "[The Python process ended: signal SIGKILL.]",
-        ),
+        ("import ctypes\nctypes.string_at(0)", "[The Python process ended: signal SIGSEGV.]"),
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "[The Python process ended: signal SIGKILL.]"),
     ];
     for (code, expected) in deaths {
         see(&mut session, "x = 1");
@@ -136,27 +101,18 @@ fn a_python_that_ends_between_two_cells_is_replaced_and_the_loss_reported() {
                 threading.Thread(target=leave).start()\nos.getpid()";
     let pid = run(&mut session, code).value.unwrap();
     std::fs::write(session.workspace().join("go"), "").unwrap();
-    while !std::fs::read_to_string(format!("/proc/{pid}/status"))
-        .unwrap()
-        .contains("State:\tZ")
-    {
+    while !std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap().contains("State:\tZ") {
         std::thread::yield_now();
     }
     let cell = run(&mut session, "1 + 1");
-    assert_eq!(
-        (cell.end, cell.state_lost, cell.value.as_deref()),
-        (CellEnd::Finished, true, Some("2"))
-    );
+    assert_eq!((cell.end, cell.state_lost, cell.value.as_deref()), (CellEnd::Finished, true, Some("2")));
 }
 
 #[test]
 fn an_exit_with_a_child_that_holds_every_descriptor_is_noticed() {
     let mut session = start();
     let begin = Instant::now();
-    let cell = run(
-        &mut session,
-        "import os, time\nif os.fork() == 0:\n    time.sleep(1000)\nos._exit(0)",
-    );
+    let cell = run(&mut session, "import os, time\nif os.fork() == 0:\n    time.sleep(1000)\nos._exit(0)");
     assert_eq!(cell.end, CellEnd::Exited);
     assert!(begin.elapsed() < Duration::from_secs(5));
 }
@@ -173,40 +129,24 @@ fn exit_and_other_base_exceptions_end_the_cell_and_keep_the_variables() {
         ("class E(BaseException):\n    pass\nraise E(1)", "E: 1"),
     ] {
         let cell = run(&mut session, code);
-        assert_eq!(
-            (cell.end, cell.state_lost),
-            (CellEnd::Raised, false),
-            "{code}"
-        );
+        assert_eq!((cell.end, cell.state_lost), (CellEnd::Raised, false), "{code}");
         assert_eq!(cell.error.unwrap().lines().last(), Some(line));
     }
     assert_eq!(see(&mut session, "x"), "1");
-    assert_eq!(
-        see(&mut session, "input()").lines().last(),
-        Some("EOFError: EOF when reading a line")
-    );
+    assert_eq!(see(&mut session, "input()").lines().last(), Some("EOFError: EOF when reading a line"));
 }
 
 #[test]
 fn memory_beyond_the_limit_is_a_memory_error() {
-    let mut session = start_with(Limits {
-        memory_bytes_max: 256 << 20,
-        ..Limits::default()
-    });
+    let mut session = start_with(Limits { memory_bytes_max: 256 << 20, ..Limits::default() });
     assert!(see(&mut session, "x = bytearray(1 << 30)").ends_with("MemoryError"));
     assert_eq!(see(&mut session, "1 + 1"), "2");
 }
 
 #[test]
 fn a_file_beyond_the_limit_is_an_error() {
-    let mut session = start_with(Limits {
-        file_bytes_max: 1 << 20,
-        ..Limits::default()
-    });
-    let text = see(
-        &mut session,
-        "with open('big', 'wb') as f:\n    f.write(bytes(2 << 20))",
-    );
+    let mut session = start_with(Limits { file_bytes_max: 1 << 20, ..Limits::default() });
+    let text = see(&mut session, "with open('big', 'wb') as f:\n    f.write(bytes(2 << 20))");
     assert!(text.ends_with("File too large"), "{text}");
 }
 
@@ -235,8 +175,5 @@ fn output_of_a_killed_cell_is_kept() {
                 signal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True:\n    print('x', end='', flush=True)";
     let cell = run(&mut session, code);
     assert_eq!((cell.end, cell.state_lost), (CellEnd::TimedOut, true));
-    assert!(
-        cell.stdout.starts_with("partxxx") && cell.stderr == "of it",
-        "{cell:?}"
-    );
+    assert!(cell.stdout.starts_with("partxxx") && cell.stderr == "of it", "{cell:?}");
 }

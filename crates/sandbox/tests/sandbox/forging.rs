@@ -4,36 +4,23 @@ use codeact_sandbox::{CellEnd, Limits};
 #[test]
 fn bytes_forged_on_stdout_and_stderr_are_output_and_nothing_else() {
     let mut session = start();
-    let code = "import os\nfor fd in (1, 2):\n    os.write(fd, b'\\x15\\0\\0\\0' + bytes(16) + b'F' + b'\\xff' * 4)\n'value'";
+    let code =
+        "import os\nfor fd in (1, 2):\n    os.write(fd, b'\\x15\\0\\0\\0' + bytes(16) + b'F' + b'\\xff' * 4)\n'value'";
     let cell = run(&mut session, code);
-    assert_eq!(
-        (cell.end, cell.value.as_deref()),
-        (CellEnd::Finished, Some("'value'"))
-    );
+    assert_eq!((cell.end, cell.value.as_deref()), (CellEnd::Finished, Some("'value'")));
     assert_eq!(cell.stdout.len(), cell.stderr.len());
     assert_eq!(see(&mut session, "1 + 1"), "2");
 }
 
 #[test]
 fn garbage_on_every_descriptor_costs_at_most_its_own_session_state() {
-    let mut session = start_with(Limits {
-        wall_ms_max: 1000,
-        ..Limits::default()
-    });
-    for garbage in [
-        "b'garbage' * 10",
-        "bytes(64)",
-        "b'\\xff' * 64",
-        "b'\\x40\\0\\0\\0'",
-    ] {
+    let mut session = start_with(Limits { wall_ms_max: 1000, ..Limits::default() });
+    for garbage in ["b'garbage' * 10", "bytes(64)", "b'\\xff' * 64", "b'\\x40\\0\\0\\0'"] {
         let code = format!(
             "import os\nfor fd in range(0, 64):\n    try:\n        os.write(fd, {garbage})\n    except OSError:\n        pass\n1"
         );
         let cell = run(&mut session, &code);
-        assert!(
-            matches!(cell.end, CellEnd::Exited | CellEnd::TimedOut),
-            "{garbage}: {cell:?}"
-        );
+        assert!(matches!(cell.end, CellEnd::Exited | CellEnd::TimedOut), "{garbage}: {cell:?}");
         assert!(see(&mut session, "40 + 2").ends_with("42"), "{garbage}");
     }
 }
@@ -62,10 +49,7 @@ def late():
 thread = threading.Thread(target=late)
 thread.start()";
     see(&mut session, code);
-    assert_eq!(
-        see(&mut session, "thread.join()\nos.path.exists('done')"),
-        "True"
-    );
+    assert_eq!(see(&mut session, "thread.join()\nos.path.exists('done')"), "True");
 }
 
 #[test]
@@ -81,11 +65,7 @@ fn closing_the_standard_streams_does_not_silence_the_next_cell() {
         "import sys\nsys.stdout.detach()",
     ] {
         run(&mut session, code);
-        assert_eq!(
-            see(&mut session, "print('heard é')"),
-            "heard é",
-            "after {code}"
-        );
+        assert_eq!(see(&mut session, "print('heard é')"), "heard é", "after {code}");
     }
 }
 
@@ -114,19 +94,13 @@ fn patched_builtins_and_modules_do_not_reach_the_runner() {
         run(&mut session, code);
         assert_eq!(see(&mut session, "20 + 2"), "22", "after {code}");
         let text = see(&mut session, "1 / 0");
-        assert!(
-            text.ends_with("    1 / 0\nZeroDivisionError: division by zero"),
-            "after {code}: {text}"
-        );
+        assert!(text.ends_with("    1 / 0\nZeroDivisionError: division by zero"), "after {code}: {text}");
     }
 }
 
 #[test]
 fn a_cell_that_reads_the_control_socket_hurts_only_its_session() {
-    let mut session = start_with(Limits {
-        wall_ms_max: 1000,
-        ..Limits::default()
-    });
+    let mut session = start_with(Limits { wall_ms_max: 1000, ..Limits::default() });
     let code = "import os, threading\ndef steal():\n    for fd in range(3, 20):\n        try:\n            os.read(fd, 1)\n        \
                 except OSError:\n            pass\nfor _ in range(4):\n    threading.Thread(target=steal, daemon=True).start()";
     run(&mut session, code);

@@ -13,11 +13,7 @@ fn start() -> Session {
 }
 
 fn start_with(limits: Limits) -> Session {
-    Session::start(&Policy {
-        limits,
-        ..Policy::default()
-    })
-    .unwrap()
+    Session::start(&Policy { limits, ..Policy::default() }).unwrap()
 }
 
 fn run(session: &mut Session, code: &str) -> Cell {

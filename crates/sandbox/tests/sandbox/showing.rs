@@ -6,13 +6,7 @@ const NOTHING: &str = "[Executed Successfully with No Output]";
 #[test]
 fn variables_functions_and_imports_persist() {
     let mut session = start();
-    assert_eq!(
-        see(
-            &mut session,
-            "import math\ndef area(r):\n    return math.pi * r * r\nx = 41"
-        ),
-        NOTHING
-    );
+    assert_eq!(see(&mut session, "import math\ndef area(r):\n    return math.pi * r * r\nx = 41"), NOTHING);
     assert_eq!(see(&mut session, "x + 1"), "42");
     assert_eq!(see(&mut session, "round(area(2), 3)"), "12.566");
 }
@@ -36,9 +30,9 @@ fn a_traceback_shows_the_frames_of_the_cell_only() {
                     NameError: name 'y' is not defined";
     assert_eq!(text, expected);
     let text = see(&mut session, "import json\njson.loads('{')");
-    assert!(text.starts_with(
-        "Traceback (most recent call last):\n  File \"<cell>\", line 2\n    json.loads('{')\njson"
-    ));
+    assert!(
+        text.starts_with("Traceback (most recent call last):\n  File \"<cell>\", line 2\n    json.loads('{')\njson")
+    );
     assert_eq!(text.lines().count(), 4, "{text}");
 }
 
@@ -50,28 +44,18 @@ fn frames_of_functions_name_them_and_keep_their_source_in_later_cells() {
     let expected = "Traceback (most recent call last):\n  File \"<cell>\", line 1\n    half(3)\n  \
                     File \"<cell>\", line 2, in half\n    return n / 0\nZeroDivisionError: division by zero";
     assert_eq!(text, expected);
-    assert_eq!(
-        see(&mut session, "import inspect\ninspect.getsource(half)"),
-        "'def half(n):\\n    return n / 0'"
-    );
+    assert_eq!(see(&mut session, "import inspect\ninspect.getsource(half)"), "'def half(n):\\n    return n / 0'");
 }
 
 #[test]
 fn a_syntax_error_shows_the_line_and_a_caret() {
     let mut session = start();
     let text = see(&mut session, "x = 1\ny = (2 +* 3)");
-    let expected =
-        "  File \"<cell>\", line 2\n    y = (2 +* 3)\n            ^\nSyntaxError: invalid syntax";
+    let expected = "  File \"<cell>\", line 2\n    y = (2 +* 3)\n            ^\nSyntaxError: invalid syntax";
     assert_eq!(text, expected);
     let text = see(&mut session, "def f():\nreturn 1");
-    assert!(
-        text.starts_with("  File \"<cell>\", line 2\n    return 1\n    ^"),
-        "{text}"
-    );
-    assert!(
-        text.contains("IndentationError: expected an indented block"),
-        "{text}"
-    );
+    assert!(text.starts_with("  File \"<cell>\", line 2\n    return 1\n    ^"), "{text}");
+    assert!(text.contains("IndentationError: expected an indented block"), "{text}");
     assert_eq!(
         see(&mut session, "x"),
         "Traceback (most recent call last):\n  File \"<cell>\", line 1\n    x\n\
@@ -82,43 +66,24 @@ fn a_syntax_error_shows_the_line_and_a_caret() {
 #[test]
 fn chains_classes_notes_and_deep_recursion_are_readable() {
     let mut session = start();
-    let text = see(
-        &mut session,
-        "try:\n    {}['k']\nexcept KeyError as e:\n    raise ValueError('bad') from e",
-    );
-    assert!(
-        text.contains("KeyError: 'k'\n\nThe above exception was the direct cause"),
-        "{text}"
-    );
+    let text = see(&mut session, "try:\n    {}['k']\nexcept KeyError as e:\n    raise ValueError('bad') from e");
+    assert!(text.contains("KeyError: 'k'\n\nThe above exception was the direct cause"), "{text}");
     assert!(text.ends_with("ValueError: bad"), "{text}");
     let text = see(&mut session, "class Mine(Exception):\n    pass\nraise Mine");
     assert!(text.ends_with("    raise Mine\nMine"), "{text}");
     let text = see(&mut session, "def f(n):\n    return f(n + 1)\nf(0)");
-    assert!(
-        text.contains("more times]\nRecursionError: maximum recursion depth exceeded"),
-        "{text}"
-    );
+    assert!(text.contains("more times]\nRecursionError: maximum recursion depth exceeded"), "{text}");
     assert!(text.lines().count() < 15, "{text}");
-    let text = see(
-        &mut session,
-        "class Rude(Exception):\n    def __str__(self):\n        raise self\nraise Rude()",
-    );
+    let text = see(&mut session, "class Rude(Exception):\n    def __str__(self):\n        raise self\nraise Rude()");
     assert!(text.ends_with("Rude: <exception str() failed>"), "{text}");
 }
 
 #[test]
 fn a_repr_that_raises_is_an_error_of_the_cell() {
     let mut session = start();
-    let cell = run(
-        &mut session,
-        "class Bad:\n    def __repr__(self):\n        return 1 / 0\nBad()",
-    );
+    let cell = run(&mut session, "class Bad:\n    def __repr__(self):\n        return 1 / 0\nBad()");
     assert_eq!(cell.end, CellEnd::Raised);
-    assert!(
-        cell.error
-            .unwrap()
-            .ends_with("ZeroDivisionError: division by zero")
-    );
+    assert!(cell.error.unwrap().ends_with("ZeroDivisionError: division by zero"));
 }
 
 #[test]
@@ -135,37 +100,19 @@ fn output_streams_while_the_cell_runs() {
             std::fs::write(&flag, "").unwrap();
         })
         .unwrap();
-    assert_eq!(
-        pieces,
-        [
-            (Stream::Stdout, "first é\n".to_string()),
-            (Stream::Stderr, "last\n".to_string())
-        ]
-    );
-    assert_eq!(
-        (cell.end, cell.stdout.as_str(), cell.stderr.as_str()),
-        (CellEnd::Finished, "first é\n", "last\n")
-    );
+    assert_eq!(pieces, [(Stream::Stdout, "first é\n".to_string()), (Stream::Stderr, "last\n".to_string())]);
+    assert_eq!((cell.end, cell.stdout.as_str(), cell.stderr.as_str()), (CellEnd::Finished, "first é\n", "last\n"));
 }
 
 #[test]
 fn a_hundred_megabytes_of_output_keep_both_ends() {
-    let mut session = start_with(Limits {
-        output_bytes_max: 1000,
-        ..Limits::default()
-    });
+    let mut session = start_with(Limits { output_bytes_max: 1000, ..Limits::default() });
     let mut live_bytes = 0;
     let code = "import sys\nprint('begin')\nfor _ in range(100):\n    sys.stdout.write('x' * 1_000_000)\nprint('end')";
-    let cell = session
-        .run(code, &mut |_, text| live_bytes += text.len())
-        .unwrap();
+    let cell = session.run(code, &mut |_, text| live_bytes += text.len()).unwrap();
     assert_eq!(cell.end, CellEnd::Finished);
     assert!(cell.stdout.starts_with("begin\nxxx") && cell.stdout.ends_with("xxxend\n"));
-    assert!(
-        cell.stdout.contains("[... 99999010 bytes omitted ...]"),
-        "{}",
-        &cell.stdout[490..560]
-    );
+    assert!(cell.stdout.contains("[... 99999010 bytes omitted ...]"), "{}", &cell.stdout[490..560]);
     assert!(live_bytes < 1100, "{live_bytes} bytes were streamed");
 }
 
@@ -181,10 +128,7 @@ fn a_huge_value_is_cut() {
 fn child_processes_and_threads_print_into_the_cell() {
     let mut session = start();
     assert_eq!(
-        see(
-            &mut session,
-            "import subprocess\nsubprocess.run(['sh', '-c', 'echo child']).returncode"
-        ),
+        see(&mut session, "import subprocess\nsubprocess.run(['sh', '-c', 'echo child']).returncode"),
         "child\n0"
     );
     let code = "import threading\nt = threading.Thread(target=lambda: print('thread', end=''))\nt.start()\nt.join()";

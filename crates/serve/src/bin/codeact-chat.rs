@@ -3,6 +3,7 @@
 use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
 use codeact_agent::{Agent, Limits, Turn};
@@ -49,6 +50,9 @@ struct Args {
     dtype: Dtype,
 }
 
+/// What a signal means depends on it.
+static IS_TURN_RUNNING: AtomicBool = AtomicBool::new(false);
+
 fn main() -> ExitCode {
     let args = Args::parse();
     let agent = match prepare(&args) {
@@ -70,32 +74,16 @@ fn main() -> ExitCode {
 
 /// Loads the model, starts Python and says so.
 fn prepare(args: &Args) -> anyhow::Result<Agent> {
-    let sampling = Sampling {
-        temperature: args.temperature,
-        seed: args.seed,
-        ..Sampling::default()
-    };
+    let sampling = Sampling { temperature: args.temperature, seed: args.seed, ..Sampling::default() };
     sampling.check()?;
-    let policy = Policy {
-        workspace: args.workspace.clone(),
-        ..Policy::default()
-    };
+    let policy = Policy { workspace: args.workspace.clone(), ..Policy::default() };
     // Python first: it starts faster than the weights load.
     let session = Session::start(&policy)?;
     let folder = codeact_model::source::resolve(&args.model, &|text| eprintln!("{text}"))?;
-    let actor = Actor::load(
-        &folder,
-        args.adapter.as_deref(),
-        args.dtype,
-        EngineLimits::default(),
-    )?;
+    let actor = Actor::load(&folder, args.adapter.as_deref(), args.dtype, EngineLimits::default())?;
     eprintln!(
         "{}",
-        start_line(
-            &shown_model(&folder, args.adapter.as_deref()),
-            args.dtype.name(),
-            session.protection()
-        )
+        start_line(&shown_model(&folder, args.adapter.as_deref()), args.dtype.name(), session.protection())
     );
     let model = Box::new(actor.model(sampling));
     Ok(Agent::new(model, session, actor.profile, Limits::default()))
@@ -111,14 +99,19 @@ fn shown_model(folder: &Path, adapter: Option<&Path>) -> String {
 /// Runs the turns. Gives whether the last one ended with an answer.
 fn converse(args: &Args, mut agent: Agent) -> anyhow::Result<bool> {
     let interrupter = agent.interrupter();
-    // Between turns this does nothing; at the prompt the editor reads Ctrl-C itself.
-    ctrlc::set_handler(move || interrupter.interrupt())?;
+    ctrlc::set_handler(move || {
+        if IS_TURN_RUNNING.load(Ordering::SeqCst) {
+            interrupter.interrupt();
+        } else {
+            // At the prompt the editor reads Ctrl-C itself; this is a pipe that waits, or a request to terminate.
+            std::process::exit(130);
+        }
+    })?;
     let stdout = std::io::stdout();
     let is_coloured = stdout.is_terminal();
     let mut console = Console::new(stdout, args.json, is_coloured);
     if let Some(task) = &args.task {
-        return run_turn(&mut agent, task, &mut console)
-            .map(|turn| turn.is_some_and(|turn| turn.answer.is_some()));
+        return run_turn(&mut agent, task, &mut console).map(|turn| turn.is_some_and(|turn| turn.answer.is_some()));
     }
     if std::io::stdin().is_terminal() {
         return talk(&mut agent, &mut console).map(|()| true);
@@ -164,6 +157,7 @@ fn run_turn<W: std::io::Write>(
     console: &mut Console<W>,
 ) -> anyhow::Result<Option<Turn>> {
     let interrupter = agent.interrupter();
+    IS_TURN_RUNNING.store(true, Ordering::SeqCst);
     let mut shown = Ok(());
     let result = agent.run_turn(task, &mut |event| {
         if shown.is_ok() {
@@ -174,6 +168,7 @@ fn run_turn<W: std::io::Write>(
             }
         }
     });
+    IS_TURN_RUNNING.store(false, Ordering::SeqCst);
     shown?;
     match result {
         Ok(turn) => Ok(Some(turn)),

@@ -64,24 +64,9 @@ fn prepare(args: &Args) -> anyhow::Result<AppState> {
     // A session of its own, to learn before the first request whether Python starts and what protects it.
     let protection = Session::start(&policy)?.protection().clone();
     let folder = codeact_model::source::resolve(&args.model, &|text| eprintln!("{text}"))?;
-    let actor = Actor::load(
-        &folder,
-        args.adapter.as_deref(),
-        args.dtype,
-        EngineLimits::default(),
-    )?;
-    eprintln!(
-        "{}",
-        start_line(
-            &folder.display().to_string(),
-            args.dtype.name(),
-            &protection
-        )
-    );
-    let limits = ServeLimits {
-        sessions_max: args.sessions.into(),
-        ..ServeLimits::default()
-    };
+    let actor = Actor::load(&folder, args.adapter.as_deref(), args.dtype, EngineLimits::default())?;
+    eprintln!("{}", start_line(&folder.display().to_string(), args.dtype.name(), &protection));
+    let limits = ServeLimits { sessions_max: args.sessions.into(), ..ServeLimits::default() };
     Ok(AppState::new(actor, args.model.clone(), policy, limits))
 }
 
@@ -105,9 +90,7 @@ async fn serve(args: &Args, state: AppState) -> anyhow::Result<()> {
             std::process::exit(1);
         });
     };
-    axum::serve(listener, app(state))
-        .with_graceful_shutdown(stop)
-        .await?;
+    axum::serve(listener, app(state)).with_graceful_shutdown(stop).await?;
     Ok(())
 }
 

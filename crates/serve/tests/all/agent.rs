@@ -8,21 +8,11 @@ use crate::client::{ask, open};
 use crate::tiny::serve;
 
 fn create(port: u16) -> String {
-    let created = ask(
-        port,
-        "POST",
-        "/v1/agent/sessions",
-        r#"{"temperature": 0.5, "seed": 1}"#,
-    );
+    let created = ask(port, "POST", "/v1/agent/sessions", r#"{"temperature": 0.5, "seed": 1}"#);
     assert_eq!(created.status, 201, "{}", created.body);
     let session = created.json();
     assert_eq!(session["profile"], "quickstart");
-    assert!(
-        !session["protection"]["layers"]
-            .as_array()
-            .unwrap()
-            .is_empty()
-    );
+    assert!(!session["protection"]["layers"].as_array().unwrap().is_empty());
     session["id"].as_str().unwrap().to_owned()
 }
 
@@ -31,20 +21,12 @@ fn turns(id: &str) -> String {
 }
 
 fn events(port: u16, id: &str, content: &str) -> Vec<Value> {
-    let answer = ask(
-        port,
-        "POST",
-        &turns(id),
-        &json!({"content": content}).to_string(),
-    );
+    let answer = ask(port, "POST", &turns(id), &json!({"content": content}).to_string());
     assert_eq!(answer.status, 200, "{}", answer.body);
     let events = answer.events("data");
     let ids: Vec<String> = (0..events.len()).map(|index| index.to_string()).collect();
     assert_eq!(answer.events("id"), ids);
-    events
-        .iter()
-        .map(|event| serde_json::from_str(event).unwrap())
-        .collect()
+    events.iter().map(|event| serde_json::from_str(event).unwrap()).collect()
 }
 
 #[test]
@@ -57,29 +39,13 @@ fn variables_live_from_turn_to_turn() {
     ]);
     let id = create(server.port);
     let first = events(server.port, &id, "Count.");
-    let types: Vec<&str> = first
-        .iter()
-        .map(|event| event["type"].as_str().unwrap())
-        .collect();
-    for expected in [
-        "text",
-        "code",
-        "execute",
-        "output",
-        "observation",
-        "solution",
-    ] {
+    let types: Vec<&str> = first.iter().map(|event| event["type"].as_str().unwrap()).collect();
+    for expected in ["text", "code", "execute", "output", "observation", "solution"] {
         assert!(types.contains(&expected), "{types:?}");
     }
-    assert_eq!(
-        first.last().unwrap(),
-        &json!({"type": "answer", "text": "20"})
-    );
+    assert_eq!(first.last().unwrap(), &json!({"type": "answer", "text": "20"}));
     let second = events(server.port, &id, "And more?");
-    let observation = second
-        .iter()
-        .find(|event| event["type"] == "observation")
-        .unwrap();
+    let observation = second.iter().find(|event| event["type"] == "observation").unwrap();
     assert_eq!(observation["text"], "42");
     // The script is at its end: a turn that fails says so as its last event.
     let third = events(server.port, &id, "And now?");
@@ -96,16 +62,8 @@ fn sessions_are_bounded_and_can_be_deleted() {
     assert!(refused.head.to_ascii_lowercase().contains("retry-after: 1"));
     let path = format!("/v1/agent/sessions/{first}");
     assert_eq!(ask(server.port, "DELETE", &path, "").status, 204);
-    assert!(
-        ask(server.port, "DELETE", &path, "")
-            .error(404)
-            .contains(&first)
-    );
-    assert!(
-        ask(server.port, "POST", &turns(&first), r#"{"content": "x"}"#)
-            .error(404)
-            .contains(&first)
-    );
+    assert!(ask(server.port, "DELETE", &path, "").error(404).contains(&first));
+    assert!(ask(server.port, "POST", &turns(&first), r#"{"content": "x"}"#).error(404).contains(&first));
     create(server.port);
 }
 
@@ -121,10 +79,7 @@ fn a_wrong_request_names_what_is_wrong() {
 
 #[test]
 fn a_running_turn_is_exclusive_and_ends_when_its_session_is_deleted() {
-    let server = serve(&[
-        "<execute>\nprint('begun', flush=True)\nwhile True: pass\n</execute>",
-        "Fine.",
-    ]);
+    let server = serve(&["<execute>\nprint('begun', flush=True)\nwhile True: pass\n</execute>", "Fine."]);
     let id = create(server.port);
     let mut reader = open(server.port, "POST", &turns(&id), r#"{"content": "Loop."}"#);
     let mut seen = String::new();
@@ -134,12 +89,7 @@ fn a_running_turn_is_exclusive_and_ends_when_its_session_is_deleted() {
         assert!(count > 0, "{seen}");
         seen.push_str(&String::from_utf8_lossy(&piece[..count]));
     }
-    let busy = ask(
-        server.port,
-        "POST",
-        &turns(&id),
-        r#"{"content": "And me?"}"#,
-    );
+    let busy = ask(server.port, "POST", &turns(&id), r#"{"content": "And me?"}"#);
     assert!(busy.error(409).contains("a turn is running"));
     // Deleting stops the code, and the stream ends with the reason.
     let path = format!("/v1/agent/sessions/{id}");

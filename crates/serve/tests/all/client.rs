@@ -26,10 +26,7 @@ impl Answer {
     /// The values of a field of all server-sent events.
     pub fn events(&self, field: &str) -> Vec<String> {
         let prefix = format!("{field}: ");
-        let lines = self
-            .body
-            .lines()
-            .filter_map(|line| line.strip_prefix(&prefix));
+        let lines = self.body.lines().filter_map(|line| line.strip_prefix(&prefix));
         lines.map(str::to_owned).collect()
     }
 }
@@ -48,24 +45,12 @@ pub fn open(port: u16, method: &str, path: &str, body: &str) -> TcpStream {
 
 pub fn ask(port: u16, method: &str, path: &str, body: &str) -> Answer {
     let mut text = String::new();
-    open(port, method, path, body)
-        .read_to_string(&mut text)
-        .unwrap();
+    open(port, method, path, body).read_to_string(&mut text).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
     let status = head.split_whitespace().nth(1).unwrap().parse().unwrap();
-    let is_chunked = head
-        .to_ascii_lowercase()
-        .contains("transfer-encoding: chunked");
-    let body = if is_chunked {
-        unchunked(body)
-    } else {
-        body.to_owned()
-    };
-    Answer {
-        status,
-        head: head.to_owned(),
-        body,
-    }
+    let is_chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+    let body = if is_chunked { unchunked(body) } else { body.to_owned() };
+    Answer { status, head: head.to_owned(), body }
 }
 
 fn unchunked(mut text: &str) -> String {

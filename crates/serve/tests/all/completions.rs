@@ -23,38 +23,17 @@ fn complete(port: u16, change: Value) -> Answer {
 #[test]
 fn health_and_models_answer() {
     let server = serve(&[]);
-    assert_eq!(
-        ask(server.port, "GET", "/health", "").json(),
-        json!({"status": "ok"})
-    );
+    assert_eq!(ask(server.port, "GET", "/health", "").json(), json!({"status": "ok"}));
     let models = ask(server.port, "GET", "/v1/models", "").json();
-    assert_eq!(
-        (
-            &models["data"][0]["id"],
-            &models["data"][0]["max_model_len"]
-        ),
-        (&json!("tiny"), &json!(512))
-    );
+    assert_eq!((&models["data"][0]["id"], &models["data"][0]["max_model_len"]), (&json!("tiny"), &json!(512)));
 }
 
 #[test]
 fn what_does_not_exist_is_said_in_json() {
     let server = serve(&[]);
-    assert!(
-        ask(server.port, "GET", "/v1/nothing", "")
-            .error(404)
-            .contains("no such path")
-    );
-    assert!(
-        ask(server.port, "GET", "/v1/chat/completions", "")
-            .error(405)
-            .contains("method")
-    );
-    assert!(
-        complete(server.port, json!({"model": "gpt-9"}))
-            .error(404)
-            .contains("`gpt-9`")
-    );
+    assert!(ask(server.port, "GET", "/v1/nothing", "").error(404).contains("no such path"));
+    assert!(ask(server.port, "GET", "/v1/chat/completions", "").error(405).contains("method"));
+    assert!(complete(server.port, json!({"model": "gpt-9"})).error(404).contains("`gpt-9`"));
 }
 
 #[test]
@@ -80,39 +59,16 @@ fn a_completion_has_text_usage_and_a_reason() {
 fn a_stream_says_what_the_whole_says() {
     let server = serve(&[]);
     let whole = complete(server.port, json!({})).json();
-    let stream = complete(
-        server.port,
-        json!({"stream": true, "stream_options": {"include_usage": true}}),
-    );
+    let stream = complete(server.port, json!({"stream": true, "stream_options": {"include_usage": true}}));
     assert_eq!(stream.status, 200);
-    assert!(
-        stream
-            .head
-            .to_ascii_lowercase()
-            .contains("content-type: text/event-stream")
-    );
+    assert!(stream.head.to_ascii_lowercase().contains("content-type: text/event-stream"));
     let mut events = stream.events("data");
     assert_eq!(events.pop().as_deref(), Some("[DONE]"));
-    let chunks: Vec<Value> = events
-        .iter()
-        .map(|event| serde_json::from_str(event).unwrap())
-        .collect();
-    let text: String = chunks
-        .iter()
-        .filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str())
-        .collect();
-    assert_eq!(
-        text,
-        whole["choices"][0]["message"]["content"].as_str().unwrap()
-    );
-    assert_eq!(
-        chunks.last().unwrap()["usage"]["total_tokens"],
-        whole["usage"]["total_tokens"]
-    );
-    let reasons: Vec<&Value> = chunks
-        .iter()
-        .map(|chunk| &chunk["choices"][0]["finish_reason"])
-        .collect();
+    let chunks: Vec<Value> = events.iter().map(|event| serde_json::from_str(event).unwrap()).collect();
+    let text: String = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
+    assert_eq!(text, whole["choices"][0]["message"]["content"].as_str().unwrap());
+    assert_eq!(chunks.last().unwrap()["usage"]["total_tokens"], whole["usage"]["total_tokens"]);
+    let reasons: Vec<&Value> = chunks.iter().map(|chunk| &chunk["choices"][0]["finish_reason"]).collect();
     assert!(reasons.contains(&&whole["choices"][0]["finish_reason"]));
 }
 
@@ -133,23 +89,11 @@ fn a_wrong_request_names_what_is_wrong() {
         (json!({"temperature": -1}), "`temperature` is -1"),
         (json!({"top_p": 2}), "`top_p` is 2"),
         (json!({"max_tokens": 0}), "`max_new_tokens` is 0"),
-        (
-            json!({"max_tokens": 65}),
-            "`max_tokens` is 65; it must be at most 64",
-        ),
+        (json!({"max_tokens": 65}), "`max_tokens` is 65; it must be at most 64"),
         (json!({"messages": []}), "must be the user's"),
-        (
-            json!({"messages": [{"role": "robot", "content": ""}]}),
-            "unknown variant `robot`",
-        ),
-        (
-            json!({"messages": [{"role": "user", "content": "x".repeat(600)}]}),
-            "does not fit in the context of 512",
-        ),
-        (
-            json!({"stream_options": {"include_usage": true}}),
-            "only for `stream`",
-        ),
+        (json!({"messages": [{"role": "robot", "content": ""}]}), "unknown variant `robot`"),
+        (json!({"messages": [{"role": "user", "content": "x".repeat(600)}]}), "does not fit in the context of 512"),
+        (json!({"stream_options": {"include_usage": true}}), "only for `stream`"),
     ];
     for (change, expected) in cases {
         let message = complete(server.port, change.clone()).error(400);
@@ -161,9 +105,5 @@ fn a_wrong_request_names_what_is_wrong() {
             assert_eq!(complete(server.port, streamed).error(400), message);
         }
     }
-    assert!(
-        ask(server.port, "POST", "/v1/chat/completions", "{")
-            .error(400)
-            .contains("EOF")
-    );
+    assert!(ask(server.port, "POST", "/v1/chat/completions", "{").error(400).contains("EOF"));
 }

@@ -27,10 +27,7 @@ pub struct Server {
     _runtime: tokio::runtime::Runtime,
 }
 
-pub const LIMITS: ServeLimits = ServeLimits {
-    sessions_max: 2,
-    reply_tokens_max: 64,
-};
+pub const LIMITS: ServeLimits = ServeLimits { sessions_max: 2, reply_tokens_max: 64 };
 
 /// Serves the tiny model; the agents of sessions say `replies`.
 pub fn serve(replies: &'static [&'static str]) -> Server {
@@ -39,17 +36,13 @@ pub fn serve(replies: &'static [&'static str]) -> Server {
     write_model(folder.path());
     Profile::quickstart().save(folder.path()).unwrap();
     let actor = Actor::load(folder.path(), None, Dtype::F32, EngineLimits::default()).unwrap();
-    let make_model: MakeModel =
-        Arc::new(move |_| Box::new(ScriptedModel::new(replies.iter().copied())));
+    let make_model: MakeModel = Arc::new(move |_| Box::new(ScriptedModel::new(replies.iter().copied())));
     let state = AppState::with_models(actor, "tiny".into(), Policy::default(), LIMITS, make_model);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let port = listener.local_addr().unwrap().port();
     runtime.spawn(async move { axum::serve(listener, app(state)).await.unwrap() });
-    Server {
-        port,
-        _runtime: runtime,
-    }
+    Server { port, _runtime: runtime }
 }
 
 fn write(folder: &Path, name: &str, content: &Value) {
@@ -59,14 +52,8 @@ fn write(folder: &Path, name: &str, content: &Value) {
 fn write_tokenizer(folder: &Path) {
     let mut bytes: Vec<char> = ('!'..='~').chain('¡'..='¬').chain('®'..='ÿ').collect();
     bytes.extend((0x100..0x144).map(|code| char::from_u32(code).unwrap()));
-    let tokens = CONTROLS
-        .iter()
-        .map(|token| (*token).to_owned())
-        .chain(bytes.iter().map(char::to_string));
-    let vocabulary: Value = tokens
-        .enumerate()
-        .map(|(id, token)| (token, json!(id)))
-        .collect();
+    let tokens = CONTROLS.iter().map(|token| (*token).to_owned()).chain(bytes.iter().map(char::to_string));
+    let vocabulary: Value = tokens.enumerate().map(|(id, token)| (token, json!(id))).collect();
     let special = |id: usize| {
         json!({"id": id, "content": CONTROLS[id], "single_word": false, "lstrip": false, "rstrip": false,
                "normalized": false, "special": true})
@@ -80,8 +67,7 @@ fn write_tokenizer(folder: &Path) {
                   "vocab": vocabulary, "merges": []}
     });
     write(folder, "tokenizer.json", &tokenizer);
-    let config =
-        json!({"bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "chat_template": CHATML});
+    let config = json!({"bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "chat_template": CHATML});
     write(folder, "tokenizer_config.json", &config);
 }
 
@@ -113,16 +99,11 @@ fn write_model(folder: &Path) {
     for (name, rows, columns) in matrices {
         let values: Vec<f32> = (0..rows * columns)
             .map(|_| {
-                state = state
-                    .wrapping_mul(6364136223846793005)
-                    .wrapping_add(1442695040888963407);
+                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
                 (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
             })
             .collect();
-        tensors.insert(
-            name,
-            Tensor::from_vec(values, (rows, columns), &Device::Cpu).unwrap(),
-        );
+        tensors.insert(name, Tensor::from_vec(values, (rows, columns), &Device::Cpu).unwrap());
     }
     candle_core::safetensors::save(&tensors, folder.join("model.safetensors")).unwrap();
 }

@@ -13,12 +13,7 @@ struct List(Vec<Problem>);
 impl List {
     fn wrong(&mut self, key: &str, what: String, hint: &str) {
         let hint = (!hint.is_empty()).then(|| hint.to_owned());
-        self.0.push(Problem {
-            origin: None,
-            key: key.to_owned(),
-            what,
-            hint,
-        });
+        self.0.push(Problem { origin: None, key: key.to_owned(), what, hint });
     }
 
     fn at_least_one(&mut self, key: &str, value: Option<usize>) {
@@ -55,12 +50,7 @@ impl Config {
     fn check_lora(&self, list: &mut List) {
         let lora = &self.lora;
         list.at_least_one("lora.rank", Some(lora.rank));
-        list.range(
-            "lora.alpha",
-            lora.alpha,
-            lora.alpha > 0.0 && lora.alpha.is_finite(),
-            "more than 0",
-        );
+        list.range("lora.alpha", lora.alpha, lora.alpha > 0.0 && lora.alpha.is_finite(), "more than 0");
         if lora.targets.is_empty() {
             list.wrong(
                 "lora.targets",
@@ -70,11 +60,7 @@ impl Config {
         }
         for (index, target) in lora.targets.iter().enumerate() {
             if lora.targets[..index].contains(target) {
-                list.wrong(
-                    "lora.targets",
-                    format!("names `{}` twice", target.name()),
-                    "",
-                );
+                list.wrong("lora.targets", format!("names `{}` twice", target.name()), "");
             }
         }
     }
@@ -88,11 +74,7 @@ impl Config {
             let key = format!("data.{index}.repeat");
             list.at_least_one(&key, Some(file.repeat));
             if file.split == Split::Validation && file.repeat > 1 {
-                list.wrong(
-                    &key,
-                    format!("is {}, but held-out data is measured once", file.repeat),
-                    "leave it out",
-                );
+                list.wrong(&key, format!("is {}, but held-out data is measured once", file.repeat), "leave it out");
             }
         }
     }
@@ -104,11 +86,7 @@ impl Config {
         list.at_least_one("train.accumulation", Some(train.accumulation));
         list.at_least_one("train.threads", train.threads);
         if train.pack_tokens < 2 {
-            list.wrong(
-                "train.pack_tokens",
-                format!("is {}, expected at least 2", train.pack_tokens),
-                "",
-            );
+            list.wrong("train.pack_tokens", format!("is {}, expected at least 2", train.pack_tokens), "");
         }
         if train.sequence_tokens_max < 2 {
             let what = format!("is {}, expected at least 2", train.sequence_tokens_max);
@@ -119,11 +97,7 @@ impl Config {
                 "is {}, more than the {} of `train.pack_tokens`; a conversation is never split over packs",
                 train.sequence_tokens_max, train.pack_tokens
             );
-            list.wrong(
-                "train.sequence_tokens_max",
-                what,
-                "lower it, or raise `train.pack_tokens`",
-            );
+            list.wrong("train.sequence_tokens_max", what, "lower it, or raise `train.pack_tokens`");
         }
     }
 
@@ -132,57 +106,22 @@ impl Config {
         let positive = |value: f64| value > 0.0 && value.is_finite();
         let part = |value: f64| (0.0..1.0).contains(&value);
         let rate = optimizer.learning_rate;
-        list.range(
-            "optimizer.learning_rate",
-            rate,
-            positive(rate),
-            "more than 0",
-        );
+        list.range("optimizer.learning_rate", rate, positive(rate), "more than 0");
         for (key, value) in [("beta1", optimizer.beta1), ("beta2", optimizer.beta2)] {
-            list.range(
-                &format!("optimizer.{key}"),
-                value,
-                part(value),
-                "0 or more and less than 1",
-            );
+            list.range(&format!("optimizer.{key}"), value, part(value), "0 or more and less than 1");
         }
-        list.range(
-            "optimizer.eps",
-            optimizer.eps,
-            positive(optimizer.eps),
-            "more than 0",
-        );
+        list.range("optimizer.eps", optimizer.eps, positive(optimizer.eps), "more than 0");
         let decay = optimizer.weight_decay;
-        list.range(
-            "optimizer.weight_decay",
-            decay,
-            decay >= 0.0 && decay.is_finite(),
-            "0 or more",
-        );
-        list.range(
-            "optimizer.clip_norm",
-            optimizer.clip_norm,
-            positive(optimizer.clip_norm),
-            "more than 0",
-        );
+        list.range("optimizer.weight_decay", decay, decay >= 0.0 && decay.is_finite(), "0 or more");
+        list.range("optimizer.clip_norm", optimizer.clip_norm, positive(optimizer.clip_norm), "more than 0");
         let floor = optimizer.min_lr_ratio;
-        list.range(
-            "optimizer.min_lr_ratio",
-            floor,
-            (0.0..=1.0).contains(&floor),
-            "0 to 1",
-        );
+        list.range("optimizer.min_lr_ratio", floor, (0.0..=1.0).contains(&floor), "0 to 1");
         if optimizer.schedule == ScheduleShape::Constant && floor != 0.0 {
             let what = "does nothing with `schedule = \"constant\"`".to_owned();
             list.wrong("optimizer.min_lr_ratio", what, "leave it out");
         }
         if let Some(ratio) = optimizer.warmup_ratio {
-            list.range(
-                "optimizer.warmup_ratio",
-                ratio,
-                part(ratio),
-                "0 or more and less than 1",
-            );
+            list.range("optimizer.warmup_ratio", ratio, part(ratio), "0 or more and less than 1");
             if optimizer.warmup_steps.is_some() {
                 let what = "stands beside `optimizer.warmup_steps`".to_owned();
                 list.wrong("optimizer.warmup_ratio", what, "keep one of the two");

@@ -10,9 +10,7 @@ mod tree;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use choices::{
-    ChatFormatChoice, DeviceChoice, Precision, RecomputeChoice, ScheduleShape, Split, TooLong,
-};
+pub use choices::{ChatFormatChoice, DeviceChoice, Precision, RecomputeChoice, ScheduleShape, Split, TooLong};
 pub use tables::{Checkpoint, Config, DataFile, Lora, Model, Optimizer, Output, Train};
 pub use tree::Origin;
 
@@ -98,10 +96,7 @@ impl Config {
     /// # Errors
     /// An unreadable file, broken TOML, or all faults of the settings at once.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Config, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Io {
-            path: path.to_owned(),
-            source,
-        })?;
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Io { path: path.to_owned(), source })?;
         Config::parse(&text, path, overrides)
     }
 
@@ -110,16 +105,10 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn parse(text: &str, path: &Path, overrides: &[String]) -> Result<Config, ConfigError> {
-        let mut root = tree::parse(text).map_err(|(line, what)| ConfigError::Syntax {
-            path: path.to_owned(),
-            line,
-            what,
-        })?;
+        let mut root =
+            tree::parse(text).map_err(|(line, what)| ConfigError::Syntax { path: path.to_owned(), line, what })?;
         for typed in overrides {
-            tree::set(&mut root, typed).map_err(|what| ConfigError::Set {
-                typed: typed.clone(),
-                what,
-            })?;
+            tree::set(&mut root, typed).map_err(|what| ConfigError::Set { typed: typed.clone(), what })?;
         }
         let findings = Findings::default();
         let config = Config::read(&root, &findings);
@@ -140,10 +129,7 @@ impl Config {
             Some(Origin::Line(line)) => line,
             _ => usize::MAX,
         });
-        Err(ConfigError::Problems {
-            path: path.to_owned(),
-            problems,
-        })
+        Err(ConfigError::Problems { path: path.to_owned(), problems })
     }
 
     /// The settings with every default filled in, as TOML that [`Config::load`] reads back to the same.
@@ -156,9 +142,7 @@ impl Config {
 /// "did you mean" for a misspelt word.
 fn suggestion(word: &str, known: &[&str]) -> Option<String> {
     let word = word.to_lowercase();
-    let scored = known
-        .iter()
-        .map(|name| (strsim::jaro_winkler(&word, name), name));
+    let scored = known.iter().map(|name| (strsim::jaro_winkler(&word, name), name));
     let (score, name) = scored.max_by(|left, right| left.0.total_cmp(&right.0))?;
     // Below this, suggestions in a list of a dozen short words are mostly noise.
     (score >= 0.75).then(|| format!("did you mean `{name}`?"))

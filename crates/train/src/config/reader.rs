@@ -15,19 +15,8 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    pub(super) fn fault(
-        &self,
-        origin: Option<&Origin>,
-        key: &str,
-        what: String,
-        hint: Option<String>,
-    ) {
-        let problem = Problem {
-            origin: origin.cloned(),
-            key: key.to_owned(),
-            what,
-            hint,
-        };
+    pub(super) fn fault(&self, origin: Option<&Origin>, key: &str, what: String, hint: Option<String>) {
+        let problem = Problem { origin: origin.cloned(), key: key.to_owned(), what, hint };
         self.problems.borrow_mut().push(problem);
     }
 }
@@ -49,20 +38,14 @@ pub(super) trait Choice: Copy + 'static {
 
 impl<T: Choice> Setting for T {
     fn expected() -> String {
-        let names: Vec<String> = T::NAMES
-            .iter()
-            .map(|(name, _)| format!("{name:?}"))
-            .collect();
+        let names: Vec<String> = T::NAMES.iter().map(|(name, _)| format!("{name:?}")).collect();
         format!("one of {}", names.join(", "))
     }
     fn from_node(node: &Node) -> Option<T> {
         let Value::Text(text) = &node.value else {
             return None;
         };
-        T::NAMES
-            .iter()
-            .find(|(name, _)| name == text)
-            .map(|(_, value)| *value)
+        T::NAMES.iter().find(|(name, _)| name == text).map(|(_, value)| *value)
     }
     fn placeholder() -> T {
         T::NAMES[0].1
@@ -167,48 +150,24 @@ pub(super) struct TableReader<'a> {
 
 impl<'a> TableReader<'a> {
     /// `name` as keys spell it: `lora`, or `data.0` for the first `[[data]]`.
-    pub(super) fn new(
-        name: &str,
-        node: Option<&'a Node>,
-        findings: &'a Findings,
-    ) -> TableReader<'a> {
+    pub(super) fn new(name: &str, node: Option<&'a Node>, findings: &'a Findings) -> TableReader<'a> {
         if let Some(node) = node
             && !matches!(node.value, Value::Table(_))
         {
-            findings.fault(
-                Some(&node.origin),
-                name,
-                format!("is {node}, expected a table"),
-                None,
-            );
+            findings.fault(Some(&node.origin), name, format!("is {node}, expected a table"), None);
         }
-        TableReader {
-            name: name.to_owned(),
-            node,
-            asked: Vec::new(),
-            findings,
-        }
+        TableReader { name: name.to_owned(), node, asked: Vec::new(), findings }
     }
 
     fn key(&self, key: &str) -> String {
-        if self.name.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.name)
-        }
+        if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
     }
 
     /// The node of a key, which is known from now on.
     pub(super) fn node(&mut self, key: &'static str) -> Option<&'a Node> {
         self.asked.push(key);
-        let node = entries(self.node)
-            .iter()
-            .find(|(name, _)| name == key)
-            .map(|(_, node)| node)?;
-        self.findings
-            .places
-            .borrow_mut()
-            .insert(self.key(key), node.origin.clone());
+        let node = entries(self.node).iter().find(|(name, _)| name == key).map(|(_, node)| node)?;
+        self.findings.places.borrow_mut().insert(self.key(key), node.origin.clone());
         Some(node)
     }
 
@@ -222,8 +181,7 @@ impl<'a> TableReader<'a> {
                 _ => None,
             };
             let what = format!("is {node}, expected {}", T::expected());
-            self.findings
-                .fault(Some(&node.origin), &self.key(key), what, hint);
+            self.findings.fault(Some(&node.origin), &self.key(key), what, hint);
         }
         Some(value.unwrap_or_else(T::placeholder))
     }
@@ -247,11 +205,10 @@ impl<'a> TableReader<'a> {
     pub(super) fn finish(self) {
         for (key, node) in entries(self.node) {
             if !self.asked.contains(&key.as_str()) {
-                let hint = suggestion(key, &self.asked)
-                    .unwrap_or_else(|| format!("known here: {}", self.asked.join(", ")));
+                let hint =
+                    suggestion(key, &self.asked).unwrap_or_else(|| format!("known here: {}", self.asked.join(", ")));
                 let what = "is not a setting".to_owned();
-                self.findings
-                    .fault(Some(&node.origin), &self.key(key), what, Some(hint));
+                self.findings.fault(Some(&node.origin), &self.key(key), what, Some(hint));
             }
         }
     }

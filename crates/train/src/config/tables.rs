@@ -3,9 +3,7 @@
 use codeact_model::Target;
 use serde::Serialize;
 
-use super::choices::{
-    ChatFormatChoice, DeviceChoice, Precision, RecomputeChoice, ScheduleShape, Split, TooLong,
-};
+use super::choices::{ChatFormatChoice, DeviceChoice, Precision, RecomputeChoice, ScheduleShape, Split, TooLong};
 use super::reader::{Findings, TableReader};
 use super::tree::{Node, Value};
 
@@ -152,24 +150,14 @@ impl Config {
         let output = Output::read(table("output"));
         let data = read_data(reader.node("data"), findings);
         reader.finish();
-        Config {
-            model,
-            lora,
-            train,
-            optimizer,
-            checkpoint,
-            output,
-            data,
-        }
+        Config { model, lora, train, optimizer, checkpoint, output, data }
     }
 }
 
 impl Model {
     fn read(mut table: TableReader<'_>) -> Model {
-        let model = Model {
-            name: table.required("name"),
-            chat_format: table.or("chat_format", ChatFormatChoice::Auto),
-        };
+        let model =
+            Model { name: table.required("name"), chat_format: table.or("chat_format", ChatFormatChoice::Auto) };
         table.finish();
         model
     }
@@ -207,12 +195,7 @@ fn read_data(node: Option<&Node>, findings: &Findings) -> Vec<DataFile> {
         Some(_) => {
             let hint = "write `[[data]]` with two brackets; there can be several";
             let origin = node.map(|node| &node.origin);
-            findings.fault(
-                origin,
-                "data",
-                "is not a list of tables".to_owned(),
-                Some(hint.to_owned()),
-            );
+            findings.fault(origin, "data", "is not a list of tables".to_owned(), Some(hint.to_owned()));
             return Vec::new();
         }
     };
@@ -271,10 +254,7 @@ impl Optimizer {
 
 impl Checkpoint {
     fn read(mut table: TableReader<'_>) -> Checkpoint {
-        let checkpoint = Checkpoint {
-            every: table.optional("every"),
-            keep_last: table.or("keep_last", 2),
-        };
+        let checkpoint = Checkpoint { every: table.optional("every"), keep_last: table.or("keep_last", 2) };
         table.finish();
         checkpoint
     }

@@ -66,12 +66,8 @@ impl fmt::Display for Node {
 /// The line (from 1) and what the parser says.
 pub(super) fn parse(text: &str) -> Result<Node, (usize, String)> {
     let line_of = |byte: usize| 1 + text[..byte.min(text.len())].matches('\n').count();
-    let document = DeTable::parse(text).map_err(|error| {
-        (
-            error.span().map_or(1, |span| line_of(span.start)),
-            error.message().to_owned(),
-        )
-    })?;
+    let document = DeTable::parse(text)
+        .map_err(|error| (error.span().map_or(1, |span| line_of(span.start)), error.message().to_owned()))?;
     let origin_of = |byte: usize| Origin::Line(line_of(byte));
     Ok(table(document.into_inner(), Origin::Line(1), &origin_of))
 }
@@ -108,27 +104,18 @@ pub(super) fn set(root: &mut Node, typed: &str) -> Result<(), String> {
 fn step_into<'a>(place: &'a mut Node, part: &str, origin: &Origin) -> Result<&'a mut Node, String> {
     match &mut place.value {
         Value::Table(entries) => {
-            let index = entries
-                .iter()
-                .position(|(key, _)| key == part)
-                .unwrap_or_else(|| {
-                    let empty = Node {
-                        value: Value::Table(Vec::new()),
-                        origin: origin.clone(),
-                    };
-                    entries.push((part.to_owned(), empty));
-                    entries.len() - 1
-                });
+            let index = entries.iter().position(|(key, _)| key == part).unwrap_or_else(|| {
+                let empty = Node { value: Value::Table(Vec::new()), origin: origin.clone() };
+                entries.push((part.to_owned(), empty));
+                entries.len() - 1
+            });
             Ok(&mut entries[index].1)
         }
         Value::Array(items) => {
             let count = items.len();
             let index = part.parse::<usize>().ok().filter(|index| *index < count);
             let index = index.ok_or_else(|| {
-                format!(
-                    "is a list of {count}; `{part}` is not an index from 0 to {}",
-                    count.max(1) - 1
-                )
+                format!("is a list of {count}; `{part}` is not an index from 0 to {}", count.max(1) - 1)
             })?;
             Ok(&mut items[index])
         }
@@ -139,28 +126,17 @@ fn step_into<'a>(place: &'a mut Node, part: &str, origin: &Origin) -> Result<&'a
 fn table(entries: DeTable<'_>, origin: Origin, origin_of: &dyn Fn(usize) -> Origin) -> Node {
     let entries = entries.into_iter().map(|(key, value)| {
         let origin = origin_of(key.span().start);
-        let value = Node {
-            origin,
-            ..node(value, origin_of)
-        };
+        let value = Node { origin, ..node(value, origin_of) };
         (key.into_inner().into_owned(), value)
     });
-    Node {
-        value: Value::Table(entries.collect()),
-        origin,
-    }
+    Node { value: Value::Table(entries.collect()), origin }
 }
 
 fn node(value: Spanned<DeValue<'_>>, origin_of: &dyn Fn(usize) -> Origin) -> Node {
     let origin = origin_of(value.span().start);
     let value = match value.into_inner() {
         DeValue::Table(entries) => return table(entries, origin, origin_of),
-        DeValue::Array(items) => Value::Array(
-            items
-                .into_iter()
-                .map(|item| node(item, origin_of))
-                .collect(),
-        ),
+        DeValue::Array(items) => Value::Array(items.into_iter().map(|item| node(item, origin_of)).collect()),
         DeValue::String(text) => Value::Text(text.into_owned()),
         DeValue::Boolean(flag) => Value::Boolean(flag),
         DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {

@@ -13,26 +13,15 @@ fn refused(tiny: &Tiny, arguments: &[&str], texts: &[&str]) {
     assert!(!tiny.path("run").exists(), "something was written");
 }
 
-const GOOD_ROW: &str = r#"{"id":"a","conversations":[{"role":"user","content":"x"},{"role":"assistant","content":"y"}]}"#;
+const GOOD_ROW: &str =
+    r#"{"id":"a","conversations":[{"role":"user","content":"x"},{"role":"assistant","content":"y"}]}"#;
 
 #[test]
 fn faults_of_the_settings_are_refused() {
     let tiny = Tiny::new();
-    refused(
-        &tiny,
-        &["--set", "train.stpes=3"],
-        &["`train.stpes` is not a setting", "did you mean `steps`?"],
-    );
-    refused(
-        &tiny,
-        &["--set", "train.device=cuda"],
-        &["this build has no CUDA", "hint: set `train.device=cpu`"],
-    );
-    refused(
-        &tiny,
-        &["--set", "lora.dropout=0.1"],
-        &["`lora.dropout` is 0.1, but only 0 is supported"],
-    );
+    refused(&tiny, &["--set", "train.stpes=3"], &["`train.stpes` is not a setting", "did you mean `steps`?"]);
+    refused(&tiny, &["--set", "train.device=cuda"], &["this build has no CUDA", "hint: set `train.device=cpu`"]);
+    refused(&tiny, &["--set", "lora.dropout=0.1"], &["`lora.dropout` is 0.1, but only 0 is supported"]);
     std::fs::remove_file(tiny.path("settings.toml")).unwrap();
     refused(&tiny, &[], &["cannot read settings", "settings.toml"]);
 }
@@ -40,11 +29,7 @@ fn faults_of_the_settings_are_refused() {
 #[test]
 fn a_missing_model_is_refused() {
     let tiny = Tiny::new();
-    refused(
-        &tiny,
-        &["--set", "model.name=./nowhere"],
-        &["`./nowhere` does not exist"],
-    );
+    refused(&tiny, &["--set", "model.name=./nowhere"], &["`./nowhere` does not exist"]);
 }
 
 #[test]
@@ -56,18 +41,9 @@ fn faults_of_the_data_are_refused_with_file_and_line() {
             r#"{"id":"b","conversations":[{"role":"user","content":"x"},{"role":"user","content":"y"}]}"#,
             "repeats role `user`",
         ),
-        (
-            r#"{"id":"b","conversations":[{"role":"user","content":"x"}]}"#,
-            "nothing to learn from",
-        ),
-        (
-            r#"{"id":"b","conversations":[{"role":"tool","content":"x"}]}"#,
-            "unknown role `tool`",
-        ),
-        (
-            r#"{"id":"b","conversation":[]}"#,
-            "unknown field `conversation`",
-        ),
+        (r#"{"id":"b","conversations":[{"role":"user","content":"x"}]}"#, "nothing to learn from"),
+        (r#"{"id":"b","conversations":[{"role":"tool","content":"x"}]}"#, "unknown role `tool`"),
+        (r#"{"id":"b","conversation":[]}"#, "unknown field `conversation`"),
     ];
     for (row, what) in cases {
         tiny.write("train.jsonl", &format!("{GOOD_ROW}\n{row}\n"));
@@ -78,19 +54,11 @@ fn faults_of_the_data_are_refused_with_file_and_line() {
 #[test]
 fn missing_and_empty_data_is_refused() {
     let tiny = Tiny::new();
-    refused(
-        &tiny,
-        &["--set", "data.0.path=no.jsonl"],
-        &["data `no.jsonl`: there is no such file"],
-    );
+    refused(&tiny, &["--set", "data.0.path=no.jsonl"], &["data `no.jsonl`: there is no such file"]);
     tiny.write("train.jsonl", "\n");
     refused(&tiny, &[], &["train.jsonl` holds no conversations"]);
     std::fs::create_dir(tiny.path("empty")).unwrap();
-    refused(
-        &tiny,
-        &["--set", "data.0.path=empty"],
-        &["data `empty`: the folder has no .jsonl file"],
-    );
+    refused(&tiny, &["--set", "data.0.path=empty"], &["data `empty`: the folder has no .jsonl file"]);
 }
 
 #[test]
@@ -99,37 +67,18 @@ fn too_long_conversations_are_dropped_cut_or_refused_and_counted() {
     let long = GOOD_ROW.replace("\"y\"", &format!("{:?}", "y".repeat(300)));
     // Its answer begins beyond the bound: nothing supervised is left when it is cut.
     let long_question = GOOD_ROW.replace("\"x\"", &format!("{:?}", "x".repeat(300)));
-    tiny.write(
-        "train.jsonl",
-        &format!("{GOOD_ROW}\n{long}\n{GOOD_ROW}\n{long_question}\n"),
-    );
+    tiny.write("train.jsonl", &format!("{GOOD_ROW}\n{long}\n{GOOD_ROW}\n{long_question}\n"));
     let dry = |policy: &str| {
-        let ended = tiny
-            .run(&["--dry-run", "--set", &format!("train.too_long={policy}")])
-            .expect_code(0);
+        let ended = tiny.run(&["--dry-run", "--set", &format!("train.too_long={policy}")]).expect_code(0);
         ended.stdout
     };
     let dropped = dry("drop");
-    assert!(
-        dropped.contains("4 conversations, 2 dropped as too long, 0 truncated"),
-        "{dropped}"
-    );
+    assert!(dropped.contains("4 conversations, 2 dropped as too long, 0 truncated"), "{dropped}");
     let cut = dry("truncate");
-    assert!(
-        cut.contains("4 conversations, 1 dropped as too long, 1 truncated"),
-        "{cut}"
-    );
-    refused(
-        &tiny,
-        &["--set", "train.too_long=error"],
-        &["train.jsonl` line 2: the conversation has", "the 220 of"],
-    );
+    assert!(cut.contains("4 conversations, 1 dropped as too long, 1 truncated"), "{cut}");
+    refused(&tiny, &["--set", "train.too_long=error"], &["train.jsonl` line 2: the conversation has", "the 220 of"]);
     tiny.write("train.jsonl", &format!("{long}\n"));
-    refused(
-        &tiny,
-        &[],
-        &["no conversation of train data is left: 1 read, 1 longer than the 220 tokens"],
-    );
+    refused(&tiny, &[], &["no conversation of train data is left: 1 read, 1 longer than the 220 tokens"]);
 }
 
 #[test]
@@ -151,31 +100,15 @@ fn a_folder_of_files_is_read_in_order_of_name() {
     tiny.write_data("many/b.jsonl", 2);
     tiny.write_data("many/a.jsonl", 3);
     tiny.write("many/notes.txt", "not data");
-    let ended = tiny
-        .run(&["--dry-run", "--set", "data.0.path=many"])
-        .expect_code(0);
-    let (a, b) = (
-        ended.stdout.find("a.jsonl").unwrap(),
-        ended.stdout.find("b.jsonl").unwrap(),
-    );
-    assert!(
-        a < b && ended.stdout.contains("train      3 conversations"),
-        "{}",
-        ended.stdout
-    );
+    let ended = tiny.run(&["--dry-run", "--set", "data.0.path=many"]).expect_code(0);
+    let (a, b) = (ended.stdout.find("a.jsonl").unwrap(), ended.stdout.find("b.jsonl").unwrap());
+    assert!(a < b && ended.stdout.contains("train      3 conversations"), "{}", ended.stdout);
 }
 
 #[test]
 fn a_tokenizer_larger_than_the_model_is_refused() {
     let tiny = Tiny::new();
     let config = String::from_utf8(tiny.read("model/config.json")).unwrap();
-    tiny.write(
-        "model/config.json",
-        &config.replace("\"vocab_size\":259", "\"vocab_size\":200"),
-    );
-    refused(
-        &tiny,
-        &[],
-        &["has 259 tokens, but its embedding only 200 rows"],
-    );
+    tiny.write("model/config.json", &config.replace("\"vocab_size\":259", "\"vocab_size\":200"));
+    refused(&tiny, &[], &["has 259 tokens, but its embedding only 200 rows"]);
 }

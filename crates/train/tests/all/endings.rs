@@ -11,14 +11,8 @@ const LONG: [&str; 2] = ["--set", "train.steps=3000"];
 /// A run in the background and the lines of its stderr.
 fn start(tiny: &Tiny, arguments: &[&str]) -> (Child, impl Iterator<Item = String> + use<>) {
     let mut command = tiny.command(&[&LONG, arguments].concat());
-    let mut child = command
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(child.stderr.take().unwrap())
-        .lines()
-        .map(Result::unwrap);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     (child, lines)
 }
 
@@ -28,10 +22,7 @@ fn undisturbed(tiny: &Tiny, step: usize) -> Vec<u8> {
     let dir = format!("output.dir={}", tiny.path("other").display());
     let keep = "checkpoint.keep_last=9999";
     let (mut child, mut lines) = start(tiny, &["--set", &every, "--set", &dir, "--set", keep]);
-    assert!(
-        lines.any(|line| line.starts_with("checkpoint ")),
-        "no checkpoint was written"
-    );
+    assert!(lines.any(|line| line.starts_with("checkpoint ")), "no checkpoint was written");
     child.kill().unwrap();
     child.wait().unwrap();
     tiny.read(&format!("other/step-{step:06}/adapter_model.safetensors"))
@@ -41,57 +32,31 @@ fn undisturbed(tiny: &Tiny, step: usize) -> Vec<u8> {
 fn an_interrupted_run_saves_the_bits_of_an_undisturbed_one() {
     let tiny = Tiny::new();
     let (mut child, mut lines) = start(&tiny, &["--set", "checkpoint.every=1500"]);
-    assert!(
-        lines.any(|line| line.starts_with("step ")),
-        "no step was shown"
-    );
-    let killed = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .unwrap();
+    assert!(lines.any(|line| line.starts_with("step ")), "no step was shown");
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(killed.success());
     let rest: Vec<String> = lines.collect();
     assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}");
-    let hint =
-        |line: &String| line.contains("--set 'train.steps=3000'") && line.contains("--resume");
+    let hint = |line: &String| line.contains("--set 'train.steps=3000'") && line.contains("--resume");
     assert!(rest.iter().any(hint), "{rest:?}");
 
     let checkpoints = names(&tiny.path("run"));
-    let checkpoint = checkpoints
-        .iter()
-        .find(|name| name.starts_with("step-"))
-        .unwrap();
+    let checkpoint = checkpoints.iter().find(|name| name.starts_with("step-")).unwrap();
     let step: usize = checkpoint["step-".len()..].parse().unwrap();
     assert!((1..1500).contains(&step), "stopped after {step} steps");
     let metrics = String::from_utf8(tiny.read("run/metrics.jsonl")).unwrap();
     assert_eq!(metrics.lines().count(), step);
     let saved = tiny.read(&format!("run/{checkpoint}/adapter_model.safetensors"));
-    assert!(
-        saved == undisturbed(&tiny, step),
-        "the signal changed the numbers"
-    );
+    assert!(saved == undisturbed(&tiny, step), "the signal changed the numbers");
 }
 
 #[test]
 fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint() {
     let tiny = Tiny::new();
-    let wild = [
-        "--set",
-        "optimizer.learning_rate=1e30",
-        "--set",
-        "checkpoint.every=1",
-    ];
-    let ended = tiny
-        .run(&wild)
-        .expect_code(1)
-        .says("step 2: the ")
-        .says("step-000001")
-        .says("hint: lower");
+    let wild = ["--set", "optimizer.learning_rate=1e30", "--set", "checkpoint.every=1"];
+    let ended = tiny.run(&wild).expect_code(1).says("step 2: the ").says("step-000001").says("hint: lower");
     assert!(!ended.stderr.contains("panicked"));
-    assert_eq!(
-        names(&tiny.path("run")),
-        ["config.toml", "metrics.jsonl", "step-000001"]
-    );
+    assert_eq!(names(&tiny.path("run")), ["config.toml", "metrics.jsonl", "step-000001"]);
 }
 
 #[test]
@@ -103,11 +68,7 @@ fn a_full_disk_ends_in_a_clear_error_and_the_run_can_go_on() {
         let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
         let trainer = tiny.command(&[]);
         let mut command = Command::new("sh");
-        command
-            .arg("-c")
-            .arg(script)
-            .arg(trainer.get_program())
-            .args(trainer.get_args());
+        command.arg("-c").arg(script).arg(trainer.get_program()).args(trainer.get_args());
         Ended::new(command.current_dir(tiny.path("")).output().unwrap())
     };
     // Blocks of 512 bytes (1024 in some shells): less than the adapter, which is 20 KB.
@@ -119,19 +80,8 @@ fn a_full_disk_ends_in_a_clear_error_and_the_run_can_go_on() {
     assert_eq!(names(&tiny.path("run")), ["config.toml", "metrics.jsonl"]);
     std::fs::remove_dir_all(tiny.path("run")).unwrap();
     // Less than the merged model, which is 110 KB, and more than all else.
-    limited(90)
-        .expect_code(1)
-        .says("merged.partial/model.safetensors");
-    assert_eq!(
-        names(&tiny.path("run")),
-        [
-            "adapter",
-            "config.toml",
-            "metrics.jsonl",
-            "step-000003",
-            "step-000006"
-        ]
-    );
+    limited(90).expect_code(1).says("merged.partial/model.safetensors");
+    assert_eq!(names(&tiny.path("run")), ["adapter", "config.toml", "metrics.jsonl", "step-000003", "step-000006"]);
     tiny.run(&["--resume"]).expect_code(0);
     assert!(tiny.path("run/merged/model.safetensors").exists());
 }

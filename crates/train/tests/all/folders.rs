@@ -44,17 +44,8 @@ fn an_unfinished_checkpoint_is_never_continued() {
 #[test]
 fn only_the_newest_checkpoints_stay() {
     let tiny = Tiny::new();
-    tiny.run(&[
-        "--set",
-        "checkpoint.every=1",
-        "--set",
-        "checkpoint.keep_last=3",
-    ])
-    .expect_code(0);
-    let kept: Vec<String> = names(&tiny.path("run"))
-        .into_iter()
-        .filter(|name| name.starts_with("step"))
-        .collect();
+    tiny.run(&["--set", "checkpoint.every=1", "--set", "checkpoint.keep_last=3"]).expect_code(0);
+    let kept: Vec<String> = names(&tiny.path("run")).into_iter().filter(|name| name.starts_with("step")).collect();
     assert_eq!(kept, ["step-000004", "step-000005", "step-000006"]);
 }
 
@@ -63,24 +54,10 @@ fn an_earlier_run_is_neither_overwritten_nor_continued_unasked() {
     let tiny = Tiny::new();
     tiny.run(&[]).expect_code(0);
     let before = tiny.read("run/metrics.jsonl");
-    tiny.run(&[])
-        .expect_code(2)
-        .says("holds an earlier run")
-        .says("`--resume`")
-        .says("output.overwrite=true");
+    tiny.run(&[]).expect_code(2).says("holds an earlier run").says("`--resume`").says("output.overwrite=true");
     assert_eq!(tiny.read("run/metrics.jsonl"), before);
-    tiny.run(&["--set", "output.overwrite=true", "--set", "train.steps=2"])
-        .expect_code(0);
-    assert_eq!(
-        names(&tiny.path("run")),
-        [
-            "adapter",
-            "config.toml",
-            "merged",
-            "metrics.jsonl",
-            "step-000002"
-        ]
-    );
+    tiny.run(&["--set", "output.overwrite=true", "--set", "train.steps=2"]).expect_code(0);
+    assert_eq!(names(&tiny.path("run")), ["adapter", "config.toml", "merged", "metrics.jsonl", "step-000002"]);
 }
 
 #[test]
@@ -89,9 +66,7 @@ fn a_folder_with_other_things_is_never_touched() {
     std::fs::create_dir(tiny.path("run")).unwrap();
     tiny.write("run/thesis.txt", "years of work");
     for arguments in [&[][..], &["--resume"], &["--set", "output.overwrite=true"]] {
-        tiny.run(arguments)
-            .expect_code(2)
-            .says("holds `thesis.txt`, which no run wrote");
+        tiny.run(arguments).expect_code(2).says("holds `thesis.txt`, which no run wrote");
         assert_eq!(names(&tiny.path("run")), ["thesis.txt"]);
     }
 }
@@ -108,10 +83,7 @@ fn a_checkpoint_of_another_run_is_refused_by_what_differs() {
         .says("`train.seed` was 0 there and is 9 here")
         .says("its data plan differs");
     tiny.write_data("train.jsonl", 23);
-    let ended = tiny
-        .run(&["--resume"])
-        .expect_code(2)
-        .says("its data plan differs (data files");
+    let ended = tiny.run(&["--resume"]).expect_code(2).says("its data plan differs (data files");
     assert!(!ended.stderr.contains("lora."));
     assert_eq!(names(&tiny.path("run")), before);
 }
@@ -121,17 +93,11 @@ fn a_damaged_checkpoint_is_named() {
     let tiny = Tiny::new();
     tiny.run(&[]).expect_code(0);
     tiny.write("run/step-000006/optimizer.safetensors", "not tensors");
-    tiny.run(&["--resume"])
-        .expect_code(2)
-        .says("step-000006/optimizer.safetensors")
-        .says("hint: remove this folder");
+    tiny.run(&["--resume"]).expect_code(2).says("step-000006/optimizer.safetensors").says("hint: remove this folder");
 }
 
 #[test]
 fn resume_without_a_checkpoint_starts_and_says_so() {
     let tiny = Tiny::new();
-    tiny.run(&["--resume"])
-        .expect_code(0)
-        .says("no checkpoint in")
-        .says("starting at step 1");
+    tiny.run(&["--resume"]).expect_code(0).says("no checkpoint in").says("starting at step 1");
 }

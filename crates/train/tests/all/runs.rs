@@ -29,34 +29,18 @@ fn metrics(tiny: &Tiny) -> Vec<serde_json::Value> {
 #[test]
 fn a_whole_run_learns_and_leaves_everything_a_user_needs() {
     let tiny = Tiny::new();
-    let ended = tiny
-        .run(&[])
-        .expect_code(0)
-        .says("held-out loss before and after training");
-    assert!(ended.stdout.contains(&format!(
-        "codeact-chat -- --model {}",
-        tiny.path("run/merged").display()
-    )));
+    let ended = tiny.run(&[]).expect_code(0).says("held-out loss before and after training");
+    assert!(ended.stdout.contains(&format!("codeact-chat -- --model {}", tiny.path("run/merged").display())));
     assert_eq!(
         names(&tiny.path("run")),
-        [
-            "adapter",
-            "config.toml",
-            "merged",
-            "metrics.jsonl",
-            "step-000003",
-            "step-000006"
-        ]
+        ["adapter", "config.toml", "merged", "metrics.jsonl", "step-000003", "step-000006"]
     );
     let rows = metrics(&tiny);
     assert_eq!(rows.len(), 6);
     let loss = |row: &serde_json::Value| row["loss"].as_f64().unwrap();
     assert!(loss(&rows[5]) < 0.8 * loss(&rows[0]), "{rows:?}");
     for folder in ["adapter", "merged"] {
-        assert_eq!(
-            tiny.read(&format!("run/{folder}/codeact.json")),
-            b"{\"profile\":\"quickstart\"}\n"
-        );
+        assert_eq!(tiny.read(&format!("run/{folder}/codeact.json")), b"{\"profile\":\"quickstart\"}\n");
         assert!(codeact_chat::ChatFormat::load(&tiny.path(&format!("run/{folder}"))).is_ok());
     }
 }
@@ -69,19 +53,12 @@ fn the_merged_folder_gives_the_loss_of_base_and_adapter() {
     let (base, merged) = (load("model"), load("run/merged"));
     let adapter = Adapter::load(&tiny.path("run/adapter"), base.config(), &Device::Cpu).unwrap();
     let ids: Vec<u32> = (3..60).collect();
-    let batch = Batch::new([(
-        ids.as_slice(),
-        [&[false], [true; 56].as_slice()].concat().as_slice(),
-    )])
-    .unwrap();
+    let batch = Batch::new([(ids.as_slice(), [&[false], [true; 56].as_slice()].concat().as_slice())]).unwrap();
     let with_adapter = base.loss(Some(&adapter), &batch).unwrap();
     let difference = (merged.loss(None, &batch).unwrap() - with_adapter).abs();
     // Two orders of f32 sums over 56 tokens.
     assert!(difference < 1e-3, "{difference}");
-    assert!(
-        (base.loss(None, &batch).unwrap() - with_adapter).abs() > 0.1,
-        "the adapter changed nothing"
-    );
+    assert!((base.loss(None, &batch).unwrap() - with_adapter).abs() > 0.1, "the adapter changed nothing");
 }
 
 #[test]
@@ -92,10 +69,7 @@ fn a_resumed_run_ends_in_the_same_bits() {
     for name in ["step-000006", "adapter", "merged"] {
         std::fs::remove_dir_all(tiny.path("run").join(name)).unwrap();
     }
-    tiny.run(&["--resume"])
-        .expect_code(0)
-        .says("continuing")
-        .says("step-000003");
+    tiny.run(&["--resume"]).expect_code(0).says("continuing").says("step-000003");
     assert!(results(&tiny) == wanted);
     assert_eq!(metrics(&tiny), wanted_metrics);
 }
@@ -105,13 +79,8 @@ fn threads_and_recompute_change_no_bit() {
     let tiny = Tiny::new();
     tiny.run(&[]).expect_code(0);
     let wanted = results(&tiny);
-    for setting in [
-        "train.threads=1",
-        "train.recompute=mlp",
-        "train.recompute=block",
-    ] {
-        tiny.run(&["--set", setting, "--set", "output.overwrite=true"])
-            .expect_code(0);
+    for setting in ["train.threads=1", "train.recompute=mlp", "train.recompute=block"] {
+        tiny.run(&["--set", setting, "--set", "output.overwrite=true"]).expect_code(0);
         assert!(results(&tiny) == wanted, "{setting}");
     }
 }
@@ -120,38 +89,18 @@ fn threads_and_recompute_change_no_bit() {
 fn accumulation_splits_a_step_without_changing_its_loss() {
     let tiny = Tiny::new();
     // One conversation a pack, all 24 in a step; then all of them in one pack.
-    let split = [
-        "--set",
-        "train.pack_tokens=70",
-        "--set",
-        "train.accumulation=24",
-        "--set",
-        "train.steps=3",
-    ];
+    let split = ["--set", "train.pack_tokens=70", "--set", "train.accumulation=24", "--set", "train.steps=3"];
     tiny.run(&split).expect_code(0);
     let apart = metrics(&tiny);
-    let whole = [
-        "--set",
-        "train.pack_tokens=2000",
-        "--set",
-        "train.accumulation=1",
-        "--set",
-        "train.steps=3",
-    ];
+    let whole = ["--set", "train.pack_tokens=2000", "--set", "train.accumulation=1", "--set", "train.steps=3"];
     let mut whole = whole.to_vec();
     whole.extend(["--set", "output.overwrite=true"]);
     tiny.run(&whole).expect_code(0);
     for (apart, together) in apart.iter().zip(metrics(&tiny)) {
         for key in ["loss", "gradient_norm"] {
-            let (left, right) = (
-                apart[key].as_f64().unwrap(),
-                together[key].as_f64().unwrap(),
-            );
+            let (left, right) = (apart[key].as_f64().unwrap(), together[key].as_f64().unwrap());
             // f32 sums in another order, over three updates.
-            assert!(
-                (left - right).abs() < 1e-4 * right.abs(),
-                "{key}: {left} and {right}"
-            );
+            assert!((left - right).abs() < 1e-4 * right.abs(), "{key}: {left} and {right}");
         }
         assert_eq!(apart["supervised_tokens"], together["supervised_tokens"]);
     }
@@ -162,10 +111,7 @@ fn a_run_in_bf16_learns_too() {
     let tiny = Tiny::new();
     tiny.run(&["--set", "train.dtype=bf16"]).expect_code(0);
     let rows = metrics(&tiny);
-    assert!(
-        rows[5]["loss"].as_f64() < rows[0]["loss"].as_f64(),
-        "{rows:?}"
-    );
+    assert!(rows[5]["loss"].as_f64() < rows[0]["loss"].as_f64(), "{rows:?}");
 }
 
 #[test]
@@ -174,8 +120,7 @@ fn a_base_model_gets_chatml_and_its_new_tokens_are_trained() {
     tiny.run(&[]).expect_code(2).says("no chat template");
     let chatml = ["--set", "model.chat_format=chatml"];
     tiny.run(&chatml).expect_code(0).says("2 new tokens");
-    let config: serde_json::Value =
-        serde_json::from_slice(&tiny.read("run/merged/config.json")).unwrap();
+    let config: serde_json::Value = serde_json::from_slice(&tiny.read("run/merged/config.json")).unwrap();
     assert_eq!(config["vocab_size"], 259);
     let merged = Decoder::load(&tiny.path("run/merged"), DType::F32, &Device::Cpu).unwrap();
     let base = Decoder::load(&tiny.path("model"), DType::F32, &Device::Cpu).unwrap();
@@ -185,29 +130,17 @@ fn a_base_model_gets_chatml_and_its_new_tokens_are_trained() {
     assert_eq!(format.vocab_size(), 259);
     let ids = [10, 11, 12, end_of_turn];
     let batch = Batch::new([(ids.as_slice(), [false, true, true, true].as_slice())]).unwrap();
-    let (with_adapter, alone) = (
-        base.loss(Some(&adapter), &batch).unwrap(),
-        merged.loss(None, &batch).unwrap(),
-    );
-    assert!(
-        (with_adapter - alone).abs() < 1e-4,
-        "{with_adapter} and {alone}"
-    );
+    let (with_adapter, alone) = (base.loss(Some(&adapter), &batch).unwrap(), merged.loss(None, &batch).unwrap());
+    assert!((with_adapter - alone).abs() < 1e-4, "{with_adapter} and {alone}");
     // Both new rows start as the same mean; training has told them apart.
-    let rows = adapter
-        .new_embedding(adapter.parameters())
-        .unwrap()
-        .unwrap()
-        .to_vec2::<f32>()
-        .unwrap();
+    let rows = adapter.new_embedding(adapter.parameters()).unwrap().unwrap().to_vec2::<f32>().unwrap();
     assert_ne!(rows[0], rows[1]);
 
     let wanted = results(&tiny);
     for name in ["step-000006", "adapter", "merged"] {
         std::fs::remove_dir_all(tiny.path("run").join(name)).unwrap();
     }
-    tiny.run(&[&chatml[..], &["--resume"]].concat())
-        .expect_code(0);
+    tiny.run(&[&chatml[..], &["--resume"]].concat()).expect_code(0);
     assert!(results(&tiny) == wanted, "resumed with other bits");
 }
 
@@ -215,23 +148,11 @@ fn a_base_model_gets_chatml_and_its_new_tokens_are_trained() {
 fn a_dry_run_prints_plan_and_mask_and_writes_nothing() {
     let tiny = Tiny::new();
     let ended = tiny.run(&["--dry-run"]).expect_code(0);
-    for part in [
-        "model  ",
-        "data  ",
-        "plan     6 steps",
-        "memory   about",
-        "⟦",
-    ] {
-        assert!(
-            ended.stdout.contains(part),
-            "no `{part}` in:\n{}",
-            ended.stdout
-        );
+    for part in ["model  ", "data  ", "plan     6 steps", "memory   about", "⟦"] {
+        assert!(ended.stdout.contains(part), "no `{part}` in:\n{}", ended.stdout);
     }
     // Learned: the answer and its end-of-turn token; not learned: the user's words.
-    assert!(
-        ended.stdout.contains("<|im_start|>assistant\n⟦") && ended.stdout.contains("<|im_end|>⟧\n")
-    );
+    assert!(ended.stdout.contains("<|im_start|>assistant\n⟦") && ended.stdout.contains("<|im_end|>⟧\n"));
     assert!(!ended.stdout.contains("⟦add"));
     assert!(!tiny.path("run").exists());
 }

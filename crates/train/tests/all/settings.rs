@@ -50,11 +50,7 @@ fn defaults_fill_what_is_left_out() {
 
 #[test]
 fn resolved_settings_read_back_to_the_same() {
-    let config = load(
-        GOOD,
-        &["train.steps=7", "lora.targets=[\"q_proj\", \"v_proj\"]"],
-    )
-    .unwrap();
+    let config = load(GOOD, &["train.steps=7", "lora.targets=[\"q_proj\", \"v_proj\"]"]).unwrap();
     assert_eq!(load(&config.resolved(), &[]).unwrap(), config);
 }
 
@@ -62,39 +58,20 @@ fn resolved_settings_read_back_to_the_same() {
 fn an_unknown_key_names_file_line_and_what_was_meant() {
     let text = GOOD.replace("rank = 8", "rnak = 8\nrank = 8");
     let error = load(&text, &[]).unwrap_err().to_string();
-    assert_eq!(
-        error,
-        "1 problem in `x.toml`\n  line 6: `lora.rnak` is not a setting\n    hint: did you mean `rank`?"
-    );
+    assert_eq!(error, "1 problem in `x.toml`\n  line 6: `lora.rnak` is not a setting\n    hint: did you mean `rank`?");
 }
 
 #[test]
 fn an_unknown_table_and_an_unknown_choice_are_suggested_too() {
-    let found = problems(
-        &format!("{GOOD}\n[optimiser]\nbeta1 = 0.9\n"),
-        &["train.recompute=\"blok\""],
-    );
-    let hints: Vec<&str> = found
-        .iter()
-        .filter_map(|problem| problem.hint.as_deref())
-        .collect();
-    assert_eq!(
-        hints,
-        ["did you mean `optimizer`?", "did you mean `block`?"]
-    );
+    let found = problems(&format!("{GOOD}\n[optimiser]\nbeta1 = 0.9\n"), &["train.recompute=\"blok\""]);
+    let hints: Vec<&str> = found.iter().filter_map(|problem| problem.hint.as_deref()).collect();
+    assert_eq!(hints, ["did you mean `optimizer`?", "did you mean `block`?"]);
 }
 
 #[test]
 fn a_key_like_no_other_is_answered_with_the_known_ones() {
     let found = problems(&GOOD.replace("rank = 8", "rank = 8\nzzz = 1"), &[]);
-    assert!(
-        found[0]
-            .hint
-            .as_ref()
-            .unwrap()
-            .starts_with("known here: rank, alpha"),
-        "{found:?}"
-    );
+    assert!(found[0].hint.as_ref().unwrap().starts_with("known here: rank, alpha"), "{found:?}");
 }
 
 #[test]
@@ -146,22 +123,13 @@ profile = "quikstart"
         ]
     );
     assert_eq!(found[5].origin, Some(Origin::Line(10)));
-    assert!(
-        found[5]
-            .to_string()
-            .contains("is 1024, more than the 512 of `train.pack_tokens`"),
-        "{}",
-        found[5]
-    );
+    assert!(found[5].to_string().contains("is 1024, more than the 512 of `train.pack_tokens`"), "{}", found[5]);
 }
 
 #[test]
 fn a_wrong_value_is_shown_with_what_was_expected() {
     let found = problems(&GOOD.replace("rank = 8", "rank = \"eight\""), &[]);
-    assert_eq!(
-        found[0].to_string(),
-        "line 6: `lora.rank` is \"eight\", expected a whole number, 0 or more"
-    );
+    assert_eq!(found[0].to_string(), "line 6: `lora.rank` is \"eight\", expected a whole number, 0 or more");
 }
 
 #[test]
@@ -172,21 +140,14 @@ fn broken_toml_names_the_line() {
 
 #[test]
 fn a_missing_file_is_named() {
-    let error = Config::load(Path::new("/no/such/file.toml"), &[])
-        .unwrap_err()
-        .to_string();
+    let error = Config::load(Path::new("/no/such/file.toml"), &[]).unwrap_err().to_string();
     assert!(error.contains("`/no/such/file.toml`"), "{error}");
 }
 
 #[test]
 fn set_overrides_and_adds_values_of_any_type() {
-    let typed = [
-        "train.steps=20",
-        "lora.alpha=32.5",
-        "output.dir=runs/b",
-        "data.0.path=\"b.jsonl\"",
-        "lora.rslora=true",
-    ];
+    let typed =
+        ["train.steps=20", "lora.alpha=32.5", "output.dir=runs/b", "data.0.path=\"b.jsonl\"", "lora.rslora=true"];
     let config = load(GOOD, &typed).unwrap();
     assert_eq!(config.train.steps, Some(20));
     assert_eq!(config.lora.alpha, 32.5);
@@ -197,13 +158,7 @@ fn set_overrides_and_adds_values_of_any_type() {
 
 #[test]
 fn set_adds_a_table_that_the_file_lacks() {
-    assert_eq!(
-        load(GOOD, &["checkpoint.every=5"])
-            .unwrap()
-            .checkpoint
-            .every,
-        Some(5)
-    );
+    assert_eq!(load(GOOD, &["checkpoint.every=5"]).unwrap().checkpoint.every, Some(5));
 }
 
 #[test]
@@ -215,10 +170,7 @@ fn a_wrong_set_is_quoted_as_typed() {
     );
     for (typed, what) in [
         ("train.steps", "expected `key=value`"),
-        (
-            "data.3.path=x",
-            "`data` is a list of 1; `3` is not an index",
-        ),
+        ("data.3.path=x", "`data` is a list of 1; `3` is not an index"),
         ("lora.rank.x=1", "`lora.rank` is a value, not a table"),
     ] {
         let error = load(GOOD, &[typed]).unwrap_err().to_string();
@@ -235,14 +187,8 @@ fn the_configs_of_the_project_are_good_and_say_what_they_are_for() {
         let text = std::fs::read_to_string(&path).unwrap();
         Config::load(&path, &[]).unwrap_or_else(|error| panic!("{error}"));
         let name = path.file_name().unwrap().to_string_lossy();
-        assert!(
-            text.starts_with("# "),
-            "{name} does not open with its purpose"
-        );
-        assert!(
-            text.contains(&format!("--config configs/{name}")),
-            "{name} lacks the line that runs it"
-        );
+        assert!(text.starts_with("# "), "{name} does not open with its purpose");
+        assert!(text.contains(&format!("--config configs/{name}")), "{name} lacks the line that runs it");
         count += 1;
     }
     assert!(count >= 3);

@@ -24,10 +24,7 @@ pub struct Tiny(TempDir);
 impl Tiny {
     /// An instruct model: ChatML in tokenizer and template.
     pub fn new() -> Tiny {
-        Tiny::with_tokens(
-            &["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
-            Some(CHATML),
-        )
+        Tiny::with_tokens(&["<|endoftext|>", "<|im_start|>", "<|im_end|>"], Some(CHATML))
     }
 
     /// A base model: no template, and no tokens for one.
@@ -87,11 +84,7 @@ impl Tiny {
     /// The trainer's command line.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_codeact-train"));
-        command
-            .arg("--config")
-            .arg(self.path("settings.toml"))
-            .args(arguments)
-            .current_dir(self.0.path());
+        command.arg("--config").arg(self.path("settings.toml")).args(arguments).current_dir(self.0.path());
         command
     }
 
@@ -125,11 +118,7 @@ impl Ended {
 
     #[track_caller]
     pub fn says(self, text: &str) -> Ended {
-        assert!(
-            self.stderr.contains(text),
-            "no `{text}` in:\n{}",
-            self.stderr
-        );
+        assert!(self.stderr.contains(text), "no `{text}` in:\n{}", self.stderr);
         self
     }
 }
@@ -137,9 +126,8 @@ impl Ended {
 /// Names in a folder, sorted.
 pub fn names(dir: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(dir).unwrap();
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
-        .collect();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
 }
@@ -148,14 +136,8 @@ pub fn names(dir: &Path) -> Vec<String> {
 fn write_tokenizer(dir: &Path, controls: &[&str], template: Option<&str>) {
     let mut bytes: Vec<char> = ('!'..='~').chain('¡'..='¬').chain('®'..='ÿ').collect();
     bytes.extend((0x100..0x144).map(|code| char::from_u32(code).unwrap()));
-    let tokens = controls
-        .iter()
-        .map(|token| token.to_string())
-        .chain(bytes.iter().map(char::to_string));
-    let vocabulary: Value = tokens
-        .enumerate()
-        .map(|(id, token)| (token, json!(id)))
-        .collect();
+    let tokens = controls.iter().map(|token| token.to_string()).chain(bytes.iter().map(char::to_string));
+    let vocabulary: Value = tokens.enumerate().map(|(id, token)| (token, json!(id))).collect();
     let byte_level = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
     let special = |id: usize| {
         json!({"id": id, "content": controls[id], "single_word": false, "lstrip": false, "rstrip": false,
@@ -196,10 +178,7 @@ fn write_weights(dir: &Path, vocabulary: usize) {
         };
         tensors.insert(name, Tensor::from_vec(values, shape, &Device::Cpu).unwrap());
     };
-    add(
-        "model.embed_tokens.weight".to_owned(),
-        &[vocabulary, HIDDEN],
-    );
+    add("model.embed_tokens.weight".to_owned(), &[vocabulary, HIDDEN]);
     add("model.norm.weight".to_owned(), &[HIDDEN]);
     for layer in 0..LAYERS {
         for (name, shape) in [
