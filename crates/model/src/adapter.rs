@@ -254,11 +254,16 @@ impl Adapter {
     }
 
     /// The pair on a projection, if it has one.
-    pub fn pair(&self, layer: usize, target: Target) -> Option<LoraPair> {
-        let slot = self.slot(layer, target)?;
-        let (a, b) = slot.views(&self.parameters, self.config.rank).ok()?;
+    ///
+    /// # Errors
+    /// When candle cannot make the views.
+    pub fn pair(&self, layer: usize, target: Target) -> Result<Option<LoraPair>> {
+        let Some(slot) = self.slot(layer, target) else {
+            return Ok(None);
+        };
+        let (a, b) = slot.views(&self.parameters, self.config.rank)?;
         let scale = self.config.scaling() as f32;
-        Some(LoraPair { a, b, scale })
+        Ok(Some(LoraPair { a, b, scale }))
     }
 
     /// Where the pair's gradients lie in a flat vector as long as [`Adapter::parameters`].

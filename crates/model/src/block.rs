@@ -3,8 +3,9 @@
 mod attention;
 mod mlp;
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, bail};
 use codeact_ops::attention::{Attention, KvCache};
+use codeact_ops::linear::LoraPair;
 use codeact_ops::residual;
 use codeact_ops::rope::Angles;
 use codeact_ops::{SeqBounds, rms_norm};
@@ -37,7 +38,7 @@ pub(crate) struct Step<'a> {
     pub(crate) adapter: Option<&'a Adapter>,
 }
 
-/// The LoRA side of one layer in one step.
+/// One layer's place in a step.
 #[derive(Clone, Copy)]
 pub(crate) struct Layer<'a> {
     pub(crate) step: &'a Step<'a>,
@@ -159,8 +160,14 @@ impl Block {
 impl Layer<'_> {
     /// Projects `x` by a weight and, where the adapter has one, its LoRA pair.
     fn project(self, x: &Tensor, weight: &Tensor, target: Target) -> Result<(Tensor, Option<Tensor>)> {
-        let pair = self.step.adapter.and_then(|adapter| adapter.pair(self.index, target));
-        codeact_ops::linear::forward(x, weight, pair.as_ref())
+        codeact_ops::linear::forward(x, weight, self.pair(target)?.as_ref())
+    }
+
+    fn pair(self, target: Target) -> Result<Option<LoraPair>> {
+        match self.step.adapter {
+            Some(adapter) => adapter.pair(self.index, target),
+            None => Ok(None),
+        }
     }
 
     /// Backward of [`Layer::project`]; `xa` is what it returned beside the projection.
@@ -172,16 +179,12 @@ impl Layer<'_> {
         target: Target,
         gradients: &Tensor,
     ) -> Result<Tensor> {
-        let adapter = self.step.adapter;
-        let pair = adapter.and_then(|adapter| adapter.pair(self.index, target));
-        let places = match adapter {
-            Some(adapter) => adapter.gradients(gradients, self.index, target)?,
-            None => None,
+        let (Some(adapter), Some(pair)) = (self.step.adapter, self.pair(target)?) else {
+            return codeact_ops::linear::backward(dy, x, weight, None);
         };
-        let lora = match (&pair, xa, &places) {
-            (Some(pair), Some(xa), Some(places)) => Some((pair, xa, places)),
-            _ => None,
+        let (Some(xa), Some(places)) = (xa, adapter.gradients(gradients, self.index, target)?) else {
+            bail!("`{}` of layer {} has a LoRA pair but kept no product of it", target.module(), self.index);
         };
-        codeact_ops::linear::backward(dy, x, weight, lora)
+        codeact_ops::linear::backward(dy, x, weight, Some((&pair, xa, &places)))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use candle_core::{DType, Device};
+use candle_core::DType;
 use codeact_ops::attention::Attention;
 use codeact_ops::gemm::Precision;
 use serde::Deserialize;
@@ -88,12 +88,12 @@ impl ModelConfig {
             kv_head_count: self.kv_head_count,
             head_width: self.head_width,
             window: self.sliding_window,
-            precision: if weights == DType::BF16 { Precision::Bf16 } else { Precision::F32 },
+            precision: Precision::of(weights),
         }
     }
 
-    /// Bytes that the weights take on `device` in this dtype.
-    pub fn weight_bytes(&self, dtype: DType, _device: &Device) -> usize {
+    /// Bytes that the weights take in this dtype.
+    pub fn weight_bytes(&self, dtype: DType) -> usize {
         let c = self.hidden_size;
         let q = self.head_count * self.head_width;
         let kv = self.kv_head_count * self.head_width;
@@ -120,17 +120,19 @@ impl Raw {
         if let Some((key, value)) = counts.iter().find(|(_, value)| *value == 0 || *value > 1 << 24) {
             return Err(format!("`{key}` = {value}"));
         }
-        if self.num_attention_heads % kv_head_count != 0 {
+        if !self.num_attention_heads.is_multiple_of(kv_head_count) {
             return Err(format!("{} heads over {kv_head_count} key/value heads", self.num_attention_heads));
         }
-        if head_width % 2 != 0 {
+        if !head_width.is_multiple_of(2) {
             return Err(format!("odd `head_dim` = {head_width}"));
         }
-        let rotary = Rotary::from_json(
-            self.rope_theta,
-            self.rope_parameters.as_ref().or(self.rope_scaling.as_ref()),
-            head_width,
-        )?;
+        let parameters = match (&self.rope_parameters, &self.rope_scaling) {
+            (Some(parameters), Some(scaling)) if parameters != scaling => {
+                return Err("both `rope_parameters` and `rope_scaling`, and they differ".into());
+            }
+            (parameters, scaling) => parameters.as_ref().or(scaling.as_ref()),
+        };
+        let rotary = Rotary::from_json(self.rope_theta, parameters, head_width)?;
         Ok(ModelConfig {
             hidden_size: self.hidden_size,
             intermediate_size: self.intermediate_size,

@@ -231,7 +231,8 @@ impl Decoder {
         let Some(extra) = head.extra else {
             return Ok(logits);
         };
-        Ok(Tensor::cat(&[logits, linear::forward(normed, extra, None)?.0], 1)?)
+        let extra = extra.to_dtype(head.frozen.dtype())?;
+        Ok(Tensor::cat(&[logits, linear::forward(normed, &extra, None)?.0], 1)?)
     }
 
     fn angles(&self, positions: &[u32]) -> Angles {

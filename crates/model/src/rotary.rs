@@ -19,14 +19,25 @@ impl Rotary {
         parameters: Option<&Map<String, Value>>,
         head_width: usize,
     ) -> Result<Self, String> {
-        let number = |key: &str| parameters.and_then(|map| map.get(key)).and_then(Value::as_f64);
-        let theta = number("rope_theta").or(theta).unwrap_or(10_000.0);
+        let get = |key: &str| parameters.and_then(|map| map.get(key)).filter(|value| !value.is_null());
+        let number = |key: &str| match get(key).map(Value::as_f64) {
+            None => Ok(None),
+            Some(Some(value)) if value.is_finite() && value > 0.0 => Ok(Some(value)),
+            Some(_) => Err(format!("`{key}` that is not a positive number in its rope settings")),
+        };
+        if number("partial_rotary_factor")?.is_some_and(|factor| factor != 1.0) {
+            return Err("`partial_rotary_factor` other than 1".into());
+        }
+        let theta = number("rope_theta")?.or(theta).unwrap_or(10_000.0);
+        if !(theta.is_finite() && theta > 0.0) {
+            return Err(format!("`rope_theta` = {theta}"));
+        }
         let plain = (0..head_width / 2).map(|i| 1.0 / theta.powf(2.0 * i as f64 / head_width as f64));
-        let kind = parameters
-            .and_then(|map| map.get("rope_type").or_else(|| map.get("type")))
-            .and_then(Value::as_str)
-            .unwrap_or("default");
-        let need = |key: &str| number(key).ok_or_else(|| format!("rope scaling `{kind}` without `{key}`"));
+        let kind = match get("rope_type").or(get("type")) {
+            None => "default",
+            Some(kind) => kind.as_str().ok_or_else(|| format!("`rope_type` = {kind}"))?,
+        };
+        let need = |key: &str| number(key)?.ok_or_else(|| format!("rope scaling `{kind}` without `{key}`"));
         let scaled: Vec<f64> = match kind {
             "default" => plain.collect(),
             "linear" => {
@@ -40,11 +51,12 @@ impl Rotary {
                     high: need("high_freq_factor")?,
                     original_tokens: need("original_max_position_embeddings")?,
                 };
+                if scaling.high <= scaling.low {
+                    return Err("rope scaling `llama3` with `high_freq_factor` not above `low_freq_factor`".into());
+                }
                 plain.map(|frequency| scaling.apply(frequency)).collect()
             }
-            other => {
-                return Err(format!("rope scaling `{other}` (default, linear and llama3 are supported)"));
-            }
+            other => return Err(format!("rope scaling `{other}` (default, linear and llama3 are supported)")),
         };
         Ok(Self { inverse_frequencies: scaled.into_iter().map(|frequency| frequency as f32).collect() })
     }

@@ -75,7 +75,7 @@ fn deltas(config: &ModelConfig, adapter: &Adapter) -> HashMap<String, (usize, Ta
 }
 
 fn merged(weight: &Tensor, adapter: &Adapter, layer: usize, target: Target) -> Result<Tensor, ModelError> {
-    let Some(pair) = adapter.pair(layer, target) else {
+    let Some(pair) = adapter.pair(layer, target)? else {
         return Ok(weight.clone());
     };
     let update = (pair.b.t()?.contiguous()?.matmul(&pair.a)? * pair.scale as f64)?;

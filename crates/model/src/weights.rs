@@ -31,10 +31,17 @@ impl WeightFiles {
 
     /// The tensor of this name and shape, in the dtype and on the device of this model.
     pub(crate) fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor, ModelError> {
+        if self.files.get(name).is_err() {
+            return Err(ModelError::weights(&self.folder, format!("tensor `{name}` is missing")));
+        }
         let tensor = self
             .files
             .load(name, &self.device)
-            .map_err(|_| ModelError::weights(&self.folder, format!("tensor `{name}` is missing")))?;
+            .map_err(|error| ModelError::weights(&self.folder, format!("tensor `{name}` cannot be read: {error}")))?;
+        if !tensor.dtype().is_float() {
+            let what = format!("tensor `{name}` holds {:?} values, not weights", tensor.dtype());
+            return Err(ModelError::weights(&self.folder, what));
+        }
         if tensor.dims() != shape {
             let what = format!("tensor `{name}` is {:?}, the config wants {shape:?}", tensor.dims());
             return Err(ModelError::weights(&self.folder, what));

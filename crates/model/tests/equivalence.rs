@@ -1,5 +1,6 @@
 //! One result by several ways: packed and alone, accumulated and at once, recomputed and saved, cached and whole; and
 //! the gradient of a whole model by candle's tape.
+#![allow(clippy::unwrap_used)] // a test that cannot go on should stop
 
 use std::path::{Path, PathBuf};
 

@@ -2,6 +2,7 @@
 //!
 //! The project's own goldens are in `tests/golden` (made by `tests/golden/make.py`); a second, larger set is used
 //! where it lies beside the checkout, and counted as skipped where not.
+#![allow(clippy::unwrap_used)] // a test that cannot go on should stop
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

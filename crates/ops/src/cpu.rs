@@ -80,8 +80,8 @@ pub(crate) fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> Result<Tensor
 #[allow(clippy::uninit_vec)]
 pub(crate) fn uninit(len: usize) -> Vec<f32> {
     let mut values = Vec::with_capacity(len);
-    // SAFETY: the capacity is there, f32 has no drop and no invalid bit patterns, and each op in this crate fills its
-    // whole output before handing it out; the oracle tests compare every element.
+    // SAFETY: the capacity is there and f32 has no drop. Each op of this crate writes its whole output before anything
+    // reads it, which the oracle tests show element by element; nothing outside the crate can call this.
     unsafe { values.set_len(len) };
     values
 }
@@ -183,7 +183,21 @@ pub(crate) fn blocked_sum(len: usize, term: impl Fn(usize) -> f32) -> f32 {
     lanes.iter().sum()
 }
 
-/// `exp(x)` for `x <= 88`, accurate to about 2 ulp, in arithmetic that vectorises.
+/// Largest value of a row, in lanes so that it vectorises.
+#[inline(always)]
+pub(crate) fn row_max(row: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    let chunks = row.chunks_exact(16);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane = if *value > *lane { *value } else { *lane };
+        }
+    }
+    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |a, b| a.max(*b))
+}
+
+/// `exp(x)` for `x <= 88`, accurate to 4 ulp, in arithmetic that vectorises.
 ///
 /// Splits `x = n ln 2 + r` with `|r| <= ln 2 / 2` (Cody and Waite) and takes a degree-6 polynomial of `r`.
 #[inline(always)]

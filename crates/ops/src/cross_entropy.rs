@@ -1,14 +1,14 @@
 //! The language-model head and its loss, on supervised rows only and in chunks: the logits of a batch never exist at
 //! once.
 
-use candle_core::{DType, Result, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
-use crate::cpu::{Values, blocked_sum, exp, tensor, uninit, vectorized, view};
+use crate::cpu::{Values, blocked_sum, exp, row_max, tensor, uninit, vectorized, view};
 use crate::gemm::{Matrix, Precision, Threads, gemm};
 
 /// Rows whose logits exist at once: 128 x 49,152 f32 are 24 MiB.
-const CHUNK_ROWS: usize = 128;
+pub const CHUNK_ROWS: usize = 128;
 
 /// The head: a frozen matrix, and trainable rows appended to it.
 #[derive(Clone, Copy)]
@@ -79,10 +79,7 @@ impl<'a> Run<'a> {
             bail!("label {label} outside a vocabulary of {}", v + extra.0);
         }
         let kept = if scale.is_some() { n * c } else { 0 };
-        let precision = match head.frozen.dtype() {
-            DType::BF16 => Precision::Bf16,
-            _ => Precision::F32,
-        };
+        let precision = Precision::of(head.frozen.dtype());
         let (dhidden, dextra) = (uninit(kept), vec![0.0; extra.0 * c]);
         Ok(Self { hidden, head, labels, scale, precision, loss: 0.0, dhidden, dextra })
     }
@@ -150,18 +147,4 @@ vectorized! {
         }
         (sum as f64).ln() + max as f64 - target as f64
     }
-}
-
-/// Largest value of a row, in lanes so that it vectorises.
-#[inline(always)]
-pub(crate) fn row_max(row: &[f32]) -> f32 {
-    let mut lanes = [f32::NEG_INFINITY; 16];
-    let chunks = row.chunks_exact(16);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane = if *value > *lane { *value } else { *lane };
-        }
-    }
-    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |a, b| a.max(*b))
 }

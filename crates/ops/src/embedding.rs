@@ -12,7 +12,11 @@ use crate::cpu::{Values, for_each_row, slice, slice_mut, tensor, uninit, view};
 /// When an index is outside both; the message gives it.
 pub fn forward(table: &Tensor, extra: Option<&Tensor>, indices: &[u32]) -> Result<Tensor> {
     let (v, c) = table.dims2()?;
-    let rows = v + extra.map_or(Ok(0), |extra| extra.dim(0))?;
+    let (new_rows, new_c) = extra.map_or(Ok((0, c)), Tensor::dims2)?;
+    if new_c != c {
+        bail!("embedding: rows of {new_c} behind a table of {c}");
+    }
+    let rows = v + new_rows;
     if let Some(index) = indices.iter().find(|index| **index as usize >= rows) {
         bail!("row {index} of a table with {rows} rows");
     }
@@ -43,6 +47,10 @@ pub fn forward(table: &Tensor, extra: Option<&Tensor>, indices: &[u32]) -> Resul
 /// # Errors
 /// When the shapes disagree.
 pub fn backward_extra(dy: &Tensor, indices: &[u32], v: usize, gradient: &Tensor) -> Result<()> {
+    let ((rows, c), (new_rows, new_c)) = (dy.dims2()?, gradient.dims2()?);
+    if rows != indices.len() || c != new_c || indices.iter().any(|index| *index as usize >= v + new_rows) {
+        bail!("embedding backward: {rows} x {c} for {} indices into {new_rows} x {new_c}", indices.len());
+    }
     gradient.inplace_op2(dy, &AddPicked { indices, v })
 }
 

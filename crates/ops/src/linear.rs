@@ -3,7 +3,7 @@
 //! Source: Hu et al. 2021, LoRA, eq. 3. Both factors of the pair are kept as `R` long rows (`A: (R, in)`,
 //! `Bᵀ: (R, out)`), so that every product of forward and backward walks contiguous rows.
 
-use candle_core::{CpuStorage, DType, InplaceOp3, Layout, Result, Tensor, bail};
+use candle_core::{CpuStorage, InplaceOp3, Layout, Result, Tensor, bail};
 
 use crate::cpu::{Values, slice, slice_mut, tensor, uninit, view};
 use crate::gemm::{Matrix, Precision, Threads, gemm, rows_times_vectors};
@@ -30,11 +30,13 @@ pub struct LoraGradients {
     pub b: Tensor,
 }
 
-fn precision(weight: &Tensor) -> Precision {
-    match weight.dtype() {
-        DType::BF16 => Precision::Bf16,
-        _ => Precision::F32,
+/// Refuses a pair that does not fit its projection.
+fn check_pair(lora: &LoraPair, c_in: usize, c_out: usize) -> Result<usize> {
+    let rank = lora.a.dim(0)?;
+    if lora.a.dims() != [rank, c_in] || lora.b.dims() != [rank, c_out] {
+        bail!("lora: A is {:?}, Bᵀ {:?} on a projection of {c_in} to {c_out}", lora.a.dims(), lora.b.dims());
     }
+    Ok(rank)
 }
 
 /// Projects the rows of `x`.
@@ -53,22 +55,22 @@ pub fn forward(x: &Tensor, weight: &Tensor, lora: Option<&LoraPair>) -> Result<(
     let (x_values, w_values) = (x_view.f32()?, w_view.values()?);
     let mut y = uninit(t * c_out);
     if t > 0 && t <= FEW_ROWS {
-        rows_times_vectors(precision(weight), w_values, x_values, c_in, &mut y);
+        rows_times_vectors(Precision::of(weight.dtype()), w_values, x_values, c_in, &mut y);
     } else {
         let a = Matrix::dense(Values::F32(x_values), t, c_in);
         let b = Matrix::dense(w_values, c_out, c_in).t();
-        gemm(precision(weight), Threads::Pool, 1.0, a, b, 0.0, (&mut y, c_out));
+        gemm(Precision::of(weight.dtype()), Threads::Pool, 1.0, a, b, 0.0, (&mut y, c_out));
     }
     let Some(lora) = lora else {
         return Ok((tensor(y, (t, c_out))?, None));
     };
-    let rank = lora.a.dim(0)?;
+    let rank = check_pair(lora, c_in, c_out)?;
     let (a_view, b_view) = (view("lora", &lora.a)?, view("lora", &lora.b)?);
     let mut xa = uninit(t * rank);
     let x = Matrix::dense(Values::F32(x_values), t, c_in);
     let a = Matrix::dense(a_view.values()?, rank, c_in);
     let b = Matrix::dense(b_view.values()?, rank, c_out);
-    let precision = precision(weight);
+    let precision = Precision::of(weight.dtype());
     gemm(precision, Threads::Pool, 1.0, x, a.t(), 0.0, (&mut xa, rank));
     let xa_rows = Matrix::dense(Values::F32(&xa), t, rank);
     gemm(precision, Threads::Pool, lora.scale, xa_rows, b, 1.0, (&mut y, c_out));
@@ -82,7 +84,7 @@ pub fn forward(x: &Tensor, weight: &Tensor, lora: Option<&LoraPair>) -> Result<(
 /// * `dy`: `(T, out)`, `x`: `(T, in)`, `xa`: `(T, R)` from [`forward`]. Returns `dx` `(T, in)`.
 ///
 /// # Errors
-/// When the shapes disagree, or only some of the three LoRA arguments are given.
+/// When the shapes disagree; the message gives them.
 pub fn backward(
     dy: &Tensor,
     x: &Tensor,
@@ -96,11 +98,14 @@ pub fn backward(
     let (dy_view, w_view) = (view("linear", dy)?, view("linear", weight)?);
     let dy_rows = Matrix::dense(Values::F32(dy_view.f32()?), t, c_out);
     let mut dx = uninit(t * c_in);
-    let precision = precision(weight);
+    let precision = Precision::of(weight.dtype());
     let w = Matrix::dense(w_view.values()?, c_out, c_in);
     gemm(precision, Threads::Pool, 1.0, dy_rows, w, 0.0, (&mut dx, c_in));
     if let Some((lora, xa, gradients)) = lora {
-        let rank = lora.a.dim(0)?;
+        let rank = check_pair(lora, c_in, c_out)?;
+        if x.dims() != [t, c_in] || xa.dims() != [t, rank] {
+            bail!("lora backward: x is {:?}, x Aᵀ {:?}, expected {t} rows", x.dims(), xa.dims());
+        }
         let (a_view, b_view) = (view("lora", &lora.a)?, view("lora", &lora.b)?);
         let mut u = uninit(t * rank);
         let b = Matrix::dense(b_view.values()?, rank, c_out);

@@ -67,7 +67,7 @@ pub fn estimate(
     let working = 2 * (2 * c + attention + mlp) + 2 * model.intermediate_size;
     let logits = LOGIT_ROWS * model.vocab_size;
     Memory {
-        weights: model.weight_bytes(dtype, &Device::Cpu),
+        weights: model.weight_bytes(dtype),
         adapter: 4 * F32_BYTES * parameter_count(model, lora, new_token_count),
         activations: F32_BYTES * (pack_tokens * (model.layer_count * kept + working) + logits),
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
 use super::{Attention, QUERY_BLOCK, head_rows, tasks};
@@ -42,6 +42,10 @@ pub fn backward(
 ) -> Result<(Tensor, Tensor, Tensor)> {
     attention.check(saved.q, saved.k, saved.v, bounds)?;
     attention.check(dout, saved.k, saved.v, bounds)?;
+    attention.check(saved.out, saved.k, saved.v, bounds)?;
+    if saved.lse.dims() != [bounds.token_count(), attention.head_count] {
+        bail!("attention backward: the log-sum-exp is {:?}", saved.lse.dims());
+    }
     let op = "attention backward";
     let (q, k, v) = (view(op, saved.q)?, view(op, saved.k)?, view(op, saved.v)?);
     let (out, lse, dout) = (view(op, saved.out)?, view(op, saved.lse)?, view(op, dout)?);

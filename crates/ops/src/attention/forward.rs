@@ -7,8 +7,7 @@ use rayon::prelude::*;
 
 use super::{Attention, QUERY_BLOCK, head_rows, tasks};
 use crate::SeqBounds;
-use crate::cpu::{Values, blocked_sum, exp, for_each_row, tensor, uninit, vectorized, view};
-use crate::cross_entropy::row_max;
+use crate::cpu::{Values, blocked_sum, exp, for_each_row, row_max, tensor, uninit, vectorized, view};
 use crate::gemm::{Matrix, Threads, gemm};
 
 /// Attention output and the log-sum-exp of every row's scaled scores.

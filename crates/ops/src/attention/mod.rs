@@ -62,6 +62,9 @@ impl Attention {
     }
 
     fn check(&self, q: &Tensor, k: &Tensor, v: &Tensor, bounds: &SeqBounds) -> Result<()> {
+        if self.kv_head_count == 0 || !self.head_count.is_multiple_of(self.kv_head_count) {
+            bail!("attention: {} heads over {} key/value heads", self.head_count, self.kv_head_count);
+        }
         let t = bounds.token_count();
         let (q_want, kv_want) = ([t, self.q_width()], [t, self.kv_width()]);
         if q.dims() != q_want || k.dims() != kv_want || v.dims() != kv_want {

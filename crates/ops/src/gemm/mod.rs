@@ -12,7 +12,9 @@ mod bf16;
 mod pack;
 mod rows;
 
+use candle_core::DType;
 use half::bf16 as Half;
+use rayon::prelude::*;
 
 pub(crate) use rows::rows_times_vectors;
 
@@ -23,8 +25,18 @@ use crate::cpu::Values;
 pub enum Precision {
     /// f32 factors.
     F32,
-    /// Factors rounded to bf16 (round to nearest, ties to even).
+    /// Factors rounded to bf16 (round to nearest, ties to even) where the processor multiplies them, f32 elsewhere.
     Bf16,
+}
+
+impl Precision {
+    /// The precision that weights of this dtype ask for.
+    pub fn of(weights: DType) -> Self {
+        match weights {
+            DType::BF16 => Self::Bf16,
+            _ => Self::F32,
+        }
+    }
 }
 
 /// Whether to spread one product over the thread pool.
@@ -162,7 +174,9 @@ fn f32_gemm(threads: Threads, alpha: f32, a: Matrix<'_>, b: Matrix<'_>, beta: f3
 fn widened(values: Values<'_>) -> Option<Vec<f32>> {
     match values {
         Values::F32(_) => None,
-        Values::Bf16(values) => Some(values.iter().map(|value: &Half| value.to_f32()).collect()),
+        Values::Bf16(values) => {
+            Some(values.par_iter().with_min_len(1 << 16).map(|value: &Half| value.to_f32()).collect())
+        }
     }
 }
 
