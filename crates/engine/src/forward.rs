@@ -19,7 +19,7 @@ pub(crate) trait Forward: Send + 'static {
     /// Bytes held.
     fn bytes(cache: &Self::Cache) -> usize;
 
-    /// Tokens the model knows.
+    /// Tokens the model knows, those that an adapter adds included.
     fn vocab_size(&self) -> usize;
 
     /// The longest sequence the model was made for.
@@ -58,7 +58,7 @@ impl Forward for AdaptedDecoder {
     }
 
     fn vocab_size(&self) -> usize {
-        self.decoder.config().vocab_size
+        self.decoder.config().vocab_size + self.adapter.as_ref().map_or(0, Adapter::new_token_count)
     }
 
     fn context_tokens_max(&self) -> usize {
