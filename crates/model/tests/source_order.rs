@@ -68,6 +68,16 @@ fn every_shard_of_the_index_must_be_there() {
 }
 
 #[test]
+fn weights_of_an_adapter_are_not_the_models() {
+    let root = scratch();
+    let folder = root.path().join("adapter-only");
+    write_folder(&folder);
+    fs::rename(folder.join("model.safetensors"), folder.join("adapter_model.safetensors")).unwrap();
+    let said = error(folder.to_str().unwrap(), &options(root.path()));
+    assert!(said.contains("`model.safetensors` is missing or empty"), "{said}");
+}
+
+#[test]
 fn offline_asks_nobody_and_lists_every_place_in_order() {
     let root = scratch();
     let settings = Options { offline: true, ..options(root.path()) };
@@ -99,7 +109,7 @@ fn an_incomplete_base_folder_is_not_taken_and_not_touched() {
     write_folder(&base);
     fs::write(base.join("model.safetensors"), "").unwrap();
     let said = error(NAME, &settings);
-    assert!(said.contains("no `.safetensors` weights") && said.contains("delete this folder"), "{said}");
+    assert!(said.contains("`model.safetensors` is missing or empty") && said.contains("delete this folder"), "{said}");
     assert_eq!(names(&base), ["config.json", "model.safetensors", "tokenizer.json"]);
 }
 

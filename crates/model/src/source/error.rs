@@ -92,6 +92,11 @@ pub enum SourceError {
 }
 
 impl SourceError {
+    /// Whether what was asked for is at fault, rather than the way to it (the network, the disk).
+    pub fn is_bad_input(&self) -> bool {
+        !matches!(self, SourceError::Exhausted { .. } | SourceError::Io { .. })
+    }
+
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| SourceError::Io { action, path, source }

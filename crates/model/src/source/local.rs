@@ -15,13 +15,9 @@ pub fn missing_file(folder: &Path) -> Option<String> {
     }
     let index = folder.join("model.safetensors.index.json");
     if !index.exists() {
-        let any_weights = fs::read_dir(folder).is_ok_and(|entries| {
-            entries.flatten().any(|entry| {
-                let path = entry.path();
-                path.extension().is_some_and(|extension| extension == "safetensors") && is_filled(&path)
-            })
-        });
-        return (!any_weights).then(|| "no `.safetensors` weights".to_string());
+        // Other `.safetensors` files (an adapter, one layout of several) are not the model's weights.
+        let is_there = is_filled(&folder.join("model.safetensors"));
+        return (!is_there).then(|| "`model.safetensors` is missing or empty, and there is no index".to_string());
     }
     let shards = match shard_names(&index) {
         Ok(shards) => shards,

@@ -106,7 +106,7 @@ pub fn resolve_with(name: &str, options: &Options, progress: &dyn Fn(&str)) -> R
             Some(missing) => Err(SourceError::Incomplete {
                 path: path.to_path_buf(),
                 missing,
-                hint: "a model folder has config.json, tokenizer.json and *.safetensors".into(),
+                hint: "a model folder has config.json, tokenizer.json and model.safetensors, or an index with all its shards".into(),
             }),
         };
     }
