@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{DType, Device};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use codeact_agent::{LocalModel, Profile};
 use codeact_chat::ChatFormat;
 use codeact_engine::{Engine, EngineLimits, Sampling};
@@ -14,9 +15,9 @@ use crate::EvalError;
 /// Precision of the weights and of the products with them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Dtype {
-    /// 4 bytes a weight: exactly what training computes with.
+    /// 4 bytes a weight, and products of unrounded factors.
     F32,
-    /// 2 bytes a weight: half the memory, and faster where memory is what limits.
+    /// 2 bytes a weight, as training has by default: half the memory, and faster where memory is what limits.
     #[default]
     Bf16,
 }
@@ -29,6 +30,12 @@ impl Dtype {
             Dtype::Bf16 => "bf16",
         }
     }
+}
+
+/// Takes the name of a [`Profile`] on the command line.
+pub fn profile_parser() -> impl TypedValueParser<Value = Profile> {
+    let names = PossibleValuesParser::new(Profile::NAMES);
+    names.map(|name| Profile::named(&name).expect("only names that are known pass the parser"))
 }
 
 /// A loaded model with everything that acting needs. Clones share it.

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use codeact_agent::AgentError;
 use codeact_chat::FormatError;
 use codeact_model::ModelError;
+use codeact_model::source::SourceError;
+use codeact_sandbox::SandboxError;
 
 /// Errors of this crate, with place, value and way out. A task that the model does not solve is not one.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +22,14 @@ pub enum EvalError {
     /// A file cannot be written.
     #[error("cannot write `{path}`")]
     Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file for the results could not be written, as was found before the work began.
+    #[error("`{path}` cannot be written\nhint: give a file in a folder that exists and that you may write to")]
+    Out {
         /// The file.
         path: PathBuf,
         /// What the system said.
@@ -65,6 +75,12 @@ pub enum EvalError {
         /// Why.
         source: AgentError,
     },
+    /// Python does not start.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// The model cannot be found or fetched.
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// The weights of the model cannot be loaded.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -87,6 +103,13 @@ pub enum EvalError {
 impl EvalError {
     /// Whether the input is at fault, rather than the run.
     pub fn is_bad_input(&self) -> bool {
-        !matches!(self, EvalError::Write { .. } | EvalError::Agent { .. } | EvalError::Interrupted { .. })
+        match self {
+            EvalError::Source(source) => source.is_bad_input(),
+            EvalError::Write { .. }
+            | EvalError::Agent { .. }
+            | EvalError::Sandbox(_)
+            | EvalError::Interrupted { .. } => false,
+            _ => true,
+        }
     }
 }

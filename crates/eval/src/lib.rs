@@ -6,18 +6,20 @@
 
 mod actor; // a model folder, ready to act
 mod collect; // scripted plans instead of a model
+mod describe; // what protects this machine, in one line
 mod error;
 mod grade; // when a solution is right
-mod parallel;
+mod parallel; // several at once, results in order
 mod report; // what came of all tasks
 mod run; // one task through the loop
 mod task; // read first: tasks and plans, as they stand in files
 
-pub use actor::{Actor, Dtype};
+pub use actor::{Actor, Dtype, profile_parser};
 pub use collect::collect;
+pub use describe::sandbox_line;
 pub use error::EvalError;
 pub use grade::is_right;
 pub use parallel::in_order;
-pub use report::{Report, Tally, write_atomically};
+pub use report::{Report, Tally, check_writable, write_atomically};
 pub use run::{Outcome, run_task};
 pub use task::{Plan, Task, read_plans, read_tasks};

@@ -11,11 +11,15 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use codeact_agent::Profile;
 use codeact_engine::{EngineLimits, Sampling};
-use codeact_eval::{Actor, Dtype, EvalError, Outcome, Report, Task, in_order, read_plans, read_tasks, run_task};
+use codeact_eval::{
+    Actor, Dtype, EvalError, Outcome, Report, Task, check_writable, in_order, profile_parser, read_plans, read_tasks,
+    run_task, sandbox_line,
+};
+use codeact_sandbox::{Policy, Session};
 use indicatif::{ProgressBar, ProgressStyle};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: codeact_ops::allocator::Allocator = codeact_ops::allocator::Allocator;
 
 /// Measure how many tasks a model solves by writing and running Python.
 ///
@@ -47,6 +51,9 @@ struct Args {
     /// Precision of the weights
     #[arg(long, value_enum, default_value_t)]
     dtype: Dtype,
+    /// Wording of the prompts; without it, what the codeact.json of the model says
+    #[arg(long, value_name = "NAME", value_parser = profile_parser())]
+    profile: Option<Profile>,
 }
 
 #[derive(clap::Subcommand)]
@@ -63,6 +70,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    codeact_ops::allocator::keep_freed_pages();
     let args = Args::parse();
     let result = match &args.command {
         Some(Command::Collect { plans, out }) => collect(plans, out),
@@ -72,10 +80,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            let is_bad_input = match error.downcast_ref::<EvalError>() {
-                Some(error) => error.is_bad_input(),
-                None => true, // the model was not found
-            };
+            let is_bad_input = error.downcast_ref().is_some_and(EvalError::is_bad_input);
             ExitCode::from(if is_bad_input { 2 } else { 1 })
         }
     }
@@ -83,6 +88,7 @@ fn main() -> ExitCode {
 
 fn collect(plans_path: &Path, out: &Path) -> anyhow::Result<()> {
     let plans = read_plans(plans_path)?;
+    check_writable(out)?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let progress = Progress::new(plans.len());
     let conversations = codeact_eval::collect(&plans, &Profile::quickstart(), threads, &|| progress.step(""));
@@ -101,13 +107,23 @@ fn evaluate(args: &Args) -> anyhow::Result<()> {
     };
     let mut tasks = read_tasks(tasks_path)?;
     tasks.truncate(args.limit.map_or(usize::MAX, |limit| limit as usize));
-    let folder = codeact_model::source::resolve(model, &|text| eprintln!("{text}"))?;
+    if let Some(out) = &args.out {
+        check_writable(out)?;
+    }
+    // A session of its own, to learn before the model loads whether Python starts and what protects this machine.
+    let session = Session::start(&Policy::default()).map_err(EvalError::from)?;
+    eprintln!("{}", sandbox_line(session.protection()));
+    drop(session);
+    let folder = codeact_model::source::resolve(model, &|text| eprintln!("{text}")).map_err(EvalError::from)?;
     let limits = EngineLimits {
         running_max: args.parallel.into(),
         kept_caches_max: 2 * usize::from(args.parallel),
         ..EngineLimits::default()
     };
-    let actor = Actor::load(&folder, args.adapter.as_deref(), args.dtype, limits)?;
+    let mut actor = Actor::load(&folder, args.adapter.as_deref(), args.dtype, limits)?;
+    if let Some(profile) = &args.profile {
+        actor.profile = profile.clone();
+    }
     let profile = actor.profile.name();
     eprintln!("{} tasks, model `{}`, {}, profile {profile}", tasks.len(), folder.display(), args.dtype.name());
     let started = Instant::now();
@@ -209,6 +225,8 @@ mod tests {
         let parse = |line: &str| Args::try_parse_from(line.split_whitespace());
         assert!(parse("codeact-eval --model m --tasks t --parallel 4").is_ok());
         assert!(parse("codeact-eval collect --plans p --out o").is_ok());
+        assert!(parse("codeact-eval --model m --tasks t --profile quickstart").is_ok());
+        assert!(parse("codeact-eval --model m --tasks t --profile slowstart").is_err());
         assert!(parse("codeact-eval --model m collect --plans p --out o").is_err());
         assert!(parse("codeact-eval --model m --tasks t --parallel 0").is_err());
         assert!(parse("codeact-eval collect --plans p").is_err());

@@ -126,9 +126,7 @@ impl Report {
 /// # Errors
 /// When the folder cannot be written to.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), EvalError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".partial");
-    let partial = PathBuf::from(name);
+    let partial = partial_path(path);
     let written = std::fs::File::create(&partial).and_then(|mut file| {
         file.write_all(bytes)?;
         file.sync_all()?;
@@ -139,6 +137,30 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), EvalError> {
         let _ = std::fs::remove_file(&partial);
         EvalError::Write { path: path.to_owned(), source }
     })
+}
+
+/// Whether `path` can be written later: what takes hours should not fail at its last step. Nothing is left behind.
+///
+/// # Errors
+/// When it is a folder, or its folder is missing or cannot be written to.
+pub fn check_writable(path: &Path) -> Result<(), EvalError> {
+    let refuse = |source| EvalError::Out { path: path.to_owned(), source };
+    if path.is_dir() {
+        return Err(refuse(std::io::ErrorKind::IsADirectory.into()));
+    }
+    let partial = partial_path(path);
+    let was_there = partial.exists();
+    std::fs::File::options().create(true).append(true).open(&partial).map_err(refuse)?;
+    if !was_there {
+        std::fs::remove_file(&partial).map_err(refuse)?;
+    }
+    Ok(())
+}
+
+fn partial_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".partial");
+    PathBuf::from(name)
 }
 
 #[cfg(test)]
@@ -195,7 +217,12 @@ mod tests {
         assert_eq!(value["families"]["seen/a"]["solved_by_code"], 1);
         assert_eq!(value["transcripts"].as_array().unwrap().len(), 4);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        check_writable(&path).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         let missing = folder.path().join("missing/report.json");
+        for unwritable in [missing.as_path(), folder.path()] {
+            assert!(check_writable(unwritable).unwrap_err().is_bad_input(), "{}", unwritable.display());
+        }
         assert!(matches!(report().write(&missing), Err(EvalError::Write { .. })));
     }
 }

@@ -2,6 +2,7 @@
 
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::http::{HeaderMap, header};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde::de::DeserializeOwned;
@@ -42,8 +43,19 @@ async fn models(State(state): State<AppState>) -> Json<Value> {
 /// The body as `T`; no body counts as `{}`.
 ///
 /// # Errors
-/// When it is not such JSON: the message names the field.
-pub(crate) fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
+/// When it is not called JSON, or is not such JSON: the message names the field.
+pub(crate) fn parse<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, ApiError> {
+    // Any page in a browser may send other types here without asking; this one it may not.
+    if !body.is_empty() && !is_json(headers) {
+        let message = "the body must have `Content-Type: application/json`";
+        return Err(ApiError::MediaType(message.to_owned()));
+    }
     let json: &[u8] = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(json).map_err(|error| ApiError::BadRequest(format!("the body is not acceptable: {error}")))
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = value.split(';').next().unwrap_or_default();
+    kind.trim().eq_ignore_ascii_case("application/json")
 }

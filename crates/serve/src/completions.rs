@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use codeact_chat::{Message, Role};
@@ -56,8 +57,12 @@ struct Job {
     include_usage: bool,
 }
 
-pub(crate) async fn create(State(state): State<AppState>, body: Bytes) -> Result<Response, ApiError> {
-    let request: Request = parse(&body)?;
+pub(crate) async fn create(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    let request: Request = parse(&headers, &body)?;
     let is_stream = request.stream;
     let job = tokio::task::spawn_blocking(move || job(state, request)).await.map_err(crashed)??;
     if is_stream {

@@ -62,7 +62,7 @@ impl<W: Write> Console<W> {
         self.out.flush()
     }
 
-    /// Shows why a turn failed; as JSON, `{"type": "error", "message": ..}`.
+    /// Shows why a turn failed, as `error: ..`; as JSON, `{"type": "error", "message": ..}`.
     ///
     /// # Errors
     /// When nobody reads any more.
@@ -71,7 +71,7 @@ impl<W: Write> Console<W> {
             let event = serde_json::json!({"type": "error", "message": message});
             writeln!(self.out, "{event}")?;
         } else {
-            self.end_line()?;
+            self.note(ERROR_COLOUR, &format!("error: {message}"))?;
         }
         self.out.flush()
     }
@@ -166,12 +166,19 @@ impl<W: Write> Console<W> {
     }
 
     fn paint(&mut self, colour: &str, text: &str) -> io::Result<()> {
+        let text = harmless(text);
         if self.is_coloured && !colour.is_empty() {
             write!(self.out, "{colour}{text}{NO_COLOUR}")
         } else {
             self.out.write_all(text.as_bytes())
         }
     }
+}
+
+/// Text that cannot steer the terminal: models and their code write what they like, escape codes too.
+fn harmless(text: &str) -> String {
+    let steers = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
+    text.replace(steers, "\u{fffd}")
 }
 
 fn stop_text(end: TurnEnd) -> &'static str {
@@ -227,6 +234,28 @@ mod tests {
             .collect();
         assert_eq!(types.len(), turn().len());
         assert_eq!((types[0].as_str(), types[9].as_str()), ("text", "answer"));
+    }
+
+    #[test]
+    fn what_a_model_writes_cannot_steer_the_terminal() {
+        let evil = "a\tb\x1b]0;title\x07\rc\u{9b}2J\x7f\n";
+        let events = [
+            Event::Text { text: evil.into() },
+            Event::Output { stream: Stream::Stderr, text: evil.into() },
+            Event::Hint { text: evil.into() },
+        ];
+        let text = shown(&events, false);
+        assert!(text.chars().all(|character| !character.is_control() || "\n\t".contains(character)), "{text:?}");
+        assert!(text.starts_with("a\tb\u{fffd}]0;title\u{fffd}\u{fffd}c\u{fffd}2J\u{fffd}\n"), "{text:?}");
+    }
+
+    #[test]
+    fn a_failed_turn_says_why() {
+        let mut out = Vec::new();
+        let mut console = Console::new(&mut out, false, false);
+        console.show(&Event::Text { text: "I ad".into() }).unwrap();
+        console.fail("the engine has stopped").unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "I ad\nerror: the engine has stopped\n");
     }
 
     #[test]

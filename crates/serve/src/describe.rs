@@ -1,38 +1,22 @@
 //! What stands in the start-up line.
 
-use codeact_sandbox::{LayerState, Protection};
+use codeact_eval::sandbox_line;
+use codeact_sandbox::Protection;
 
 /// Model, precision, threads and protection in one line.
 pub fn start_line(model: &str, dtype: &str, protection: &Protection) -> String {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let names = |holds: bool| -> Vec<String> {
-        let states = protection.layers.iter().filter(|state| state.holds == holds);
-        states.map(layer_name).collect()
-    };
-    let (holding, missing) = (names(true), names(false));
-    let mut line = format!("model `{model}`, {dtype}, {threads} threads; sandbox: {}", holding.join(", "));
-    if !missing.is_empty() {
-        line.push_str(&format!("; NOT protected: {}", missing.join(", ")));
-    }
-    line
-}
-
-fn layer_name(state: &LayerState) -> String {
-    let name = serde_json::to_value(state.layer).expect("a layer is a name");
-    name.as_str().unwrap_or_default().replace('_', " ")
+    let threads = rayon::current_num_threads();
+    format!("model `{model}`, {dtype}, {threads} threads; {}", sandbox_line(protection))
 }
 
 #[cfg(test)]
 mod tests {
-    use codeact_sandbox::Layer;
-
     use super::*;
 
     #[test]
-    fn what_does_not_hold_is_said() {
-        let state = |layer, holds| LayerState { layer, holds, detail: String::new() };
-        let layers = vec![state(Layer::Network, true), state(Layer::ParentDeath, false)];
-        let line = start_line("m", "bf16", &Protection { layers, gaps: Vec::new() });
-        assert!(line.contains("sandbox: network; NOT protected: parent death"), "{line}");
+    fn the_line_names_model_precision_and_the_threads_that_compute() {
+        let line = start_line("m", "bf16", &Protection { layers: Vec::new(), gaps: Vec::new() });
+        let threads = rayon::current_num_threads();
+        assert!(line.starts_with(&format!("model `m`, bf16, {threads} threads; sandbox:")), "{line}");
     }
 }

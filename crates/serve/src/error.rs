@@ -20,6 +20,8 @@ pub enum ApiError {
     BadMethod(String),
     /// The thing is in use: 409.
     Conflict(String),
+    /// The body is not said to be JSON: 415.
+    MediaType(String),
     /// Too much at once: 429.
     Busy(String),
     /// It is not the caller's fault: 500.
@@ -34,6 +36,7 @@ impl ApiError {
             | ApiError::NotFound(message)
             | ApiError::BadMethod(message)
             | ApiError::Conflict(message)
+            | ApiError::MediaType(message)
             | ApiError::Busy(message)
             | ApiError::Internal(message) => message,
         }
@@ -45,6 +48,7 @@ impl ApiError {
             ApiError::NotFound(_) => (StatusCode::NOT_FOUND, "not_found_error"),
             ApiError::BadMethod(_) => (StatusCode::METHOD_NOT_ALLOWED, "invalid_request_error"),
             ApiError::Conflict(_) => (StatusCode::CONFLICT, "conflict_error"),
+            ApiError::MediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request_error"),
             ApiError::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error"),
             ApiError::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, TryLockError};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use codeact_agent::{Agent, Limits};
@@ -42,8 +42,12 @@ struct TurnRequest {
 }
 
 /// Starts a Python of its own: 201 with id, wording and protection.
-pub(crate) async fn create_session(State(state): State<AppState>, body: Bytes) -> Result<impl IntoResponse, ApiError> {
-    let request: SessionRequest = parse(&body)?;
+pub(crate) async fn create_session(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<impl IntoResponse, ApiError> {
+    let request: SessionRequest = parse(&headers, &body)?;
     let wanted = Wanted {
         temperature: request.temperature,
         top_p: request.top_p,
@@ -84,9 +88,10 @@ pub(crate) async fn delete_session(
 pub(crate) async fn run_turn(
     State(state): State<AppState>,
     Path(id): Path<String>,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Result<impl IntoResponse, ApiError> {
-    let request: TurnRequest = parse(&body)?;
+    let request: TurnRequest = parse(&headers, &body)?;
     let session = state.sessions.get(&id)?;
     let (started, has_started) = tokio::sync::oneshot::channel();
     let (sender, receiver) = mpsc::channel(EVENTS_AHEAD);
@@ -136,4 +141,6 @@ fn act(
         let error = ApiError::from(error);
         send(json!({"type": "error", "message": error.message()}).to_string());
     }
+    // A turn may take long; its session is idle only from now on.
+    session.touch();
 }

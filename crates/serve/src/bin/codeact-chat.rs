@@ -6,16 +6,17 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
-use codeact_agent::{Agent, Limits, Turn};
+use codeact_agent::{Agent, Limits, Profile, Turn};
 use codeact_engine::{EngineLimits, Sampling};
-use codeact_eval::{Actor, Dtype};
+use codeact_eval::{Actor, Dtype, profile_parser};
+use codeact_model::source::{self, SourceError};
 use codeact_sandbox::{Policy, Session};
 use codeact_serve::{Console, start_line};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: codeact_ops::allocator::Allocator = codeact_ops::allocator::Allocator;
 
 /// Talk to a model that thinks, runs Python, sees the output, and answers.
 ///
@@ -48,18 +49,23 @@ struct Args {
     /// Precision of the weights
     #[arg(long, value_enum, default_value_t)]
     dtype: Dtype,
+    /// Wording of the prompts; without it, what the codeact.json of the model says
+    #[arg(long, value_name = "NAME", value_parser = profile_parser())]
+    profile: Option<Profile>,
 }
 
 /// What a signal means depends on it.
 static IS_TURN_RUNNING: AtomicBool = AtomicBool::new(false);
 
 fn main() -> ExitCode {
+    codeact_ops::allocator::keep_freed_pages();
     let args = Args::parse();
     let agent = match prepare(&args) {
         Ok(agent) => agent,
         Err(error) => {
             eprintln!("error: {error:#}");
-            return ExitCode::from(2);
+            let is_bad_input = error.downcast_ref().is_none_or(SourceError::is_bad_input);
+            return ExitCode::from(if is_bad_input { 2 } else { 1 });
         }
     };
     match converse(&args, agent) {
@@ -79,14 +85,15 @@ fn prepare(args: &Args) -> anyhow::Result<Agent> {
     let policy = Policy { workspace: args.workspace.clone(), ..Policy::default() };
     // Python first: it starts faster than the weights load.
     let session = Session::start(&policy)?;
-    let folder = codeact_model::source::resolve(&args.model, &|text| eprintln!("{text}"))?;
+    let folder = source::resolve(&args.model, &|text| eprintln!("{text}"))?;
     let actor = Actor::load(&folder, args.adapter.as_deref(), args.dtype, EngineLimits::default())?;
     eprintln!(
         "{}",
         start_line(&shown_model(&folder, args.adapter.as_deref()), args.dtype.name(), session.protection())
     );
     let model = Box::new(actor.model(sampling));
-    Ok(Agent::new(model, session, actor.profile, Limits::default()))
+    let profile = args.profile.clone().unwrap_or(actor.profile);
+    Ok(Agent::new(model, session, profile, Limits::default()))
 }
 
 fn shown_model(folder: &Path, adapter: Option<&Path>) -> String {
@@ -174,7 +181,10 @@ fn run_turn<W: std::io::Write>(
         Ok(turn) => Ok(Some(turn)),
         Err(error) => {
             console.fail(&error.to_string())?;
-            eprintln!("error: {error}");
+            // On a terminal it would stand there twice.
+            if !std::io::stdout().is_terminal() {
+                eprintln!("error: {error}");
+            }
             Ok(None)
         }
     }

@@ -7,13 +7,14 @@ use std::process::ExitCode;
 use clap::Parser;
 use codeact_engine::EngineLimits;
 use codeact_eval::{Actor, Dtype};
+use codeact_model::source::{self, SourceError};
 use codeact_sandbox::{Policy, Session};
 use codeact_serve::{AppState, ServeLimits, app, start_line};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: codeact_ops::allocator::Allocator = codeact_ops::allocator::Allocator;
 
 /// Serve a model: /v1/chat/completions, and sessions in which it runs Python under /v1/agent/sessions.
 ///
@@ -42,12 +43,14 @@ struct Args {
 }
 
 fn main() -> ExitCode {
+    codeact_ops::allocator::keep_freed_pages();
     let args = Args::parse();
     let state = match prepare(&args) {
         Ok(state) => state,
         Err(error) => {
             eprintln!("error: {error:#}");
-            return ExitCode::from(2);
+            let is_bad_input = error.downcast_ref().is_none_or(SourceError::is_bad_input);
+            return ExitCode::from(if is_bad_input { 2 } else { 1 });
         }
     };
     match serve(&args, state) {
@@ -63,7 +66,7 @@ fn prepare(args: &Args) -> anyhow::Result<AppState> {
     let policy = Policy::default();
     // A session of its own, to learn before the first request whether Python starts and what protects it.
     let protection = Session::start(&policy)?.protection().clone();
-    let folder = codeact_model::source::resolve(&args.model, &|text| eprintln!("{text}"))?;
+    let folder = source::resolve(&args.model, &|text| eprintln!("{text}"))?;
     let actor = Actor::load(&folder, args.adapter.as_deref(), args.dtype, EngineLimits::default())?;
     eprintln!("{}", start_line(&folder.display().to_string(), args.dtype.name(), &protection));
     let limits = ServeLimits { sessions_max: args.sessions.into(), ..ServeLimits::default() };

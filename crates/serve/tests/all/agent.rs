@@ -4,7 +4,7 @@ use std::io::Read;
 
 use serde_json::{Value, json};
 
-use crate::client::{ask, open};
+use crate::client::{ask, open, post_as};
 use crate::tiny::serve;
 
 fn create(port: u16) -> String {
@@ -75,6 +75,18 @@ fn a_wrong_request_names_what_is_wrong() {
     assert!(post("/v1/agent/sessions", r#"{"top_p": 0}"#).contains("`top_p` is 0"));
     let id = create(server.port);
     assert!(post(&turns(&id), "{}").contains("missing field `content`"));
+}
+
+#[test]
+fn a_body_must_be_called_json() {
+    let server = serve(&[]);
+    let id = create(server.port);
+    for path in ["/v1/chat/completions", "/v1/agent/sessions", &turns(&id)] {
+        for other in ["text/plain", "application/jsonl", ""] {
+            let refused = post_as(server.port, path, other, r#"{"content": "x"}"#);
+            assert!(refused.error(415).contains("application/json"), "{path} {other}");
+        }
+    }
 }
 
 #[test]

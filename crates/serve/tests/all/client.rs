@@ -31,21 +31,35 @@ impl Answer {
     }
 }
 
-/// Sends a request and returns the connection, for those who want to leave early.
+/// Sends a request with a JSON body and returns the connection, for those who want to leave early.
 pub fn open(port: u16, method: &str, path: &str, body: &str) -> TcpStream {
+    send(port, method, path, "application/json; charset=utf-8", body)
+}
+
+fn send(port: u16, method: &str, path: &str, content_type: &str, body: &str) -> TcpStream {
     let mut connection = TcpStream::connect(("127.0.0.1", port)).unwrap();
     let length = body.len();
     write!(
         connection,
-        "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Type: {content_type}\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
     )
     .unwrap();
     connection
 }
 
 pub fn ask(port: u16, method: &str, path: &str, body: &str) -> Answer {
+    answer(open(port, method, path, body))
+}
+
+/// As [`ask`], with a body of another type.
+pub fn post_as(port: u16, path: &str, content_type: &str, body: &str) -> Answer {
+    answer(send(port, "POST", path, content_type, body))
+}
+
+fn answer(mut connection: TcpStream) -> Answer {
     let mut text = String::new();
-    open(port, method, path, body).read_to_string(&mut text).unwrap();
+    connection.read_to_string(&mut text).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
     let status = head.split_whitespace().nth(1).unwrap().parse().unwrap();
     let is_chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
