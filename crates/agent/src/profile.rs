@@ -111,7 +111,7 @@ impl Profile {
         }
     }
 
-    /// The user message after code has run, or after a solution was found wrong.
+    /// The user message after code has run.
     ///
     /// `steps_left` and `solutions_left` are what remains after this step.
     pub fn observation(&self, text: &str, steps_left: usize, solutions_left: usize) -> String {

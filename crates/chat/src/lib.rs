@@ -9,9 +9,9 @@ mod conversation; // read first: what a conversation is
 mod format; // everything above, loaded from and saved to a model folder
 mod jsonl; // conversations in files
 mod render; // conversation -> token ids and loss mask, the only place that decides the mask
-mod stream;
+mod stream; // token ids -> text while they arrive
 mod template; // Jinja chat templates
-mod vocabulary; // the tokenizer, and which of its tokens control the chat // token ids -> text while they arrive
+mod vocabulary; // the tokenizer, and which of its tokens control the chat
 
 pub mod action; // text -> `<execute>` and `<solution>`
 

@@ -35,7 +35,7 @@ fn nothing_outside_the_workspace_can_be_written() {
         format!("import os\nos.rename({target:?}, 'moved')"),
         format!("import os\nos.symlink({target:?}, 'alias')\nopen('alias', 'w')"),
         format!("import os\nos.mkdir({:?})", outside.path().join("new")),
-        "open('/tmp/codeact-test-escape', 'w')".to_string(),
+        format!("open('/tmp/codeact-test-escape-{}', 'w')", std::process::id()),
         "import os\nopen(os.path.dirname(os.__file__) + '/codeact_test.py', 'w')".to_string(),
         "open('/proc/sys/kernel/core_pattern', 'w')".to_string(),
     ] {
