@@ -28,12 +28,12 @@ pub enum EvalError {
         source: std::io::Error,
     },
     /// The file for the results could not be written, as was found before the work began.
-    #[error("`{path}` cannot be written\nhint: give a file in a folder that exists and that you may write to")]
+    #[error("cannot write `{path}`: {reason}\nhint: give a file in a folder that exists and that you may write to")]
     Out {
         /// The file.
         path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
+        /// What the system said; in the message itself, before the hint.
+        reason: std::io::Error,
     },
     /// A line is not what it should be.
     #[error("`{path}` line {line}: {what}")]

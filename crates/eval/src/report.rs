@@ -144,7 +144,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), EvalError> {
 /// # Errors
 /// When it is a folder, or its folder is missing or cannot be written to.
 pub fn check_writable(path: &Path) -> Result<(), EvalError> {
-    let refuse = |source| EvalError::Out { path: path.to_owned(), source };
+    let refuse = |reason| EvalError::Out { path: path.to_owned(), reason };
     if path.is_dir() {
         return Err(refuse(std::io::ErrorKind::IsADirectory.into()));
     }
