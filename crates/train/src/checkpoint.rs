@@ -32,8 +32,8 @@ pub struct State {
 /// The format that this code writes and reads.
 const VERSION: u32 = 1;
 
-/// Settings that may change between two parts of a run, because they do not change its numbers.
-const FREE_KEYS: [&str; 3] = ["train.device", "train.recompute", "train.threads"];
+/// Settings that may change between two parts of a run, because they do not change a bit of its numbers.
+const FREE_KEYS: [&str; 2] = ["train.recompute", "train.threads"];
 
 impl State {
     /// The state after `step` steps.
@@ -45,8 +45,9 @@ impl State {
 /// What makes a run this run.
 ///
 /// * `plan_hash`: of the data plan, which also stands for the files and the chat template.
+/// * `held_out_hash`: of the held-out data, so that its loss before and after training is of the same conversations.
 /// * `model_hash`: of the base model.
-pub fn identity(config: &Config, plan_hash: &str, model_hash: &str) -> Identity {
+pub fn identity(config: &Config, plan_hash: &str, held_out_hash: &str, model_hash: &str) -> Identity {
     let table = toml::Value::try_from(config).expect("tables of plain values are TOML");
     let mut identity = Identity::new();
     for name in ["model", "lora", "train", "optimizer"] {
@@ -56,6 +57,7 @@ pub fn identity(config: &Config, plan_hash: &str, model_hash: &str) -> Identity 
     }
     identity.retain(|key, _| !FREE_KEYS.contains(&key.as_str()));
     identity.insert("data plan".to_owned(), plan_hash.to_owned());
+    identity.insert("held-out data".to_owned(), held_out_hash.to_owned());
     identity.insert("base model".to_owned(), model_hash.to_owned());
     identity
 }
@@ -123,6 +125,7 @@ fn differences(there: &Identity, here: &Identity) -> Vec<String> {
     let differing = keys.into_iter().filter(|key| there.get(*key) != here.get(*key));
     let sentence = |key: &String| match key.as_str() {
         "data plan" => "its data plan differs (data files, chat template, order or lengths)".to_owned(),
+        "held-out data" => "its held-out data differs".to_owned(),
         "base model" => "its base model had other weights".to_owned(),
         _ => {
             let value = |identity: &Identity| identity.get(key).unwrap_or(&unset).clone();

@@ -76,6 +76,8 @@ pub struct DataSet {
     pub reports: Vec<FileReport>,
     /// sha256 over tokens, mask and repeats of the training part: changes with the files, the template and the policy.
     pub content_hash: String,
+    /// The same over the held-out part.
+    pub held_out_hash: String,
 }
 
 /// What becomes of long conversations.
@@ -149,8 +151,8 @@ pub fn render(sources: &[SourceFile], format: &ChatFormat, policy: LengthPolicy)
             return Err(TrainError::NothingLeft { split: split.to_string(), row_count, too_long, max });
         }
     }
-    let content_hash = content_hash(&train);
-    Ok(DataSet { train, validation, reports, content_hash })
+    let (content_hash, held_out_hash) = (content_hash(&train), content_hash(&validation));
+    Ok(DataSet { train, validation, reports, content_hash, held_out_hash })
 }
 
 fn render_file(

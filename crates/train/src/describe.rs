@@ -46,7 +46,7 @@ pub fn summary(run: &Prepared) -> String {
     line(
         "schedule",
         format!(
-            "{} to {}, {} warm-up steps",
+            "{}, peak {}, {} warm-up steps",
             config.optimizer.schedule,
             config.optimizer.learning_rate,
             run.schedule.warmup_steps()
@@ -93,7 +93,7 @@ pub fn masked_text(format: &ChatFormat, example: &Example) -> String {
 }
 
 /// Bytes as MiB or GiB.
-fn bytes(count: usize) -> String {
+pub(crate) fn bytes(count: usize) -> String {
     let mebibytes = count as f64 / (1 << 20) as f64;
     match mebibytes < 1024.0 {
         true => format!("{mebibytes:.0} MiB"),

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use codeact_agent::AgentError;
 use codeact_chat::{FormatError, ReadError};
 use codeact_model::ModelError;
 use codeact_model::source::SourceError;
@@ -15,8 +16,16 @@ pub enum TrainError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The settings ask for a GPU.
-    #[error("`train.device` is \"cuda\", but this build has no CUDA\nhint: set `train.device=cpu`")]
+    #[error("this version computes on the CPU only; set train.device = \"cpu\"")]
     NoCuda,
+    /// The threads of the settings cannot be had.
+    #[error("cannot start {count} threads\nhint: lower `train.threads`, or leave it out for all cores")]
+    Threads {
+        /// `train.threads`.
+        count: usize,
+        /// What the thread pool said.
+        source: rayon::ThreadPoolBuildError,
+    },
     /// A data file is wrong.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -94,6 +103,22 @@ pub enum TrainError {
         /// Rows of the embedding.
         row_count: usize,
     },
+    /// A token of the added chat format would not be trained.
+    #[error(
+        "`model.chat_format` is \"chatml\", but its token `{token}` would get id {id} of `{model}`, one of the {row_count} \
+         embedding rows that stay frozen: the model has more rows than its tokenizer has tokens\n\
+         hint: take a model whose tokenizer has the ChatML tokens, or cut the embedding to the tokens of the tokenizer"
+    )]
+    FrozenToken {
+        /// The model.
+        model: String,
+        /// `<|im_start|>` or `<|im_end|>`.
+        token: &'static str,
+        /// Where the tokenizer would put it.
+        id: u32,
+        /// Rows of the embedding.
+        row_count: usize,
+    },
     /// The model cannot be found or fetched.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -109,6 +134,21 @@ pub enum TrainError {
          or choose another `output.dir`"
     )]
     FolderTaken {
+        /// `output.dir`.
+        dir: PathBuf,
+    },
+    /// The run folder is to be continued and holds results, but nothing to continue from.
+    #[error(
+        "`{dir}` holds the results of an earlier run, but no checkpoint to continue\n\
+         hint: replace it with `--set output.overwrite=true`, or choose another `output.dir`"
+    )]
+    NothingToResume {
+        /// `output.dir`.
+        dir: PathBuf,
+    },
+    /// The run folder is no folder.
+    #[error("`output.dir` is `{dir}`, which is or goes through a file\nhint: choose another `output.dir`")]
+    NotAFolder {
         /// `output.dir`.
         dir: PathBuf,
     },
@@ -138,6 +178,14 @@ pub enum TrainError {
         path: PathBuf,
         /// What is wrong.
         what: String,
+    },
+    /// The record of an earlier run cannot be read.
+    #[error("cannot read `{path}`\nhint: move it away to continue without it")]
+    ReadBack {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
     },
     /// A result cannot be written.
     #[error("cannot write `{path}`{}", hint_for(.source))]
@@ -193,10 +241,10 @@ fn hint_for(source: &std::io::Error) -> &'static str {
 impl TrainError {
     /// 2 for settings, arguments and input; 1 for a run that failed.
     pub fn exit_code(&self) -> u8 {
-        use TrainError::{Export, NotFinite, Source, Step, Write};
+        use TrainError::{Export, NotFinite, ReadBack, Source, Step, Threads, Write};
         match self {
             Source(SourceError::Exhausted { .. } | SourceError::Io { .. }) => 1,
-            Write { .. } | Export { .. } | NotFinite { .. } | Step { .. } => 1,
+            Write { .. } | Export { .. } | NotFinite { .. } | Step { .. } | Threads { .. } | ReadBack { .. } => 1,
             _ => 2,
         }
     }
@@ -204,6 +252,20 @@ impl TrainError {
     pub(crate) fn write(path: &Path) -> impl FnOnce(std::io::Error) -> TrainError {
         let path = path.to_owned();
         move |source| TrainError::Write { path, source }
+    }
+
+    pub(crate) fn read_back(path: &Path) -> impl FnOnce(std::io::Error) -> TrainError {
+        let path = path.to_owned();
+        move |source| TrainError::ReadBack { path, source }
+    }
+
+    /// A failure of the agent crate while it writes into `dir`.
+    pub(crate) fn profile(dir: &Path) -> impl FnOnce(AgentError) -> TrainError {
+        let path = dir.to_owned();
+        move |error| match error {
+            AgentError::ProfileFile { path, source, .. } => TrainError::Write { path, source },
+            error => TrainError::Write { path, source: std::io::Error::other(error) },
+        }
     }
 
     /// A failure of the model crate while it writes below `path`.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use codeact_agent::Profile;
 use codeact_chat::ChatFormat;
 use codeact_model::{Adapter, merge_and_save};
 
@@ -27,7 +28,7 @@ pub struct Base<'a> {
     /// Tokenizer and template the adapter was trained with.
     pub format: &'a ChatFormat,
     /// Prompt style of the agent.
-    pub profile: &'a str,
+    pub profile: &'a Profile,
 }
 
 /// Writes `<dir>/adapter` and `<dir>/merged`, each with tokenizer, chat template, stop tokens and `codeact.json`.
@@ -49,7 +50,5 @@ pub fn export(dir: &Path, adapter: &Adapter, base: Base<'_>) -> Result<Exports, 
 
 fn save_format(dir: &Path, base: Base<'_>) -> Result<(), TrainError> {
     base.format.save(dir).map_err(TrainError::format)?;
-    let path = dir.join("codeact.json");
-    let text = serde_json::json!({"profile": base.profile}).to_string() + "\n";
-    std::fs::write(&path, text).map_err(TrainError::write(&path))
+    base.profile.save(dir).map_err(TrainError::profile(dir))
 }

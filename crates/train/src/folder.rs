@@ -8,11 +8,17 @@ use crate::error::TrainError;
 /// Ends the name of what is being written.
 const PARTIAL: &str = ".partial";
 
+/// Ends the name of what is being replaced.
+const OLD: &str = ".old";
+
 /// Begins the name of a checkpoint folder.
 const STEP: &str = "step-";
 
+/// What a finished run leaves.
+const RESULTS: [&str; 2] = ["adapter", "merged"];
+
 /// Everything else a run writes into its folder.
-const OWN_ENTRIES: [&str; 4] = ["adapter", "merged", "metrics.jsonl", "config.toml"];
+const RECORDS: [&str; 2] = ["metrics.jsonl", "config.toml"];
 
 /// How a run begins.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,18 +30,19 @@ pub enum Start {
 }
 
 /// Writes a folder as a whole: `fill` gets an empty folder beside `target`, which is synced and renamed. What was at
-/// `target` is replaced. After an error nothing is left behind.
+/// `target` is replaced, and there is no moment at which neither is on the disk: after a crash [`recover`] has the rest
+/// to do. After an error nothing is left behind.
 ///
 /// # Errors
 /// What `fill` says, or what the file system says.
 pub fn write_whole(target: &Path, fill: impl FnOnce(&Path) -> Result<(), TrainError>) -> Result<(), TrainError> {
     let partial = with_suffix(target, PARTIAL);
-    let written = remove(&partial)
+    let written = restore(target)
+        .and_then(|()| remove(&partial))
         .and_then(|()| fs::create_dir_all(&partial).map_err(TrainError::write(&partial)))
         .and_then(|()| fill(&partial))
         .and_then(|()| sync(&partial))
-        .and_then(|()| remove(target))
-        .and_then(|()| fs::rename(&partial, target).map_err(TrainError::write(target)));
+        .and_then(|()| replace(target, &partial));
     if let Err(error) = written {
         // The first error is the one to report.
         let _ = remove(&partial);
@@ -45,6 +52,66 @@ pub fn write_whole(target: &Path, fill: impl FnOnce(&Path) -> Result<(), TrainEr
         Some(Ok(parent)) => parent.sync_all().map_err(TrainError::write(target)),
         _ => Ok(()),
     }
+}
+
+/// Puts `partial` in the place of `target`.
+fn replace(target: &Path, partial: &Path) -> Result<(), TrainError> {
+    let old = with_suffix(target, OLD);
+    if exists(target) {
+        fs::rename(target, &old).map_err(TrainError::write(target))?;
+    }
+    if let Err(source) = fs::rename(partial, target) {
+        // The first error is the one to report; the next start tries again to put the old one back.
+        let _ = restore(target);
+        return Err(TrainError::Write { path: target.to_owned(), source });
+    }
+    remove(&old)
+}
+
+/// Undoes or completes a [`replace`] of `target` that a crash cut off.
+fn restore(target: &Path) -> Result<(), TrainError> {
+    let old = with_suffix(target, OLD);
+    match (exists(&old), exists(target)) {
+        (false, _) => Ok(()),
+        (true, true) => remove(&old),
+        (true, false) => fs::rename(&old, target).map_err(TrainError::write(target)),
+    }
+}
+
+fn exists(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// Undoes or completes every replacement in `dir` that a crash cut off. A folder with other things is left as it is.
+///
+/// # Errors
+/// What the file system says.
+pub fn recover(dir: &Path) -> Result<(), TrainError> {
+    let names = names(dir)?;
+    if names.iter().all(|name| is_own(name)) {
+        for target in names.iter().filter_map(|name| name.strip_suffix(OLD)) {
+            restore(&dir.join(target))?;
+        }
+    }
+    Ok(())
+}
+
+/// Names in a folder, sorted; none when it is missing.
+fn names(dir: &Path) -> Result<Vec<String>, TrainError> {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == NotADirectory => return Err(TrainError::NotAFolder { dir: dir.to_owned() }),
+        Err(source) => return Err(TrainError::Write { path: dir.to_owned(), source }),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(TrainError::write(dir))?;
+        names.push(entry.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
 }
 
 /// Writes a file as a whole, through a file beside it.
@@ -65,29 +132,22 @@ pub fn write_file(target: &Path, content: &[u8]) -> Result<(), TrainError> {
 /// Decides how a run in `dir` begins, without changing anything.
 ///
 /// # Errors
-/// When the folder holds a run and neither `resume` nor `overwrite` was asked for, or holds what no run wrote.
+/// When the folder holds a run and neither `resume` nor `overwrite` was asked for, holds results without a checkpoint
+/// to resume, or holds what no run wrote; or when `dir` is a file.
 pub fn inspect(dir: &Path, resume: bool, overwrite: bool) -> Result<Start, TrainError> {
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Start::Fresh),
-        Err(source) => {
-            return Err(TrainError::Write { path: dir.to_owned(), source });
-        }
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(TrainError::write(dir))?;
-        names.push(entry.file_name().to_string_lossy().into_owned());
-    }
-    names.sort();
+    let names = names(dir)?;
     if let Some(entry) = names.iter().find(|name| !is_own(name)) {
         return Err(TrainError::FolderForeign { dir: dir.to_owned(), entry: entry.clone() });
     }
     if resume && let Some((_, newest)) = checkpoints(dir).pop() {
         return Ok(Start::Continue(newest));
     }
-    if names.is_empty() || resume || overwrite {
+    let has_results = names.iter().any(|name| RESULTS.contains(&name.as_str()));
+    if names.is_empty() || overwrite || (resume && !has_results) {
         return Ok(Start::Fresh);
+    }
+    if resume {
+        return Err(TrainError::NothingToResume { dir: dir.to_owned() });
     }
     Err(TrainError::FolderTaken { dir: dir.to_owned() })
 }
@@ -139,8 +199,8 @@ fn step_of(name: &str) -> Option<usize> {
 }
 
 fn is_own(name: &str) -> bool {
-    let name = name.strip_suffix(PARTIAL).unwrap_or(name);
-    OWN_ENTRIES.contains(&name) || step_of(name).is_some()
+    let name = name.strip_suffix(PARTIAL).or_else(|| name.strip_suffix(OLD)).unwrap_or(name);
+    RESULTS.contains(&name) || RECORDS.contains(&name) || step_of(name).is_some()
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

@@ -52,11 +52,9 @@ fn train(args: &Args) -> Result<ExitCode, TrainError> {
     let config = Config::load(&args.config, &args.overrides)?;
     if let Some(threads) = config.train.threads {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
-        pool.expect("this is the first use of the thread pool");
+        pool.map_err(|source| TrainError::Threads { count: threads, source })?;
     }
-    // Asked early, so that nobody waits for a download to hear it; nothing is changed yet.
-    let start = folder::inspect(Path::new(&config.output.dir), args.resume, config.output.overwrite);
-    let start = if args.dry_run { Start::Fresh } else { start? };
+    let start = start(&config, args)?;
     let run = Prepared::new(config, &|line| eprintln!("{line}"))?;
     if args.dry_run {
         print!("{}\n{}", describe::summary(&run), describe::example(&run));
@@ -70,6 +68,19 @@ fn train(args: &Args) -> Result<ExitCode, TrainError> {
     }
     let outcome = run::train(&run, &start, &stop_on_signal())?;
     Ok(conclude(&run, args, &outcome))
+}
+
+/// Asked early, so that nobody waits for a download to hear it; no result of an earlier run is lost by it.
+fn start(config: &Config, args: &Args) -> Result<Start, TrainError> {
+    let dir = Path::new(&config.output.dir);
+    if !args.dry_run {
+        folder::recover(dir)?;
+    }
+    match folder::inspect(dir, args.resume, config.output.overwrite) {
+        // A plan can be looked at while its folder is in use.
+        Err(error) if args.dry_run && !matches!(error, TrainError::NotAFolder { .. }) => Ok(Start::Fresh),
+        start => start,
+    }
 }
 
 /// A flag that Ctrl-C or SIGTERM sets; a second one ends the program at once.

@@ -1,6 +1,6 @@
 //! What a run needs in memory, by arithmetic, before the first step.
 
-use candle_core::{DType, Device};
+use candle_core::DType;
 use codeact_model::{ModelConfig, Recompute};
 
 use crate::config::{Lora, RecomputeChoice};
@@ -108,6 +108,13 @@ pub fn free_bytes() -> Option<usize> {
     let container =
         [version_2, version_1].into_iter().find_map(|(limit, used)| Some(number(limit)?.saturating_sub(number(used)?)));
     Some(container.map_or(host, |free| free.min(host)))
+}
+
+/// Most memory this process has held at once, in bytes, where the system says so (`VmHWM`).
+pub fn peak_bytes() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<usize>().ok()? * 1024)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `metrics.jsonl`: one object per optimizer step, for plots and for the record.
+//! `metrics.jsonl`: one object per optimizer step and one per measure of the held-out loss, for plots and for the record.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -10,6 +10,9 @@ use crate::error::TrainError;
 use crate::folder;
 use crate::progress::StepReport;
 
+/// Key of the held-out loss.
+const HELD_OUT: &str = "held_out_loss";
+
 /// The open file.
 #[derive(Debug)]
 pub struct Metrics {
@@ -18,15 +21,23 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Opens `path` to continue after `step` steps: lines of later steps, from before an interruption, are removed.
+    /// Opens `path` to continue after `step` steps: lines of later steps, from before an interruption, are removed,
+    /// and held-out losses after training, which are measured again.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// When the file cannot be read or written.
     pub fn open(path: &Path, step: usize) -> Result<Metrics, TrainError> {
-        let earlier = std::fs::read_to_string(path).unwrap_or_default();
+        let earlier = match std::fs::read_to_string(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            // The record must not be written over because it could not be read.
+            read => read.map_err(TrainError::read_back(path))?,
+        };
         let is_earlier = |line: &&str| {
             let row: Option<Value> = serde_json::from_str(line).ok();
-            row.and_then(|row| row["step"].as_u64()).is_some_and(|found| found <= step as u64)
+            row.is_some_and(|row| {
+                let found = row["step"].as_u64();
+                found == Some(0) || row[HELD_OUT].is_null() && found.is_some_and(|found| found <= step as u64)
+            })
         };
         let kept: String = earlier.lines().filter(is_earlier).map(|line| format!("{line}\n")).collect();
         folder::write_file(path, kept.as_bytes())?;
@@ -49,6 +60,46 @@ impl Metrics {
             "supervised_tokens": report.target_count,
             "seconds": (report.seconds * 1e3).round() / 1e3,
         });
+        self.append(&row)
+    }
+
+    /// Appends the held-out loss after `step` steps, nats per token.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn held_out(&mut self, step: usize, loss: f64) -> Result<(), TrainError> {
+        self.append(&json!({"step": step, HELD_OUT: loss}))
+    }
+
+    fn append(&mut self, row: &Value) -> Result<(), TrainError> {
         self.file.write_all(format!("{row}\n").as_bytes()).map_err(TrainError::write(&self.path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_cannot_be_read_is_not_written_over() {
+        let room = tempfile::tempdir().expect("a folder");
+        let path = room.path().join("metrics.jsonl");
+        std::fs::write(&path, b"{\"step\": 1}\n\xff\n").expect("a file");
+        let error = Metrics::open(&path, 1).expect_err("not UTF-8");
+        assert!(error.to_string().contains("cannot read"), "{error}");
+        assert_eq!(std::fs::read(&path).expect("still there"), b"{\"step\": 1}\n\xff\n");
+    }
+
+    #[test]
+    fn going_on_keeps_the_loss_before_training_and_measures_the_other_again() {
+        let room = tempfile::tempdir().expect("a folder");
+        let path = room.path().join("metrics.jsonl");
+        let mut metrics = Metrics::open(&path, 0).expect("a new file");
+        metrics.held_out(0, 2.5).expect("written");
+        metrics.held_out(6, 1.5).expect("written");
+        let mut metrics = Metrics::open(&path, 6).expect("the file");
+        metrics.held_out(6, 1.25).expect("written");
+        let text = std::fs::read_to_string(&path).expect("the file");
+        assert_eq!(text, "{\"step\":0,\"held_out_loss\":2.5}\n{\"step\":6,\"held_out_loss\":1.25}\n");
     }
 }

@@ -1,6 +1,6 @@
 //! The order of everything: which conversations go into which pack of which optimizer step.
 //!
-//! A pure function of the documents' sizes and four settings; no clock, no thread, no state. Resuming is reading the
+//! A pure function of the documents' sizes and five settings; no clock, no thread, no state. Resuming is reading the
 //! step number, and the loss divisor of a whole step is known before its first pass.
 
 use rand_chacha::ChaCha8Rng;

@@ -59,6 +59,9 @@ impl Prepared {
             ChatFormatChoice::ChatMl => ChatFormat::chatml_added(&base_dir),
         };
         let format = format.map_err(TrainError::Format)?;
+        if config.model.chat_format == ChatFormatChoice::ChatMl {
+            check_added_tokens(&config, &base_dir, &model, &format)?;
+        }
         let new_token_count = new_token_count(&config, &model, &format)?;
         let policy = LengthPolicy { tokens_max: config.train.sequence_tokens_max, too_long: config.train.too_long };
         let data = data::render(&sources, &format, policy)?;
@@ -77,7 +80,8 @@ impl Prepared {
         };
         let recompute = memory::choose(config.train.recompute, memory::free_bytes(), estimate);
         let memory = estimate(recompute);
-        let identity = checkpoint::identity(&config, &plan.hash(&data.content_hash), &model_hash(&base_dir)?);
+        let plan_hash = plan.hash(&data.content_hash);
+        let identity = checkpoint::identity(&config, &plan_hash, &data.held_out_hash, &model_hash(&base_dir)?);
         Ok(Prepared {
             config,
             base_dir,
@@ -139,6 +143,31 @@ fn new_token_count(config: &Config, model: &ModelConfig, format: &ChatFormat) ->
         }
         _ => Ok(token_count.saturating_sub(row_count)),
     }
+}
+
+/// Added tokens get trained rows behind those of the model. Where its embedding has spare rows they would land on one
+/// of those, which stay as they are: the model would never learn to end a turn.
+fn check_added_tokens(config: &Config, dir: &Path, model: &ModelConfig, format: &ChatFormat) -> Result<(), TrainError> {
+    let path = dir.join("tokenizer.json");
+    let io = |source| TrainError::Load(codeact_model::ModelError::Io { path: path.clone(), source });
+    let text = std::fs::read_to_string(&path).map_err(io)?;
+    let tokenizer: serde_json::Value = serde_json::from_str(&text).map_err(|error| io(error.into()))?;
+    let special = tokenizer["added_tokens"].as_array().map_or(&[][..], Vec::as_slice);
+    for token in ["<|im_start|>", "<|im_end|>"] {
+        let is_known = tokenizer["model"]["vocab"].get(token).is_some();
+        if is_known || special.iter().any(|entry| entry["content"] == token) {
+            continue;
+        }
+        let row_count = model.vocab_size;
+        match format.token_id(token) {
+            Some(id) if (id as usize) < row_count => {
+                let model = config.model.name.clone();
+                return Err(TrainError::FrozenToken { model, token, id, row_count });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn check_context(config: &Config, model: &ModelConfig, data: &DataSet) -> Result<(), TrainError> {

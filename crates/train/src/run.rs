@@ -5,13 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
+use codeact_agent::Profile;
 use codeact_model::{Adapter, Decoder, ModelError};
 
 use crate::checkpoint::{self, State};
+use crate::describe;
 use crate::error::TrainError;
 use crate::evaluate::{self, batch};
 use crate::export::{self, Base, Exports};
 use crate::folder::{self, Start};
+use crate::memory;
 use crate::metrics::Metrics;
 use crate::optimizer::Optimizer;
 use crate::plan::Step;
@@ -44,6 +47,7 @@ struct Learner<'a> {
     /// `(P,)` f32, zero between steps.
     gradients: Tensor,
     validation_loss_before: Option<f64>,
+    metrics: Metrics,
 }
 
 /// What became of a step.
@@ -80,15 +84,17 @@ pub fn train(run: &Prepared, start: &Start, stop: &AtomicBool) -> Result<Outcome
     };
     let gradients = Tensor::zeros(adapter.parameter_count(), DType::F32, &device);
     let gradients = gradients.map_err(|error| TrainError::Load(error.into()))?;
-    let mut learner = Learner { run, decoder, adapter, optimizer, gradients, validation_loss_before };
     if state.is_none() {
         folder::clear(run.dir())?;
     }
+    let metrics = Metrics::open(&run.dir().join("metrics.jsonl"), optimizer.step as usize)?;
+    let mut learner = Learner { run, decoder, adapter, optimizer, gradients, validation_loss_before, metrics };
     folder::write_file(&run.dir().join("config.toml"), run.config.resolved().as_bytes())?;
     if learner.validation_loss_before.is_none() && learner.step() == 0 {
         learner.validation_loss_before = learner.validation_loss(stop)?;
         if let Some(loss) = learner.validation_loss_before {
             eprintln!("held-out loss before training: {loss:.4}");
+            learner.metrics.held_out(0, loss)?;
         }
     }
     match learner.take_steps(stop)? {
@@ -110,7 +116,6 @@ impl Learner<'_> {
         let first = self.step();
         let tokens_left = steps[first..].iter().map(Step::token_count).sum();
         let mut progress = Progress::new(steps.len(), first, tokens_left);
-        let mut metrics = Metrics::open(&run.dir().join("metrics.jsonl"), first)?;
         for (index, step) in steps.iter().enumerate().skip(first) {
             let report = match self.take_step(index, step, stop)? {
                 Taken::Whole(report) => report,
@@ -119,7 +124,7 @@ impl Learner<'_> {
                     return Ok(false);
                 }
             };
-            metrics.step(&report)?;
+            self.metrics.step(&report)?;
             progress.step(&report);
             let is_due = run.config.checkpoint.every.is_some_and(|every| report.step % every == 0);
             if is_due || report.step == steps.len() {
@@ -195,20 +200,24 @@ impl Learner<'_> {
         Ok(Outcome::Stopped { checkpoint })
     }
 
-    fn finish(self, stop: &AtomicBool) -> Result<Outcome, TrainError> {
+    fn finish(mut self, stop: &AtomicBool) -> Result<Outcome, TrainError> {
         let after = self.validation_loss(stop)?;
         if stop.load(Ordering::Relaxed) {
             return self.stopped();
         }
+        if let Some(loss) = after {
+            let step = self.step();
+            self.metrics.held_out(step, loss)?;
+        }
+        if let Some(peak) = memory::peak_bytes() {
+            let estimate = describe::bytes(self.run.memory.total());
+            eprintln!("memory: {} at the peak, estimated {estimate}", describe::bytes(peak));
+        }
         // Merging reads the base from disk again and needs the room of what is no longer used.
-        let Learner { run, adapter, validation_loss_before, decoder, optimizer, gradients } = self;
+        let Learner { run, adapter, validation_loss_before, decoder, optimizer, gradients, .. } = self;
         drop((decoder, optimizer, gradients));
-        let base = Base {
-            name: &run.config.model.name,
-            dir: &run.base_dir,
-            format: &run.format,
-            profile: &run.config.output.profile,
-        };
+        let profile = Profile::named(&run.config.output.profile).expect("the settings are checked for its name");
+        let base = Base { name: &run.config.model.name, dir: &run.base_dir, format: &run.format, profile: &profile };
         let exports = export::export(run.dir(), &adapter, base)?;
         let validation_loss = validation_loss_before.zip(after);
         Ok(Outcome::Finished { exports, validation_loss })

@@ -1,24 +1,44 @@
 //! Values that have the right type and are wrong all the same.
 
+use codeact_agent::Profile;
+
 use super::Problem;
 use super::choices::{ScheduleShape, Split};
 use super::tables::Config;
 
-/// Profiles that the agent knows. They are its concern; the trainer only passes the name on.
-const PROFILES: [&str; 2] = ["codeactinstruct", "quickstart"];
+/// Most steps and epochs: beyond any run, and small enough for the plan to fit memory.
+const COUNT_MAX: usize = 10_000_000;
+
+/// Most CPU threads.
+const THREADS_MAX: usize = 1024;
 
 /// Collects problems.
-struct List(Vec<Problem>);
+struct List<'a> {
+    /// Keys whose values are placeholders, because what was written could not be read.
+    unread: &'a [String],
+    found: Vec<Problem>,
+}
 
-impl List {
+impl List<'_> {
+    /// Whether a key can be blamed together with another one.
+    fn is_sound(&self, key: &str) -> bool {
+        !self.unread.iter().any(|unread| unread == key) && !self.found.iter().any(|problem| problem.key == key)
+    }
+
     fn wrong(&mut self, key: &str, what: String, hint: &str) {
         let hint = (!hint.is_empty()).then(|| hint.to_owned());
-        self.0.push(Problem { origin: None, key: key.to_owned(), what, hint });
+        self.found.push(Problem { origin: None, key: key.to_owned(), what, hint });
     }
 
     fn at_least_one(&mut self, key: &str, value: Option<usize>) {
         if value == Some(0) {
             self.wrong(key, "is 0, expected at least 1".to_owned(), "");
+        }
+    }
+
+    fn count(&mut self, key: &str, value: Option<usize>, max: usize) {
+        if let Some(value) = value.filter(|value| !(1..=max).contains(value)) {
+            self.wrong(key, format!("is {value}, expected 1 to {max}"), "");
         }
     }
 
@@ -30,21 +50,23 @@ impl List {
 }
 
 impl Config {
-    /// All faults of the values, alone and together; empty when the settings can be used.
-    pub fn problems(&self) -> Vec<Problem> {
-        let mut list = List(Vec::new());
+    /// All faults of the values, alone and together; empty when the settings can be used. Keys in `unread` hold
+    /// placeholders: they are not blamed, and no other key is for not agreeing with them.
+    pub(super) fn problems(&self, unread: &[String]) -> Vec<Problem> {
+        let mut list = List { unread, found: Vec::new() };
         self.check_lora(&mut list);
         self.check_data(&mut list);
         self.check_train(&mut list);
         self.check_optimizer(&mut list);
         list.at_least_one("checkpoint.every", self.checkpoint.every);
         list.at_least_one("checkpoint.keep_last", Some(self.checkpoint.keep_last));
-        if !PROFILES.contains(&self.output.profile.as_str()) {
-            let what = format!("is {:?}, expected one of {PROFILES:?}", self.output.profile);
-            let hint = super::suggestion(&self.output.profile, &PROFILES).unwrap_or_default();
+        if !Profile::NAMES.contains(&self.output.profile.as_str()) {
+            let what = format!("is {:?}, expected one of {:?}", self.output.profile, Profile::NAMES);
+            let hint = super::suggestion(&self.output.profile, &Profile::NAMES).unwrap_or_default();
             list.wrong("output.profile", what, &hint);
         }
-        list.0
+        list.found.retain(|problem| !unread.contains(&problem.key));
+        list.found
     }
 
     fn check_lora(&self, list: &mut List) {
@@ -73,7 +95,8 @@ impl Config {
         for (index, file) in self.data.iter().enumerate() {
             let key = format!("data.{index}.repeat");
             list.at_least_one(&key, Some(file.repeat));
-            if file.split == Split::Validation && file.repeat > 1 {
+            let is_sound = list.is_sound(&format!("data.{index}.split"));
+            if is_sound && file.split == Split::Validation && file.repeat > 1 {
                 list.wrong(&key, format!("is {}, but held-out data is measured once", file.repeat), "leave it out");
             }
         }
@@ -81,18 +104,21 @@ impl Config {
 
     fn check_train(&self, list: &mut List) {
         let train = &self.train;
-        list.at_least_one("train.steps", train.steps);
-        list.at_least_one("train.epochs", train.epochs);
+        list.count("train.steps", train.steps, COUNT_MAX);
+        list.count("train.epochs", train.epochs, COUNT_MAX);
         list.at_least_one("train.accumulation", Some(train.accumulation));
-        list.at_least_one("train.threads", train.threads);
+        list.count("train.threads", train.threads, THREADS_MAX);
         if train.pack_tokens < 2 {
             list.wrong("train.pack_tokens", format!("is {}, expected at least 2", train.pack_tokens), "");
         }
-        if train.sequence_tokens_max < 2 {
+        // Left out it is that of the pack, which is to blame then.
+        let is_own = list.is_sound("train.pack_tokens") || train.sequence_tokens_max != train.pack_tokens;
+        if train.sequence_tokens_max < 2 && is_own {
             let what = format!("is {}, expected at least 2", train.sequence_tokens_max);
             list.wrong("train.sequence_tokens_max", what, "");
         }
-        if train.sequence_tokens_max > train.pack_tokens {
+        let are_sound = list.is_sound("train.pack_tokens") && list.is_sound("train.sequence_tokens_max");
+        if are_sound && train.sequence_tokens_max > train.pack_tokens {
             let what = format!(
                 "is {}, more than the {} of `train.pack_tokens`; a conversation is never split over packs",
                 train.sequence_tokens_max, train.pack_tokens
@@ -116,13 +142,15 @@ impl Config {
         list.range("optimizer.clip_norm", optimizer.clip_norm, positive(optimizer.clip_norm), "more than 0");
         let floor = optimizer.min_lr_ratio;
         list.range("optimizer.min_lr_ratio", floor, (0.0..=1.0).contains(&floor), "0 to 1");
-        if optimizer.schedule == ScheduleShape::Constant && floor != 0.0 {
+        let are_sound = list.is_sound("optimizer.schedule") && list.is_sound("optimizer.min_lr_ratio");
+        if are_sound && optimizer.schedule == ScheduleShape::Constant && floor != 0.0 {
             let what = "does nothing with `schedule = \"constant\"`".to_owned();
             list.wrong("optimizer.min_lr_ratio", what, "leave it out");
         }
         if let Some(ratio) = optimizer.warmup_ratio {
             list.range("optimizer.warmup_ratio", ratio, part(ratio), "0 or more and less than 1");
-            if optimizer.warmup_steps.is_some() {
+            let are_sound = list.is_sound("optimizer.warmup_ratio") && list.is_sound("optimizer.warmup_steps");
+            if are_sound && optimizer.warmup_steps.is_some() {
                 let what = "stands beside `optimizer.warmup_steps`".to_owned();
                 list.wrong("optimizer.warmup_ratio", what, "keep one of the two");
             }

@@ -116,11 +116,9 @@ impl Config {
         let places = findings.places.take();
         // A placeholder of a key that is already at fault must not be blamed a second time.
         let faulty: Vec<String> = problems.iter().map(|problem| problem.key.clone()).collect();
-        for mut problem in config.problems() {
-            if !faulty.contains(&problem.key) {
-                problem.origin = places.get(&problem.key).cloned();
-                problems.push(problem);
-            }
+        for mut problem in config.problems(&faulty) {
+            problem.origin = places.get(&problem.key).cloned();
+            problems.push(problem);
         }
         if problems.is_empty() {
             return Ok(config);

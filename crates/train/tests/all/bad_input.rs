@@ -20,7 +20,12 @@ const GOOD_ROW: &str =
 fn faults_of_the_settings_are_refused() {
     let tiny = Tiny::new();
     refused(&tiny, &["--set", "train.stpes=3"], &["`train.stpes` is not a setting", "did you mean `steps`?"]);
-    refused(&tiny, &["--set", "train.device=cuda"], &["this build has no CUDA", "hint: set `train.device=cpu`"]);
+    refused(
+        &tiny,
+        &["--set", "train.device=cuda"],
+        &["this version computes on the CPU only; set train.device = \"cpu\""],
+    );
+    refused(&tiny, &["--set", "train.threads=100000"], &["`train.threads` is 100000, expected 1 to 1024"]);
     refused(&tiny, &["--set", "lora.dropout=0.1"], &["`lora.dropout` is 0.1, but only 0 is supported"]);
     std::fs::remove_file(tiny.path("settings.toml")).unwrap();
     refused(&tiny, &[], &["cannot read settings", "settings.toml"]);
@@ -111,4 +116,17 @@ fn a_tokenizer_larger_than_the_model_is_refused() {
     let config = String::from_utf8(tiny.read("model/config.json")).unwrap();
     tiny.write("model/config.json", &config.replace("\"vocab_size\":259", "\"vocab_size\":200"));
     refused(&tiny, &[], &["has 259 tokens, but its embedding only 200 rows"]);
+}
+
+#[test]
+fn chatml_tokens_on_frozen_rows_are_refused() {
+    let padded = Tiny::padded();
+    let chatml = ["--set", "model.chat_format=chatml"];
+    refused(
+        &padded,
+        &chatml,
+        &["`<|im_start|>` would get id 257", "the 259 embedding rows that stay frozen", "hint: take"],
+    );
+    // A tokenizer that brings the tokens has rows for them.
+    Tiny::new().run(&[&chatml[..], &["--dry-run"]].concat()).expect_code(0);
 }

@@ -85,6 +85,9 @@ fn a_checkpoint_of_another_run_is_refused_by_what_differs() {
     tiny.write_data("train.jsonl", 23);
     let ended = tiny.run(&["--resume"]).expect_code(2).says("its data plan differs (data files");
     assert!(!ended.stderr.contains("lora."));
+    tiny.write_data("train.jsonl", 24);
+    tiny.write_data("validation.jsonl", 5);
+    tiny.run(&["--resume"]).expect_code(2).says("its held-out data differs");
     assert_eq!(names(&tiny.path("run")), before);
 }
 
@@ -100,4 +103,45 @@ fn a_damaged_checkpoint_is_named() {
 fn resume_without_a_checkpoint_starts_and_says_so() {
     let tiny = Tiny::new();
     tiny.run(&["--resume"]).expect_code(0).says("no checkpoint in").says("starting at step 1");
+}
+
+#[test]
+fn results_without_a_checkpoint_are_not_lost_to_resume() {
+    let tiny = Tiny::new();
+    tiny.run(&[]).expect_code(0);
+    for step in ["step-000003", "step-000006"] {
+        std::fs::remove_dir_all(tiny.path("run").join(step)).unwrap();
+    }
+    let before = tiny.read("run/merged/model.safetensors");
+    tiny.run(&["--resume"]).expect_code(2).says("but no checkpoint to continue").says("output.overwrite=true");
+    assert!(tiny.read("run/merged/model.safetensors") == before);
+    let overwrite = folder::inspect(&tiny.path("run"), true, true).unwrap();
+    assert_eq!(overwrite, Start::Fresh);
+}
+
+#[test]
+fn a_replacement_that_a_crash_cut_off_is_undone_or_completed() {
+    let room = tempfile::tempdir().unwrap();
+    for name in ["step-000004.old", "step-000004.partial", "merged", "merged.old"] {
+        std::fs::create_dir(room.path().join(name)).unwrap();
+    }
+    folder::recover(room.path()).unwrap();
+    assert_eq!(names(room.path()), ["merged", "step-000004", "step-000004.partial"]);
+    let start = folder::inspect(room.path(), true, false).unwrap();
+    assert_eq!(start, Start::Continue(room.path().join("step-000004")));
+    // Not a run's folder: not ours to put in order.
+    std::fs::create_dir(room.path().join("adapter.old")).unwrap();
+    std::fs::write(room.path().join("thesis.txt"), "").unwrap();
+    folder::recover(room.path()).unwrap();
+    assert!(room.path().join("adapter.old").exists());
+}
+
+#[test]
+fn a_file_in_the_place_of_the_folder_is_a_bad_setting() {
+    let tiny = Tiny::new();
+    tiny.write("run", "a file");
+    for arguments in [&[][..], &["--resume"], &["--dry-run"]] {
+        tiny.run(arguments).expect_code(2).says("which is or goes through a file");
+    }
+    assert_eq!(tiny.read("run"), b"a file");
 }

@@ -15,13 +15,13 @@ fn results(tiny: &Tiny) -> Vec<Vec<u8>> {
     RESULTS.iter().map(|name| tiny.read(name)).collect()
 }
 
-/// Rows of metrics.jsonl without the wall time.
+/// Steps of metrics.jsonl without the wall time.
 fn metrics(tiny: &Tiny) -> Vec<serde_json::Value> {
     let text = String::from_utf8(tiny.read("run/metrics.jsonl")).unwrap();
-    let rows = text.lines().map(|line| {
+    let rows = text.lines().filter_map(|line| {
         let mut row: serde_json::Value = serde_json::from_str(line).unwrap();
-        row.as_object_mut().unwrap().remove("seconds").unwrap();
-        row
+        row.as_object_mut().unwrap().remove("seconds")?;
+        Some(row)
     });
     rows.collect()
 }
@@ -39,6 +39,11 @@ fn a_whole_run_learns_and_leaves_everything_a_user_needs() {
     assert_eq!(rows.len(), 6);
     let loss = |row: &serde_json::Value| row["loss"].as_f64().unwrap();
     assert!(loss(&rows[5]) < 0.8 * loss(&rows[0]), "{rows:?}");
+    let text = String::from_utf8(tiny.read("run/metrics.jsonl")).unwrap();
+    let (first, last) = (text.lines().next().unwrap(), text.lines().last().unwrap());
+    assert!(first.starts_with("{\"step\":0,\"held_out_loss\":"), "{first}");
+    assert!(last.starts_with("{\"step\":6,\"held_out_loss\":"), "{last}");
+    assert_eq!(ended.stderr.contains("memory: "), cfg!(target_os = "linux"), "{}", ended.stderr);
     for folder in ["adapter", "merged"] {
         assert_eq!(tiny.read(&format!("run/{folder}/codeact.json")), b"{\"profile\":\"quickstart\"}\n");
         assert!(codeact_chat::ChatFormat::load(&tiny.path(&format!("run/{folder}"))).is_ok());

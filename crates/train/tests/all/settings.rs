@@ -127,6 +127,27 @@ profile = "quikstart"
 }
 
 #[test]
+fn a_key_at_fault_is_blamed_once_and_takes_no_other_along() {
+    let keys = |overrides: &[&str]| -> Vec<String> {
+        problems(GOOD, overrides).into_iter().map(|problem| problem.key).collect()
+    };
+    assert_eq!(keys(&["train.pack_tokens=0"]), ["train.pack_tokens"]);
+    assert_eq!(keys(&["train.pack_tokens=-5", "train.sequence_tokens_max=64"]), ["train.pack_tokens"]);
+    assert_eq!(keys(&["optimizer.warmup_ratio=0.1", "optimizer.warmup_steps=-1"]), ["optimizer.warmup_steps"]);
+    let constant = ["optimizer.schedule=constant", "optimizer.min_lr_ratio=2"];
+    assert_eq!(keys(&constant), ["optimizer.min_lr_ratio"]);
+}
+
+#[test]
+fn silly_counts_are_refused() {
+    for key in ["train.steps", "train.epochs"] {
+        assert!(load(GOOD, &[&format!("{key}=10000000")]).is_ok());
+        let found = problems(GOOD, &[&format!("{key}=10000001")]);
+        assert!(found[0].what == "is 10000001, expected 1 to 10000000", "{found:?}");
+    }
+}
+
+#[test]
 fn a_wrong_value_is_shown_with_what_was_expected() {
     let found = problems(&GOOD.replace("rank = 8", "rank = \"eight\""), &[]);
     assert_eq!(found[0].to_string(), "line 6: `lora.rank` is \"eight\", expected a whole number, 0 or more");

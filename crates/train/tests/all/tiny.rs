@@ -24,19 +24,24 @@ pub struct Tiny(TempDir);
 impl Tiny {
     /// An instruct model: ChatML in tokenizer and template.
     pub fn new() -> Tiny {
-        Tiny::with_tokens(&["<|endoftext|>", "<|im_start|>", "<|im_end|>"], Some(CHATML))
+        Tiny::with_tokens(&["<|endoftext|>", "<|im_start|>", "<|im_end|>"], Some(CHATML), 0)
     }
 
     /// A base model: no template, and no tokens for one.
     pub fn base() -> Tiny {
-        Tiny::with_tokens(&["<|endoftext|>"], None)
+        Tiny::with_tokens(&["<|endoftext|>"], None, 0)
     }
 
-    fn with_tokens(controls: &[&str], template: Option<&str>) -> Tiny {
+    /// A base model whose embedding has two rows more than its tokenizer has tokens.
+    pub fn padded() -> Tiny {
+        Tiny::with_tokens(&["<|endoftext|>"], None, 2)
+    }
+
+    fn with_tokens(controls: &[&str], template: Option<&str>, spare_rows: usize) -> Tiny {
         let tiny = Tiny(tempfile::tempdir().unwrap());
         std::fs::create_dir(tiny.path("model")).unwrap();
         write_tokenizer(&tiny.path("model"), controls, template);
-        write_weights(&tiny.path("model"), controls.len() + 256);
+        write_weights(&tiny.path("model"), controls.len() + 256 + spare_rows);
         tiny.write_data("train.jsonl", 24);
         tiny.write_data("validation.jsonl", 4);
         tiny.write("settings.toml", &tiny.settings());
