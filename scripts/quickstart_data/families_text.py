@@ -1,9 +1,8 @@
 """Families about words and sentences."""
 
-from collections import Counter
 
-from .family import Family, Plain, slips
-from .pools import ANAGRAMS, LETTERS, NAMES, PALINDROMES, WORDS, choice, integer, phrase, plain, sentence, text, word, words
+from .family import Family, slips
+from .pools import LETTERS, PALINDROMES, WORDS, phrase, sentence, text, words
 
 
 def _letter_and_text(rng):
@@ -20,47 +19,11 @@ def _replace(rng):
     return {"text": value, "old": rng.choice(value.split()[1:]), "new": rng.choice(WORDS)}
 
 
-def _repeated_word(rng):
-    pool = rng.sample(WORDS, 3)
-    chosen = [rng.choice(pool) for _ in range(rng.randint(5, 9))]
-    return {"text": " ".join(chosen), "word": rng.choice(chosen)}
-
-
-def _two_words(rng):
-    if rng.random() < 0.5:
-        first, second = rng.choice(ANAGRAMS)
-    else:
-        first, second = rng.sample(WORDS, 2)
-    return {"a": first, "b": second}
-
-
-def _caesar(text, shift):
-    return "".join(chr((ord(letter) - 97 + shift) % 26 + 97) for letter in text)
-
-
 def _longest(rng):
     while True:
         chosen = rng.sample(WORDS, rng.randint(3, 6))
         if sum(len(w) == max(map(len, chosen)) for w in chosen) == 1:
             return {"text": " ".join(chosen)}
-
-
-def _top_letter(rng):
-    while True:
-        value = "".join(rng.sample(WORDS, 1))
-        top = Counter(value).most_common(2)
-        if len(top) == 2 and top[0][1] > top[1][1]:
-            return {"text": value}
-
-
-def _nth_word(rng):
-    chosen = rng.sample(WORDS, rng.randint(4, 8))
-    return {"text": " ".join(chosen), "n": rng.randint(1, len(chosen))}
-
-
-def _start(rng):
-    value = rng.choice(WORDS)
-    return {"text": value, "part": value[:2] if rng.random() < 0.5 else rng.choice(WORDS)[:2]}
 
 
 FAMILIES = [
@@ -70,7 +33,12 @@ FAMILIES = [
          "How many $letter are in $text?",
          "How often does $letter occur in $text?", "Look at $text. What is the number of letters $letter?",
          "Number of $letter in the text $text?",
-         "My sign says $text. How many letters $letter do I need to print it?"],
+         "My sign says $text. How many letters $letter do I need to print it?",
+         "Occurrences of $letter in $text?",
+         "Go through $text and tally every $letter. What is the tally?",
+         "Could you check how many characters of $text are equal to $letter?",
+         "Paul paints over each $letter on a poster that reads $text. How many letters does he paint over?",
+         "Report the frequency of the character $letter within the string $text."],
         ["I will count the letter."], ["text = $text\nprint(text.count($letter))"],
         held=["I wrote $text on a card. Tell me how frequently $letter shows up."],
         slips=slips(("text = $text\nprint(count(text, $letter))",
@@ -80,7 +48,12 @@ FAMILIES = [
         ["Reverse the text $text.", "Write $text backwards.", "Spell $text from the last letter to the first.",
          "What is $text in reverse?",
          "Turn the string $text around.", "Give me $text read from right to left.",
-         "Reverse the characters in $text."],
+         "Reverse the characters in $text.",
+         "$text backwards, please.",
+         "Return the string $text with its characters in opposite order.",
+         "A secret note must be written back to front. What becomes of $text?",
+         "Could you type $text for me from end to start, spaces included?",
+         "Invert the character order of $text and show the result."],
         ["I will reverse the text."], ["text = $text\nprint(text[::-1])"],
         held=["How would $text look in a mirror, last character first?",
               "Flip $text so that it starts with its final letter."],
@@ -90,7 +63,13 @@ FAMILIES = [
         lambda text: "".join(chr(ord(c) - 32) if "a" <= c <= "z" else c for c in text),
         ["Write $text in capital letters.", "Convert $text to upper case.", "Make $text uppercase.",
          "Turn all letters of $text into capitals.",
-         "I want to shout $text. Give it in big letters.", "Change $text to all caps."],
+         "I want to shout $text. Give it in big letters.", "Change $text to all caps.",
+         "$text in all capitals, please.",
+         "Could you uppercase the string $text for me?",
+         "The poster needs only capital letters. How does $text look on it?",
+         "Replace each small letter of $text by its capital form.",
+         "My caps lock key was on while I typed $text. What appeared on the screen?",
+         "Return $text with every letter as an uppercase letter."],
         ["I will turn the text into upper case."], ["text = $text\nprint(text.upper())"],
         held=["Please put $text in block capitals."],
         slips=slips(("text = $text\nprint(upper(text))",
@@ -100,13 +79,26 @@ FAMILIES = [
         lambda text: text.casefold(),
         ["Convert $text to lower case.", "Write $text in small letters.", "Make $text lowercase.",
          "Remove the capitals from $text by making them small.",
-         "Change every letter of $text to lowercase."],
+         "Change every letter of $text to lowercase.",
+         "$text in lowercase, please.",
+         "Could you get rid of the capital letters and show $text all in small ones?",
+         "Someone shouted $text in a chat. Rewrite it with lowercase letters only.",
+         "Replace each capital in $text by the matching small letter.",
+         "How does $text look when no letter is a capital?",
+         "Return the string $text with all its letters lowercased.",
+         "Our file names must be lowercase. Which form does $text take?"],
         ["I will turn the text into lower case."], ["text = $text\nprint(text.lower())"]),
     Family(
         "count_vowels", {"text": text()}, lambda text: sum(text.count(v) for v in "aeiou"),
         ["How many vowels are in $text?", "Count the vowels in $text.", "Number of vowels in $text?",
          "Find how many of the letters a, e, i, o, u are in $text.",
-         "In $text, how many characters are vowels?", "Tell me the vowel count of $text."],
+         "In $text, how many characters are vowels?", "Tell me the vowel count of $text.",
+         "Vowels in $text: how many?",
+         "Go over $text and tally each a, e, i, o and u. What is the tally?",
+         "A singer holds every vowel (a, e, i, o, u) of $text. How many does she hold?",
+         "Could you work out how many vowels the string $text contains, repeats included?",
+         "Report the total number of vowels a, e, i, o, u in $text.",
+         "Suppose I cross out the consonants and spaces of $text. How many letters stay?"],
         ["I will count the vowels in the text."], ["text = $text\nprint(sum(1 for c in text if c in \"aeiou\"))",
                                                    "text = $text\nprint(len([c for c in text if c in \"aeiou\"]))"],
         held=["My sister says $text has many vowels. How many exactly?"],
@@ -116,35 +108,42 @@ FAMILIES = [
         "is_palindrome", _mirror_word, lambda text: list(text) == list(reversed(text)),
         ["Is $text a palindrome? Answer True or False.", "Does $text read the same backwards? True or False.",
          "Check if $text is a palindrome (True or False).",
-         "True or False: $text is the same from both sides.", "Test whether $text equals its reverse."],
+         "True or False: $text is the same from both sides.", "Test whether $text equals its reverse.",
+         "$text: palindrome? True or False.",
+         "Say True if reversing $text changes nothing, otherwise say False.",
+         "Grace collects palindromes. Does $text belong in her collection? True or False.",
+         "Could you verify whether $text is spelled the same forwards and backwards? Reply True or False.",
+         "I think that $text is a palindrome. Am I right, True or False?",
+         "Determine whether the string $text is a palindrome and print True or False.",
+         "Is the reversed form of $text identical to the original? Answer with True or False."],
         ["I will compare the text with its reverse."], ["text = $text\nprint(text == text[::-1])"],
         held=["If I read $text from right to left, do I get the same word? True or False."]),
     Family(
         "replace_word", _replace, lambda text, old, new: new.join(text.split(old)),
         ["Replace $old by $new in $text.", "In $text, change $old to $new.",
          "Take $text and put $new where $old stands.",
-         "Swap the word $old for $new in the sentence $text.", "Rewrite $text with $new instead of $old."],
+         "Swap the word $old for $new in the sentence $text.", "Rewrite $text with $new instead of $old.",
+         "$text: substitute $new for $old.",
+         "Could you exchange every $old in $text for $new and show me the result?",
+         "I typed $old but meant $new. Correct it everywhere in $text.",
+         "Return the string $text after each occurrence of $old has become $new.",
+         "What does $text turn into if $new takes the place of every $old?",
+         "Please edit $text: wherever $old occurs, put $new.",
+         "Search for $old in $text and replace all hits with $new."],
         ["I will replace the word."], ["text = $text\nprint(text.replace($old, $new))"],
         slips=slips(("text = $text\nprint(text.replace($old))",
                      "`replace` needs the new word too. I will give both."))),
     Family(
-        "remove_letter", _letter_and_text, lambda text, letter: "".join(c for c in text if c != letter),
-        ["Remove every $letter from $text.", "Delete the letter $letter in $text.",
-         "Write $text without the letter $letter.",
-         "Drop all $letter from $text.", "My keyboard has no $letter. How do I type $text?"],
-        ["I will remove the letter."], ["text = $text\nprint(text.replace($letter, \"\"))"],
-        held=["Erase each $letter that you see in $text."]),
-    Family(
-        "remove_spaces", {"text": phrase(2, 5)}, lambda text: "".join(text.split()),
-        ["Remove the spaces from $text.", "Write $text as one word without spaces.",
-         "Join the words of $text together with nothing between.",
-         "Delete all blanks in $text."],
-        ["I will remove the spaces."], ["text = $text\nprint(text.replace(\" \", \"\"))"]),
-    Family(
         "count_words", {"text": phrase(3, 11)}, lambda text: text.count(" ") + 1,
         ["How many words are in $text?", "Count the words in $text.", "What is the word count of $text?",
          "Number of words: $text",
-         "I wrote $text. How many words is that?", "Split $text into words and count them."],
+         "I wrote $text. How many words is that?", "Split $text into words and count them.",
+         "Word count for $text, please.",
+         "Could you say how many separate words the line $text consists of?",
+         "Olga reads $text aloud, word by word. How many words does she read?",
+         "Report the number of space-separated words in $text.",
+         "The essay title is $text. Of how many words does it consist?",
+         "If I put each word of $text on its own line, how many lines are there?"],
         ["I will split the text and count the words."], ["text = $text\nprint(len(text.split()))"],
         held=["A message costs one coin per word. How many coins for $text?"],
         slips=slips(("text = $text\nprint(text.split().length)", "A list has no `length`. I will use `len`."))),
@@ -152,7 +151,14 @@ FAMILIES = [
         "text_length", {"text": text()}, lambda text: sum(1 for _ in text),
         ["How long is the text $text?", "How many characters does $text have?",
          "Count the characters in $text, spaces included.", "What is the length of $text?",
-         "Number of characters in $text?"],
+         "Number of characters in $text?",
+         "Length of $text in characters?",
+         "How many characters, blanks counted too, make up $text?",
+         "A display shows one character per cell, spaces too. How many cells does $text need?",
+         "Could you measure the string $text and report its number of characters?",
+         "Tell me what len gives for the string $text.",
+         "I typed $text without a mistake. How many keys did I press, spaces included?",
+         "Determine how many letters and spaces the text $text has altogether."],
         ["I will use `len`."], ["text = $text\nprint(len(text))"],
         slips=slips(("text = $text\nprint(text.length())", "A text has no method `length`. I will use `len`."),
                     ("text = $text\nprint(text.len())",
@@ -161,7 +167,15 @@ FAMILIES = [
         "longest_word", _longest, lambda text: sorted(text.split(), key=len)[-1],
         ["What is the longest word in $text?", "Find the longest word of $text.",
          "Which word in $text has the most letters?",
-         "Give the word with the greatest length in $text."],
+         "Give the word with the greatest length in $text.",
+         "Longest word: $text",
+         "Split $text at the spaces and return the word with the most characters.",
+         "Could you tell me which word of $text is longer than all the others?",
+         "In the line $text, one word beats the rest in length. Name it.",
+         "Hugo wants to spell the longest word of $text. Which word is it?",
+         "Compare the lengths of the words in $text and report the longest word.",
+         "Of all words in $text, which has the highest number of letters?",
+         "Pick out the single longest word from the text $text."],
         ["I will take the word with the greatest length."], ["text = $text\nprint(max(text.split(), key=len))"],
         held=["Out of the words $text, pick the one that takes most space to write."],
         slips=slips(("text = $text\nprint(longest(text.split()))",
@@ -171,118 +185,31 @@ FAMILIES = [
         ["Sort these words alphabetically and give a list: $words", "Put $words in alphabetical order. Give a list.",
          "Order the words $words from a to z as a list.",
          "Alphabetize: $words. Answer with a list.",
-         "Which order do the words $words have in a dictionary? Give a list."],
+         "Which order do the words $words have in a dictionary? Give a list.",
+         "Sorted a-z as a list, please: $words",
+         "Could you alphabetize the words $words and return them as a list?",
+         "A librarian labels drawers $words and wants them alphabetical. Give the ordered list.",
+         "Return a list with the words $words in ascending alphabetical order.",
+         "What list do I get if I sort $words by the alphabet?",
+         "Bring these into alphabetical sequence and show the list: $words",
+         "For an index I must order $words alphabetically. Write the resulting list."],
         ["I will sort the words."], ["words = $words\nprint(sorted(words))"],
         held=["Arrange the names $words as in a phone book. Give a list."],
         slips=slips(("words = $words\nprint(words.sorted())",
                      "A list has no method `sorted`. I will use the function."))),
     Family(
-        "first_alphabetical", {"words": words(4, 7)}, lambda words: sorted(words)[0],
-        ["Which of the words $words comes first in the alphabet?", "Give the alphabetically first word of $words.",
-         "From $words, which word is first in a dictionary?"],
-        ["I will take the smallest word."], ["words = $words\nprint(min(words))"]),
-    Family(
-        "is_anagram", _two_words, lambda a, b: sorted(a) == sorted(b),
-        ["Are $a and $b anagrams? Answer True or False.", "Do $a and $b use the same letters? True or False.",
-         "Check if $a is an anagram of $b.",
-         "True or False: the letters of $a can be arranged to $b.",
-         "Can I build $b from exactly the letters of $a? True or False."],
-        ["I will compare the sorted letters."], ["print(sorted($a) == sorted($b))"],
-        slips=slips(("print($a.sort() == $b.sort())", "A text has no method `sort`. I will use `sorted`."))),
-    Family(
-        "caesar_shift", {"text": word(), "shift": integer(1, 12)}, _caesar,
-        ["Shift every letter of $text by $shift in the alphabet.", "Encrypt $text with a Caesar shift of $shift.",
-         "Caesar cipher: move $text forward by $shift.",
-         "Encode $text by replacing each letter with the one $shift places later."],
-        ["I will shift each letter."],
-        ["text = $text\nprint(\"\".join(chr((ord(c) - 97 + $shift) % 26 + 97) for c in text))"],
-        slips=slips(("text = $text\nprint(\"\".join(chr((c - 97 + $shift) % 26 + 97) for c in text))",
-                     "A letter is not a number. I will use `ord`."))),
-    Family(
-        "initials", lambda rng: {"text": Plain(" ".join(rng.sample(NAMES, rng.choice([2, 3, 4]))))},
-        lambda text: "".join(c for c in text if c.isupper()),
-        ["What are the initials of $text?", "Give the initials of the name $text.",
-         "Take the first letter of each word in $text and join them.",
-         "Abbreviate $text to its first letters.", "Which initials does $text have?"],
-        ["I will join the first letters."], ["name = $text\nprint(\"\".join(w[0] for w in name.split()))"],
-        held=["How would $text sign with one letter per name?"]),
-    Family(
-        "count_word", _repeated_word, lambda text, word: sum(w == word for w in text.split()),
-        ["How many times does the word $word occur in $text?", "Count the word $word in $text.",
-         "In $text, how often is $word written?",
-         "Number of times $word is in $text?"],
-        ["I will count the word in the list of words."], ["words = $text.split()\nprint(words.count($word))"]),
-    Family(
-        "reverse_words", {"text": phrase(3, 6)}, lambda text: " ".join(reversed(text.split())),
-        ["Reverse the order of the words in $text.", "Write the words of $text from last to first.",
-         "Say $text with the words in opposite order.",
-         "Turn the word order of $text around."],
-        ["I will reverse the list of words."], ["words = $text.split()\nprint(\" \".join(words[::-1]))"],
-        slips=slips(("words = $text.split()\nprint(words[::-1].join(\" \"))",
-                     "`join` is a method of the separator. I will turn it around."))),
-    Family(
-        "join_words", {"words": words(3, 6), "mark": choice(["-", "+", "/", "_", ":"])},
-        lambda words, mark: "".join(w + mark for w in words)[:-1],
-        ["Join $words with $mark between them.", "Connect the words $words by $mark.",
-         "Make one string from $words, separated by $mark.",
-         "Put $mark between the words $words."],
-        ["I will join the words."], ["words = $words\nprint($mark.join(words))"],
-        slips=slips(("words = $words\nprint(words.join($mark))",
-                     "`join` is a method of the separator. I will turn it around."))),
-    Family(
-        "repeat_text", {"text": word(), "n": integer(2, 6)}, lambda text, n: "".join(text for _ in range(n)),
-        ["Repeat $text $n times without spaces.", "Write $text $n times in a row, with nothing between.",
-         "Print $text $n times on one line without gaps.",
-         "Make a string of $n copies of $text."],
-        ["I will multiply the text."], ["print($text * $n)"]),
-    Family(
-        "common_letter", _top_letter, lambda text: max(set(text), key=text.count),
-        ["Which letter appears most often in $text?", "Find the most frequent letter of $text.",
-         "What is the most common letter in $text?",
-         "Which letter is used the most in $text?"],
-        ["I will take the letter with the highest count."], ["text = $text\nprint(max(text, key=text.count))"]),
-    Family(
-        "unique_letters", {"text": word()}, lambda text: len(Counter(text)),
-        ["How many different letters does $text have?", "Count the distinct letters in $text.",
-         "Number of unique letters in $text?",
-         "How many kinds of letters are used in $text?"],
-        ["I will put the letters in a set and count."], ["text = $text\nprint(len(set(text)))"],
-        held=["Each letter stamp can be used again. How many stamps do I need to print $text?"]),
-    Family(
-        "nth_word", _nth_word, lambda text, n: text.split()[n - 1],
-        ["What is word number $n in $text?", "Give word $n of $text (the first word is 1).",
-         "In $text, which word is at position $n, counted from 1?"],
-        ["I will split the text and take word n."], ["words = $text.split()\nprint(words[$n - 1])"]),
-    Family(
         "nth_letter", lambda rng: (lambda w: {"text": w, "n": rng.randint(1, len(w))})(rng.choice(WORDS)),
         lambda text, n: text[:n][-1],
         ["What is letter number $n of $text?", "Which letter is at place $n in $text, counted from 1?",
          "Give the letter $n of the word $text.",
-         "Spell $text. What is letter $n?"],
+         "Spell $text. What is letter $n?",
+         "Letter $n of $text, counting from 1?",
+         "Count letters in $text from the left, starting at 1. Which one is number $n?",
+         "Could you show me the character at position $n of $text, where the first is position 1?",
+         "Each letter of $text hangs on its own hook, hooks numbered from 1. What hangs on hook $n?",
+         "Return the single letter in $text at place $n (the first letter is place 1).",
+         "A crossword answer is $text. Which letter goes in box $n if the first box is 1?",
+         "With positions starting at 1, position $n of the word $text holds what letter?",
+         "Pick letter $n from $text, taking the first letter as number 1."],
         ["I will take the letter at that place."], ["text = $text\nprint(text[$n - 1])"]),
-    Family(
-        "starts_with", _start, lambda text, part: text[:2] == part,
-        ["Does $text start with $part? True or False.", "Is $part the beginning of $text? Answer True or False.",
-         "Check if $text begins with $part."],
-        ["I will test the start of the text."], ["text = $text\nprint(text.startswith($part))"],
-        slips=slips(("text = $text\nprint(text.starts_with($part))",
-                     "The method is called `startswith`. I will use it."))),
-    Family(
-        "contains_text", lambda rng: (lambda w: {"text": w, "part": rng.choice([w[1:4],
-                                                                                rng.choice(WORDS)[:3]])})(rng.choice(WORDS)), lambda text, part: text.find(part) >= 0,
-        ["Is $part inside $text? True or False.", "Does $text contain $part? Answer True or False.",
-         "True or False: $part is a part of $text.",
-         "Check whether $part occurs in $text."],
-        ["I will test with `in`."], ["print($part in $text)"],
-        slips=slips(("print($text.contains($part))", "A text has no method `contains`. I will use `in`."))),
-    Family(
-        "greeting_text", {"name": plain(NAMES), "age": integer(5, 95)},
-        lambda name, age: "Hello " + name + ", you are " + str(age) + ".",
-        ["Write exactly: Hello $name, you are $age. Use the variables name and age.",
-         "Build the text 'Hello $name, you are $age.' from a name and an age.",
-         "With name = $name and age = $age, print 'Hello NAME, you are AGE.' filled in."],
-        ["I will build the text with an f-string."],
-        ["name = $name\nage = $age\nprint(f\"Hello {name}, you are {age}.\")"],
-        slips=slips(("name = $name\nage = $age\nprint(\"Hello \" + name + \", you are \" + age + \".\")",
-                     "Text and number cannot be added. I will use an f-string."))),
 ]

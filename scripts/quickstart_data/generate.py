@@ -15,17 +15,14 @@ from typing import Any, Dict, Iterable, List, NamedTuple
 
 from . import general
 from .catalogue import NEW, TRAINED
-from .family import Family
 from .plan import Maker, Plan
 from .replay import fault
 
 SLIP_SHARE = 0.2
-PER_FAMILY_MIN = 5
-LONG_CODE_LINES = 4
-LONG_CODE_EXTRA = 4
-VALIDATION_COUNT = 60
-SEEN_COUNT = 80
-NEW_WORDING_COUNT = 50
+PER_FAMILY = 22
+VALIDATION_COUNT = 40
+SEEN_EACH = 2
+NEW_WORDING_EACH = 2
 NEW_FAMILY_EACH = 3
 
 
@@ -42,21 +39,16 @@ def plan_sets(seed: int) -> Sets:
     maker = Maker(seed)
     pick = random.Random(f"{seed}/pick")
     new = [plan for family in NEW for plan in maker.tasks(family, family.ask, NEW_FAMILY_EACH, "new-family")]
-    worded = pick.sample([family for family in TRAINED if family.held], NEW_WORDING_COUNT)
-    wordings = [plan for family in worded for plan in maker.tasks(family, family.held, 1, "new-wording")]
-    seen = [plan for family in pick.sample(TRAINED, SEEN_COUNT)
-            for plan in maker.tasks(family, pick.sample(list(family.ask), 1), 1, "seen")]
-    training = [plan for family in TRAINED for plan in maker.plans(family, sample_count(family), "quickstart", SLIP_SHARE)]
+    wordings = [plan for family in TRAINED
+                for plan in maker.tasks(family, pick.sample(list(family.held), NEW_WORDING_EACH), NEW_WORDING_EACH,
+                                        "new-wording")]
+    seen = [plan for family in TRAINED
+            for plan in maker.tasks(family, pick.sample(list(family.ask), SEEN_EACH), SEEN_EACH, "seen")]
+    training = [plan for family in TRAINED for plan in maker.plans(family, PER_FAMILY, "quickstart", SLIP_SHARE)]
     validation = [plan for family in pick.sample(TRAINED, VALIDATION_COUNT)
                   for plan in maker.plans(family, 1, "validation", SLIP_SHARE)]
     pick.shuffle(training)
     return Sets(training, validation, seen + wordings + new)
-
-
-def sample_count(family: Family) -> int:
-    """Every wording once and a little more; more again where the program has several lines to learn."""
-    is_long = family.code[0].count("\n") + 1 >= LONG_CODE_LINES
-    return max(len(family.ask) + 1, PER_FAMILY_MIN) + (LONG_CODE_EXTRA if is_long else 0)
 
 
 def check(sets: Sets) -> None:
