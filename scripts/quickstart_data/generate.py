@@ -18,7 +18,7 @@ from .catalogue import NEW, TRAINED
 from .plan import Maker, Plan
 from .replay import fault
 
-SLIP_SHARE = 0.2
+SLIP_SHARE = 0.22
 PER_FAMILY = 22
 VALIDATION_COUNT = 40
 SEEN_EACH = 2
