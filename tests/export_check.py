@@ -47,7 +47,7 @@ MERGED_BF16_SHARE = 1e-3
 CONVERSATIONS = [
     [{"role": "user", "content": "What is 17 * 23?"}],
     [
-        {"role": "system", "content": "You solve tasks with Python."},
+        {"role": "system", "content": "Solve tasks by running Python."},
         {"role": "user", "content": "Add the numbers 3, 5 and 8.\n  Then halve the sum."},
         {"role": "assistant", "content": "I add them.\n<execute>\nprint((3 + 5 + 8) / 2)\n</execute>"},
         {"role": "user", "content": "Observation:\n8.0"},

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from .family import Family, slips
-from .pools import distinct_integers, integer, integers, repeating_integers
+from .pools import distinct_integers, integers, repeating_integers
 
 
 def _with_threshold(rng):
@@ -163,19 +163,4 @@ FAMILIES = [
         ["I will reverse the list."], ["numbers = $numbers\nprint(numbers[::-1])"],
         slips=slips(("numbers = $numbers\nprint(numbers.reversed())",
                      "A list has no method `reversed`. I will use a slice."))),
-    Family(
-        "multiply_each", {"numbers": integers(3, 7, 1, 40), "k": integer(2, 12)},
-        lambda numbers, k: [k * n for n in numbers],
-        ["Multiply every number of $numbers by $k.", "Give $numbers with each element times $k.",
-         "Scale the list $numbers by $k.", "Each of $numbers is multiplied by $k. Show the new list.",
-         "Take $k times each entry of $numbers and return the results as a list.",
-         "Prices of $numbers dollars all become $k times as high. List the new prices.",
-         "times $k, for each one, as a list: $numbers",
-         "What list do I get when every element of $numbers is multiplied by $k?",
-         "On a map, paths measure $numbers cm. List the lengths when drawn $k times as long.",
-         "Could you make each number in $numbers $k times as big and show the list?",
-         "Go through $numbers, multiply each value by the factor $k, and collect the products in a list.",
-         "Every player gets $k times the usual points. The usual points are $numbers. List the new ones."],
-        ["I will multiply each number."], ["numbers = $numbers\nprint([n * $k for n in numbers])"],
-        held=["For one cake I need $numbers grams. List what I need for $k cakes."]),
 ]

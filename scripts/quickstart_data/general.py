@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple
 
 SOURCE = Path(__file__).with_name("general.txt")
-SYSTEM_PROMPT = "You solve tasks with Python. Write code in <execute> </execute> and give the final answer in <solution> </solution>."
+SYSTEM_PROMPT = "Solve tasks by running Python."
 _ROLES = {"U: ": "user", "A: ": "assistant"}
 
 

@@ -19,7 +19,7 @@ from .plan import Maker, Plan
 from .replay import fault
 
 SLIP_SHARE = 0.22
-PER_FAMILY = 22
+PER_FAMILY = 26
 VALIDATION_COUNT = 40
 SEEN_EACH = 2
 NEW_WORDING_EACH = 2

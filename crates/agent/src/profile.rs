@@ -85,9 +85,7 @@ impl Profile {
     /// That of CodeActInstruct is the one of its rows, word for word (`{"role": "system"}`, MIT licence).
     pub fn system_prompt(&self, limits: &Limits) -> String {
         if self.name == QUICKSTART {
-            return "You solve tasks with Python. Write code in <execute> </execute> and give the final answer in \
-                    <solution> </solution>."
-                .to_string();
+            return "Solve tasks by running Python.".to_string();
         }
         format!(
             "You are a helpful assistant assigned with the task of problem-solving. To achieve this, you will be using \

@@ -34,7 +34,7 @@ fn assert_alternates(messages: &[Message]) {
     }
 }
 
-const SYSTEM: &str = "You solve tasks with Python. Write code in <execute> </execute> and give the final answer in <solution> </solution>.";
+const SYSTEM: &str = "Solve tasks by running Python.";
 
 #[test]
 fn a_task_is_solved_and_its_transcript_is_a_training_conversation() {

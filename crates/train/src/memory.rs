@@ -2,6 +2,7 @@
 
 use candle_core::DType;
 use codeact_model::{ModelConfig, Recompute};
+use codeact_ops::cross_entropy::CHUNK_ROWS;
 
 use crate::config::{Lora, RecomputeChoice};
 
@@ -10,9 +11,6 @@ const LEVELS: [Recompute; 3] = [Recompute::None, Recompute::Mlp, Recompute::Bloc
 
 /// Bytes of an activation on the CPU.
 const F32_BYTES: usize = 4;
-
-/// Rows of logits that exist at a time.
-const LOGIT_ROWS: usize = 128;
 
 /// Part of the free memory that a run may plan with; the rest is for the allocator and the tokenizer.
 const USABLE: f64 = 0.85;
@@ -65,7 +63,7 @@ pub fn estimate(
     };
     // One block at a time holds all of its own, the gradients of the same, and the SwiGLU output.
     let working = 2 * (2 * c + attention + mlp) + 2 * model.intermediate_size;
-    let logits = LOGIT_ROWS * model.vocab_size;
+    let logits = CHUNK_ROWS * model.vocab_size;
     Memory {
         weights: model.weight_bytes(dtype),
         adapter: 4 * F32_BYTES * parameter_count(model, lora, new_token_count),
