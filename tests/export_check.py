@@ -35,9 +35,9 @@ from peft.utils import get_peft_model_state_dict
 from safetensors.torch import load_file
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-# Sums run in another order. Of the largest logit of a prompt; two attentions of torch differ by about 2e-6 on the tiny
-# models, and depth adds to it.
-LOGITS_RELATIVE = 5e-5
+# Sums run in another order. Of the largest logit of a prompt: two attentions of torch differ by about 2e-6 on the tiny
+# models; thirty layers of SmolLM2 measured up to 4.8e-5, and another processor adds in yet another order.
+LOGITS_RELATIVE = 2e-4
 # One addition and one product of rank r in f32, of the largest weight of a matrix.
 MERGED_F32 = 1e-6
 # Nearly equal f32 sums can fall on two sides of a rounding boundary: one step of bf16 (8 bits), and rarely.
