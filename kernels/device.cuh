@@ -1,0 +1,95 @@
+// What every kernel uses: number formats, wide loads, sums over a warp and a block.
+#pragma once
+#if defined(CODEACT_EMULATION)
+#include "emulation/emulate.h"
+#else
+#include <cuda_bf16.h>
+
+#include <cstddef>
+#include <cstdint>
+#endif
+
+using bf16 = __nv_bfloat16;
+
+constexpr int WARP = 32;
+constexpr unsigned ALL_LANES = 0xffffffffu;
+
+// Makes a kernel known to the emulation; a card finds it by its name.
+#if defined(CODEACT_EMULATION)
+#define KERNEL(name) static emulation::Entry<&name> entry_##name(#name);
+#define DYNAMIC_SHARED(type, name) type* name = reinterpret_cast<type*>(emulation::place().shared)
+#else
+#define KERNEL(name)
+#define DYNAMIC_SHARED(type, name)                         \
+    extern __shared__ __align__(128) unsigned char name##_bytes[]; \
+    type* name = reinterpret_cast<type*>(name##_bytes)
+#endif
+
+__device__ __forceinline__ float to_float(float value) { return value; }
+__device__ __forceinline__ float to_float(bf16 value) { return __bfloat162float(value); }
+
+template <class T>
+__device__ __forceinline__ T from_float(float value);
+template <>
+__device__ __forceinline__ float from_float<float>(float value) {
+    return value;
+}
+template <>
+__device__ __forceinline__ bf16 from_float<bf16>(float value) {
+    return __float2bfloat16_rn(value);
+}
+
+// N neighbouring values, moved in one access of up to 16 bytes.
+template <class T, int N>
+struct alignas(sizeof(T) * N) Pack {
+    T values[N];
+};
+
+// Values of one 16-byte access.
+template <class T>
+constexpr int WIDE = 16 / sizeof(T);
+
+template <int N, class T>
+__device__ __forceinline__ Pack<T, N> load(const T* from) {
+    return *reinterpret_cast<const Pack<T, N>*>(from);
+}
+template <int N, class T>
+__device__ __forceinline__ void store(T* to, const Pack<T, N>& pack) {
+    *reinterpret_cast<Pack<T, N>*>(to) = pack;
+}
+
+// The sum over a warp, in every lane; always added in the same order.
+__device__ __forceinline__ float warp_sum(float value) {
+#pragma unroll
+    for (int mask = WARP / 2; mask > 0; mask /= 2) value += __shfl_xor_sync(ALL_LANES, value, mask);
+    return value;
+}
+
+__device__ __forceinline__ float warp_max(float value) {
+#pragma unroll
+    for (int mask = WARP / 2; mask > 0; mask /= 2) value = fmaxf(value, __shfl_xor_sync(ALL_LANES, value, mask));
+    return value;
+}
+
+// The sum over a block, in every thread; `scratch` has one float for each warp. Blocks have whole warps.
+__device__ __forceinline__ float block_sum(float value, float* scratch) {
+    value = warp_sum(value);
+    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, warps = blockDim.x / WARP;
+    __syncthreads();
+    if (lane == 0) scratch[warp] = value;
+    __syncthreads();
+    float sum = 0.0f;
+    for (int i = 0; i < warps; ++i) sum += scratch[i];
+    return sum;
+}
+
+__device__ __forceinline__ float block_max(float value, float* scratch) {
+    value = warp_max(value);
+    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, warps = blockDim.x / WARP;
+    __syncthreads();
+    if (lane == 0) scratch[warp] = value;
+    __syncthreads();
+    float result = scratch[0];
+    for (int i = 1; i < warps; ++i) result = fmaxf(result, scratch[i]);
+    return result;
+}

@@ -1,0 +1,131 @@
+// CUDA C++ on a processor: the threads of a block are fibers, run one block after the other.
+//
+// What a card leaves open is chosen badly on purpose, so that a kernel that relies on it fails here: the order of the
+// threads between two barriers and the order of the blocks follow a seed, shared memory starts as NaN and ends where
+// it was asked to end, and an asynchronous copy arrives no sooner than it is waited for. A barrier that not all
+// threads reach is an error.
+#pragma once
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline __attribute__((always_inline))
+#define __restrict__ __restrict
+#define __launch_bounds__(...)
+#define __shared__ static thread_local
+
+struct Dim3 {
+    unsigned x = 1, y = 1, z = 1;
+};
+
+namespace emulation {
+
+constexpr unsigned WARP = 32;
+
+// What a lane shows to the others of its warp: at most eight words.
+struct Slot {
+    uint32_t words[8];
+};
+
+// Where the running thread stands.
+struct Place {
+    Dim3 thread, block, threads, blocks;
+    unsigned lane;
+    unsigned char* shared;
+};
+
+const Place& place();
+void block_barrier();
+void warp_barrier();
+
+// Shows `mine` to the warp and returns what all lanes show: 32 slots, valid until the next but one exchange.
+const Slot* exchange(const Slot& mine);
+
+void copy_later(void* to, const void* from, size_t bytes, size_t valid);
+void copies_commit();
+void copies_wait(unsigned groups_left);
+
+template <class T>
+T shuffle(T value, unsigned from) {
+    static_assert(sizeof(T) <= sizeof(Slot), "at most eight words");
+    Slot mine{};
+    std::memcpy(mine.words, &value, sizeof(T));
+    const Slot* all = exchange(mine);
+    std::memcpy(&value, all[from % WARP].words, sizeof(T));
+    return value;
+}
+
+// One kernel with its arguments as an array of pointers, as a driver takes them.
+struct Kernel {
+    const char* name;
+    void (*run)(void** arguments);
+};
+void enlist(Kernel kernel);
+
+template <auto F>
+struct Entry;
+template <class... A, void (*F)(A...)>
+struct Entry<F> {
+    explicit Entry(const char* name) { enlist({name, &run}); }
+    template <size_t... I>
+    static void call(void** arguments, std::index_sequence<I...>) {
+        F(*static_cast<std::remove_reference_t<A>*>(arguments[I])...);
+    }
+    static void run(void** arguments) { call(arguments, std::index_sequence_for<A...>{}); }
+};
+
+}  // namespace emulation
+
+#define threadIdx (emulation::place().thread)
+#define blockIdx (emulation::place().block)
+#define blockDim (emulation::place().threads)
+#define gridDim (emulation::place().blocks)
+
+inline void __syncthreads() { emulation::block_barrier(); }
+inline void __syncwarp(unsigned = ~0u) { emulation::warp_barrier(); }
+template <class T>
+T __shfl_sync(unsigned, T value, int lane) {
+    return emulation::shuffle(value, unsigned(lane));
+}
+template <class T>
+T __shfl_xor_sync(unsigned, T value, int mask) {
+    return emulation::shuffle(value, emulation::place().lane ^ unsigned(mask));
+}
+template <class T>
+T __shfl_down_sync(unsigned, T value, unsigned delta) {
+    const unsigned lane = emulation::place().lane;
+    return emulation::shuffle(value, lane + delta < emulation::WARP ? lane + delta : lane);
+}
+
+inline float __expf(float x) { return std::exp(x); }
+inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
+inline float __fdividef(float a, float b) { return a / b; }
+using std::fabs;
+using std::fmaxf;
+using std::fminf;
+
+// The storage format bf16: the upper half of an f32.
+struct __nv_bfloat16 {
+    uint16_t bits;
+};
+inline float __bfloat162float(__nv_bfloat16 value) {
+    const uint32_t bits = uint32_t(value.bits) << 16;
+    float result;
+    std::memcpy(&result, &bits, 4);
+    return result;
+}
+// To the nearest, ties to even.
+inline __nv_bfloat16 __float2bfloat16_rn(float value) {
+    uint32_t bits;
+    std::memcpy(&bits, &value, 4);
+    if (value != value) return {uint16_t((bits >> 16) | 0x40)};
+    bits += 0x7fff + ((bits >> 16) & 1);
+    return {uint16_t(bits >> 16)};
+}
