@@ -5,6 +5,7 @@
 // it was asked to end, and an asynchronous copy arrives no sooner than it is waited for. A barrier that not all
 // threads reach is an error.
 #pragma once
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -110,6 +111,8 @@ inline float __fdividef(float a, float b) { return a / b; }
 using std::fabs;
 using std::fmaxf;
 using std::fminf;
+using std::max;
+using std::min;
 
 // The storage format bf16: the upper half of an f32.
 struct __nv_bfloat16 {

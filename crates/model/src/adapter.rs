@@ -1,14 +1,18 @@
 //! LoRA adapters: every matrix in one flat f32 vector, read and written as PEFT does.
 
 mod files;
+mod layout;
 
 use candle_core::{Device, Result, Tensor};
-use codeact_ops::linear::{LoraGradients, LoraPair};
+use codeact_ops::linear::Lora;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use crate::config::ModelConfig;
+
+pub(crate) use layout::Fused;
+use layout::{Slot, slots};
 
 /// A projection that can carry a LoRA pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -97,8 +101,9 @@ impl LoraConfig {
 
 /// A trained or trainable adapter.
 ///
-/// The parameters are one flat vector, layer by layer and target by target: `A (R, in)`, then `Bᵀ (R, out)`. The
-/// optimizer, checkpoints and reductions across devices see a vector; the blocks see views into it.
+/// The parameters are one flat vector, layer by layer and input by input: for the projections that share an input every
+/// `A (R, in)`, then every `Bᵀ (R, out)`. The optimizer, checkpoints and reductions across devices see a vector; the
+/// blocks see views into it.
 pub struct Adapter {
     config: LoraConfig,
     slots: Vec<Slot>,
@@ -146,29 +151,6 @@ impl NewTokens {
     }
 }
 
-/// Where one pair lies in the flat vector.
-#[derive(Debug, Clone, Copy)]
-struct Slot {
-    layer: usize,
-    target: Target,
-    start: usize,
-    c_in: usize,
-    c_out: usize,
-}
-
-impl Slot {
-    fn len(&self, rank: usize) -> usize {
-        rank * (self.c_in + self.c_out)
-    }
-
-    /// Views of `A` and `Bᵀ` in a flat vector.
-    fn views(&self, flat: &Tensor, rank: usize) -> Result<(Tensor, Tensor)> {
-        let a = flat.narrow(0, self.start, rank * self.c_in)?;
-        let b = flat.narrow(0, self.start + rank * self.c_in, rank * self.c_out)?;
-        Ok((a.reshape((rank, self.c_in))?, b.reshape((rank, self.c_out))?))
-    }
-}
-
 impl Adapter {
     /// A fresh adapter as PEFT starts one: `A` Kaiming-uniform with `a = sqrt(5)`, so uniform within
     /// `1 / sqrt(in)`, and `B` zero, so that the model starts unchanged.
@@ -195,7 +177,7 @@ impl Adapter {
         let mut values = vec![0f32; count];
         for slot in &slots {
             let bound = 1.0 / (slot.c_in as f32).sqrt();
-            for value in &mut values[slot.start..slot.start + config.rank * slot.c_in] {
+            for value in &mut values[slot.a_start..slot.a_start + config.rank * slot.c_in] {
                 let unit = (random.next_u32() >> 8) as f32 / (1 << 24) as f32;
                 *value = (2.0 * unit - 1.0) * bound;
             }
@@ -253,49 +235,23 @@ impl Adapter {
         self.parameters.elem_count()
     }
 
-    /// The pair on a projection, if it has one.
+    /// `A (R, in)` and `Bᵀ (R, out)` of a projection in a flat vector, the parameters or their gradients, if it has a
+    /// pair.
     ///
     /// # Errors
-    /// When candle cannot make the views.
-    pub fn pair(&self, layer: usize, target: Target) -> Result<Option<LoraPair>> {
-        let Some(slot) = self.slot(layer, target) else {
-            return Ok(None);
-        };
-        let (a, b) = slot.views(&self.parameters, self.config.rank)?;
-        let scale = self.config.scaling() as f32;
-        Ok(Some(LoraPair { a, b, scale }))
+    /// When the vector is shorter than the parameters.
+    pub fn pair(&self, flat: &Tensor, layer: usize, target: Target) -> Result<Option<(Tensor, Tensor)>> {
+        let slot = self.layer_slots(layer).iter().find(|slot| slot.target == target);
+        slot.map(|slot| slot.views(flat, self.config.rank)).transpose()
     }
 
-    /// Where the pair's gradients lie in a flat vector as long as [`Adapter::parameters`].
-    ///
-    /// # Errors
-    /// When the vector is shorter.
-    pub fn gradients(&self, flat: &Tensor, layer: usize, target: Target) -> Result<Option<LoraGradients>> {
-        let Some(slot) = self.slot(layer, target) else {
-            return Ok(None);
-        };
-        let (a, b) = slot.views(flat, self.config.rank)?;
-        Ok(Some(LoraGradients { a, b }))
+    /// The pairs on one fused weight in a flat vector, likewise.
+    pub(crate) fn lora(&self, flat: &Tensor, layer: usize, fused: Fused) -> Result<Option<Lora>> {
+        layout::lora(self.layer_slots(layer), fused, flat, &self.config)
     }
 
-    fn slot(&self, layer: usize, target: Target) -> Option<&Slot> {
+    fn layer_slots(&self, layer: usize) -> &[Slot] {
         let per_layer = self.config.targets.len();
-        let slots = self.slots.get(layer * per_layer..(layer + 1) * per_layer)?;
-        slots.iter().find(|slot| slot.target == target)
+        self.slots.get(layer * per_layer..(layer + 1) * per_layer).unwrap_or_default()
     }
-}
-
-/// Every pair of the adapter in order, and the number of values in all.
-fn slots(model: &ModelConfig, config: &LoraConfig) -> (Vec<Slot>, usize) {
-    let mut start = 0;
-    let mut slots = Vec::new();
-    for layer in 0..model.layer_count {
-        for target in Target::ALL.into_iter().filter(|target| config.targets.contains(target)) {
-            let (c_in, c_out) = target.widths(model);
-            let slot = Slot { layer, target, start, c_in, c_out };
-            start += slot.len(config.rank);
-            slots.push(slot);
-        }
-    }
-    (slots, start)
 }

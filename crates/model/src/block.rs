@@ -5,15 +5,15 @@ mod mlp;
 
 use candle_core::{Result, Tensor, bail};
 use codeact_ops::attention::{Attention, KvCache};
-use codeact_ops::linear::LoraPair;
-use codeact_ops::residual;
+use codeact_ops::linear::Lora;
 use codeact_ops::rope::Angles;
-use codeact_ops::{SeqBounds, rms_norm};
+use codeact_ops::weight::Weight;
+use codeact_ops::{SeqBounds, linear, residual, rms_norm};
 
 use crate::ModelError;
-use crate::adapter::{Adapter, Target};
+use crate::adapter::{Adapter, Fused};
 use crate::config::ModelConfig;
-use crate::weights::WeightFiles;
+use crate::weights::WeightSource;
 
 use attention::{SavedAttention, SelfAttention};
 use mlp::{Mlp, SavedMlp};
@@ -35,7 +35,15 @@ pub(crate) struct Step<'a> {
     pub(crate) angles: &'a Angles,
     pub(crate) attention: &'a Attention,
     pub(crate) eps: f32,
-    pub(crate) adapter: Option<&'a Adapter>,
+    /// The adapter, and its parameters in the dtype of the activations.
+    pub(crate) adapter: Option<(&'a Adapter, Tensor)>,
+}
+
+impl Step<'_> {
+    /// Heads that carry a position: queries and keys.
+    fn rotated_heads(&self) -> usize {
+        self.attention.head_count + self.attention.kv_head_count
+    }
 }
 
 /// One layer's place in a step.
@@ -62,110 +70,133 @@ pub(crate) struct Saved {
 
 impl Block {
     pub(crate) fn load(
-        files: &WeightFiles,
+        source: &mut WeightSource<'_>,
         config: &ModelConfig,
         index: usize,
     ) -> std::result::Result<Self, ModelError> {
-        let name = |part: &str| format!("model.layers.{index}.{part}.weight");
-        let linear = |target: Target| {
-            let (c_in, c_out) = target.widths(config);
-            files.get(&name(target.module()), &[c_out, c_in])
-        };
-        let norm = |part: &str| files.get(&name(part), &[config.hidden_size]);
+        let mut linear = |fused| source.projection(config, index, fused);
+        let attention = SelfAttention { qkv: linear(Fused::Qkv)?, output: linear(Fused::Output)? };
+        let mlp = Mlp { gate_up: linear(Fused::GateUp)?, down: linear(Fused::Down)? };
+        let mut norm = |part| source.norm(&format!("model.layers.{index}.{part}.weight"), config.hidden_size);
         Ok(Self {
             attention_norm: norm("input_layernorm")?,
-            attention: SelfAttention {
-                q: linear(Target::Q)?,
-                k: linear(Target::K)?,
-                v: linear(Target::V)?,
-                o: linear(Target::O)?,
-            },
+            attention,
             mlp_norm: norm("post_attention_layernorm")?,
-            mlp: Mlp { gate: linear(Target::Gate)?, up: linear(Target::Up)?, down: linear(Target::Down)? },
+            mlp,
         })
     }
 
-    /// Residual stream in, residual stream out, both `(T, C)`.
-    pub(crate) fn forward(&self, input: &Tensor, layer: Layer<'_>, recompute: Recompute) -> Result<(Tensor, Saved)> {
-        let (attended, attention) = self.attend(input, layer)?;
-        let middle = residual::add(input, &attended)?;
-        let (mixed, mlp) = self.mix(&middle, layer)?;
-        let output = residual::add(&middle, &mixed)?;
+    /// Residual stream in, residual stream out: each as a sum `(T, C)` and what is still to be added to it, so that the
+    /// addition and the norm behind it are one pass.
+    pub(crate) fn forward(&self, stream: Stream, layer: Layer<'_>, recompute: Recompute) -> Result<(Stream, Saved)> {
+        let eps = layer.step.eps;
+        let (input, normed) = stream.settle(&self.attention_norm, eps)?;
+        let (attended, attention) = self.attention.forward(&normed, layer)?;
+        drop(normed);
+        let (middle, normed) = rms_norm::forward_sum(&input, &attended, &self.mlp_norm, eps)?;
+        drop(attended);
+        let (mixed, mlp) = self.mlp.forward(&normed, layer)?;
         let saved = Saved {
-            input: input.clone(),
-            middle: (recompute != Recompute::Block).then_some(middle),
+            input,
+            middle: (recompute != Recompute::Block).then(|| middle.clone()),
             attention: (recompute != Recompute::Block).then_some(attention),
             mlp: (recompute == Recompute::None).then_some(mlp),
         };
-        Ok((output, saved))
+        Ok((Stream { sum: middle, delta: Some(mixed) }, saved))
     }
 
     /// Gradient of the input from that of the output; adds the layer's LoRA gradients to `gradients`.
     pub(crate) fn backward(
         &self,
-        doutput: &Tensor,
+        doutput: Tensor,
         saved: Saved,
         layer: Layer<'_>,
         gradients: &Tensor,
     ) -> Result<Tensor> {
         let eps = layer.step.eps;
-        let (attention, middle) = match (saved.attention, saved.middle) {
-            (Some(attention), Some(middle)) => (attention, middle),
+        let Saved { input, middle, attention, mlp } = saved;
+        let (attention, middle, mlp_input) = match (attention, middle) {
+            (Some(attention), Some(middle)) => {
+                let mlp_input = rms_norm::forward(&middle, &self.mlp_norm, eps)?;
+                (attention, middle, mlp_input)
+            }
             _ => {
-                let (attended, attention) = self.attend(&saved.input, layer)?;
-                let middle = residual::add(&saved.input, &attended)?;
-                (attention, middle)
+                let normed = rms_norm::forward(&input, &self.attention_norm, eps)?;
+                let (attended, attention) = self.attention.forward(&normed, layer)?;
+                let (middle, mlp_input) = rms_norm::forward_sum(&input, &attended, &self.mlp_norm, eps)?;
+                (attention, middle, mlp_input)
             }
         };
-        let mlp_input = rms_norm::forward(&middle, &self.mlp_norm, eps)?;
-        let mlp = match saved.mlp {
+        let mlp = match mlp {
             Some(mlp) => mlp,
             None => self.mlp.forward(&mlp_input, layer)?.1,
         };
-        let dmlp_input = self.mlp.backward(doutput, &mlp_input, mlp, layer, gradients)?;
-        let dmiddle = rms_norm::backward(&dmlp_input, &middle, &self.mlp_norm, eps)?;
-        let dmiddle = residual::add(doutput, &dmiddle)?;
-        drop((middle, mlp_input, dmlp_input));
-        let input = rms_norm::forward(&saved.input, &self.attention_norm, eps)?;
-        let dinput = self.attention.backward(&dmiddle, &input, attention, layer, gradients)?;
-        let dinput = rms_norm::backward(&dinput, &saved.input, &self.attention_norm, eps)?;
-        residual::add(&dmiddle, &dinput)
+        let dmlp_input = self.mlp.backward(&doutput, &mlp_input, mlp, layer, gradients)?;
+        let dmiddle = rms_norm::backward(&dmlp_input, &middle, &self.mlp_norm, eps, Some(&doutput))?;
+        drop((middle, mlp_input, dmlp_input, doutput));
+        let normed = rms_norm::forward(&input, &self.attention_norm, eps)?;
+        let dnormed = self.attention.backward(&dmiddle, &normed, attention, layer, gradients)?;
+        drop(normed);
+        rms_norm::backward(&dnormed, &input, &self.attention_norm, eps, Some(&dmiddle))
     }
 
     /// [`Block::forward`] for new tokens after those in the caches.
     pub(crate) fn forward_cached(
         &self,
-        input: &Tensor,
+        stream: Stream,
         layer: Layer<'_>,
         caches: &mut [&mut KvCache],
-    ) -> Result<Tensor> {
-        let normed = rms_norm::forward(input, &self.attention_norm, layer.step.eps)?;
+    ) -> Result<Stream> {
+        let (input, normed) = stream.settle(&self.attention_norm, layer.step.eps)?;
         let attended = self.attention.forward_cached(&normed, layer, caches)?;
-        let middle = residual::add(input, &attended)?;
-        let (mixed, _) = self.mix(&middle, layer)?;
-        residual::add(&middle, &mixed)
+        let (middle, normed) = rms_norm::forward_sum(&input, &attended, &self.mlp_norm, layer.step.eps)?;
+        let (mixed, _) = self.mlp.forward(&normed, layer)?;
+        Ok(Stream { sum: middle, delta: Some(mixed) })
+    }
+}
+
+/// The residual stream between two blocks.
+pub(crate) struct Stream {
+    sum: Tensor,
+    /// What the last part of a block adds.
+    delta: Option<Tensor>,
+}
+
+impl Stream {
+    /// The stream as the embedding begins it.
+    pub(crate) fn new(embedded: Tensor) -> Self {
+        Self { sum: embedded, delta: None }
     }
 
-    fn attend(&self, input: &Tensor, layer: Layer<'_>) -> Result<(Tensor, SavedAttention)> {
-        let normed = rms_norm::forward(input, &self.attention_norm, layer.step.eps)?;
-        self.attention.forward(&normed, layer)
+    /// The whole sum.
+    pub(crate) fn sum(self) -> Result<Tensor> {
+        match self.delta {
+            Some(delta) => residual::add(&self.sum, &delta),
+            None => Ok(self.sum),
+        }
     }
 
-    fn mix(&self, middle: &Tensor, layer: Layer<'_>) -> Result<(Tensor, SavedMlp)> {
-        let normed = rms_norm::forward(middle, &self.mlp_norm, layer.step.eps)?;
-        self.mlp.forward(&normed, layer)
+    /// The whole sum and its norm.
+    fn settle(self, norm: &Tensor, eps: f32) -> Result<(Tensor, Tensor)> {
+        match self.delta {
+            Some(delta) => rms_norm::forward_sum(&self.sum, &delta, norm, eps),
+            None => {
+                let normed = rms_norm::forward(&self.sum, norm, eps)?;
+                Ok((self.sum, normed))
+            }
+        }
     }
 }
 
 impl Layer<'_> {
-    /// Projects `x` by a weight and, where the adapter has one, its LoRA pair.
-    fn project(self, x: &Tensor, weight: &Tensor, target: Target) -> Result<(Tensor, Option<Tensor>)> {
-        codeact_ops::linear::forward(x, weight, self.pair(target)?.as_ref())
+    /// Projects `x` by a weight and, where the adapter has them, its LoRA pairs.
+    fn project(self, x: &Tensor, weight: &Weight, fused: Fused) -> Result<(Tensor, Option<Tensor>)> {
+        linear::forward(x, &weight.dense()?, self.lora(fused)?.as_ref())
     }
 
-    fn pair(self, target: Target) -> Result<Option<LoraPair>> {
-        match self.step.adapter {
-            Some(adapter) => adapter.pair(self.index, target),
+    fn lora(self, fused: Fused) -> Result<Option<Lora>> {
+        match &self.step.adapter {
+            Some((adapter, values)) => adapter.lora(values, self.index, fused),
             None => Ok(None),
         }
     }
@@ -174,17 +205,18 @@ impl Layer<'_> {
     fn project_backward(
         self,
         dy: &Tensor,
-        (x, xa): (&Tensor, Option<&Tensor>),
-        weight: &Tensor,
-        target: Target,
+        (x, xa): (&Tensor, Option<Tensor>),
+        weight: &Weight,
+        fused: Fused,
         gradients: &Tensor,
     ) -> Result<Tensor> {
-        let (Some(adapter), Some(pair)) = (self.step.adapter, self.pair(target)?) else {
-            return codeact_ops::linear::backward(dy, x, weight, None);
+        let weight = weight.dense()?;
+        let (Some((adapter, _)), Some(lora)) = (&self.step.adapter, self.lora(fused)?) else {
+            return linear::backward(dy, x, &weight, None);
         };
-        let (Some(xa), Some(places)) = (xa, adapter.gradients(gradients, self.index, target)?) else {
-            bail!("`{}` of layer {} has a LoRA pair but kept no product of it", target.module(), self.index);
+        let (Some(xa), Some(places)) = (xa, adapter.lora(gradients, self.index, fused)?) else {
+            bail!("{fused:?} of layer {} has LoRA pairs but kept no product of them", self.index);
         };
-        codeact_ops::linear::backward(dy, x, weight, Some((&pair, xa, &places)))
+        linear::backward(dy, x, &weight, Some((&lora, &xa, &places)))
     }
 }

@@ -6,19 +6,18 @@ use candle_core::{DType, Device, Tensor};
 use codeact_ops::attention::KvCache;
 use codeact_ops::cross_entropy::Head;
 use codeact_ops::rope::Angles;
-use codeact_ops::{SeqBounds, cross_entropy, embedding, linear, residual, rms_norm};
+use codeact_ops::{SeqBounds, activation_dtype, cross_entropy, embedding, linear, residual, rms_norm};
 
 use crate::ModelError;
 use crate::adapter::{Adapter, LoraConfig};
 use crate::batch::Batch;
-use crate::block::{Block, Layer, Recompute, Step};
+use crate::block::{Block, Layer, Recompute, Step, Stream};
 use crate::config::ModelConfig;
-use crate::weights::WeightFiles;
+use crate::weights::{WeightFiles, WeightSource, Weights};
 
 /// A frozen Llama or Mistral decoder.
 pub struct Decoder {
     config: ModelConfig,
-    dtype: DType,
     embedding: Tensor,
     blocks: Vec<Block>,
     norm: Tensor,
@@ -37,27 +36,54 @@ pub struct Continuation<'a> {
 impl Decoder {
     /// Loads a Hugging Face folder (`config.json` and safetensors).
     ///
-    /// * `dtype`: of the weights, `F32` or `BF16`; also the precision of the products. Activations are f32.
+    /// * `weights`: how they are kept, which also says in what precision products are. Activations are f32 on the CPU
+    ///   and of the weights' dtype on a card.
     ///
     /// # Errors
     /// When the config asks for something unsupported, a tensor is missing or has another shape.
-    pub fn load(folder: &Path, dtype: DType, device: &Device) -> Result<Self, ModelError> {
+    pub fn load(folder: &Path, weights: impl Into<Weights>, device: &Device) -> Result<Self, ModelError> {
+        Self::load_reporting(folder, weights, device, &mut |_| {})
+    }
+
+    /// As [`Decoder::load`]; `on_bytes` hears of each tensor's bytes in the files as they are done.
+    ///
+    /// # Errors
+    /// As [`Decoder::load`].
+    pub fn load_reporting(
+        folder: &Path,
+        weights: impl Into<Weights>,
+        device: &Device,
+        on_bytes: &mut dyn FnMut(u64),
+    ) -> Result<Self, ModelError> {
         let config = ModelConfig::load(folder)?;
-        let files = WeightFiles::open(folder, dtype, device)?;
+        let files = WeightFiles::open(folder)?;
         files.refuse_biases()?;
+        Self::from_source(config, WeightSource::files(files, weights.into(), device, on_bytes))
+    }
+
+    /// A decoder of this shape with normally distributed weights (deviation 0.02, norms 1), made on the device: for
+    /// measurements at sizes whose weights are not at hand.
+    ///
+    /// # Errors
+    /// When the device cannot hold them.
+    pub fn random(config: ModelConfig, weights: Weights, device: &Device) -> Result<Self, ModelError> {
+        Self::from_source(config, WeightSource::random(weights, device))
+    }
+
+    fn from_source(config: ModelConfig, mut source: WeightSource<'_>) -> Result<Self, ModelError> {
         let table = [config.vocab_size, config.hidden_size];
         let head = match config.tie_word_embeddings {
             true => None,
-            false => Some(files.get("lm_head.weight", &table)?),
+            false => Some(source.table("lm_head.weight", &table)?),
         };
-        let blocks = (0..config.layer_count).map(|index| Block::load(&files, &config, index));
         Ok(Self {
-            embedding: files.get("model.embed_tokens.weight", &table)?,
-            blocks: blocks.collect::<Result<_, _>>()?,
-            norm: files.get("model.norm.weight", &[config.hidden_size])?,
+            embedding: source.table("model.embed_tokens.weight", &table)?,
+            blocks: (0..config.layer_count)
+                .map(|index| Block::load(&mut source, &config, index))
+                .collect::<Result<_, _>>()?,
+            norm: source.norm("model.norm.weight", config.hidden_size)?,
             head,
             config,
-            dtype,
         })
     }
 
@@ -121,16 +147,17 @@ impl Decoder {
         recompute: Recompute,
         gradients: &Tensor,
     ) -> Result<f64, ModelError> {
-        let angles = self.angles(&batch.bounds.positions());
-        let attention = self.config.attention(self.dtype);
-        let step = self.step(&batch.bounds, &angles, &attention, Some(adapter));
-        let mut x = self.embed(&batch.token_ids, Some(adapter))?;
+        let angles = self.angles(&batch.bounds.positions())?;
+        let attention = self.config.attention(self.embedding.dtype());
+        let step = self.step(&batch.bounds, &angles, &attention, Some(adapter))?;
+        let mut stream = Stream::new(self.embed(&batch.token_ids, Some(adapter))?);
         let mut saved = Vec::with_capacity(self.blocks.len());
         for (index, block) in self.blocks.iter().enumerate() {
-            let (output, kept) = block.forward(&x, Layer { step: &step, index }, recompute)?;
+            let (output, kept) = block.forward(stream, Layer { step: &step, index }, recompute)?;
             saved.push(kept);
-            x = output;
+            stream = output;
         }
+        let x = stream.sum()?;
         let (rows, normed) = self.final_rows(&x, &batch.target_rows)?;
         let new_head = new_head(Some(adapter))?;
         let head = self.head(new_head.as_ref());
@@ -138,23 +165,24 @@ impl Decoder {
         if let (Some(dextra), Some(gradient)) = (&output.dextra, adapter.new_head(gradients)?) {
             residual::add_assign(&gradient, dextra)?;
         }
-        let drows = rms_norm::backward(&output.dhidden, &rows, &self.norm, self.config.rms_norm_eps)?;
+        let drows = rms_norm::backward(&output.dhidden, &rows, &self.norm, self.config.rms_norm_eps, None)?;
         let mut dx = embedding::backward(&drows, &batch.target_rows, batch.token_ids.len())?;
         let loss = output.loss;
         drop((x, rows, normed, output.dhidden, drows));
         for (index, block) in self.blocks.iter().enumerate().rev() {
             let kept = saved.pop().expect("one entry for each block");
-            dx = block.backward(&dx, kept, Layer { step: &step, index }, gradients)?;
+            dx = block.backward(dx, kept, Layer { step: &step, index }, gradients)?;
         }
         if let Some(gradient) = adapter.new_embedding(gradients)? {
             embedding::backward_extra(&dx, &batch.token_ids, self.config.vocab_size, &gradient)?;
         }
-        Ok(loss)
+        // Last, so that a card is handed the whole step before anyone waits for it.
+        Ok(loss.value()?)
     }
 
     /// An empty cache for one sequence.
     pub fn new_cache(&self) -> KvCache {
-        KvCache::new(self.blocks.len(), &self.config.attention(self.dtype))
+        KvCache::new(self.blocks.len(), &self.config.attention(self.embedding.dtype()))
     }
 
     /// Runs the new tokens of several sequences in one ragged pass and extends their caches.
@@ -180,27 +208,28 @@ impl Decoder {
             positions.extend(first..first + sequence.token_ids.len() as u32);
         }
         let mut caches: Vec<&mut KvCache> = sequences.iter_mut().map(|sequence| &mut *sequence.cache).collect();
-        let angles = self.angles(&positions);
-        let attention = self.config.attention(self.dtype);
-        let step = self.step(&bounds, &angles, &attention, adapter);
-        let mut x = self.embed(&token_ids, adapter)?;
+        let angles = self.angles(&positions)?;
+        let attention = self.config.attention(self.embedding.dtype());
+        let step = self.step(&bounds, &angles, &attention, adapter)?;
+        let mut stream = Stream::new(self.embed(&token_ids, adapter)?);
         for (index, block) in self.blocks.iter().enumerate() {
-            x = block.forward_cached(&x, Layer { step: &step, index }, &mut caches)?;
+            stream = block.forward_cached(stream, Layer { step: &step, index }, &mut caches)?;
         }
+        let x = stream.sum()?;
         let last: Vec<u32> = bounds.ranges().map(|range| range.end as u32 - 1).collect();
         let normed = self.final_rows(&x, &last)?.1;
         self.head_logits(&normed, adapter)
     }
 
     fn hidden(&self, adapter: Option<&Adapter>, batch: &Batch) -> Result<Tensor, ModelError> {
-        let angles = self.angles(&batch.bounds.positions());
-        let attention = self.config.attention(self.dtype);
-        let step = self.step(&batch.bounds, &angles, &attention, adapter);
-        let mut x = self.embed(&batch.token_ids, adapter)?;
+        let angles = self.angles(&batch.bounds.positions())?;
+        let attention = self.config.attention(self.embedding.dtype());
+        let step = self.step(&batch.bounds, &angles, &attention, adapter)?;
+        let mut stream = Stream::new(self.embed(&batch.token_ids, adapter)?);
         for (index, block) in self.blocks.iter().enumerate() {
-            x = block.forward(&x, Layer { step: &step, index }, Recompute::Block)?.0;
+            stream = block.forward(stream, Layer { step: &step, index }, Recompute::Block)?.0;
         }
-        Ok(x)
+        Ok(stream.sum()?)
     }
 
     /// The given rows of the residual stream, before and after the final norm.
@@ -235,8 +264,8 @@ impl Decoder {
         Ok(Tensor::cat(&[logits, linear::forward(normed, &extra, None)?.0], 1)?)
     }
 
-    fn angles(&self, positions: &[u32]) -> Angles {
-        Angles::new(positions, &self.config.rotary.inverse_frequencies)
+    fn angles(&self, positions: &[u32]) -> Result<Angles, ModelError> {
+        Ok(Angles::new(positions, &self.config.rotary.inverse_frequencies, self.embedding.device())?)
     }
 
     fn step<'a>(
@@ -245,9 +274,13 @@ impl Decoder {
         angles: &'a Angles,
         attention: &'a codeact_ops::attention::Attention,
         adapter: Option<&'a Adapter>,
-    ) -> Step<'a> {
-        let eps = self.config.rms_norm_eps;
-        Step { bounds, angles, attention, eps, adapter }
+    ) -> Result<Step<'a>, ModelError> {
+        let dtype = activation_dtype(&self.embedding);
+        let adapter = match adapter {
+            Some(adapter) => Some((adapter, adapter.parameters().to_dtype(dtype)?)),
+            None => None,
+        };
+        Ok(Step { bounds, angles, attention, eps: self.config.rms_norm_eps, adapter })
     }
 }
 

@@ -25,3 +25,4 @@ pub use decoder::{Continuation, Decoder};
 pub use error::ModelError;
 pub use rotary::Rotary;
 pub use save::merge_and_save;
+pub use weights::Weights;

@@ -75,11 +75,12 @@ fn deltas(config: &ModelConfig, adapter: &Adapter) -> HashMap<String, (usize, Ta
 }
 
 fn merged(weight: &Tensor, adapter: &Adapter, layer: usize, target: Target) -> Result<Tensor, ModelError> {
-    let Some(pair) = adapter.pair(layer, target)? else {
+    let Some((a, b)) = adapter.pair(adapter.parameters(), layer, target)? else {
         return Ok(weight.clone());
     };
-    let update = (pair.b.t()?.contiguous()?.matmul(&pair.a)? * pair.scale as f64)?;
-    let sum = (weight.to_dtype(DType::F32)? + update.to_device(&Device::Cpu)?)?;
+    let (a, b) = (a.to_device(&Device::Cpu)?, b.to_device(&Device::Cpu)?);
+    let update = (b.t()?.contiguous()?.matmul(&a)? * adapter.config().scaling())?;
+    let sum = (weight.to_dtype(DType::F32)? + update)?;
     Ok(sum.to_dtype(weight.dtype())?)
 }
 

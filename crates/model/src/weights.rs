@@ -6,37 +6,146 @@ use std::path::{Path, PathBuf};
 
 use candle_core::safetensors::MmapedSafetensors;
 use candle_core::{DType, Device, Tensor};
+use codeact_ops::weight::Weight;
 use serde::Deserialize;
 
 use crate::ModelError;
+use crate::adapter::Fused;
+use crate::config::ModelConfig;
+
+/// How frozen weights are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weights {
+    /// 32 bits; products in f32.
+    F32,
+    /// 16 bits; products in bf16 with f32 sums.
+    Bf16,
+    /// Projections in 4 bits (NF4, double quantisation), expanded to bf16 for each product; the rest in bf16.
+    Nf4,
+}
+
+impl Weights {
+    /// Dtype of what is not quantised, and of the products.
+    pub fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::Bf16 | Self::Nf4 => DType::BF16,
+        }
+    }
+}
+
+impl From<DType> for Weights {
+    fn from(dtype: DType) -> Self {
+        match dtype {
+            DType::BF16 => Self::Bf16,
+            _ => Self::F32,
+        }
+    }
+}
+
+/// Where a decoder's weights come from, and how they are to be kept.
+pub(crate) struct WeightSource<'a> {
+    origin: Origin<'a>,
+    weights: Weights,
+    device: Device,
+}
+
+enum Origin<'a> {
+    Files { files: WeightFiles, on_bytes: &'a mut dyn FnMut(u64) },
+    Random,
+}
+
+impl<'a> WeightSource<'a> {
+    pub(crate) fn files(
+        files: WeightFiles,
+        weights: Weights,
+        device: &Device,
+        on_bytes: &'a mut dyn FnMut(u64),
+    ) -> Self {
+        Self { origin: Origin::Files { files, on_bytes }, weights, device: device.clone() }
+    }
+
+    pub(crate) fn random(weights: Weights, device: &Device) -> Self {
+        Self { origin: Origin::Random, weights, device: device.clone() }
+    }
+
+    /// An embedding or head: never quantised.
+    pub(crate) fn table(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, ModelError> {
+        self.matrix(name, shape)
+    }
+
+    /// The weight of a norm.
+    pub(crate) fn norm(&mut self, name: &str, width: usize) -> Result<Tensor, ModelError> {
+        match self.origin {
+            Origin::Files { .. } => self.matrix(name, &[width]),
+            Origin::Random => Ok(Tensor::ones(width, self.weights.dtype(), &self.device)?),
+        }
+    }
+
+    /// Projections that share an input, as one weight.
+    pub(crate) fn projection(
+        &mut self,
+        config: &ModelConfig,
+        layer: usize,
+        fused: Fused,
+    ) -> Result<Weight, ModelError> {
+        let mut parts = Vec::new();
+        for target in fused.targets() {
+            let (c_in, c_out) = target.widths(config);
+            let name = format!("model.layers.{layer}.{}.weight", target.module());
+            parts.push(self.matrix(&name, &[c_out, c_in])?);
+        }
+        Ok(match (self.weights, parts.len()) {
+            (Weights::Nf4, _) => Weight::quantised(&parts)?,
+            (_, 1) => parts.remove(0).into(),
+            _ => Tensor::cat(&parts, 0)?.into(),
+        })
+    }
+
+    fn matrix(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, ModelError> {
+        let dtype = self.weights.dtype();
+        match &mut self.origin {
+            Origin::Files { files, on_bytes } => {
+                let tensor = files.get(name, shape, dtype, &self.device)?;
+                on_bytes((tensor.elem_count() * files.dtype(name).map_or(0, |dtype| dtype.size_in_bytes())) as u64);
+                Ok(tensor)
+            }
+            Origin::Random => Ok(Tensor::randn(0f32, 0.02, shape, &self.device)?.to_dtype(dtype)?),
+        }
+    }
+}
 
 /// The safetensors files of one folder, mapped into memory.
 pub(crate) struct WeightFiles {
     folder: PathBuf,
     files: MmapedSafetensors,
-    dtype: DType,
-    device: Device,
 }
 
 impl WeightFiles {
     /// Maps the folder's weight files.
-    pub(crate) fn open(folder: &Path, dtype: DType, device: &Device) -> Result<Self, ModelError> {
+    pub(crate) fn open(folder: &Path) -> Result<Self, ModelError> {
         let paths = safetensors_files(folder)?;
         // SAFETY: the files are only read, and a model folder is not rewritten while it is in use: our own exports
         // go to a new folder that is renamed into place.
         let files = unsafe { MmapedSafetensors::multi(&paths) }
             .map_err(|error| ModelError::weights(folder, format!("not valid safetensors: {error}")))?;
-        Ok(Self { folder: folder.to_owned(), files, dtype, device: device.clone() })
+        Ok(Self { folder: folder.to_owned(), files })
     }
 
-    /// The tensor of this name and shape, in the dtype and on the device of this model.
-    pub(crate) fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor, ModelError> {
+    /// Dtype in the file.
+    fn dtype(&self, name: &str) -> Option<DType> {
+        self.files.get(name).ok()?.dtype().try_into().ok()
+    }
+
+    /// The tensor of this name and shape. It goes to the device out of the mapped file, as the file has it, and is
+    /// converted there.
+    fn get(&self, name: &str, shape: &[usize], dtype: DType, device: &Device) -> Result<Tensor, ModelError> {
         if self.files.get(name).is_err() {
             return Err(ModelError::weights(&self.folder, format!("tensor `{name}` is missing")));
         }
         let tensor = self
             .files
-            .load(name, &self.device)
+            .load(name, device)
             .map_err(|error| ModelError::weights(&self.folder, format!("tensor `{name}` cannot be read: {error}")))?;
         if !tensor.dtype().is_float() {
             let what = format!("tensor `{name}` holds {:?} values, not weights", tensor.dtype());
@@ -46,7 +155,7 @@ impl WeightFiles {
             let what = format!("tensor `{name}` is {:?}, the config wants {shape:?}", tensor.dims());
             return Err(ModelError::weights(&self.folder, what));
         }
-        Ok(tensor.to_dtype(self.dtype)?)
+        Ok(tensor.to_dtype(dtype)?)
     }
 
     /// Refuses biases: they would be dropped without a word.

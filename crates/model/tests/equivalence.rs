@@ -210,10 +210,10 @@ impl<'a> SlowModel<'a> {
 
     fn project(&self, x: &Tensor, layer: usize, target: Target) -> Result<Tensor> {
         let weight = &self.weights[&format!("model.layers.{layer}.{}.weight", target.module())];
-        // `gradients` gives the places of the pair in any flat vector: here in the variable itself.
-        let views = self.adapter.gradients(self.flat.as_tensor(), layer, target)?.expect("all seven targets");
+        // The pair in any flat vector: here in the variable itself.
+        let (a, b) = self.adapter.pair(self.flat.as_tensor(), layer, target)?.expect("all seven targets");
         let scale = self.adapter.config().scaling();
-        x.matmul(&weight.t()?)? + (x.matmul(&views.a.t()?)?.matmul(&views.b)? * scale)?
+        x.matmul(&weight.t()?)? + (x.matmul(&a.t()?)?.matmul(&b)? * scale)?
     }
 
     fn attention(&self, x: &Tensor, layer: usize) -> Result<Tensor> {

@@ -1,14 +1,21 @@
 //! The language-model head and its loss, on supervised rows only and in chunks: the logits of a batch never exist at
 //! once.
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor, bail};
 use rayon::prelude::*;
 
 use crate::cpu::{Values, blocked_sum, exp, row_max, tensor, uninit, vectorized, view};
 use crate::gemm::{Matrix, Precision, Threads, gemm};
+use crate::gpu::{Argument, Gpu, Grid, kernel_name};
 
-/// Rows whose logits exist at once: 128 x 49,152 f32 are 24 MiB.
+/// Rows whose logits exist at once on the CPU: 128 x 49,152 f32 are 24 MiB.
 pub const CHUNK_ROWS: usize = 128;
+
+/// The same on a card, where a product wants more rows: 2,048 x 32,000 f32 are 250 MiB.
+pub const CHUNK_ROWS_ON_CARD: usize = 2048;
+
+/// Threads that share a row of logits on a card.
+const ROW_THREADS: usize = 512;
 
 /// The head: a frozen matrix, and trainable rows appended to it.
 #[derive(Clone, Copy)]
@@ -22,20 +29,44 @@ pub struct Head<'a> {
 /// The loss and its gradients.
 pub struct Output {
     /// Sum over the rows of `-log softmax(hidden headᵀ)[label]`, in nats.
-    pub loss: f64,
+    pub loss: Loss,
     /// Gradient of `scale * loss` for the hidden rows, `(N, C)`.
     pub dhidden: Tensor,
     /// Gradient of `scale * loss` for the head's extra rows.
     pub dextra: Option<Tensor>,
 }
 
+/// A loss that a card may still be computing.
+pub enum Loss {
+    /// The sum over the rows.
+    Known(f64),
+    /// The loss of each row, `(N,)` f32.
+    OfRows(Tensor),
+}
+
+impl Loss {
+    /// The sum over the rows, in nats; waits for the card.
+    ///
+    /// # Errors
+    /// When the card fails.
+    pub fn value(&self) -> Result<f64> {
+        match self {
+            Self::Known(loss) => Ok(*loss),
+            Self::OfRows(losses) => Ok(losses.to_vec1::<f32>()?.into_iter().map(f64::from).sum()),
+        }
+    }
+}
+
 /// Sum over the rows of `-log softmax(hidden headᵀ)[label]`, in nats.
 ///
-/// * `hidden`: `(N, C)` f32, already normed; `labels`: N ids of the head.
+/// * `hidden`: `(N, C)`, already normed; `labels`: N ids of the head.
 ///
 /// # Errors
 /// When the counts disagree or a label is outside the vocabulary.
 pub fn forward(hidden: &Tensor, head: Head<'_>, labels: &[u32]) -> Result<f64> {
+    if let Some(gpu) = Gpu::of(hidden) {
+        return on_card(&gpu, hidden, head, labels, None)?.loss.value();
+    }
     let mut run = Run::new(hidden, head, labels, None)?;
     run.all()?;
     Ok(run.loss)
@@ -48,13 +79,79 @@ pub fn forward(hidden: &Tensor, head: Head<'_>, labels: &[u32]) -> Result<f64> {
 /// # Errors
 /// As [`forward`].
 pub fn forward_backward(hidden: &Tensor, head: Head<'_>, labels: &[u32], scale: f32) -> Result<Output> {
+    if let Some(gpu) = Gpu::of(hidden) {
+        return on_card(&gpu, hidden, head, labels, Some(scale));
+    }
     let mut run = Run::new(hidden, head, labels, Some(scale))?;
     run.all()?;
     let dextra = match head.extra {
         Some(extra) => Some(tensor(run.dextra, extra.dims())?),
         None => None,
     };
-    Ok(Output { loss: run.loss, dhidden: tensor(run.dhidden, hidden.dims())?, dextra })
+    Ok(Output { loss: Loss::Known(run.loss), dhidden: tensor(run.dhidden, hidden.dims())?, dextra })
+}
+
+/// Elements from a row of logits to the next on a card: products want rows that begin at 128 bytes.
+pub fn logit_stride(vocab_size: usize) -> usize {
+    vocab_size.next_multiple_of(64)
+}
+
+/// Frozen and extra rows of the head.
+fn check(hidden: &Tensor, head: Head<'_>, labels: &[u32]) -> Result<(usize, usize)> {
+    let ((n, c), (v, head_c)) = (hidden.dims2()?, head.frozen.dims2()?);
+    let extra = head.extra.map_or(Ok((0, c)), Tensor::dims2)?;
+    if n != labels.len() || c != head_c || c != extra.1 {
+        bail!("cross entropy: hidden is {n} x {c}, the head {v} x {head_c}, {} labels", labels.len());
+    }
+    if let Some(label) = labels.iter().find(|label| **label as usize >= v + extra.0) {
+        bail!("label {label} outside a vocabulary of {}", v + extra.0);
+    }
+    Ok((v, extra.0))
+}
+
+/// Loss and gradients with the products of a card: logits in f32, their gradient in the dtype of `hidden`.
+fn on_card(gpu: &Gpu, hidden: &Tensor, head: Head<'_>, labels: &[u32], scale: Option<f32>) -> Result<Output> {
+    let (v, new) = check(hidden, head, labels)?;
+    let ((n, c), dtype, width) = (hidden.dims2()?, hidden.dtype(), v + new);
+    let (rows_max, stride) = (CHUNK_ROWS_ON_CARD.min(n), logit_stride(width));
+    let logits = gpu.empty(hidden, (rows_max, stride), DType::F32)?;
+    let dlogits = scale.map(|_| gpu.empty(hidden, (rows_max, stride), dtype)).transpose()?;
+    let extra = head.extra.map(|extra| extra.to_dtype(dtype)).transpose()?;
+    let losses = gpu.empty(hidden, n, DType::F32)?;
+    let dhidden = gpu.empty(hidden, (if scale.is_some() { n } else { 0 }, c), dtype)?;
+    let dextra = head.extra.map(|extra| extra.zeros_like()).transpose()?;
+    let labels = Tensor::from_slice(labels, n, hidden.device())?;
+    for start in (0..n).step_by(CHUNK_ROWS_ON_CARD) {
+        let rows = CHUNK_ROWS_ON_CARD.min(n - start);
+        let x = hidden.narrow(0, start, rows)?;
+        let logits = logits.narrow(0, 0, rows)?;
+        gpu.gemm(1.0, &x, &head.frozen.t()?, 0.0, &logits.narrow(1, 0, v)?)?;
+        if let Some(extra) = &extra {
+            gpu.gemm(1.0, &x, &extra.t()?, 0.0, &logits.narrow(1, v, new)?)?;
+        }
+        let dlogits = dlogits.as_ref().map(|dlogits| dlogits.narrow(0, 0, rows)).transpose()?;
+        let arguments = [
+            dlogits.as_ref().map_or(Ok(Argument::NULL), Argument::write)?,
+            Argument::write(&losses.narrow(0, start, rows)?)?,
+            Argument::read(&logits)?,
+            Argument::read(&labels.narrow(0, start, rows)?)?,
+            Argument::int(width)?,
+            Argument::int(stride)?,
+            scale.unwrap_or(0.0).into(),
+        ];
+        gpu.launch(&kernel_name("cross_entropy", dtype), Grid::of(rows, ROW_THREADS), &arguments)?;
+        let Some(dlogits) = dlogits else {
+            continue;
+        };
+        let dx = dhidden.narrow(0, start, rows)?;
+        gpu.gemm(1.0, &dlogits.narrow(1, 0, v)?, head.frozen, 0.0, &dx)?;
+        if let (Some(extra), Some(dextra)) = (&extra, &dextra) {
+            let dnew = dlogits.narrow(1, v, new)?;
+            gpu.gemm(1.0, &dnew, extra, 1.0, &dx)?;
+            gpu.gemm(1.0, &dnew.t()?, &x, 1.0, dextra)?;
+        }
+    }
+    Ok(Output { loss: Loss::OfRows(losses), dhidden, dextra })
 }
 
 struct Run<'a> {
@@ -70,17 +167,11 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(hidden: &'a Tensor, head: Head<'a>, labels: &'a [u32], scale: Option<f32>) -> Result<Self> {
-        let ((n, c), (v, head_c)) = (hidden.dims2()?, head.frozen.dims2()?);
-        let extra = head.extra.map_or(Ok((0, c)), Tensor::dims2)?;
-        if n != labels.len() || c != head_c || c != extra.1 {
-            bail!("cross entropy: hidden is {n} x {c}, the head {v} x {head_c}, {} labels", labels.len());
-        }
-        if let Some(label) = labels.iter().find(|label| **label as usize >= v + extra.0) {
-            bail!("label {label} outside a vocabulary of {}", v + extra.0);
-        }
+        let (_, new) = check(hidden, head, labels)?;
+        let (n, c) = hidden.dims2()?;
         let kept = if scale.is_some() { n * c } else { 0 };
         let precision = Precision::of(head.frozen.dtype());
-        let (dhidden, dextra) = (uninit(kept), vec![0.0; extra.0 * c]);
+        let (dhidden, dextra) = (uninit(kept), vec![0.0; new * c]);
         Ok(Self { hidden, head, labels, scale, precision, loss: 0.0, dhidden, dextra })
     }
 

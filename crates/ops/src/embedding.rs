@@ -3,10 +3,15 @@
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, bail};
 
 use crate::cpu::{Values, for_each_row, slice, slice_mut, tensor, uninit, view};
+use crate::gpu::{Argument, Gpu, Grid, kernel_name};
+
+/// Threads that share a row on a card.
+const ROW_THREADS: usize = 128;
 
 /// Row `indices[t]` of the table for every `t`; indices from `V` on pick rows of `extra`.
 ///
-/// * `table`: `(V, C)`, f32 or bf16. `extra`: `(N, C)` f32, rows appended to it. Returns `(T, C)` f32.
+/// * `table`: `(V, C)`, f32 or bf16. `extra`: `(N, C)` f32, rows appended to it. Returns `(T, C)`, f32 on the CPU, on a
+///   card in the dtype of the table.
 ///
 /// # Errors
 /// When an index is outside both; the message gives it.
@@ -19,6 +24,20 @@ pub fn forward(table: &Tensor, extra: Option<&Tensor>, indices: &[u32]) -> Resul
     let rows = v + new_rows;
     if let Some(index) = indices.iter().find(|index| **index as usize >= rows) {
         bail!("row {index} of a table with {rows} rows");
+    }
+    if let Some(gpu) = Gpu::of(table) {
+        let y = gpu.empty(table, (indices.len(), c), table.dtype())?;
+        let indices = on_device(indices, table)?;
+        let arguments = [
+            Argument::write(&y)?,
+            Argument::read(table)?,
+            Argument::read_optional(extra)?,
+            Argument::read(&indices)?,
+            Argument::int(v)?,
+            Argument::int(c)?,
+        ];
+        gpu.launch(&kernel_name("embedding_forward", table.dtype()), Grid::of(y.dim(0)?, ROW_THREADS), &arguments)?;
+        return Ok(y);
     }
     let table_view = view("embedding", table)?;
     let extra_view = extra.map(|extra| view("embedding", extra)).transpose()?;
@@ -51,7 +70,31 @@ pub fn backward_extra(dy: &Tensor, indices: &[u32], v: usize, gradient: &Tensor)
     if rows != indices.len() || c != new_c || indices.iter().any(|index| *index as usize >= v + new_rows) {
         bail!("embedding backward: {rows} x {c} for {} indices into {new_rows} x {new_c}", indices.len());
     }
-    gradient.inplace_op2(dy, &AddPicked { indices, v })
+    let Some(gpu) = Gpu::of(dy) else {
+        return gradient.inplace_op2(dy, &AddPicked { indices, v });
+    };
+    // For each new row its tokens in order, so that the sum has one order.
+    let (mut tokens, mut starts) = (Vec::new(), vec![0u32]);
+    for row in 0..new_rows {
+        let picks = indices.iter().enumerate().filter(|(_, index)| **index as usize == v + row);
+        tokens.extend(picks.map(|(token, _)| token as u32));
+        starts.push(tokens.len() as u32);
+    }
+    tokens.push(0); // A card has no empty tensors.
+    let (tokens, starts) = (on_device(&tokens, dy)?, on_device(&starts, dy)?);
+    let arguments = [
+        Argument::write(gradient)?,
+        Argument::read(dy)?,
+        Argument::read(&tokens)?,
+        Argument::read(&starts)?,
+        Argument::int(c)?,
+    ];
+    gpu.launch(&kernel_name("embedding_backward_extra", dy.dtype()), Grid::of(new_rows, ROW_THREADS), &arguments)
+}
+
+/// Indices beside a tensor.
+fn on_device(indices: &[u32], like: &Tensor) -> Result<Tensor> {
+    Tensor::from_slice(indices, indices.len(), like.device())
 }
 
 struct AddPicked<'a> {
@@ -90,6 +133,18 @@ pub fn backward(dy: &Tensor, indices: &[u32], row_count: usize) -> Result<Tensor
     let ascending = indices.windows(2).all(|pair| pair[0] < pair[1]);
     if rows != indices.len() || !ascending || indices.last().is_some_and(|i| *i as usize >= row_count) {
         bail!("embedding backward: {rows} rows for {} indices below {row_count}", indices.len());
+    }
+    if let Some(gpu) = Gpu::of(dy) {
+        let dx = gpu.empty(dy, (row_count, c), dy.dtype())?;
+        // Row of `dy` that goes to each row, counted from 1; 0 where there is none.
+        let mut sources = vec![0u32; row_count];
+        for (row, index) in indices.iter().enumerate() {
+            sources[*index as usize] = row as u32 + 1;
+        }
+        let sources = on_device(&sources, dy)?;
+        let arguments = [Argument::write(&dx)?, Argument::read(dy)?, Argument::read(&sources)?, Argument::int(c)?];
+        gpu.launch(&kernel_name("embedding_backward", dy.dtype()), Grid::of(row_count, ROW_THREADS), &arguments)?;
+        return Ok(dx);
     }
     let dy_view = view("embedding", dy)?;
     let mut dx = vec![0.0; row_count * c];

@@ -12,6 +12,9 @@ pub mod allocator;
 mod bounds;
 mod cpu;
 pub mod gemm;
+mod gpu;
+#[cfg(feature = "emulation")]
+pub use gpu::emulation;
 
 pub mod attention;
 pub mod cross_entropy;
@@ -22,5 +25,14 @@ pub mod residual;
 pub mod rms_norm;
 pub mod rope;
 pub mod swiglu;
+pub mod weight;
 
 pub use bounds::SeqBounds;
+
+/// Dtype of the activations beside these frozen values: f32 on the CPU, on a card that of the values.
+pub fn activation_dtype(frozen: &candle_core::Tensor) -> candle_core::DType {
+    match gpu::Gpu::of(frozen) {
+        Some(_) => frozen.dtype(),
+        None => candle_core::DType::F32,
+    }
+}

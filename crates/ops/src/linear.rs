@@ -1,151 +1,212 @@
-//! A frozen linear projection with an optional LoRA pair: `y = x Wᵀ + s (x Aᵀ) Bᵀ`.
+//! Frozen linear projections with optional LoRA pairs: `y = x Wᵀ + s (x Aᵀ) Bᵀ`.
 //!
-//! Source: Hu et al. 2021, LoRA, eq. 3. Both factors of the pair are kept as `R` long rows (`A: (R, in)`,
-//! `Bᵀ: (R, out)`), so that every product of forward and backward walks contiguous rows.
+//! Projections of the same input (queries, keys and values; gate and up) are one weight whose output columns lie side by
+//! side, so that each product reads `x` once. Their pairs are fused likewise: the rows of all `A` lie under each other,
+//! and each `B` adds to the columns of its own projection.
+//!
+//! Source: Hu et al. 2021, LoRA, eq. 3. Both factors of a pair are kept as `R` long rows (`A: (R, in)`, `Bᵀ: (R, out)`),
+//! so that every product of forward and backward walks contiguous rows.
 
-use candle_core::{CpuStorage, InplaceOp3, Layout, Result, Tensor, bail};
+use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Tensor, bail};
 
-use crate::cpu::{Values, slice, slice_mut, tensor, uninit, view};
+use crate::cpu::{Values, slice_mut, tensor, uninit, view};
 use crate::gemm::{Matrix, Precision, Threads, gemm, rows_times_vectors};
+use crate::gpu::Gpu;
 
 /// Up to this many rows a product is bound by reading the weight, and reads it in place.
 const FEW_ROWS: usize = 8;
 
-/// A low-rank pair on one projection, f32.
+/// Low-rank pairs on the projections of one weight: the factors, or their gradients.
 #[derive(Clone)]
-pub struct LoraPair {
-    /// `A`, `(R, in)`.
+pub struct Lora {
+    /// The `A` of `n` pairs under each other, `(n R, in)`.
     pub a: Tensor,
-    /// `Bᵀ`, `(R, out)`.
-    pub b: Tensor,
+    /// For each pair the first output column that it adds to, and `Bᵀ`, `(R, columns)`.
+    pub b: Vec<(usize, Tensor)>,
     /// The factor `s` of the update: `alpha / R`, or `alpha / sqrt(R)` with rank-stabilised scaling.
     pub scale: f32,
 }
 
-/// Where the gradients of a [`LoraPair`] are accumulated; shapes as in the pair.
-pub struct LoraGradients {
-    /// Gradient of `A`, `(R, in)`.
-    pub a: Tensor,
-    /// Gradient of `Bᵀ`, `(R, out)`.
-    pub b: Tensor,
-}
-
-/// Refuses a pair that does not fit its projection.
-fn check_pair(lora: &LoraPair, c_in: usize, c_out: usize) -> Result<usize> {
-    let rank = lora.a.dim(0)?;
-    if lora.a.dims() != [rank, c_in] || lora.b.dims() != [rank, c_out] {
-        bail!("lora: A is {:?}, Bᵀ {:?} on a projection of {c_in} to {c_out}", lora.a.dims(), lora.b.dims());
+impl Lora {
+    /// Refuses pairs that do not fit their projection. Returns `(n R, R)`.
+    fn check(&self, c_in: usize, c_out: usize) -> Result<(usize, usize)> {
+        let (ranks, a_in) = self.a.dims2()?;
+        let rank = ranks / self.b.len().max(1);
+        let fits =
+            |(start, b): &(usize, Tensor)| matches!(*b.dims(), [r, width] if r == rank && start + width <= c_out);
+        if a_in != c_in || rank * self.b.len() != ranks || !self.b.iter().all(fits) {
+            let b: Vec<_> = self.b.iter().map(|(start, b)| (start, b.dims())).collect();
+            bail!("lora: A is {:?}, Bᵀ {b:?} on a projection of {c_in} to {c_out}", self.a.dims());
+        }
+        Ok((ranks, rank))
     }
-    Ok(rank)
 }
 
 /// Projects the rows of `x`.
 ///
-/// * `x`: `(T, in)` f32. `weight`: `(out, in)`, f32 or bf16; its dtype is the precision of the products.
-/// * Returns `y` `(T, out)` f32 and, with a LoRA pair, `x Aᵀ` `(T, R)`, which [`backward`] takes.
+/// * `x`: `(T, in)`. `weight`: `(out, in)`, f32 or bf16; its dtype is the precision of the products.
+/// * Returns `y` `(T, out)` in the dtype of `x` and, with pairs, `x Aᵀ` `(T, n R)`, which [`backward`] takes.
 ///
 /// # Errors
 /// When the shapes disagree; the message gives both.
-pub fn forward(x: &Tensor, weight: &Tensor, lora: Option<&LoraPair>) -> Result<(Tensor, Option<Tensor>)> {
+pub fn forward(x: &Tensor, weight: &Tensor, lora: Option<&Lora>) -> Result<(Tensor, Option<Tensor>)> {
     let ((t, c_in), (c_out, w_in)) = (x.dims2()?, weight.dims2()?);
     if c_in != w_in {
         bail!("linear: x is {t} x {c_in}, the weight {c_out} x {w_in}");
     }
+    let ranks = lora.map(|lora| lora.check(c_in, c_out)).transpose()?;
+    if let Some(gpu) = Gpu::of(x) {
+        return forward_on(&gpu, x, weight, lora.zip(ranks));
+    }
     let (x_view, w_view) = (view("linear", x)?, view("linear", weight)?);
     let (x_values, w_values) = (x_view.f32()?, w_view.values()?);
+    let precision = Precision::of(weight.dtype());
     let mut y = uninit(t * c_out);
     if t > 0 && t <= FEW_ROWS {
-        rows_times_vectors(Precision::of(weight.dtype()), w_values, x_values, c_in, &mut y);
+        rows_times_vectors(precision, w_values, x_values, c_in, &mut y);
     } else {
         let a = Matrix::dense(Values::F32(x_values), t, c_in);
         let b = Matrix::dense(w_values, c_out, c_in).t();
-        gemm(Precision::of(weight.dtype()), Threads::Pool, 1.0, a, b, 0.0, (&mut y, c_out));
+        gemm(precision, Threads::Pool, 1.0, a, b, 0.0, (&mut y, c_out));
     }
-    let Some(lora) = lora else {
+    let Some((lora, (ranks, rank))) = lora.zip(ranks) else {
         return Ok((tensor(y, (t, c_out))?, None));
     };
-    let rank = check_pair(lora, c_in, c_out)?;
-    let (a_view, b_view) = (view("lora", &lora.a)?, view("lora", &lora.b)?);
-    let mut xa = uninit(t * rank);
+    let a_view = view("lora", &lora.a)?;
+    let mut xa = uninit(t * ranks);
     let x = Matrix::dense(Values::F32(x_values), t, c_in);
-    let a = Matrix::dense(a_view.values()?, rank, c_in);
-    let b = Matrix::dense(b_view.values()?, rank, c_out);
-    let precision = Precision::of(weight.dtype());
-    gemm(precision, Threads::Pool, 1.0, x, a.t(), 0.0, (&mut xa, rank));
-    let xa_rows = Matrix::dense(Values::F32(&xa), t, rank);
-    gemm(precision, Threads::Pool, lora.scale, xa_rows, b, 1.0, (&mut y, c_out));
-    Ok((tensor(y, (t, c_out))?, Some(tensor(xa, (t, rank))?)))
+    let a = Matrix::dense(a_view.values()?, ranks, c_in);
+    gemm(precision, Threads::Pool, 1.0, x, a.t(), 0.0, (&mut xa, ranks));
+    for (pair, (start, b)) in lora.b.iter().enumerate() {
+        let b_view = view("lora", b)?;
+        let b = Matrix::dense(b_view.values()?, rank, b.dim(1)?);
+        let y = &mut y[(*start).min(t * c_out)..];
+        gemm(precision, Threads::Pool, lora.scale, columns(&xa, t, ranks, pair, rank), b, 1.0, (y, c_out));
+    }
+    Ok((tensor(y, (t, c_out))?, Some(tensor(xa, (t, ranks))?)))
 }
 
-/// Gradient of the projection's input; adds the gradients of the LoRA pair to `gradients`.
+/// The columns of one pair in `(T, n R)`.
+fn columns(values: &[f32], t: usize, ranks: usize, pair: usize, rank: usize) -> Matrix<'_> {
+    Matrix::rows(Values::F32(&values[(pair * rank).min(t * ranks)..]), t, rank, ranks)
+}
+
+/// Gradient of the projection's input; adds the gradients of the LoRA pairs to `gradients`.
 ///
 /// With `u = s dy B`: `dx = dy W + u A`, `dA += uᵀ x`, `dBᵀ += s (x Aᵀ)ᵀ dy`. The frozen weight gets none.
 ///
-/// * `dy`: `(T, out)`, `x`: `(T, in)`, `xa`: `(T, R)` from [`forward`]. Returns `dx` `(T, in)`.
+/// * `dy`: `(T, out)`, `x`: `(T, in)`, `xa`: `(T, n R)` from [`forward`]. Returns `dx` `(T, in)`.
+/// * The third of `lora` are views of the flat gradient, f32, shaped as the pairs.
 ///
 /// # Errors
 /// When the shapes disagree; the message gives them.
-pub fn backward(
-    dy: &Tensor,
-    x: &Tensor,
-    weight: &Tensor,
-    lora: Option<(&LoraPair, &Tensor, &LoraGradients)>,
-) -> Result<Tensor> {
+pub fn backward(dy: &Tensor, x: &Tensor, weight: &Tensor, lora: Option<(&Lora, &Tensor, &Lora)>) -> Result<Tensor> {
     let ((t, c_out), (w_out, c_in)) = (dy.dims2()?, weight.dims2()?);
     if c_out != w_out {
         bail!("linear backward: dy is {t} x {c_out}, the weight {w_out} x {c_in}");
     }
-    let (dy_view, w_view) = (view("linear", dy)?, view("linear", weight)?);
-    let dy_rows = Matrix::dense(Values::F32(dy_view.f32()?), t, c_out);
-    let mut dx = uninit(t * c_in);
-    let precision = Precision::of(weight.dtype());
-    let w = Matrix::dense(w_view.values()?, c_out, c_in);
-    gemm(precision, Threads::Pool, 1.0, dy_rows, w, 0.0, (&mut dx, c_in));
     if let Some((lora, xa, gradients)) = lora {
-        let rank = check_pair(lora, c_in, c_out)?;
-        if x.dims() != [t, c_in] || xa.dims() != [t, rank] {
+        let (ranks, _) = lora.check(c_in, c_out)?;
+        gradients.check(c_in, c_out)?;
+        if x.dims() != [t, c_in] || xa.dims() != [t, ranks] || gradients.b.len() != lora.b.len() {
             bail!("lora backward: x is {:?}, x Aᵀ {:?}, expected {t} rows", x.dims(), xa.dims());
         }
-        let (a_view, b_view) = (view("lora", &lora.a)?, view("lora", &lora.b)?);
-        let mut u = uninit(t * rank);
-        let b = Matrix::dense(b_view.values()?, rank, c_out);
-        gemm(precision, Threads::Pool, lora.scale, dy_rows, b.t(), 0.0, (&mut u, rank));
-        let a = Matrix::dense(a_view.values()?, rank, c_in);
-        let u_rows = Matrix::dense(Values::F32(&u), t, rank);
-        gemm(precision, Threads::Pool, 1.0, u_rows, a, 1.0, (&mut dx, c_in));
-        let u = tensor(u, (t, rank))?;
-        let add = |scale| AddTransposedProduct { scale, precision };
-        gradients.a.inplace_op3(&u, x, &add(1.0))?;
-        gradients.b.inplace_op3(xa, dy, &add(lora.scale))?;
+    }
+    if let Some(gpu) = Gpu::of(dy) {
+        return backward_on(&gpu, dy, x, weight, lora);
+    }
+    let (dy_view, w_view) = (view("linear", dy)?, view("linear", weight)?);
+    let dy_values = dy_view.f32()?;
+    let precision = Precision::of(weight.dtype());
+    let mut dx = uninit(t * c_in);
+    let w = Matrix::dense(w_view.values()?, c_out, c_in);
+    gemm(precision, Threads::Pool, 1.0, Matrix::dense(Values::F32(dy_values), t, c_out), w, 0.0, (&mut dx, c_in));
+    if let Some((lora, xa, gradients)) = lora {
+        let (ranks, rank) = lora.check(c_in, c_out)?;
+        let (a_view, xa_view, x_view) = (view("lora", &lora.a)?, view("lora", xa)?, view("lora", x)?);
+        let mut u = uninit(t * ranks);
+        for (pair, (start, b)) in lora.b.iter().enumerate() {
+            let (width, b_view) = (b.dim(1)?, view("lora", b)?);
+            let dy = Matrix::rows(Values::F32(&dy_values[(*start).min(t * c_out)..]), t, width, c_out);
+            let b = Matrix::dense(b_view.values()?, rank, width);
+            let u = &mut u[(pair * rank).min(t * ranks)..];
+            gemm(precision, Threads::Pool, lora.scale, dy, b.t(), 0.0, (u, ranks));
+            let xa = columns(xa_view.f32()?, t, ranks, pair, rank);
+            add_product(&gradients.b[pair].1, (lora.scale, precision), xa.t(), dy)?;
+        }
+        let u = Matrix::dense(Values::F32(&u), t, ranks);
+        gemm(precision, Threads::Pool, 1.0, u, Matrix::dense(a_view.values()?, ranks, c_in), 1.0, (&mut dx, c_in));
+        let x = Matrix::dense(Values::F32(x_view.f32()?), t, c_in);
+        add_product(&gradients.a, (1.0, precision), u.t(), x)?;
     }
     tensor(dx, (t, c_in))
 }
 
-/// `C += scale * Lᵀ R` for `L: (T, R)`, `R: (T, N)` into a view of the flat gradient.
-struct AddTransposedProduct {
-    scale: f32,
-    precision: Precision,
+/// `c += scale * left right` into a view of the flat gradient.
+fn add_product(c: &Tensor, (scale, precision): (f32, Precision), left: Matrix<'_>, right: Matrix<'_>) -> Result<()> {
+    c.inplace_op1(&AddProduct { scale, precision, left, right })
 }
 
-impl InplaceOp3 for AddTransposedProduct {
+struct AddProduct<'a> {
+    scale: f32,
+    precision: Precision,
+    left: Matrix<'a>,
+    right: Matrix<'a>,
+}
+
+impl InplaceOp1 for AddProduct<'_> {
     fn name(&self) -> &'static str {
         "lora_gradient"
     }
 
-    fn cpu_fwd(
-        &self,
-        c: &mut CpuStorage,
-        c_layout: &Layout,
-        left: &CpuStorage,
-        left_layout: &Layout,
-        right: &CpuStorage,
-        right_layout: &Layout,
-    ) -> Result<()> {
-        let (t, rank) = left_layout.shape().dims2()?;
-        let (_, n) = right_layout.shape().dims2()?;
-        let l = Matrix::dense(Values::F32(slice(left, left_layout)?), t, rank);
-        let r = Matrix::dense(Values::F32(slice(right, right_layout)?), t, n);
-        gemm(self.precision, Threads::Pool, self.scale, l.t(), r, 1.0, (slice_mut(c, c_layout)?, n));
+    fn cpu_fwd(&self, c: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        let c = (slice_mut(c, layout)?, self.right.cols);
+        gemm(self.precision, Threads::Pool, self.scale, self.left, self.right, 1.0, c);
         Ok(())
     }
+}
+
+fn forward_on(
+    gpu: &Gpu,
+    x: &Tensor,
+    weight: &Tensor,
+    lora: Option<(&Lora, (usize, usize))>,
+) -> Result<(Tensor, Option<Tensor>)> {
+    let (t, c_out) = (x.dim(0)?, weight.dim(0)?);
+    let y = gpu.empty(x, (t, c_out), x.dtype())?;
+    gpu.gemm(1.0, x, &weight.t()?, 0.0, &y)?;
+    let Some((lora, (ranks, rank))) = lora else {
+        return Ok((y, None));
+    };
+    let xa = gpu.empty(x, (t, ranks), x.dtype())?;
+    gpu.gemm(1.0, x, &lora.a.t()?, 0.0, &xa)?;
+    for (pair, (start, b)) in lora.b.iter().enumerate() {
+        gpu.gemm(lora.scale, &xa.narrow(1, pair * rank, rank)?, b, 1.0, &y.narrow(1, *start, b.dim(1)?)?)?;
+    }
+    Ok((y, Some(xa)))
+}
+
+fn backward_on(
+    gpu: &Gpu,
+    dy: &Tensor,
+    x: &Tensor,
+    weight: &Tensor,
+    lora: Option<(&Lora, &Tensor, &Lora)>,
+) -> Result<Tensor> {
+    let (t, c_in) = (dy.dim(0)?, weight.dim(1)?);
+    let dx = gpu.empty(dy, (t, c_in), dy.dtype())?;
+    gpu.gemm(1.0, dy, weight, 0.0, &dx)?;
+    if let Some((lora, xa, gradients)) = lora {
+        let (ranks, rank) = lora.check(c_in, dy.dim(1)?)?;
+        let u = gpu.empty(dy, (t, ranks), dy.dtype())?;
+        for (pair, (start, b)) in lora.b.iter().enumerate() {
+            let dy = dy.narrow(1, *start, b.dim(1)?)?;
+            gpu.gemm(lora.scale, &dy, &b.t()?, 0.0, &u.narrow(1, pair * rank, rank)?)?;
+            let xa = xa.narrow(1, pair * rank, rank)?;
+            gpu.gemm(lora.scale, &xa.t()?, &dy, 1.0, &gradients.b[pair].1)?;
+        }
+        gpu.gemm(1.0, &u, &lora.a, 1.0, &dx)?;
+        gpu.gemm(1.0, &u.t()?, x, 1.0, &gradients.a)?;
+    }
+    Ok(dx)
 }

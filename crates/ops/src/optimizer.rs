@@ -1,8 +1,15 @@
 //! AdamW and gradient clipping over one flat f32 vector of trainable values.
 
-use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Result, Tensor, bail};
+use candle_core::{CpuStorage, DType, InplaceOp2, InplaceOp3, Layout, Result, Tensor, bail};
 
 use crate::cpu::{slice, slice_mut, vectorized, view};
+use crate::gpu::{Argument, Gpu, Grid};
+
+/// Threads of a block on a card.
+const THREADS: usize = 256;
+
+/// Sums that a card makes of one vector, added up in order by the processor.
+const PARTIAL_SUMS: usize = 1024;
 
 /// Settings of one AdamW step.
 #[derive(Debug, Clone, Copy)]
@@ -21,11 +28,18 @@ pub struct AdamW {
     pub gradient_scale: f64,
 }
 
-/// Euclidean norm of a flat vector, summed in f64.
+/// Euclidean norm of a flat vector, summed in f64; on a card in 1,024 f32 sums that are added up in f64.
 ///
 /// # Errors
 /// When the tensor is not contiguous f32.
 pub fn norm(values: &Tensor) -> Result<f64> {
+    if let Some(gpu) = Gpu::of(values) {
+        let sums = gpu.empty(values, PARTIAL_SUMS, DType::F32)?;
+        let count = Argument::Long(values.elem_count() as i64);
+        let arguments = [Argument::write(&sums)?, Argument::read(values)?, count];
+        gpu.launch("optimizer_square_sums", Grid::of(PARTIAL_SUMS, THREADS), &arguments)?;
+        return Ok(sums.to_vec1::<f32>()?.into_iter().map(f64::from).sum::<f64>().sqrt());
+    }
     let values_view = view("norm", values)?;
     let sum: f64 =
         values_view.f32()?.chunks(4096).map(|chunk| chunk.iter().map(|x| *x as f64 * *x as f64).sum::<f64>()).sum();
@@ -57,8 +71,6 @@ pub fn adamw_step(
     }
     let scale = settings.gradient_scale as f32;
     let (b1, b2) = (settings.beta1 as f32, settings.beta2 as f32);
-    m.inplace_op2(gradients, &Moment { decay: b1, scale, square: false })?;
-    v.inplace_op2(gradients, &Moment { decay: b2, scale, square: true })?;
     let bias1 = 1.0 - settings.beta1.powi(step as i32);
     let bias2 = 1.0 - settings.beta2.powi(step as i32);
     let update = Update {
@@ -67,14 +79,38 @@ pub fn adamw_step(
         bias2_sqrt: bias2.sqrt() as f32,
         eps: settings.eps as f32,
     };
+    if let Some(gpu) = Gpu::of(parameters) {
+        let arguments = [
+            Argument::write(parameters)?,
+            Argument::write(m)?,
+            Argument::write(v)?,
+            Argument::read(gradients)?,
+            Argument::Long(count as i64),
+            scale.into(),
+            b1.into(),
+            b2.into(),
+            update.keep.into(),
+            update.step_size.into(),
+            update.bias2_sqrt.into(),
+            update.eps.into(),
+        ];
+        return gpu.launch("optimizer_adamw", Grid::covering(count, THREADS), &arguments);
+    }
+    m.inplace_op2(gradients, &Moment { decay: b1, scale, square: false })?;
+    v.inplace_op2(gradients, &Moment { decay: b2, scale, square: true })?;
     parameters.inplace_op3(m, v, &update)
 }
 
 /// Sets every element to zero.
 ///
 /// # Errors
-/// When the tensor is not on the CPU.
+/// When the tensor is not contiguous f32.
 pub fn zero(values: &Tensor) -> Result<()> {
+    if let Some(gpu) = Gpu::of(values) {
+        let count = values.elem_count();
+        let arguments = [Argument::write(values)?, Argument::Long(count as i64)];
+        return gpu.launch("optimizer_zero", Grid::covering(count, THREADS), &arguments);
+    }
     values.inplace_op1(&Zero)
 }
 

@@ -1,13 +1,17 @@
-//! Root-mean-square norm with a frozen weight.
+//! Root-mean-square norm with a frozen weight, fused with the residual sum before it and behind its backward.
 
 use candle_core::{Result, Tensor, bail};
 
-use crate::cpu::{blocked_sum, for_each_row, tensor, to_f32, uninit, vectorized, view};
+use crate::cpu::{blocked_sum, for_each_row, for_each_row_pair, tensor, to_f32, uninit, vectorized, view};
+use crate::gpu::{Argument, Gpu, Grid, kernel_name};
+
+/// Threads that share a row on a card: four 16-byte accesses each at a width of 4,096.
+const ROW_THREADS: usize = 128;
 
 /// Root-mean-square norm of every row: `y = x * r * weight`, with `r = 1 / sqrt(mean(x^2) + eps)`.
 ///
-/// * `x`: `(T, C)` f32, contiguous. `weight`: `(C,)`, f32 or bf16, frozen: it gets no gradient.
-/// * Returns `y` `(T, C)` f32. [`backward`] recomputes `r`: one pass over a row that it reads anyway.
+/// * `x`: `(T, C)`, contiguous. `weight`: `(C,)`, f32 or bf16, frozen: it gets no gradient.
+/// * Returns `y` `(T, C)` in the dtype of `x`. [`backward`] recomputes `r`: one pass over a row that it reads anyway.
 ///
 /// # Errors
 /// When the shapes disagree; the message gives both.
@@ -15,6 +19,9 @@ use crate::cpu::{blocked_sum, for_each_row, tensor, to_f32, uninit, vectorized, 
 /// Source: Zhang and Sennrich 2019, eq. 4.
 pub fn forward(x: &Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
     let c = checked_width(x, weight)?;
+    if let Some(gpu) = Gpu::of(x) {
+        return Ok(forward_on(&gpu, x, None, weight, eps)?.1);
+    }
     let (x_view, w_view) = (view("rms_norm", x)?, view("rms_norm", weight)?);
     let (x_values, w) = (x_view.f32()?, to_f32(w_view.values()?));
     let mut y = uninit(x_values.len());
@@ -24,27 +31,110 @@ pub fn forward(x: &Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
     tensor(y, x.dims())
 }
 
-/// Gradient of the norm's input.
+/// The norm of `x + delta`, and that sum: the residual stream after a part of a block, and the next part's input.
 ///
-/// `dx = r (g w) - x r^3 / C * sum_j (g w x)_j`, with `g = dy`.
+/// * `x`, `delta`: `(T, C)`. Returns `(x + delta, norm)`, both `(T, C)`.
 ///
-/// * `dy`, `x`: `(T, C)` f32. Returns `dx` `(T, C)`.
+/// # Errors
+/// As [`forward`].
+pub fn forward_sum(x: &Tensor, delta: &Tensor, weight: &Tensor, eps: f32) -> Result<(Tensor, Tensor)> {
+    let c = checked_width(x, weight)?;
+    if delta.dims() != x.dims() {
+        bail!("rms_norm: {:?} and {:?} do not add up", x.dims(), delta.dims());
+    }
+    if let Some(gpu) = Gpu::of(x) {
+        return forward_on(&gpu, x, Some(delta), weight, eps);
+    }
+    let (x_view, delta_view, w_view) = (view("rms_norm", x)?, view("rms_norm", delta)?, view("rms_norm", weight)?);
+    let (x_values, delta_values, w) = (x_view.f32()?, delta_view.f32()?, to_f32(w_view.values()?));
+    let (mut sum, mut y) = (uninit(x_values.len()), uninit(x_values.len()));
+    for_each_row_pair(&mut sum, &mut y, c, |row, sum, y| {
+        add_row(&x_values[row * c..][..c], &delta_values[row * c..][..c], sum);
+        forward_row(sum, &w, eps, y);
+    });
+    Ok((tensor(sum, x.dims())?, tensor(y, x.dims())?))
+}
+
+/// Gradient of the norm's input, added to the gradient that reaches it past the norm.
+///
+/// `dx = residual + r (g w) - x r^3 / C * sum_j (g w x)_j`, with `g = dy`.
+///
+/// * `dy`, `x`, `residual`: `(T, C)`. Returns `dx` `(T, C)`.
 ///
 /// # Errors
 /// When the shapes disagree; the message gives both.
-pub fn backward(dy: &Tensor, x: &Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
+pub fn backward(dy: &Tensor, x: &Tensor, weight: &Tensor, eps: f32, residual: Option<&Tensor>) -> Result<Tensor> {
     let c = checked_width(x, weight)?;
-    if dy.dims() != x.dims() {
-        bail!("rms_norm backward: dy is {:?}, x is {:?}", dy.dims(), x.dims());
+    if dy.dims() != x.dims() || residual.is_some_and(|residual| residual.dims() != x.dims()) {
+        bail!("rms_norm backward: dy is {:?}, x is {:?}, residual {residual:?}", dy.dims(), x.dims());
+    }
+    if let Some(gpu) = Gpu::of(x) {
+        return backward_on(&gpu, (dy, x), weight, eps, residual);
     }
     let (dy_view, x_view, w_view) = (view("rms_norm", dy)?, view("rms_norm", x)?, view("rms_norm", weight)?);
     let (dy_values, x_values, w) = (dy_view.f32()?, x_view.f32()?, to_f32(w_view.values()?));
+    let residual_view = residual.map(|residual| view("rms_norm", residual)).transpose()?;
+    let residual = residual_view.as_ref().map(|residual| residual.f32()).transpose()?;
     let mut dx = uninit(x_values.len());
     for_each_row(&mut dx, c, |row, dx| {
-        let (g, x) = (&dy_values[row * c..][..c], &x_values[row * c..][..c]);
-        backward_row(g, x, &w, eps, dx);
+        let row = row * c..(row + 1) * c;
+        backward_row(&dy_values[row.clone()], &x_values[row.clone()], &w, eps, dx);
+        if let Some(residual) = residual {
+            add_to_row(&residual[row], dx);
+        }
     });
     tensor(dx, x.dims())
+}
+
+/// `(sum, normed)`; without a delta the sum is `x` itself.
+fn forward_on(gpu: &Gpu, x: &Tensor, delta: Option<&Tensor>, weight: &Tensor, eps: f32) -> Result<(Tensor, Tensor)> {
+    let (rows, c) = x.dims2()?;
+    check_dtypes(x, &[Some(weight), delta])?;
+    let normed = gpu.empty(x, (rows, c), x.dtype())?;
+    let sum = delta.map(|_| gpu.empty(x, (rows, c), x.dtype())).transpose()?;
+    let written = sum.as_ref().map_or(Ok(Argument::NULL), Argument::write)?;
+    let arguments = [
+        Argument::write(&normed)?,
+        written,
+        Argument::read(x)?,
+        Argument::read_optional(delta)?,
+        Argument::read(weight)?,
+        Argument::int(c)?,
+        eps.into(),
+    ];
+    gpu.launch(&kernel_name("rms_norm_forward", x.dtype()), Grid::of(rows, ROW_THREADS), &arguments)?;
+    Ok((sum.unwrap_or_else(|| x.clone()), normed))
+}
+
+fn backward_on(
+    gpu: &Gpu,
+    (dy, x): (&Tensor, &Tensor),
+    weight: &Tensor,
+    eps: f32,
+    residual: Option<&Tensor>,
+) -> Result<Tensor> {
+    let (rows, c) = x.dims2()?;
+    check_dtypes(x, &[Some(dy), Some(weight), residual])?;
+    let dx = gpu.empty(x, (rows, c), x.dtype())?;
+    let arguments = [
+        Argument::write(&dx)?,
+        Argument::read(dy)?,
+        Argument::read(x)?,
+        Argument::read(weight)?,
+        Argument::read_optional(residual)?,
+        Argument::int(c)?,
+        eps.into(),
+    ];
+    gpu.launch(&kernel_name("rms_norm_backward", x.dtype()), Grid::of(rows, ROW_THREADS), &arguments)?;
+    Ok(dx)
+}
+
+/// On a card everything that meets in a kernel has one dtype.
+fn check_dtypes(x: &Tensor, others: &[Option<&Tensor>]) -> Result<()> {
+    match others.iter().flatten().find(|other| other.dtype() != x.dtype()) {
+        Some(other) => bail!("rms_norm on a card: {:?} beside {:?}", other.dtype(), x.dtype()),
+        None => Ok(()),
+    }
 }
 
 vectorized! {
@@ -62,6 +152,18 @@ vectorized! {
         let pull = r * r * r * weighted / c as f32;
         for i in 0..c {
             dx[i] = r * g[i] * w[i] - pull * x[i];
+        }
+    }
+
+    fn add_row(a: &[f32], b: &[f32], sum: &mut [f32]) {
+        for ((sum, a), b) in sum.iter_mut().zip(a).zip(b) {
+            *sum = a + b;
+        }
+    }
+
+    fn add_to_row(x: &[f32], sum: &mut [f32]) {
+        for (sum, x) in sum.iter_mut().zip(x) {
+            *sum += x;
         }
     }
 }

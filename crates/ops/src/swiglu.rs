@@ -1,47 +1,84 @@
-//! SwiGLU: `silu(gate) * up`.
+//! SwiGLU: `silu(gate) * up`, with gate and up side by side in one buffer.
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, bail};
+use rayon::prelude::*;
 
-use crate::cpu::{exp, for_each_row, for_each_row_pair, tensor, uninit, vectorized, view};
+use crate::cpu::{exp, for_each_row, slice, slice_mut, tensor, uninit, vectorized, view};
+use crate::gpu::{Argument, Gpu, Grid, kernel_name};
+
+/// Threads of a block on a card.
+const THREADS: usize = 256;
+
+/// Values that a thread of a card takes at a time.
+const PACK: usize = 8;
 
 /// `y = gate * sigmoid(gate) * up`, element by element.
 ///
-/// * `gate`, `up`: `(T, C)` f32. Returns `(T, C)`.
+/// * `gate_up`: `(T, 2 C)`, a row's gates and then its ups. Returns `(T, C)`.
 ///
 /// # Errors
-/// When the shapes differ.
+/// When the width is odd.
 ///
 /// Source: Shazeer 2020, eq. 6.
-pub fn forward(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
-    let c = checked_width(gate, up)?;
-    let (gate_view, up_view) = (view("swiglu", gate)?, view("swiglu", up)?);
-    let (gates, ups) = (gate_view.f32()?, up_view.f32()?);
-    let mut y = uninit(gates.len());
+pub fn forward(gate_up: &Tensor) -> Result<Tensor> {
+    let (t, c) = checked(gate_up)?;
+    if let Some(gpu) = Gpu::of(gate_up) {
+        let y = gpu.empty(gate_up, (t, c), gate_up.dtype())?;
+        let arguments = [Argument::write(&y)?, Argument::read(gate_up)?, Argument::int(c)?];
+        gpu.launch(&kernel_name("swiglu_forward", gate_up.dtype()), grid(t, c), &arguments)?;
+        return Ok(y);
+    }
+    let gate_up_view = view("swiglu", gate_up)?;
+    let values = gate_up_view.f32()?;
+    let mut y = uninit(t * c);
     for_each_row(&mut y, c, |row, y| {
-        forward_row(&gates[row * c..][..c], &ups[row * c..][..c], y);
+        let (gate, up) = values[row * 2 * c..][..2 * c].split_at(c);
+        forward_row(gate, up, y);
     });
-    tensor(y, gate.dims())
+    tensor(y, (t, c))
 }
 
-/// Gradients of gate and up.
+/// Gradients of gate and up, in their place: they are not needed after this.
 ///
 /// With `s = sigmoid(gate)`: `dgate = dy * up * s (1 + gate (1 - s))`, `dup = dy * gate * s`.
 ///
-/// * `dy`, `gate`, `up`: `(T, C)` f32. Returns `(dgate, dup)`.
+/// * `dy`: `(T, C)`. `gate_up`: `(T, 2 C)`, on return the gradients.
 ///
 /// # Errors
 /// When the shapes differ.
-pub fn backward(dy: &Tensor, gate: &Tensor, up: &Tensor) -> Result<(Tensor, Tensor)> {
-    let c = checked_width(gate, up)?;
-    checked_width(gate, dy)?;
-    let (dy_view, gate_view, up_view) = (view("swiglu", dy)?, view("swiglu", gate)?, view("swiglu", up)?);
-    let (dys, gates, ups) = (dy_view.f32()?, gate_view.f32()?, up_view.f32()?);
-    let (mut dgate, mut dup) = (uninit(gates.len()), uninit(gates.len()));
-    for_each_row_pair(&mut dgate, &mut dup, c, |row, dgate, dup| {
-        let row = row * c..(row + 1) * c;
-        backward_row(&dys[row.clone()], &gates[row.clone()], &ups[row], dgate, dup);
-    });
-    Ok((tensor(dgate, gate.dims())?, tensor(dup, gate.dims())?))
+pub fn backward(dy: &Tensor, gate_up: &Tensor) -> Result<()> {
+    let (t, c) = checked(gate_up)?;
+    if dy.dims() != [t, c] {
+        bail!("swiglu backward: dy is {:?}, gate and up {:?}", dy.dims(), gate_up.dims());
+    }
+    let Some(gpu) = Gpu::of(gate_up) else {
+        return gate_up.inplace_op2(dy, &Backward);
+    };
+    let arguments = [Argument::write(gate_up)?, Argument::read(dy)?, Argument::int(c)?];
+    gpu.launch(&kernel_name("swiglu_backward", gate_up.dtype()), grid(t, c), &arguments)
+}
+
+struct Backward;
+
+impl InplaceOp2 for Backward {
+    fn name(&self) -> &'static str {
+        "swiglu_backward"
+    }
+
+    fn cpu_fwd(&self, gate_up: &mut CpuStorage, g_l: &Layout, dy: &CpuStorage, dy_l: &Layout) -> Result<()> {
+        let (_, c) = dy_l.shape().dims2()?;
+        let (rows, dys) = (slice_mut(gate_up, g_l)?, slice(dy, dy_l)?);
+        rows.par_chunks_mut(2 * c).zip(dys.par_chunks(c)).for_each(|(row, dy)| {
+            let (gate, up) = row.split_at_mut(c);
+            backward_row(dy, gate, up);
+        });
+        Ok(())
+    }
+}
+
+/// A row to each block in x, a part of it in y.
+fn grid(t: usize, c: usize) -> Grid {
+    Grid { blocks: [t, c.div_ceil(THREADS * PACK), 1], threads: THREADS, shared_bytes: 0 }
 }
 
 vectorized! {
@@ -51,13 +88,14 @@ vectorized! {
         }
     }
 
-    fn backward_row(dy: &[f32], gate: &[f32], up: &[f32], dgate: &mut [f32], dup: &mut [f32]) {
+    fn backward_row(dy: &[f32], gate: &mut [f32], up: &mut [f32]) {
         let c = dy.len();
-        let (gate, up, dgate, dup) = (&gate[..c], &up[..c], &mut dgate[..c], &mut dup[..c]);
+        let (gate, up) = (&mut gate[..c], &mut up[..c]);
         for i in 0..c {
             let s = sigmoid(gate[i]);
-            dgate[i] = dy[i] * up[i] * s * (1.0 + gate[i] * (1.0 - s));
-            dup[i] = dy[i] * gate[i] * s;
+            let (g, u) = (gate[i], up[i]);
+            gate[i] = dy[i] * u * s * (1.0 + g * (1.0 - s));
+            up[i] = dy[i] * g * s;
         }
     }
 }
@@ -67,9 +105,10 @@ fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
-fn checked_width(gate: &Tensor, up: &Tensor) -> Result<usize> {
-    if gate.dims() != up.dims() {
-        bail!("swiglu: {:?} and {:?} differ", gate.dims(), up.dims());
+/// Rows, and the width of gate and up each.
+fn checked(gate_up: &Tensor) -> Result<(usize, usize)> {
+    match gate_up.dims2()? {
+        (t, width) if width % 2 == 0 => Ok((t, width / 2)),
+        (t, width) => bail!("swiglu: gate and up together are {t} x {width}"),
     }
-    Ok(gate.dims2()?.1)
 }

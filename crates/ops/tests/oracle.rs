@@ -5,7 +5,7 @@ use candle_core::{D, DType, Device, Result, Tensor, Var};
 use codeact_ops::attention::{self, Attention, Saved};
 use codeact_ops::cross_entropy::Head;
 use codeact_ops::gemm::Precision;
-use codeact_ops::linear::{self, LoraGradients, LoraPair};
+use codeact_ops::linear::{self, Lora};
 use codeact_ops::optimizer::{self, AdamW};
 use codeact_ops::rope::Angles;
 use codeact_ops::{SeqBounds, cross_entropy, embedding, residual, rms_norm, rope, swiglu};
@@ -52,8 +52,15 @@ fn rms_norm_agrees_with_the_tape() {
         let variance = (x.sqr().unwrap().mean_keepdim(D::Minus1).unwrap() + eps as f64).unwrap();
         let want = x.broadcast_div(&variance.sqrt().unwrap()).unwrap().broadcast_mul(&weight).unwrap();
         assert_close(&rms_norm::forward(&x, &weight, eps).unwrap(), &want, F32, "rms_norm");
-        let dx = rms_norm::backward(&dy, &x, &weight, eps).unwrap();
+        let dx = rms_norm::backward(&dy, &x, &weight, eps, None).unwrap();
         assert_close(&dx, &tape(&want, &dy, &[&x])[0], F32, "rms_norm dx");
+        let past = numbers(&[t, c], 4);
+        let both = rms_norm::backward(&dy, &x, &weight, eps, Some(&past)).unwrap();
+        assert_close(&both, &(dx + &past).unwrap(), F32, "rms_norm dx and residual");
+        let first = (x.as_tensor() - &past).unwrap();
+        let (sum, normed) = rms_norm::forward_sum(&first, &past, &weight, eps).unwrap();
+        assert_close(&sum, &x, F32, "rms_norm sum");
+        assert_close(&normed, &want, F32, "rms_norm of a sum");
     }
 }
 
@@ -63,11 +70,12 @@ fn swiglu_agrees_with_the_tape() {
         let (gate, up, dy) = (var(&[t, c], 1), var(&[t, c], 2), numbers(&[t, c], 3));
         let gate = Var::from_tensor(&(gate.as_tensor() * 6.0).unwrap()).unwrap();
         let want = (gate.silu().unwrap() * up.as_tensor()).unwrap();
-        assert_close(&swiglu::forward(&gate, &up).unwrap(), &want, F32, "swiglu");
-        let (dgate, dup) = swiglu::backward(&dy, &gate, &up).unwrap();
+        let gate_up = Tensor::cat(&[gate.as_tensor(), &up], 1).unwrap();
+        assert_close(&swiglu::forward(&gate_up).unwrap(), &want, F32, "swiglu");
+        swiglu::backward(&dy, &gate_up).unwrap();
         let wants = tape(&want, &dy, &[&gate, &up]);
-        assert_close(&dgate, &wants[0], F32, "dgate");
-        assert_close(&dup, &wants[1], F32, "dup");
+        assert_close(&gate_up.narrow(1, 0, c).unwrap(), &wants[0], F32, "dgate");
+        assert_close(&gate_up.narrow(1, c, c).unwrap(), &wants[1], F32, "dup");
     }
 }
 
@@ -89,36 +97,52 @@ fn slow_rope(x: &Tensor, positions: &[u32], frequencies: &[f32]) -> Result<Tenso
 fn rope_agrees_with_the_tape() {
     let frequencies = [1.0, 0.3, 0.01];
     let positions = [0, 1, 2, 0, 5, 900];
-    let (x, dy) = (var(&[6, 12], 1), numbers(&[6, 12], 2));
-    let want = slow_rope(&x, &positions, &frequencies).unwrap();
-    let angles = Angles::new(&positions, &frequencies);
-    assert_close(&rope::forward(&x, &angles).unwrap(), &want, F32, "rope");
-    let dx = rope::backward(&dy, &angles).unwrap();
+    let (x, dy) = (var(&[6, 15], 1), numbers(&[6, 15], 2));
+    // Two heads of six are turned, three columns behind them are not.
+    let turned = slow_rope(&x.narrow(1, 0, 12).unwrap(), &positions, &frequencies).unwrap();
+    let want = Tensor::cat(&[&turned, &x.narrow(1, 12, 3).unwrap()], 1).unwrap();
+    let angles = Angles::new(&positions, &frequencies, &Device::Cpu).unwrap();
+    let y = x.copy().unwrap();
+    rope::forward(&y, 2, &angles).unwrap();
+    assert_close(&y, &want, F32, "rope");
+    let dx = dy.copy().unwrap();
+    rope::backward(&dx, 2, &angles).unwrap();
     assert_close(&dx, &tape(&want, &dy, &[&x])[0], F32, "rope dx");
+}
+
+/// Two pairs on a weight of three projections; the middle one has none.
+fn lora(a: &Tensor, b: [&Tensor; 2], start: usize, scale: f32) -> Lora {
+    Lora { a: a.clone(), b: vec![(0, b[0].clone()), (start, b[1].clone())], scale }
 }
 
 #[test]
 fn lora_linear_agrees_with_the_tape() {
     for (dtype, tolerance) in [(DType::F32, F32), (DType::BF16, BF16)] {
         for (t, c_in, c_out, rank) in [(1, 3, 5, 1), (9, 33, 17, 2), (50, 64, 96, 16), (200, 576, 192, 8)] {
+            let (first, last) = (c_out / 2, c_out / 3);
+            let start = c_out - last;
             let (x, dy) = (var(&[t, c_in], 1), numbers(&[t, c_out], 2));
             let weight = numbers(&[c_out, c_in], 3).to_dtype(dtype).unwrap();
-            let (a, b) = (var(&[rank, c_in], 4), var(&[rank, c_out], 5));
+            let (a, b, c) = (var(&[2 * rank, c_in], 4), var(&[rank, first], 5), var(&[rank, last], 6));
             let scale = 0.7;
             let base = x.matmul(&weight.to_dtype(DType::F32).unwrap().t().unwrap()).unwrap();
-            let side = x.matmul(&a.t().unwrap()).unwrap().matmul(&b).unwrap();
-            let want = (base + (side * scale as f64).unwrap()).unwrap();
-            let wants = tape(&want, &dy, &[&x, &a, &b]);
-            let pair = LoraPair { a: a.as_tensor().clone(), b: b.as_tensor().clone(), scale };
-            let (y, xa) = linear::forward(&x, &weight, Some(&pair)).unwrap();
+            let side = (x.matmul(&a.t().unwrap()).unwrap() * scale as f64).unwrap();
+            let part = |at: usize, b: &Tensor| side.narrow(1, at, rank).unwrap().matmul(b).unwrap();
+            let gap = Tensor::zeros((t, start - first), DType::F32, &Device::Cpu).unwrap();
+            let side = Tensor::cat(&[part(0, &b), gap, part(rank, &c)], 1).unwrap();
+            let want = (base + side).unwrap();
+            let wants = tape(&want, &dy, &[&x, &a, &b, &c]);
+            let pairs = lora(&a, [&b, &c], start, scale);
+            let (y, xa) = linear::forward(&x, &weight, Some(&pairs)).unwrap();
             let what = format!("{dtype:?} {t}x{c_in}x{c_out} rank {rank}");
             assert_close(&y, &want, tolerance, &what);
-            let gradients = LoraGradients { a: a.zeros_like().unwrap(), b: b.zeros_like().unwrap() };
-            let lora = Some((&pair, xa.as_ref().unwrap(), &gradients));
-            let dx = linear::backward(&dy, &x, &weight, lora).unwrap();
+            let zeros = |like: &Var| like.zeros_like().unwrap();
+            let gradients = lora(&zeros(&a), [&zeros(&b), &zeros(&c)], start, scale);
+            let dx = linear::backward(&dy, &x, &weight, Some((&pairs, xa.as_ref().unwrap(), &gradients))).unwrap();
             assert_close(&dx, &wants[0], tolerance, &format!("dx {what}"));
             assert_close(&gradients.a, &wants[1], tolerance, &format!("dA {what}"));
-            assert_close(&gradients.b, &wants[2], tolerance, &format!("dB {what}"));
+            assert_close(&gradients.b[0].1, &wants[2], tolerance, &format!("dB {what}"));
+            assert_close(&gradients.b[1].1, &wants[3], tolerance, &format!("second dB {what}"));
         }
     }
 }
@@ -126,14 +150,14 @@ fn lora_linear_agrees_with_the_tape() {
 #[test]
 fn lora_gradients_add_up_over_calls() {
     let (x, dy, weight) = (numbers(&[20, 12], 1), numbers(&[20, 8], 2), numbers(&[8, 12], 3));
-    let pair = LoraPair { a: numbers(&[4, 12], 4), b: numbers(&[4, 8], 5), scale: 2.0 };
-    let gradients = LoraGradients { a: pair.a.zeros_like().unwrap(), b: pair.b.zeros_like().unwrap() };
-    let (_, xa) = linear::forward(&x, &weight, Some(&pair)).unwrap();
-    let lora = Some((&pair, xa.as_ref().unwrap(), &gradients));
-    linear::backward(&dy, &x, &weight, lora).unwrap();
+    let pair = |b: Tensor, a: Tensor| Lora { a, b: vec![(0, b)], scale: 2.0 };
+    let lora = pair(numbers(&[4, 8], 5), numbers(&[4, 12], 4));
+    let gradients = pair(lora.b[0].1.zeros_like().unwrap(), lora.a.zeros_like().unwrap());
+    let (_, xa) = linear::forward(&x, &weight, Some(&lora)).unwrap();
+    let arguments = Some((&lora, xa.as_ref().unwrap(), &gradients));
+    linear::backward(&dy, &x, &weight, arguments).unwrap();
     let once = gradients.a.copy().unwrap();
-    let lora = Some((&pair, xa.as_ref().unwrap(), &gradients));
-    linear::backward(&dy, &x, &weight, lora).unwrap();
+    linear::backward(&dy, &x, &weight, arguments).unwrap();
     assert_close(&gradients.a, &(once * 2.0).unwrap(), F32, "twice");
 }
 
@@ -156,8 +180,9 @@ fn cross_entropy_agrees_with_the_tape() {
             let head = Head { frozen: &frozen, extra: extra.as_deref() };
             let got = cross_entropy::forward_backward(&hidden, head, &labels, scale).unwrap();
             let want_loss = want.to_scalar::<f32>().unwrap() as f64;
-            assert!((got.loss - want_loss).abs() < tolerance as f64 * want_loss, "{} {want_loss}", got.loss);
-            assert_eq!(got.loss, cross_entropy::forward(&hidden, head, &labels).unwrap());
+            let loss = got.loss.value().unwrap();
+            assert!((loss - want_loss).abs() < tolerance as f64 * want_loss, "{loss} {want_loss}");
+            assert_eq!(loss, cross_entropy::forward(&hidden, head, &labels).unwrap());
             let store = (want * scale as f64).unwrap().backward().unwrap();
             assert_close(&got.dhidden, store.get(&hidden).unwrap(), tolerance, "dhidden");
             if let Some(extra) = &extra {
@@ -177,13 +202,15 @@ fn attention_agrees_with_the_tape() {
         let a = Attention { head_count: 6, kv_head_count: 2, head_width: 16, window, precision };
         let (q, k, v, dout) = (var(&[t, 96], 1), var(&[t, 32], 2), var(&[t, 32], 3), numbers(&[t, 96], 4));
         let want = slow_attention(&q, &k, &v, &bounds, &a).unwrap();
-        let (out, lse) = attention::forward(&q, &k, &v, &bounds, &a).unwrap();
+        let qkv = Tensor::cat(&[q.as_tensor(), &k, &v], 1).unwrap();
+        let (out, lse) = attention::forward(&qkv, &bounds, &a).unwrap();
         assert_close(&out, &want, tolerance, "attention");
-        let saved = Saved { q: &q, k: &k, v: &v, out: &out, lse: &lse };
-        let (dq, dk, dv) = attention::backward(&dout, &saved, &bounds, &a).unwrap();
+        let saved = Saved { qkv: &qkv, out: &out, lse: &lse };
+        let dqkv = attention::backward(&dout, &saved, &bounds, &a).unwrap();
         let wants = tape(&want, &dout, &[&q, &k, &v]);
-        for (got, want) in [dq, dk, dv].iter().zip(&wants) {
-            assert_close(got, want, tolerance, "attention gradient");
+        for (start, want) in [0, 96, 128].into_iter().zip(&wants) {
+            let got = dqkv.narrow(1, start, want.dim(1).unwrap()).unwrap();
+            assert_close(&got, want, tolerance, "attention gradient");
         }
     }
 }
@@ -228,12 +255,15 @@ fn gradients_agree_with_finite_differences() {
     let up = numbers(&[4, 12], 5);
     let dy = numbers(&[4, 12], 3);
     let objective = |x: &Tensor| -> f64 {
-        let y = swiglu::forward(&rms_norm::forward(x, &weight, 1e-5).unwrap(), &up).unwrap();
+        let gate_up = Tensor::cat(&[&rms_norm::forward(x, &weight, 1e-5).unwrap(), &up], 1).unwrap();
+        let y = swiglu::forward(&gate_up).unwrap();
         (y * &dy).unwrap().to_dtype(DType::F64).unwrap().sum_all().unwrap().to_scalar().unwrap()
     };
     let normed = rms_norm::forward(&x, &weight, 1e-5).unwrap();
-    let (dgate, _) = swiglu::backward(&dy, &normed, &up).unwrap();
-    let dx = rms_norm::backward(&dgate, &x, &weight, 1e-5).unwrap().flatten_all().unwrap();
+    let gate_up = Tensor::cat(&[&normed, &up], 1).unwrap();
+    swiglu::backward(&dy, &gate_up).unwrap();
+    let dgate = gate_up.narrow(1, 0, 12).unwrap().contiguous().unwrap();
+    let dx = rms_norm::backward(&dgate, &x, &weight, 1e-5, None).unwrap().flatten_all().unwrap();
     let dx = dx.to_vec1::<f32>().unwrap();
     for index in [0, 7, 25, 47] {
         let step = 1.0 / 256.0;

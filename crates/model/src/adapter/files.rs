@@ -6,7 +6,8 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Map, Value, json};
 
-use super::{Adapter, LoraConfig, NewTokens, Target, slots};
+use super::layout::slots;
+use super::{Adapter, LoraConfig, NewTokens, Target};
 use crate::ModelError;
 use crate::config::ModelConfig;
 
@@ -36,9 +37,11 @@ impl Adapter {
         let mut tensors = candle_core::safetensors::load(&path, &Device::Cpu)
             .map_err(|error| ModelError::weights(&path, format!("cannot read: {error}")))?;
         let (slots, count) = slots(model, &config);
-        let mut values = Vec::with_capacity(count);
+        let mut values = vec![0.0; count];
         for slot in &slots {
-            for (matrix, shape) in [("lora_A", [config.rank, slot.c_in]), ("lora_B", [slot.c_out, config.rank])] {
+            let a = ("lora_A", [config.rank, slot.c_in], slot.a_start);
+            let b = ("lora_B", [slot.c_out, config.rank], slot.b_start);
+            for (matrix, shape, start) in [a, b] {
                 let name = key(slot.layer, slot.target, matrix);
                 let Some(tensor) = tensors.remove(&name) else {
                     return Err(ModelError::weights(&path, format!("tensor `{name}` is missing")));
@@ -48,7 +51,8 @@ impl Adapter {
                     return Err(ModelError::weights(&path, what));
                 }
                 let rows = if matrix == "lora_B" { tensor.t()? } else { tensor };
-                values.extend(rows.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?);
+                let rows = rows.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+                values[start..start + rows.len()].copy_from_slice(&rows);
             }
         }
         let new_tokens = NewTokens::new(model, new_token_count(&folder.join(CONFIG_FILE), model)?, count);

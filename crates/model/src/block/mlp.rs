@@ -1,33 +1,33 @@
 //! The gated MLP: `down(silu(gate x) * up x)`.
 
 use candle_core::{Result, Tensor};
-use codeact_ops::{residual, swiglu};
+use codeact_ops::swiglu;
+use codeact_ops::weight::Weight;
 
 use super::Layer;
-use crate::adapter::Target;
+use crate::adapter::Fused;
 
 pub(crate) struct Mlp {
-    pub(crate) gate: Tensor,
-    pub(crate) up: Tensor,
-    pub(crate) down: Tensor,
+    /// Gate and up, `(2 M, C)`.
+    pub(crate) gate_up: Weight,
+    /// `(C, M)`.
+    pub(crate) down: Weight,
 }
 
-/// Kept for backward: both projections and the LoRA side products. The gated product is computed again.
+/// Kept for backward: gate and up, and the LoRA side products. The gated product is computed again.
 pub(crate) struct SavedMlp {
-    gate: Tensor,
-    up: Tensor,
-    xa: [Option<Tensor>; 3],
+    gate_up: Tensor,
+    xa_gate_up: Option<Tensor>,
+    xa_down: Option<Tensor>,
 }
 
 impl Mlp {
     /// `x`: `(T, C)`, normed. Returns `(T, C)`.
     pub(crate) fn forward(&self, x: &Tensor, layer: Layer<'_>) -> Result<(Tensor, SavedMlp)> {
-        let (gate, xa_gate) = layer.project(x, &self.gate, Target::Gate)?;
-        let (up, xa_up) = layer.project(x, &self.up, Target::Up)?;
-        let hidden = swiglu::forward(&gate, &up)?;
-        let (y, xa_down) = layer.project(&hidden, &self.down, Target::Down)?;
-        let xa = [xa_gate, xa_up, xa_down];
-        Ok((y, SavedMlp { gate, up, xa }))
+        let (gate_up, xa_gate_up) = layer.project(x, &self.gate_up, Fused::GateUp)?;
+        let hidden = swiglu::forward(&gate_up)?;
+        let (y, xa_down) = layer.project(&hidden, &self.down, Fused::Down)?;
+        Ok((y, SavedMlp { gate_up, xa_gate_up, xa_down }))
     }
 
     /// Gradient of `x`, `(T, C)`.
@@ -39,13 +39,12 @@ impl Mlp {
         layer: Layer<'_>,
         gradients: &Tensor,
     ) -> Result<Tensor> {
-        let SavedMlp { gate, up, xa: [xa_gate, xa_up, xa_down] } = saved;
-        let hidden = swiglu::forward(&gate, &up)?;
-        let dhidden = layer.project_backward(dy, (&hidden, xa_down.as_ref()), &self.down, Target::Down, gradients)?;
+        let SavedMlp { gate_up, xa_gate_up, xa_down } = saved;
+        let hidden = swiglu::forward(&gate_up)?;
+        let dhidden = layer.project_backward(dy, (&hidden, xa_down), &self.down, Fused::Down, gradients)?;
         drop(hidden);
-        let (dgate, dup) = swiglu::backward(&dhidden, &gate, &up)?;
-        let dx_gate = layer.project_backward(&dgate, (x, xa_gate.as_ref()), &self.gate, Target::Gate, gradients)?;
-        let dx_up = layer.project_backward(&dup, (x, xa_up.as_ref()), &self.up, Target::Up, gradients)?;
-        residual::add(&dx_gate, &dx_up)
+        swiglu::backward(&dhidden, &gate_up)?;
+        drop(dhidden);
+        layer.project_backward(&gate_up, (x, xa_gate_up), &self.gate_up, Fused::GateUp, gradients)
     }
 }

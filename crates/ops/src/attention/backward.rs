@@ -5,19 +5,16 @@ use std::ops::Range;
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
-use super::{Attention, QUERY_BLOCK, head_rows, tasks};
+use super::{Attention, QUERY_BLOCK, head_rows, on_card, tasks};
 use crate::SeqBounds;
 use crate::cpu::{Values, blocked_sum, exp, for_each_row, tensor, uninit, vectorized, view};
 use crate::gemm::{Matrix, Threads, gemm};
+use crate::gpu::Gpu;
 
 /// What [`super::forward`] took and gave.
 pub struct Saved<'a> {
-    /// Queries, `(T, H * D)`.
-    pub q: &'a Tensor,
-    /// Keys, `(T, G * D)`.
-    pub k: &'a Tensor,
-    /// Values, `(T, G * D)`.
-    pub v: &'a Tensor,
+    /// Queries, keys and values, `(T, (H + 2 G) D)`.
+    pub qkv: &'a Tensor,
     /// Attention output, `(T, H * D)`.
     pub out: &'a Tensor,
     /// Log-sum-exp of the scores, `(T, H)`.
@@ -30,27 +27,21 @@ pub struct Saved<'a> {
 /// `dS = P * (dout Vᵀ - delta) / sqrt(D)`, `dQ = dS K`, `dK = dSᵀ Q`. Heads of a group add up in order, without
 /// atomics: the same input gives the same bits.
 ///
-/// * `dout`: `(T, H * D)` f32. Returns `(dq, dk, dv)` in the shapes of `q`, `k`, `v`.
+/// * `dout`: `(T, H * D)`. Returns `dqkv`, shaped as `qkv`.
 ///
 /// # Errors
 /// When the shapes disagree.
-pub fn backward(
-    dout: &Tensor,
-    saved: &Saved<'_>,
-    bounds: &SeqBounds,
-    attention: &Attention,
-) -> Result<(Tensor, Tensor, Tensor)> {
-    attention.check(saved.q, saved.k, saved.v, bounds)?;
-    attention.check(dout, saved.k, saved.v, bounds)?;
-    attention.check(saved.out, saved.k, saved.v, bounds)?;
+pub fn backward(dout: &Tensor, saved: &Saved<'_>, bounds: &SeqBounds, attention: &Attention) -> Result<Tensor> {
+    attention.check(saved.qkv, &[dout, saved.out], bounds)?;
     if saved.lse.dims() != [bounds.token_count(), attention.head_count] {
         bail!("attention backward: the log-sum-exp is {:?}", saved.lse.dims());
     }
+    if let Some(gpu) = Gpu::of(dout) {
+        return on_card::backward(&gpu, dout, saved, bounds, attention);
+    }
     let op = "attention backward";
-    let (q, k, v) = (view(op, saved.q)?, view(op, saved.k)?, view(op, saved.v)?);
-    let (out, lse, dout) = (view(op, saved.out)?, view(op, saved.lse)?, view(op, dout)?);
-    let buffers =
-        Buffers { q: q.f32()?, k: k.f32()?, v: v.f32()?, out: out.f32()?, lse: lse.f32()?, dout: dout.f32()? };
+    let (qkv, out, lse, dout) = (view(op, saved.qkv)?, view(op, saved.out)?, view(op, saved.lse)?, view(op, dout)?);
+    let buffers = Buffers { qkv: qkv.f32()?, out: out.f32()?, lse: lse.f32()?, dout: dout.f32()? };
     let heads: Vec<HeadGradients> = tasks(bounds, attention.head_count)
         .par_iter()
         .map(|(range, head)| buffers.head_gradients(attention, range.clone(), *head))
@@ -59,9 +50,7 @@ pub fn backward(
 }
 
 struct Buffers<'a> {
-    q: &'a [f32],
-    k: &'a [f32],
-    v: &'a [f32],
+    qkv: &'a [f32],
     out: &'a [f32],
     lse: &'a [f32],
     dout: &'a [f32],
@@ -77,12 +66,10 @@ struct HeadGradients {
 impl Buffers<'_> {
     fn head_gradients(&self, attention: &Attention, range: Range<usize>, head: usize) -> HeadGradients {
         let (len, d, precision) = (range.len(), attention.head_width, attention.precision);
-        let (q_width, kv_width) = (attention.q_width(), attention.kv_width());
-        let q = head_rows(self.q, q_width, head, d, range.clone());
-        let dout = head_rows(self.dout, q_width, head, d, range.clone());
-        let kv_head = head / attention.group();
-        let k = head_rows(self.k, kv_width, kv_head, d, range.clone());
-        let v = head_rows(self.v, kv_width, kv_head, d, range.clone());
+        let (k, v) = attention.kv_columns(head);
+        let rows = |column| head_rows(self.qkv, attention.qkv_width(), column, d, range.clone());
+        let (q, k, v) = (rows(head * d), rows(k), rows(v));
+        let dout = head_rows(self.dout, attention.q_width(), head * d, d, range.clone());
         let mut gradients = HeadGradients { dq: uninit(len * d), dk: vec![0.0; len * d], dv: vec![0.0; len * d] };
         let (mut p, mut ds) = (Vec::new(), Vec::new());
         for start in (0..len).step_by(QUERY_BLOCK) {
@@ -154,31 +141,35 @@ struct Place<'a> {
 }
 
 /// Puts the heads side by side; key and value heads sum the query heads of their group.
-fn gather(heads: &[HeadGradients], bounds: &SeqBounds, attention: &Attention) -> Result<(Tensor, Tensor, Tensor)> {
+fn gather(heads: &[HeadGradients], bounds: &SeqBounds, attention: &Attention) -> Result<Tensor> {
     let (t, h, d, group) = (bounds.token_count(), attention.head_count, attention.head_width, attention.group());
-    let (q_width, kv_width) = (attention.q_width(), attention.kv_width());
-    let (mut dq, mut dk, mut dv) = (uninit(t * q_width), uninit(t * kv_width), uninit(t * kv_width));
+    let (width, q_width, kv_width) = (attention.qkv_width(), attention.q_width(), attention.kv_width());
+    let mut gradients = uninit(t * width);
     for (sequence, range) in bounds.ranges().enumerate() {
         let heads = &heads[sequence * h..(sequence + 1) * h];
-        for_each_row(&mut dq[range.start * q_width..range.end * q_width], q_width, |row, dq| {
+        for_each_row(&mut gradients[range.start * width..range.end * width], width, |row, gradients| {
+            let values = row * d..(row + 1) * d;
+            let (dq, dkv) = gradients.split_at_mut(q_width);
             for (head, dq) in heads.iter().zip(dq.chunks_mut(d)) {
-                dq.copy_from_slice(&head.dq[row * d..(row + 1) * d]);
+                dq.copy_from_slice(&head.dq[values.clone()]);
+            }
+            let (dk, dv) = dkv.split_at_mut(kv_width);
+            let groups = heads.chunks(group).zip(dk.chunks_mut(d).zip(dv.chunks_mut(d)));
+            for (group, (dk, dv)) in groups {
+                dk.fill(0.0);
+                dv.fill(0.0);
+                for head in group {
+                    add_to(dk, &head.dk[values.clone()]);
+                    add_to(dv, &head.dv[values.clone()]);
+                }
             }
         });
-        let sum = |out: &mut [f32], part: fn(&HeadGradients) -> &[f32]| {
-            for_each_row(&mut out[range.start * kv_width..range.end * kv_width], kv_width, |row, out| {
-                for (group, out) in heads.chunks(group).zip(out.chunks_mut(d)) {
-                    out.fill(0.0);
-                    for head in group {
-                        for (sum, x) in out.iter_mut().zip(&part(head)[row * d..(row + 1) * d]) {
-                            *sum += x;
-                        }
-                    }
-                }
-            });
-        };
-        sum(&mut dk, |head| &head.dk);
-        sum(&mut dv, |head| &head.dv);
     }
-    Ok((tensor(dq, (t, q_width))?, tensor(dk, (t, kv_width))?, tensor(dv, (t, kv_width))?))
+    tensor(gradients, (t, width))
+}
+
+fn add_to(sum: &mut [f32], x: &[f32]) {
+    for (sum, x) in sum.iter_mut().zip(x) {
+        *sum += x;
+    }
 }

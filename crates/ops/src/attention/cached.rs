@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
 use super::forward::{HeadInputs, HeadOutput, gather, softmax};
-use super::{Attention, tasks};
+use super::{Attention, head_rows, tasks};
 use crate::SeqBounds;
 use crate::cpu::{blocked_sum, uninit, vectorized, view};
 
@@ -50,45 +50,46 @@ impl KvCache {
 
 /// Appends the new keys and values of a layer to each sequence's cache and attends to all of them.
 ///
-/// * `q`: `(T, H * D)`, `k`, `v`: `(T, G * D)`: the new tokens of all sequences, in the order of `bounds`.
+/// * `qkv`: `(T, (H + 2 G) D)`: the new tokens of all sequences, in the order of `bounds`.
 /// * `caches`: one per sequence, holding what precedes the new tokens in this layer.
 /// * Returns `(T, H * D)` f32.
 ///
 /// # Errors
 /// When shapes or counts disagree.
 pub fn forward_cached(
-    q: &Tensor,
-    (k, v): (&Tensor, &Tensor),
+    qkv: &Tensor,
     bounds: &SeqBounds,
     layer: usize,
     caches: &mut [&mut KvCache],
     attention: &Attention,
 ) -> Result<Tensor> {
-    attention.check(q, k, v, bounds)?;
+    attention.check(qkv, &[], bounds)?;
     if caches.len() != bounds.sequence_count() {
         bail!("attention: {} caches for {} sequences", caches.len(), bounds.sequence_count());
     }
-    let (q_view, k_view, v_view) = (view("attention", q)?, view("attention", k)?, view("attention", v)?);
-    let (q, k, v) = (q_view.f32()?, k_view.f32()?, v_view.f32()?);
-    let width = attention.kv_width();
+    let (qkv_view, qkv_width) = (view("attention", qkv)?, attention.qkv_width());
+    let values = qkv_view.f32()?;
+    let (q_width, width, d) = (attention.q_width(), attention.kv_width(), attention.head_width);
     for (cache, range) in caches.iter_mut().zip(bounds.ranges()) {
-        let rows = range.start * width..range.end * width;
-        cache.layers[layer].keys.extend_from_slice(&k[rows.clone()]);
-        cache.layers[layer].values.extend_from_slice(&v[rows]);
+        for row in values[range.start * qkv_width..range.end * qkv_width].chunks(qkv_width) {
+            cache.layers[layer].keys.extend_from_slice(&row[q_width..q_width + width]);
+            cache.layers[layer].values.extend_from_slice(&row[q_width + width..]);
+        }
     }
     let layers: Vec<&Layer> = caches.iter().map(|cache| &cache.layers[layer]).collect();
     let heads: Vec<HeadOutput> = tasks(bounds, attention.head_count)
         .into_par_iter()
         .enumerate()
         .map(|(task, (range, head))| {
-            let Layer { keys, values } = layers[task / attention.head_count];
+            let Layer { keys, values: kept } = layers[task / attention.head_count];
             if range.len() == 1 {
-                let at = (range.start * attention.head_count + head) * attention.head_width;
-                let query = &q[at..at + attention.head_width];
-                return one_query(query, keys, values, head, attention);
+                let query = &values[range.start * qkv_width + head * d..][..d];
+                return one_query(query, keys, kept, head, attention);
             }
-            let kv_rows = 0..keys.len() / width;
-            HeadInputs::new(attention, head, (q, range), (keys, values, kv_rows)).output()
+            let (kv_rows, column) = (0..keys.len() / width, head / attention.group() * d);
+            let q = head_rows(values, qkv_width, head * d, d, range);
+            let k = head_rows(keys, width, column, d, kv_rows.clone());
+            HeadInputs { attention, q, k, v: head_rows(kept, width, column, d, kv_rows) }.output()
         })
         .collect();
     Ok(gather(&heads, bounds, attention)?.0)

@@ -5,35 +5,33 @@ use std::ops::Range;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-use super::{Attention, QUERY_BLOCK, head_rows, tasks};
+use super::{Attention, QUERY_BLOCK, head_rows, on_card, tasks};
 use crate::SeqBounds;
 use crate::cpu::{Values, blocked_sum, exp, for_each_row, row_max, tensor, uninit, vectorized, view};
 use crate::gemm::{Matrix, Threads, gemm};
+use crate::gpu::Gpu;
 
 /// Attention output and the log-sum-exp of every row's scaled scores.
 ///
-/// * `q`: `(T, H * D)`, `k`, `v`: `(T, G * D)`, f32, rotated already.
-/// * Returns `out` `(T, H * D)` and `lse` `(T, H)`, f32.
+/// * `qkv`: `(T, (H + 2 G) D)`, queries and keys rotated already.
+/// * Returns `out` `(T, H * D)` in its dtype and `lse` `(T, H)`, f32.
 ///
 /// # Errors
-/// When the shapes disagree; the message gives all of them.
-pub fn forward(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    bounds: &SeqBounds,
-    attention: &Attention,
-) -> Result<(Tensor, Tensor)> {
-    attention.check(q, k, v, bounds)?;
-    let (q_view, k_view, v_view) = (view("attention", q)?, view("attention", k)?, view("attention", v)?);
-    let (q, k, v) = (q_view.f32()?, k_view.f32()?, v_view.f32()?);
-    let tasks = tasks(bounds, attention.head_count);
-    let heads: Vec<HeadOutput> = tasks
+/// When the shapes disagree; the message gives them.
+pub fn forward(qkv: &Tensor, bounds: &SeqBounds, attention: &Attention) -> Result<(Tensor, Tensor)> {
+    attention.check(qkv, &[], bounds)?;
+    if let Some(gpu) = Gpu::of(qkv) {
+        return on_card::forward(&gpu, qkv, bounds, attention);
+    }
+    let (qkv_view, width) = (view("attention", qkv)?, attention.qkv_width());
+    let values = qkv_view.f32()?;
+    let heads: Vec<HeadOutput> = tasks(bounds, attention.head_count)
         .par_iter()
         .map(|(range, head)| {
-            let (q_range, kv) = (range.clone(), range.clone());
-            let inputs = HeadInputs::new(attention, *head, (q, q_range), (k, v, kv));
-            inputs.output()
+            let d = attention.head_width;
+            let (k, v) = attention.kv_columns(*head);
+            let rows = |column| head_rows(values, width, column, d, range.clone());
+            HeadInputs { attention, q: rows(head * d), k: rows(k), v: rows(v) }.output()
         })
         .collect();
     gather(&heads, bounds, attention)
@@ -67,29 +65,13 @@ pub(super) struct HeadOutput {
 
 /// Views of one head of one sequence. The queries are the last ones: query `i` stands at `kv - queries + i`.
 pub(super) struct HeadInputs<'a> {
-    attention: &'a Attention,
-    q: Matrix<'a>,
-    k: Matrix<'a>,
-    v: Matrix<'a>,
+    pub(super) attention: &'a Attention,
+    pub(super) q: Matrix<'a>,
+    pub(super) k: Matrix<'a>,
+    pub(super) v: Matrix<'a>,
 }
 
-impl<'a> HeadInputs<'a> {
-    pub(super) fn new(
-        attention: &'a Attention,
-        head: usize,
-        (q, q_rows): (&'a [f32], Range<usize>),
-        (k, v, kv_rows): (&'a [f32], &'a [f32], Range<usize>),
-    ) -> Self {
-        let (d, kv_head) = (attention.head_width, head / attention.group());
-        let (q_width, kv_width) = (attention.q_width(), attention.kv_width());
-        Self {
-            attention,
-            q: head_rows(q, q_width, head, d, q_rows),
-            k: head_rows(k, kv_width, kv_head, d, kv_rows.clone()),
-            v: head_rows(v, kv_width, kv_head, d, kv_rows),
-        }
-    }
-
+impl HeadInputs<'_> {
     pub(super) fn output(&self) -> HeadOutput {
         let (queries, d) = (self.q.rows, self.attention.head_width);
         let first = self.k.rows - queries;

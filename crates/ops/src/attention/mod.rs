@@ -1,11 +1,15 @@
 //! Causal attention of ragged batches: grouped key/value heads, optional sliding window.
 //!
+//! Queries, keys and values lie side by side in one buffer, as one projection gives them: a row of `qkv` has `H` query
+//! heads, then `G` key heads, then `G` value heads, each `D` wide.
+//!
 //! Query `i` of a sequence sees keys `j <= i`, and with a window of `w` only those with `i - w < j`. Scores exist for
 //! one block of queries at a time; [`forward`] keeps the log-sum-exp of every row so that [`backward`] can compute
 //! the block's probabilities again (Dao et al. 2022, FlashAttention, algorithms 1 and 4).
 mod backward;
 mod cached;
 mod forward;
+mod on_card;
 
 use std::ops::Range;
 
@@ -55,35 +59,46 @@ impl Attention {
         self.kv_head_count * self.head_width
     }
 
+    /// Columns of `qkv`.
+    pub fn qkv_width(&self) -> usize {
+        self.q_width() + 2 * self.kv_width()
+    }
+
+    /// First columns of the key head and the value head that query head `head` reads.
+    fn kv_columns(&self, head: usize) -> (usize, usize) {
+        let column = self.q_width() + head / self.group() * self.head_width;
+        (column, column + self.kv_width())
+    }
+
     /// Keys that the query at `position` sees.
     fn visible(&self, position: usize) -> Range<usize> {
         let first = self.window.map_or(0, |window| (position + 1).saturating_sub(window));
         first..position + 1
     }
 
-    fn check(&self, q: &Tensor, k: &Tensor, v: &Tensor, bounds: &SeqBounds) -> Result<()> {
+    /// Refuses a `qkv` of another shape, and others that are not `(T, H * D)`.
+    fn check(&self, qkv: &Tensor, others: &[&Tensor], bounds: &SeqBounds) -> Result<()> {
         if self.kv_head_count == 0 || !self.head_count.is_multiple_of(self.kv_head_count) {
             bail!("attention: {} heads over {} key/value heads", self.head_count, self.kv_head_count);
         }
         let t = bounds.token_count();
-        let (q_want, kv_want) = ([t, self.q_width()], [t, self.kv_width()]);
-        if q.dims() != q_want || k.dims() != kv_want || v.dims() != kv_want {
-            bail!(
-                "attention: q {:?}, k {:?}, v {:?}; expected {q_want:?} and {kv_want:?}",
-                q.dims(),
-                k.dims(),
-                v.dims()
-            );
+        let (want, out_want) = ([t, self.qkv_width()], [t, self.q_width()]);
+        if qkv.dims() != want {
+            bail!("attention: qkv is {:?}, expected {want:?}", qkv.dims());
         }
-        Ok(())
+        match others.iter().find(|other| other.dims() != out_want) {
+            Some(other) => bail!("attention: {:?} where {out_want:?} was expected", other.dims()),
+            None => Ok(()),
+        }
     }
 }
 
-/// `rows` of one head out of a `(T, heads * D)` buffer.
-fn head_rows(values: &[f32], width: usize, head: usize, head_width: usize, rows: Range<usize>) -> Matrix<'_> {
-    let start = rows.start * width + head * head_width;
-    let end = if rows.is_empty() { start } else { (rows.end - 1) * width + (head + 1) * head_width };
-    Matrix::rows(Values::F32(&values[start..end]), rows.len(), head_width, width)
+/// `rows` of the head that begins at `column` of a buffer with rows of `width`.
+fn head_rows(values: &[f32], width: usize, column: usize, head_width: usize, rows: Range<usize>) -> Matrix<'_> {
+    let start = rows.start * width + column;
+    let end = if rows.is_empty() { start } else { (rows.end - 1) * width + column + head_width };
+    let values = if rows.is_empty() { &[] } else { &values[start..end] };
+    Matrix::rows(Values::F32(values), rows.len(), head_width, width)
 }
 
 /// One task per sequence and head, in order.

@@ -27,21 +27,21 @@ fn attention(window: Option<usize>) -> Attention {
 }
 
 /// The definition, in f64.
-fn reference(q: &Tensor, k: &Tensor, v: &Tensor, bounds: &SeqBounds, a: &Attention) -> Vec<Vec<f64>> {
-    let (q, k, v) = (rows(q), rows(k), rows(v));
-    let mut out = vec![vec![0.0; a.q_width()]; q.len()];
+fn reference(qkv: &Tensor, bounds: &SeqBounds, a: &Attention) -> Vec<Vec<f64>> {
+    let qkv = rows(qkv);
+    let mut out = vec![vec![0.0; a.q_width()]; qkv.len()];
     for range in bounds.ranges() {
         for i in range.clone() {
             for head in 0..a.head_count {
-                let kv = head / a.group();
+                let (k, v) = a.kv_columns(head);
                 let first = a.window.map_or(range.start, |w| (i + 1).saturating_sub(w).max(range.start));
                 let score = |j: usize| -> f64 {
-                    let dot: f64 = (0..D).map(|x| q[i][head * D + x] * k[j][kv * D + x]).sum();
+                    let dot: f64 = (0..D).map(|x| qkv[i][head * D + x] * qkv[j][k + x]).sum();
                     (dot / (D as f64).sqrt()).exp()
                 };
                 let total: f64 = (first..=i).map(score).sum();
                 for x in 0..D {
-                    out[i][head * D + x] = (first..=i).map(|j| score(j) / total * v[j][kv * D + x]).sum();
+                    out[i][head * D + x] = (first..=i).map(|j| score(j) / total * qkv[j][v + x]).sum();
                 }
             }
         }
@@ -66,9 +66,9 @@ fn forward_agrees_with_the_definition() {
     let t = bounds.token_count();
     for window in [None, Some(1), Some(16), Some(1000)] {
         let a = attention(window);
-        let (q, k, v) = (numbers(t, 32, 1), numbers(t, 16, 2), numbers(t, 16, 3));
-        let (out, _) = forward(&q, &k, &v, &bounds, &a).unwrap();
-        let difference = largest_difference(&out, &reference(&q, &k, &v, &bounds, &a));
+        let qkv = numbers(t, 64, 1);
+        let (out, _) = forward(&qkv, &bounds, &a).unwrap();
+        let difference = largest_difference(&out, &reference(&qkv, &bounds, &a));
         assert!(difference < 1e-5, "window {window:?}: {difference}");
     }
 }
@@ -79,30 +79,25 @@ fn backward_agrees_with_finite_differences() {
     let t = bounds.token_count();
     for window in [None, Some(5)] {
         let a = attention(window);
-        let inputs = [numbers(t, 32, 1), numbers(t, 16, 2), numbers(t, 16, 3)];
-        let dout = numbers(t, 32, 4);
-        let (out, lse) = forward(&inputs[0], &inputs[1], &inputs[2], &bounds, &a).unwrap();
-        let saved = Saved { q: &inputs[0], k: &inputs[1], v: &inputs[2], out: &out, lse: &lse };
-        let (dq, dk, dv) = backward(&dout, &saved, &bounds, &a).unwrap();
-        let objective = |inputs: &[Tensor; 3]| -> f64 {
-            let out = reference(&inputs[0], &inputs[1], &inputs[2], &bounds, &a);
+        let (qkv, dout) = (numbers(t, 64, 1), numbers(t, 32, 4));
+        let (out, lse) = forward(&qkv, &bounds, &a).unwrap();
+        let dqkv = backward(&dout, &Saved { qkv: &qkv, out: &out, lse: &lse }, &bounds, &a).unwrap();
+        let objective = |qkv: &Tensor| -> f64 {
+            let out = reference(qkv, &bounds, &a);
             out.iter().flatten().zip(rows(&dout).iter().flatten()).map(|(a, b)| a * b).sum()
         };
-        for (which, gradient) in [dq, dk, dv].iter().enumerate() {
-            let got = gradient.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-            for index in [0, 17, got.len() / 2, got.len() - 1] {
-                let moved = |delta: f32| {
-                    let mut inputs = inputs.clone();
-                    let mut values = inputs[which].flatten_all().unwrap().to_vec1::<f32>().unwrap();
-                    values[index] += delta;
-                    inputs[which] = Tensor::from_vec(values, inputs[which].dims(), &Device::Cpu).unwrap();
-                    objective(&inputs)
-                };
-                let step = 1.0 / 512.0;
-                let want = (moved(step) - moved(-step)) / (2.0 * step as f64);
-                let error = (got[index] as f64 - want).abs();
-                assert!(error < 2e-3 * (1.0 + want.abs()), "input {which}, {index}: {} != {want}", got[index]);
-            }
+        let got = dqkv.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        // Columns of queries, keys and values in rows near both ends.
+        for index in [0, 17, 35, 50, 63, got.len() / 2, got.len() - 90, got.len() - 20, got.len() - 1] {
+            let moved = |delta: f32| {
+                let mut values = qkv.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                values[index] += delta;
+                objective(&Tensor::from_vec(values, qkv.dims(), &Device::Cpu).unwrap())
+            };
+            let step = 1.0 / 512.0;
+            let want = (moved(step) - moved(-step)) / (2.0 * step as f64);
+            let error = (got[index] as f64 - want).abs();
+            assert!(error < 2e-3 * (1.0 + want.abs()), "{index}: {} != {want}", got[index]);
         }
     }
 }
@@ -112,15 +107,14 @@ fn cached_in_pieces_equals_whole_sequences() {
     let t = 140;
     for window in [None, Some(9)] {
         let a = attention(window);
-        let (q, k, v) = (numbers(t, 32, 1), numbers(t, 16, 2), numbers(t, 16, 3));
-        let (want, _) = forward(&q, &k, &v, &SeqBounds::from_lengths([t]), &a).unwrap();
+        let qkv = numbers(t, 64, 1);
+        let (want, _) = forward(&qkv, &SeqBounds::from_lengths([t]), &a).unwrap();
         let mut cache = KvCache::new(1, &a);
         let mut start = 0;
         for length in [100, 1, 1, 30, 1, 7] {
             let part = |x: &Tensor| x.narrow(0, start, length).unwrap().contiguous().unwrap();
-            let (q, k, v) = (part(&q), part(&k), part(&v));
             let bounds = SeqBounds::from_lengths([length]);
-            let out = forward_cached(&q, (&k, &v), &bounds, 0, &mut [&mut cache], &a).unwrap();
+            let out = forward_cached(&part(&qkv), &bounds, 0, &mut [&mut cache], &a).unwrap();
             assert!(largest_difference(&out, &rows(&part(&want))) < 1e-6);
             start += length;
             assert_eq!(cache.token_count(), start);

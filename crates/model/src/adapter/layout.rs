@@ -1,0 +1,97 @@
+//! Where the matrices of an adapter lie in its flat vector.
+
+use candle_core::{Result, Tensor};
+use codeact_ops::linear::Lora;
+
+use super::{LoraConfig, Target};
+use crate::config::ModelConfig;
+
+/// Projections that read the same input and are one weight: their output columns lie side by side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fused {
+    /// Queries, keys and values.
+    Qkv,
+    /// Attention output.
+    Output,
+    /// MLP gate and up.
+    GateUp,
+    /// MLP down.
+    Down,
+}
+
+impl Fused {
+    pub(crate) const ALL: [Self; 4] = [Self::Qkv, Self::Output, Self::GateUp, Self::Down];
+
+    /// The projections in the order of their columns.
+    pub(crate) fn targets(self) -> &'static [Target] {
+        match self {
+            Self::Qkv => &[Target::Q, Target::K, Target::V],
+            Self::Output => &[Target::O],
+            Self::GateUp => &[Target::Gate, Target::Up],
+            Self::Down => &[Target::Down],
+        }
+    }
+}
+
+/// Where one pair lies.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slot {
+    pub(super) layer: usize,
+    pub(super) target: Target,
+    /// Where `A (R, in)` starts, and `Bᵀ (R, out)`.
+    pub(super) a_start: usize,
+    pub(super) b_start: usize,
+    pub(super) c_in: usize,
+    pub(super) c_out: usize,
+    fused: Fused,
+    /// First output column of the projection in its fused weight.
+    column: usize,
+}
+
+impl Slot {
+    /// Views of `A` and `Bᵀ` in a flat vector.
+    pub(super) fn views(&self, flat: &Tensor, rank: usize) -> Result<(Tensor, Tensor)> {
+        let a = flat.narrow(0, self.a_start, rank * self.c_in)?;
+        let b = flat.narrow(0, self.b_start, rank * self.c_out)?;
+        Ok((a.reshape((rank, self.c_in))?, b.reshape((rank, self.c_out))?))
+    }
+}
+
+/// Every pair in order, and the number of values in all.
+///
+/// Layer by layer and fused weight by fused weight: the `A` of its pairs, then their `Bᵀ`.
+pub(super) fn slots(model: &ModelConfig, config: &LoraConfig) -> (Vec<Slot>, usize) {
+    let (mut start, mut slots) = (0, Vec::new());
+    for layer in 0..model.layer_count {
+        for fused in Fused::ALL {
+            let first = slots.len();
+            let mut column = 0;
+            for target in fused.targets() {
+                let (c_in, c_out) = target.widths(model);
+                if config.targets.contains(target) {
+                    let target = *target;
+                    slots.push(Slot { layer, target, a_start: start, b_start: 0, c_in, c_out, fused, column });
+                    start += config.rank * c_in;
+                }
+                column += c_out;
+            }
+            for slot in &mut slots[first..] {
+                slot.b_start = start;
+                start += config.rank * slot.c_out;
+            }
+        }
+    }
+    (slots, start)
+}
+
+/// Views of all pairs on one fused weight of a layer; `slots` are the layer's. `None` when it has none.
+pub(super) fn lora(slots: &[Slot], fused: Fused, flat: &Tensor, config: &LoraConfig) -> Result<Option<Lora>> {
+    let slots: Vec<&Slot> = slots.iter().filter(|slot| slot.fused == fused).collect();
+    let Some(first) = slots.first() else {
+        return Ok(None);
+    };
+    let ranks = slots.len() * config.rank;
+    let a = flat.narrow(0, first.a_start, ranks * first.c_in)?.reshape((ranks, first.c_in))?;
+    let b = slots.iter().map(|slot| Ok((slot.column, slot.views(flat, config.rank)?.1)));
+    Ok(Some(Lora { a, b: b.collect::<Result<_>>()?, scale: config.scaling() as f32 }))
+}

@@ -1,0 +1,139 @@
+//! A CUDA card: kernels out of the images in this binary, products through cuBLAS.
+
+use std::collections::HashMap;
+use std::ffi::c_void;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use candle_core::cuda_backend::cudarc::cublas::{result as blas, sys as blas_sys};
+use candle_core::cuda_backend::cudarc::driver::{CudaFunction, result as driver, sys as driver_sys};
+use candle_core::cuda_backend::cudarc::nvrtc::Ptx;
+use candle_core::{CudaDevice, CudaStorage, DType, Result, bail};
+use half::bf16;
+
+use super::{Argument, Grid, Operand};
+
+include!(concat!(env!("OUT_DIR"), "/fatbins.rs"));
+
+/// Dynamic shared memory that a kernel has without asking.
+const SHARED_BYTES_UNASKED: usize = 48 * 1024;
+
+/// Kernels that were looked up, by ordinal of the card and name.
+static LOADED: OnceLock<Mutex<HashMap<(usize, String), CudaFunction>>> = OnceLock::new();
+
+/// A card and its one stream.
+#[derive(Clone)]
+pub(crate) struct Card {
+    device: CudaDevice,
+}
+
+impl Card {
+    pub(super) fn new(device: CudaDevice) -> Self {
+        Self { device }
+    }
+
+    pub(super) fn launch(&self, kernel: &str, grid: Grid, arguments: &[Argument]) -> Result<()> {
+        let function = self.function(kernel, grid.shared_bytes)?;
+        let stream = self.device.cuda_stream();
+        let mut values: Vec<u64> = arguments.iter().map(|argument| bits(*argument)).collect();
+        let mut pointers: Vec<*mut c_void> = values.iter_mut().map(|value| (value as *mut u64).cast()).collect();
+        let [x, y, z] = grid.blocks.map(|count| count as u32);
+        let threads = (grid.threads as u32, 1, 1);
+        let shared_bytes = grid.shared_bytes as u32;
+        stream.context().bind_to_thread().map_err(candle_core::Error::wrap)?;
+        // SAFETY: the function comes from a module that is never unloaded. Each argument is a value of the width that
+        // the kernel's signature has there (little-endian, so the low bytes of 8), or the address of a tensor that the
+        // caller holds; tensors are freed in the order of the same stream, so after the kernel.
+        let launched = unsafe {
+            driver::launch_kernel(function, (x, y, z), threads, shared_bytes, stream.cu_stream(), &mut pointers)
+        };
+        launched.map_err(|error| candle_core::Error::Msg(format!("kernel `{kernel}` {grid:?}: {error}")))
+    }
+
+    /// The kernel's function, allowed as much dynamic shared memory as it asks for.
+    fn function(&self, kernel: &str, shared_bytes: usize) -> Result<driver_sys::CUfunction> {
+        let context = self.device.cuda_stream().context().clone();
+        let mut loaded = LOADED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (context.ordinal(), kernel.to_owned());
+        if let Some(function) = loaded.get(&key) {
+            return Ok(function.cu_function());
+        }
+        let images = FATBINS.iter().filter(|(name, _)| kernel.starts_with(name));
+        let Some((_, image)) = images.max_by_key(|(name, _)| name.len()) else {
+            bail!("no kernel `{kernel}` in this build");
+        };
+        let module = context.load_module(Ptx::from_binary(image.to_vec())).map_err(candle_core::Error::wrap)?;
+        let function = module.load_function(kernel).map_err(candle_core::Error::wrap)?;
+        if shared_bytes > SHARED_BYTES_UNASKED {
+            let attribute = driver_sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+            function.set_attribute(attribute, shared_bytes as i32).map_err(candle_core::Error::wrap)?;
+        }
+        let handle = function.cu_function();
+        loaded.insert(key, function);
+        Ok(handle)
+    }
+
+    /// cuBLAS counts columns first: `Cᵀ = Bᵀ Aᵀ` is our product with the factors changed over.
+    pub(super) fn gemm(&self, alpha: f32, a: Operand, b: Operand, beta: f32, c: Operand) -> Result<()> {
+        let operation = |operand: Operand| match operand.is_transposed {
+            true => blas_sys::cublasOperation_t::CUBLAS_OP_T,
+            false => blas_sys::cublasOperation_t::CUBLAS_OP_N,
+        };
+        let handle = self.device.cublas_handle();
+        // SAFETY: the operands' addresses, shapes and strides come from live tensors and were checked to fit each
+        // other; cuBLAS runs on the same stream as everything else.
+        let done = unsafe {
+            blas::gemm_ex(
+                *handle.handle(),
+                operation(b),
+                operation(a),
+                c.cols as i32,
+                c.rows as i32,
+                a.cols as i32,
+                (&raw const alpha).cast(),
+                b.address as *const c_void,
+                data_type(b.dtype),
+                b.stride as i32,
+                a.address as *const c_void,
+                data_type(a.dtype),
+                a.stride as i32,
+                (&raw const beta).cast(),
+                c.address as *mut c_void,
+                data_type(c.dtype),
+                c.stride as i32,
+                blas_sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
+                blas_sys::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
+            )
+        };
+        done.map_err(|error| candle_core::Error::Msg(format!("product of {a} and {b} into {c}: {error:?}")))
+    }
+}
+
+fn bits(argument: Argument) -> u64 {
+    match argument {
+        Argument::Address(address) => address,
+        Argument::Int(value) => u64::from(value as u32),
+        Argument::Long(value) => value as u64,
+        Argument::Float(value) => u64::from(value.to_bits()),
+    }
+}
+
+fn data_type(dtype: DType) -> blas_sys::cudaDataType {
+    match dtype {
+        DType::BF16 => blas_sys::cudaDataType::CUDA_R_16BF,
+        _ => blas_sys::cudaDataType::CUDA_R_32F,
+    }
+}
+
+/// Memory that nothing was written to yet.
+pub(super) fn allocate(device: &CudaDevice, count: usize, dtype: DType) -> Result<CudaStorage> {
+    // SAFETY: `Gpu::empty`'s callers hand the memory to a kernel that writes all of it before anything reads it, which
+    // the tests show in the emulation, where it holds NaN.
+    unsafe {
+        Ok(match dtype {
+            DType::F32 => CudaStorage::wrap_cuda_slice(device.alloc::<f32>(count)?, device.clone()),
+            DType::BF16 => CudaStorage::wrap_cuda_slice(device.alloc::<bf16>(count)?, device.clone()),
+            DType::U8 => CudaStorage::wrap_cuda_slice(device.alloc::<u8>(count)?, device.clone()),
+            other => bail!("no kernel writes {other:?}"),
+        })
+    }
+}
