@@ -1,0 +1,178 @@
+//! Every kernel against the CPU path of its op, on odd shapes, in f32 and bf16.
+#![allow(clippy::unwrap_used)] // a test that cannot go on should stop
+
+mod lab;
+
+use candle_core::{DType, Tensor};
+use codeact_ops::cross_entropy::{self, Head};
+use codeact_ops::linear::{self, Lora};
+use codeact_ops::optimizer::{self, AdamW};
+use codeact_ops::rope::{self, Angles};
+use codeact_ops::{embedding, residual, rms_norm, swiglu};
+
+use lab::{BF16, F32, check, numbers};
+
+const DTYPES: [(DType, f64); 2] = [(DType::F32, F32), (DType::BF16, BF16)];
+
+#[test]
+fn rms_norm() {
+    for (dtype, tolerance) in DTYPES {
+        for (t, c) in [(1, 1), (3, 33), (2, 64), (5, 1048)] {
+            let inputs = [numbers(&[t, c], 1), numbers(&[t, c], 2), numbers(&[c], 3), numbers(&[t, c], 4)];
+            check("rms_norm", dtype, tolerance, &inputs, &|inputs| {
+                let [x, delta, weight, dy] = inputs else { unreachable!() };
+                let (sum, normed) = rms_norm::forward_sum(x, delta, weight, 1e-5).unwrap();
+                let alone = rms_norm::forward(x, weight, 1e-5).unwrap();
+                let dx = rms_norm::backward(dy, x, weight, 1e-5, None).unwrap();
+                let both = rms_norm::backward(dy, x, weight, 1e-5, Some(delta)).unwrap();
+                vec![sum, normed, alone, dx, both]
+            });
+        }
+    }
+}
+
+#[test]
+fn rope() {
+    for (dtype, tolerance) in DTYPES {
+        for (t, heads, half, rest) in [(1, 1, 1, 0), (4, 3, 3, 6), (3, 2, 32, 64), (5, 3, 64, 128)] {
+            let width = heads * 2 * half + rest;
+            let positions: Vec<u32> = (0..t as u32).map(|token| token * 37 % 50).collect();
+            let frequencies: Vec<f32> = (0..half).map(|i| 1.0 / (1.0 + i as f32)).collect();
+            check("rope", dtype, tolerance, &[numbers(&[t, width], 1)], &|inputs| {
+                let angles = Angles::new(&positions, &frequencies, inputs[0].device()).unwrap();
+                let (forth, back) = (inputs[0].copy().unwrap(), inputs[0].copy().unwrap());
+                rope::forward(&forth, heads, &angles).unwrap();
+                rope::backward(&back, heads, &angles).unwrap();
+                vec![forth, back]
+            });
+        }
+    }
+}
+
+#[test]
+fn swiglu() {
+    for (dtype, tolerance) in DTYPES {
+        for (t, c) in [(1, 1), (3, 47), (2, 64), (2, 4104)] {
+            let inputs = [(numbers(&[t, 2 * c], 1) * 5.0).unwrap(), numbers(&[t, c], 2)];
+            check("swiglu", dtype, tolerance, &inputs, &|inputs| {
+                let gate_up = inputs[0].copy().unwrap();
+                let y = swiglu::forward(&gate_up).unwrap();
+                swiglu::backward(&inputs[1], &gate_up).unwrap();
+                vec![y, gate_up]
+            });
+        }
+    }
+}
+
+#[test]
+fn residual() {
+    for (dtype, tolerance) in DTYPES {
+        for (t, c) in [(1, 1), (3, 33), (9, 256)] {
+            check("residual", dtype, tolerance, &[numbers(&[t, c], 1), numbers(&[t, c], 2)], &|inputs| {
+                let assigned = inputs[0].copy().unwrap();
+                residual::add_assign(&assigned, &inputs[1]).unwrap();
+                vec![residual::add(&inputs[0], &inputs[1]).unwrap(), assigned]
+            });
+        }
+        // Views that begin where no wide access may.
+        check("residual view", dtype, tolerance, &[numbers(&[40, 1], 1)], &|inputs| {
+            let whole = inputs[0].copy().unwrap();
+            residual::add_assign(&whole.narrow(0, 3, 30).unwrap(), &inputs[0].narrow(0, 5, 30).unwrap()).unwrap();
+            vec![whole]
+        });
+    }
+}
+
+#[test]
+fn embedding() {
+    let indices = [0, 12, 4, 10, 4, 11, 12];
+    for (dtype, tolerance) in DTYPES {
+        for c in [1, 5, 130] {
+            let inputs = [numbers(&[10, c], 1), numbers(&[3, c], 2), numbers(&[7, c], 3)];
+            check("embedding", dtype, tolerance, &inputs, &|inputs| {
+                let [table, extra, dy] = inputs else { unreachable!() };
+                let extra = extra.to_dtype(DType::F32).unwrap();
+                let rows = embedding::forward(table, Some(&extra), &indices).unwrap();
+                let back = embedding::backward(dy, &[0, 2, 3, 5, 6, 7, 9], 10).unwrap();
+                let gradient = extra.copy().unwrap();
+                embedding::backward_extra(dy, &indices, 10, &gradient).unwrap();
+                vec![rows, back, gradient]
+            });
+        }
+    }
+}
+
+#[test]
+fn cross_entropy() {
+    for (dtype, tolerance) in DTYPES {
+        // More rows than a chunk has: in one format, since each row is a block of fibers.
+        let rows = if dtype == DType::F32 { 2053 } else { 40 };
+        for (n, c, v, new) in [(1, 4, 3, 0), (7, 24, 97, 2), (5, 16, 1100, 1), (rows, 8, 12, 2)] {
+            let inputs = [(numbers(&[n, c], 1) * 3.0).unwrap(), numbers(&[v, c], 2), numbers(&[new.max(1), c], 3)];
+            let labels: Vec<u32> = (0..n).map(|row| (row * 31 % (v + new)) as u32).collect();
+            check("cross_entropy", dtype, tolerance, &inputs, &|inputs| {
+                let extra = inputs[2].to_dtype(DType::F32).unwrap();
+                let head = Head { frozen: &inputs[1], extra: (new > 0).then_some(&extra) };
+                let output = cross_entropy::forward_backward(&inputs[0], head, &labels, 0.25).unwrap();
+                let alone = cross_entropy::forward(&inputs[0], head, &labels).unwrap();
+                let losses = [output.loss.value().unwrap() as f32, alone as f32];
+                let losses = Tensor::new(&losses, &candle_core::Device::Cpu).unwrap();
+                [Some(losses), Some(output.dhidden), output.dextra].into_iter().flatten().collect()
+            });
+        }
+    }
+}
+
+#[test]
+fn linear() {
+    for (dtype, tolerance) in DTYPES {
+        for (t, c_in, c_out, rank) in [(1, 3, 9, 1), (9, 33, 17, 2), (40, 64, 96, 16)] {
+            let (first, last) = (c_out / 2, c_out / 3);
+            let shapes = [
+                vec![t, c_in],
+                vec![c_out, c_in],
+                vec![2 * rank, c_in],
+                vec![rank, first],
+                vec![rank, last],
+                vec![t, c_out],
+            ];
+            let inputs: Vec<Tensor> = shapes.iter().zip(1..).map(|(shape, seed)| numbers(shape, seed)).collect();
+            // Results are rounded to the dtype between base product and update.
+            check("linear", dtype, 2.0 * tolerance, &inputs, &|inputs| {
+                let [x, weight, a, b, c, dy] = inputs else { unreachable!() };
+                let pairs = |a: &Tensor, b: &Tensor, c: &Tensor| Lora {
+                    a: a.clone(),
+                    b: vec![(0, b.clone()), (c_out - last, c.clone())],
+                    scale: 0.7,
+                };
+                let lora = pairs(a, b, c);
+                let (y, xa) = linear::forward(x, weight, Some(&lora)).unwrap();
+                let xa = xa.unwrap();
+                let ones = |like: &Tensor| Tensor::ones(like.dims(), DType::F32, like.device()).unwrap();
+                let gradients = pairs(&ones(a), &ones(b), &ones(c));
+                let dx = linear::backward(dy, x, weight, Some((&lora, &xa, &gradients))).unwrap();
+                let plain = linear::backward(dy, x, weight, None).unwrap();
+                let [(_, db), (_, dc)] = &gradients.b[..] else { unreachable!() };
+                vec![y, xa, dx, plain, gradients.a, db.clone(), dc.clone()]
+            });
+        }
+    }
+}
+
+#[test]
+fn optimizer() {
+    let settings =
+        AdamW { learning_rate: 0.1, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.5, gradient_scale: 0.5 };
+    for count in [1, 700, 5000] {
+        let inputs = [1, 2, 3, 4].map(|seed| numbers(&[count], seed));
+        check("optimizer", DType::F32, F32, &inputs, &|inputs| {
+            let [parameters, gradients, m, v] = [0, 1, 2, 3].map(|at| inputs[at].copy().unwrap());
+            let v = v.abs().unwrap();
+            optimizer::adamw_step(&parameters, &gradients, &m, &v, &settings, 3).unwrap();
+            let norm = optimizer::norm(&gradients).unwrap() as f32;
+            optimizer::zero(&gradients).unwrap();
+            let norm = Tensor::new(&[norm], &candle_core::Device::Cpu).unwrap();
+            vec![parameters, m, v, norm, gradients]
+        });
+    }
+}
