@@ -129,7 +129,7 @@ impl Block {
         };
         let mlp = match mlp {
             Some(mlp) => mlp,
-            None => self.mlp.forward(&mlp_input, layer)?.1,
+            None => self.mlp.open(&mlp_input, layer)?,
         };
         let dmlp_input = self.mlp.backward(&doutput, &mlp_input, mlp, layer, gradients)?;
         let dmiddle = rms_norm::backward(&dmlp_input, &middle, &self.mlp_norm, eps, Some(&doutput))?;
@@ -201,7 +201,7 @@ impl Layer<'_> {
         }
     }
 
-    /// Backward of [`Layer::project`]; `xa` is what it returned beside the projection.
+    /// Backward of [`Layer::project`]; `xa` is what it returned beside the projection, or is computed again.
     fn project_backward(
         self,
         dy: &Tensor,
@@ -214,8 +214,9 @@ impl Layer<'_> {
         let (Some((adapter, _)), Some(lora)) = (&self.step.adapter, self.lora(fused)?) else {
             return linear::backward(dy, x, &weight, None);
         };
-        let (Some(xa), Some(places)) = (xa, adapter.lora(gradients, self.index, fused)?) else {
-            bail!("{fused:?} of layer {} has LoRA pairs but kept no product of them", self.index);
+        let xa = xa.map_or_else(|| linear::side(x, weight.dtype(), &lora), Ok)?;
+        let Some(places) = adapter.lora(gradients, self.index, fused)? else {
+            bail!("{fused:?} of layer {} has LoRA pairs but its gradients no place", self.index);
         };
         linear::backward(dy, x, &weight, Some((&lora, &xa, &places)))
     }

@@ -14,6 +14,7 @@ mod adapter;
 mod batch;
 mod block;
 mod decoder;
+mod memory;
 mod save;
 
 pub use adapter::{Adapter, LoraConfig, Target};
@@ -23,6 +24,7 @@ pub use codeact_ops::attention::KvCache;
 pub use config::ModelConfig;
 pub use decoder::{Continuation, Decoder};
 pub use error::ModelError;
+pub use memory::{MemoryPlan, Pass, Workload};
 pub use rotary::Rotary;
 pub use save::merge_and_save;
 pub use weights::Weights;

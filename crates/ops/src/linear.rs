@@ -7,7 +7,7 @@
 //! Source: Hu et al. 2021, LoRA, eq. 3. Both factors of a pair are kept as `R` long rows (`A: (R, in)`, `Bᵀ: (R, out)`),
 //! so that every product of forward and backward walks contiguous rows.
 
-use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Tensor, bail};
+use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Result, Tensor, bail};
 
 use crate::cpu::{Values, slice_mut, tensor, uninit, view};
 use crate::gemm::{Matrix, Precision, Threads, gemm, rows_times_vectors};
@@ -72,18 +72,40 @@ pub fn forward(x: &Tensor, weight: &Tensor, lora: Option<&Lora>) -> Result<(Tens
     let Some((lora, (ranks, rank))) = lora.zip(ranks) else {
         return Ok((tensor(y, (t, c_out))?, None));
     };
-    let a_view = view("lora", &lora.a)?;
-    let mut xa = uninit(t * ranks);
-    let x = Matrix::dense(Values::F32(x_values), t, c_in);
-    let a = Matrix::dense(a_view.values()?, ranks, c_in);
-    gemm(precision, Threads::Pool, 1.0, x, a.t(), 0.0, (&mut xa, ranks));
+    let xa = side(x, weight.dtype(), lora)?;
+    let xa_view = view("lora", &xa)?;
     for (pair, (start, b)) in lora.b.iter().enumerate() {
         let b_view = view("lora", b)?;
         let b = Matrix::dense(b_view.values()?, rank, b.dim(1)?);
         let y = &mut y[(*start).min(t * c_out)..];
-        gemm(precision, Threads::Pool, lora.scale, columns(&xa, t, ranks, pair, rank), b, 1.0, (y, c_out));
+        gemm(precision, Threads::Pool, lora.scale, columns(xa_view.f32()?, t, ranks, pair, rank), b, 1.0, (y, c_out));
     }
-    Ok((tensor(y, (t, c_out))?, Some(tensor(xa, (t, ranks))?)))
+    drop(xa_view);
+    Ok((tensor(y, (t, c_out))?, Some(xa)))
+}
+
+/// The product `x Aᵀ` `(T, n R)` that [`forward`] returns beside the projection.
+///
+/// * `x`: `(T, in)`; `weights`: dtype of the frozen weight, the precision of the product.
+///
+/// # Errors
+/// When the shapes disagree.
+pub fn side(x: &Tensor, weights: DType, lora: &Lora) -> Result<Tensor> {
+    let ((t, c_in), (ranks, a_in)) = (x.dims2()?, lora.a.dims2()?);
+    if c_in != a_in {
+        bail!("lora: x is {t} x {c_in}, A {ranks} x {a_in}");
+    }
+    if let Some(gpu) = Gpu::of(x) {
+        let xa = gpu.empty(x, (t, ranks), x.dtype())?;
+        gpu.gemm(1.0, x, &lora.a.t()?, 0.0, &xa)?;
+        return Ok(xa);
+    }
+    let (x_view, a_view) = (view("lora", x)?, view("lora", &lora.a)?);
+    let mut xa = uninit(t * ranks);
+    let x = Matrix::dense(Values::F32(x_view.f32()?), t, c_in);
+    let a = Matrix::dense(a_view.values()?, ranks, c_in);
+    gemm(Precision::of(weights), Threads::Pool, 1.0, x, a.t(), 0.0, (&mut xa, ranks));
+    tensor(xa, (t, ranks))
 }
 
 /// The columns of one pair in `(T, n R)`.
@@ -175,11 +197,10 @@ fn forward_on(
     let (t, c_out) = (x.dim(0)?, weight.dim(0)?);
     let y = gpu.empty(x, (t, c_out), x.dtype())?;
     gpu.gemm(1.0, x, &weight.t()?, 0.0, &y)?;
-    let Some((lora, (ranks, rank))) = lora else {
+    let Some((lora, (_, rank))) = lora else {
         return Ok((y, None));
     };
-    let xa = gpu.empty(x, (t, ranks), x.dtype())?;
-    gpu.gemm(1.0, x, &lora.a.t()?, 0.0, &xa)?;
+    let xa = side(x, weight.dtype(), lora)?;
     for (pair, (start, b)) in lora.b.iter().enumerate() {
         gpu.gemm(lora.scale, &xa.narrow(1, pair * rank, rank)?, b, 1.0, &y.narrow(1, *start, b.dim(1)?)?)?;
     }

@@ -24,10 +24,16 @@ pub(crate) struct SavedMlp {
 impl Mlp {
     /// `x`: `(T, C)`, normed. Returns `(T, C)`.
     pub(crate) fn forward(&self, x: &Tensor, layer: Layer<'_>) -> Result<(Tensor, SavedMlp)> {
-        let (gate_up, xa_gate_up) = layer.project(x, &self.gate_up, Fused::GateUp)?;
-        let hidden = swiglu::forward(&gate_up)?;
+        let saved = self.open(x, layer)?;
+        let hidden = swiglu::forward(&saved.gate_up)?;
         let (y, xa_down) = layer.project(&hidden, &self.down, Fused::Down)?;
-        Ok((y, SavedMlp { gate_up, xa_gate_up, xa_down }))
+        Ok((y, SavedMlp { xa_down, ..saved }))
+    }
+
+    /// The part of [`Mlp::forward`] that backward cannot do without.
+    pub(crate) fn open(&self, x: &Tensor, layer: Layer<'_>) -> Result<SavedMlp> {
+        let (gate_up, xa_gate_up) = layer.project(x, &self.gate_up, Fused::GateUp)?;
+        Ok(SavedMlp { gate_up, xa_gate_up, xa_down: None })
     }
 
     /// Gradient of `x`, `(T, C)`.
