@@ -5,6 +5,7 @@
 // it was asked to end, and an asynchronous copy arrives no sooner than it is waited for. A barrier that not all
 // threads reach is an error.
 #pragma once
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -107,9 +108,16 @@ T __shfl_down_sync(unsigned, T value, unsigned delta) {
 inline float __expf(float x) { return std::exp(x); }
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 inline float __fdividef(float a, float b) { return a / b; }
+inline float __uint_as_float(unsigned bits) {
+    float result;
+    std::memcpy(&result, &bits, 4);
+    return result;
+}
 using std::fabs;
 using std::fmaxf;
 using std::fminf;
+using std::max;
+using std::min;
 
 // The storage format bf16: the upper half of an f32.
 struct __nv_bfloat16 {
