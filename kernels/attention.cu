@@ -10,7 +10,8 @@
 #include "attention_plain.cuh"
 
 // Tensor cores: 128 threads. Grid: (tiles, H), for backward_kv (tiles, G). Forward and backward_q take tiles of 128
-// rows: what a block reads of keys and values then serves twice the queries. backward_kv takes tiles of 64 rows.
+// rows: what a block reads of keys and values then serves twice the queries. backward_kv takes tiles of 64 rows. The
+// work of a tile grows with the rows before it, for backward_kv with the rows after it.
 #define ENTRIES(D, blocks)                                                                                             \
     extern "C" __global__ void __launch_bounds__(128, blocks) attention_forward_bf16_d##D(                             \
         bf16* out, float* lse, const bf16* qkv, const AttentionTile* tiles, int query_heads, int kv_heads, int window, \

@@ -177,7 +177,8 @@ __device__ void backward_kv_plain(T* dqkv, PlainInputs<T> in, const AttentionTil
 // at a time as wide accesses can.
 template <class T>
 __device__ void row_delta(float* delta, const T* dout, const T* out, int items, int width) {
-    const int first = (blockIdx.x * PLAIN_WARPS + threadIdx.x / WARP) * DELTA_ITEMS, last = min(first + DELTA_ITEMS, items);
+    const int first = (blockIdx.x * PLAIN_WARPS + threadIdx.x / WARP) * DELTA_ITEMS;
+    const int last = min(first + DELTA_ITEMS, items);
     const int wide = width / WIDE<T>;
     const bool even = width % WIDE<T> == 0 && wide <= WARP && (wide & (wide - 1)) == 0;
     const int lanes = even ? wide : WARP, own = lane_index() % lanes;

@@ -60,7 +60,7 @@ __device__ __forceinline__ const bf16* thread_share(const bf16* from, size_t str
 template <int ROWS, int D>
 __device__ __forceinline__ void copy_share(bf16* tile, const bf16* share, size_t stride, int valid) {
     constexpr int GROUPS = D / 8;
-    static_assert(ROWS * GROUPS % THREADS == 0 && THREADS / GROUPS % 8 == 0, "each thread keeps its place in the swizzle");
+    static_assert(ROWS * GROUPS % THREADS == 0 && THREADS / GROUPS % 8 == 0, "a thread keeps its place in the swizzle");
     const int first = threadIdx.x / GROUPS, group = threadIdx.x % GROUPS;
     bf16* to = tile + first * D + (group ^ (first % 8)) * 8;
     const int step = THREADS / GROUPS * int(stride);
