@@ -1,5 +1,6 @@
-// Every tensor-core and asynchronous-copy instruction that the kernels use, and nothing else. On a card each is one
-// instruction (sm_80 and later); in the emulation each does element by element what the PTX manual says it does.
+// Every instruction that the kernels use and C++ has no word for, and nothing else: tensor cores, asynchronous copies,
+// the fast power of two. On a card each is one instruction (sm_80 and later); in the emulation each does element by
+// element what the PTX manual says it does.
 #pragma once
 #include "device.cuh"
 
@@ -13,6 +14,15 @@ __device__ __forceinline__ SharedAddress shared_address(const bf16* pointer) {
     return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
 }
 #endif
+
+// The address `elements` further on.
+__device__ __forceinline__ SharedAddress shared_offset(SharedAddress from, int elements) {
+#if defined(CODEACT_EMULATION)
+    return from + elements;
+#else
+    return from + uint32_t(elements) * uint32_t(sizeof(bf16));
+#endif
+}
 
 // Two bf16 in one register, the first in the lower half.
 __device__ __forceinline__ uint32_t pack_bf16(float low, float high) {
@@ -109,6 +119,18 @@ __device__ __forceinline__ void copy_async_16(bf16* to, const bf16* from, bool v
 #endif
 }
 
+// The same for 4 bytes.
+__device__ __forceinline__ void copy_async_4(float* to, const float* from, bool valid) {
+#if defined(CODEACT_EMULATION)
+    emulation::copy_later(to, from, 4, valid ? 4 : 0);
+#else
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;\n" ::"r"(
+                     static_cast<uint32_t>(__cvta_generic_to_shared(to))),
+                 "l"(from), "r"(valid ? 4 : 0)
+                 : "memory");
+#endif
+}
+
 // Closes the group of copies started since the last one.
 __device__ __forceinline__ void copy_async_commit() {
 #if defined(CODEACT_EMULATION)
@@ -125,5 +147,16 @@ __device__ __forceinline__ void copy_async_wait() {
     emulation::copies_wait(LEFT);
 #else
     asm volatile("cp.async.wait_group %0;\n" ::"n"(LEFT) : "memory");
+#endif
+}
+
+// 2 to the power of `x`, to two units in the last place; subnormal results become 0.
+__device__ __forceinline__ float exp2_fast(float x) {
+#if defined(CODEACT_EMULATION)
+    return std::exp2(x);
+#else
+    float result;
+    asm("ex2.approx.ftz.f32 %0, %1;\n" : "=f"(result) : "f"(x));
+    return result;
 #endif
 }

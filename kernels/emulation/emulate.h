@@ -108,6 +108,11 @@ T __shfl_down_sync(unsigned, T value, unsigned delta) {
 inline float __expf(float x) { return std::exp(x); }
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 inline float __fdividef(float a, float b) { return a / b; }
+inline float __uint_as_float(unsigned bits) {
+    float result;
+    std::memcpy(&result, &bits, 4);
+    return result;
+}
 using std::fabs;
 using std::fmaxf;
 using std::fminf;
