@@ -24,7 +24,7 @@ with mock.patch.object(ctypes.cdll, "LoadLibrary", side_effect=OSError("the port
     from bitsandbytes import functional
 
 # Values whose dequantised form is kept: the end of each matrix, where blocks and groups run out.
-KEPT = 192
+KEPT = 128
 
 
 def normal(rows, columns, seed, deviation):
@@ -34,10 +34,10 @@ def normal(rows, columns, seed, deviation):
 def with_outliers():
     """Outliers of 1000 deviations, a block of zeros, a block of one sign, and one whose scale is subnormal."""
     weight = normal(8, 64, 5, 0.02)
-    weight[0, 3], weight[1, 63], weight[7, 0] = 20.0, -30.0, 1.5
+    weight[0, 3], weight[1, 63], weight[4, 0] = 20.0, -30.0, 1.5
     weight[3] = weight[3].abs()
-    weight[5] = 0.0
     weight[6] *= 1e-38
+    weight[7] = 0.0
     return weight
 
 
@@ -50,6 +50,20 @@ def with_ties():
     return torch.stack([block, 0.125 * block])
 
 
+def with_divisions():
+    """A whole and a short block of the same values, whose codes differ between a product and a quotient."""
+    values = functional.get_4bit_type("nf4", device="cpu")
+    halfway = (values[:-1] + values[1:]) / 2
+    largest = 1 + torch.rand(1000, 1, generator=torch.Generator().manual_seed(6))
+    near = largest * halfway
+    near = torch.cat([near, torch.nextafter(near, 9 * near), torch.nextafter(near, 0 * near)], 1)
+    differs = (near / largest > halfway.repeat(3)) != (near * (1 / largest) > halfway.repeat(3))
+    best = int(differs.sum(1).argmax())
+    assert int(differs[best].sum()) >= 5
+    block = torch.cat([largest[best], near[best], torch.zeros(18)])
+    return torch.cat([block, block[:63]]).reshape(1, -1)
+
+
 CASES = dict(
     # 258 blocks: the second group of scales has two, the last block 62 values.
     bf16_two_groups=normal(127, 130, 1, 0.02).bfloat16(),
@@ -58,7 +72,8 @@ CASES = dict(
     bf16_small=normal(6, 48, 4, 0.3).bfloat16(),
     f32_outliers=with_outliers(),
     f32_ties=with_ties(),
-    f32_zeros=torch.zeros(2, 64),
+    f32_divisions=with_divisions(),
+    f32_zeros=torch.zeros(3, 43),
     f32_one_value=torch.full((1, 1), -0.25),
 )
 

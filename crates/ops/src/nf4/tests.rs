@@ -25,7 +25,7 @@ impl Case {
                 tensors: candle_core::safetensors::load(path, &Device::Cpu).unwrap(),
             })
             .collect();
-        assert!(cases.len() >= 8, "only {} goldens", cases.len());
+        assert!(cases.len() >= 9, "only {} goldens", cases.len());
         cases
     }
 
@@ -101,6 +101,24 @@ fn dequantised_values_are_those_of_bitsandbytes() {
             assert_eq!(got.dtype(), dtype);
             let got = flat(&got);
             assert_eq!(bits(&got[got.len() - want.len()..]), bits(&want), "{} in {key}", case.name);
+        }
+    }
+}
+
+#[test]
+fn a_scale_halfway_between_two_levels_gets_the_lower() {
+    let levels = &TABLES[16..];
+    let halfway: Vec<f32> = levels.windows(2).map(|pair| (pair[0] + pair[1]) / 2.0).collect();
+    // The largest is 1, so that the fractions are the scales themselves, in a whole group and in a short one.
+    for count in [GROUP, GROUP - 56] {
+        for step in [-1i32, 0, 1] {
+            let next = |value: &f32| f32::from_bits(value.to_bits().wrapping_add_signed(step));
+            let mut absmax: Vec<f32> = halfway[128..].iter().map(next).collect();
+            absmax.resize(count, 1.0);
+            let (scales, scale_of_scales) = quantise_scales(&absmax, 0.0);
+            assert_eq!(scale_of_scales, [1.0]);
+            let want = (128..255).map(|lower| if step > 0 { lower + 1 } else { lower });
+            assert_eq!(scales[..127], want.map(|level| level as u8).collect::<Vec<_>>(), "{step}");
         }
     }
 }
