@@ -20,6 +20,7 @@ pub mod attention;
 pub mod cross_entropy;
 pub mod embedding;
 pub mod linear;
+pub mod nf4;
 pub mod optimizer;
 pub mod residual;
 pub mod rms_norm;
