@@ -109,7 +109,9 @@ impl Workload {
     fn expanded(&self, fused: Fused) -> usize {
         let widths = fused.targets().iter().map(|target| target.widths(&self.model));
         match self.weights {
-            Weights::Nf4 => widths.map(|(c_in, c_out)| c_in * c_out).sum::<usize>() * self.weights.dtype().size_in_bytes(),
+            Weights::Nf4 => {
+                widths.map(|(c_in, c_out)| c_in * c_out).sum::<usize>() * self.weights.dtype().size_in_bytes()
+            }
             _ => 0,
         }
     }
@@ -166,7 +168,8 @@ impl Workload {
         let heads = tokens * self.model.head_count * F32_BYTES;
         // On the CPU each query head has gradients of its own until they are summed.
         let apart = if self.is_on_card { 0 } else { of(3 * out) };
-        let attention = (again + of(2 * c + out + qkv) + heads + apart + self.expanded(Fused::Qkv)).saturating_sub(freed);
+        let attention =
+            (again + of(2 * c + out + qkv) + heads + apart + self.expanded(Fused::Qkv)).saturating_sub(freed);
         down.max(gate_up).max(attention)
     }
 

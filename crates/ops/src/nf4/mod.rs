@@ -10,6 +10,7 @@
 //!
 //! Source: Dettmers et al. 2023 (QLoRA), sections 3 and 4.1; the levels: Dettmers et al. 2022 (8-bit optimizers).
 //! Kernels: `kernels/nf4.cu`.
+mod on_card;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,7 @@ use half::bf16;
 use rayon::prelude::*;
 
 use crate::cpu::{Values, vectorized, view};
+use crate::gpu::Gpu;
 
 /// Values that share a scale.
 pub const BLOCK: usize = 64;
@@ -69,6 +71,8 @@ pub struct Nf4 {
     scales: Tensor,
     /// `(ceil(blocks / 256),)` f32.
     scale_of_scales: Tensor,
+    /// [`TABLES`] beside the codes, for a card's kernel.
+    tables: Tensor,
     /// Mean of the blocks' scales.
     offset: f32,
     /// Rows and columns.
@@ -78,7 +82,7 @@ pub struct Nf4 {
 impl Nf4 {
     /// Quantises a matrix.
     ///
-    /// * `weight`: `(out, in)` f32 or bf16, contiguous, on the CPU. bf16 values are widened, not rounded again.
+    /// * `weight`: `(out, in)` f32 or bf16, contiguous. bf16 values are widened, not rounded again.
     ///
     /// # Errors
     /// When the weight is empty or holds a value that is not finite.
@@ -86,6 +90,9 @@ impl Nf4 {
         let shape = weight.dims2()?;
         if weight.elem_count() == 0 {
             bail!("nf4: the weight is {} x {}, there is nothing to quantise", shape.0, shape.1);
+        }
+        if let Some(gpu) = Gpu::of(weight) {
+            return on_card::quantise(&gpu, weight);
         }
         let weight_view = view("nf4", weight)?;
         let (codes, absmax) = quantise_values(weight_view.values()?);
@@ -103,6 +110,7 @@ impl Nf4 {
             codes: on_cpu(codes)?,
             scales: on_cpu(scales)?,
             scale_of_scales: Tensor::from_vec(scale_of_scales, groups, &Device::Cpu)?,
+            tables: tables(&Device::Cpu)?,
             offset,
             shape,
         })
@@ -113,12 +121,29 @@ impl Nf4 {
     /// # Errors
     /// When `dtype` is neither f32 nor bf16.
     pub fn dequantise(&self, dtype: DType) -> Result<Tensor> {
-        // The tensors' device chooses the kernel.
+        if let Some(gpu) = Gpu::of(&self.codes) {
+            let output = gpu.empty(&self.codes, self.shape, dtype)?;
+            on_card::dequantise(&gpu, self, &output)?;
+            return Ok(output);
+        }
         match (self.codes.device(), dtype) {
             (Device::Cpu, DType::F32) => self.dequantise_cpu(0f32, |value| value),
             (Device::Cpu, DType::BF16) => self.dequantise_cpu(bf16::ZERO, bf16::from_f32),
             (Device::Cpu, _) => bail!("nf4: dequantises to f32 or bf16, not to {dtype:?}"),
             (device, _) => bail!("`nf4` has no kernel for {:?} in this build", device.location()),
+        }
+    }
+
+    /// On a card: room for matrices of this width under each other, to be filled by [`Nf4::dequantise_into`].
+    pub(crate) fn empty_beside(&self, shape: (usize, usize), dtype: DType) -> Result<Option<Tensor>> {
+        Gpu::of(&self.codes).map(|gpu| gpu.empty(&self.codes, shape, dtype)).transpose()
+    }
+
+    /// As [`Nf4::dequantise`], on a card, into rows of something larger that begin at a multiple of 16 bytes.
+    pub(crate) fn dequantise_into(&self, output: &Tensor) -> Result<()> {
+        match Gpu::of(&self.codes) {
+            Some(gpu) => on_card::dequantise(&gpu, self, output),
+            None => bail!("nf4: expands in place on a card only"),
         }
     }
 
@@ -167,6 +192,11 @@ pub fn byte_count_of(rows: usize, columns: usize) -> usize {
     let count = rows * columns;
     let blocks = count.div_ceil(BLOCK);
     count.div_ceil(2) + blocks + size_of::<f32>() * blocks.div_ceil(GROUP)
+}
+
+/// [`TABLES`] on a device.
+fn tables(device: &Device) -> Result<Tensor> {
+    Tensor::from_slice(&TABLES[..], TABLES.len(), device)
 }
 
 fn bytes(storage: &Storage) -> Result<&[u8]> {

@@ -47,6 +47,7 @@ impl Case {
             codes: self.tensors["codes"].clone(),
             scales: self.tensors["scales"].clone(),
             scale_of_scales: self.tensors["scale_of_scales"].clone(),
+            tables: tables(&Device::Cpu).unwrap(),
             offset: self.offset(),
             shape: self.tensors["weight"].dims2().unwrap(),
         }

@@ -1,6 +1,7 @@
 //! Every kernel against the CPU path of its op, on odd shapes, in f32 and bf16.
 #![allow(clippy::unwrap_used)] // a test that cannot go on should stop
 
+mod attention;
 mod lab;
 
 use candle_core::{DType, Tensor};
@@ -8,6 +9,7 @@ use codeact_ops::cross_entropy::{self, Head};
 use codeact_ops::linear::{self, Lora};
 use codeact_ops::optimizer::{self, AdamW};
 use codeact_ops::rope::{self, Angles};
+use codeact_ops::weight::Weight;
 use codeact_ops::{embedding, residual, rms_norm, swiglu};
 
 use lab::{BF16, F32, check, numbers};
@@ -175,4 +177,25 @@ fn optimizer() {
             vec![parameters, m, v, norm, gradients]
         });
     }
+}
+
+#[test]
+fn nf4() {
+    // One short block; several groups of blocks; three projections under each other.
+    for (dtype, shapes) in [
+        (DType::F32, vec![[3, 5]]),
+        (DType::BF16, vec![[300, 64]]),
+        (DType::F32, vec![[24, 128], [8, 128], [8, 128]]),
+        (DType::BF16, vec![[5, 24], [3, 24]]),
+        (DType::BF16, vec![[5, 7], [3, 7]]),
+    ] {
+        let inputs: Vec<Tensor> = shapes.iter().zip(1..).map(|(shape, seed)| numbers(shape, seed)).collect();
+        // Bit for bit: the tolerance is for the dtype of the reference's input, which is the same number.
+        check("nf4", dtype, 0.0, &inputs, &|inputs| vec![Weight::quantised(inputs).unwrap().dense().unwrap()]);
+    }
+    let not_finite = [(numbers(&[2, 64], 1) / 0.0).unwrap()];
+    let emulation = codeact_ops::emulation::Emulation::begin(0);
+    let error = Weight::quantised(&not_finite).err().expect("infinite weights are refused").to_string();
+    drop(emulation);
+    assert!(error.contains("not finite"), "{error}");
 }
