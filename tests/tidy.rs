@@ -39,12 +39,13 @@ const NEVER: [(&str, &[&str]); 4] = [
     ("eval", &["axum"]),
 ];
 
-/// The only files with `unsafe`: memory maps, vector instructions, cards and the system calls of the sandbox.
-const UNSAFE_FILES: [&str; 14] = [
+/// The only files with `unsafe`: memory maps, vector instructions, the CUDA driver and the system calls of the sandbox.
+const UNSAFE_FILES: [&str; 15] = [
     "crates/model/src/save.rs",
     "crates/model/src/weights.rs",
     "crates/ops/src/allocator.rs",
     "crates/ops/src/cpu.rs",
+    "crates/ops/src/device/cuda.rs",
     "crates/ops/src/gemm/bf16.rs",
     "crates/ops/src/gemm/mod.rs",
     "crates/ops/src/gemm/pack.rs",

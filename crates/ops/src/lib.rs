@@ -11,6 +11,7 @@
 pub mod allocator;
 mod bounds;
 mod cpu;
+pub mod device;
 pub mod gemm;
 mod gpu;
 #[cfg(feature = "emulation")]

@@ -18,6 +18,9 @@ pub enum TrainError {
     /// The settings ask for a GPU.
     #[error("this version computes on the CPU only; set train.device = \"cpu\"")]
     NoCuda,
+    /// The settings ask for a GPU, and there is none that can be used.
+    #[error(transparent)]
+    Device(candle_core::Error),
     /// The threads of the settings cannot be had.
     #[error("cannot start {count} threads\nhint: lower `train.threads`, or leave it out for all cores")]
     Threads {

@@ -5,8 +5,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use clap::Parser;
-use codeact_train::config::Config;
+use clap::error::ErrorKind;
+use clap::{Parser, ValueEnum};
+use codeact_ops::device;
+use codeact_train::config::{Config, DeviceChoice};
 use codeact_train::folder::{self, Start};
 use codeact_train::prepare::Prepared;
 use codeact_train::run::{self, Outcome};
@@ -18,9 +20,20 @@ static ALLOCATOR: codeact_ops::allocator::Allocator = codeact_ops::allocator::Al
 /// As shells report a program that Ctrl-C ended.
 const EXIT_INTERRUPTED: u8 = 130;
 
+/// Ends `--help`.
+const ABOUT_GPUS: &str = if device::BUILT_WITH_CUDA {
+    "This build computes on an NVIDIA GPU of compute capability 8.0 or newer where `train.device` is \"cuda\";\n\
+     `--version` lists the GPUs it finds."
+} else {
+    "This build computes on the CPU. For an NVIDIA GPU:\n\n  \
+     eval \"$(scripts/cuda-toolkit.sh)\"\n  \
+     cargo build --release --package codeact-train --features cuda\n\n\
+     Until then `--device cpu` runs a configuration that asks for one."
+};
+
 /// Fine-tune a Llama-family model on code-action conversations.
 #[derive(Debug, Parser)]
-#[command(name = "codeact-train", version)]
+#[command(name = "codeact-train", version, after_long_help = ABOUT_GPUS)]
 struct Args {
     /// Training settings; see configs/quickstart.toml
     #[arg(long, value_name = "FILE")]
@@ -28,6 +41,9 @@ struct Args {
     /// Put a value over the settings, for example `--set train.steps=20`; can be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
+    /// Where to compute, whatever the settings say: short for `--set train.device=...`
+    #[arg(long, value_enum)]
+    device: Option<OnDevice>,
     /// Continue the newest checkpoint of this run
     #[arg(long)]
     resume: bool,
@@ -36,9 +52,27 @@ struct Args {
     dry_run: bool,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum OnDevice {
+    Cpu,
+    Cuda,
+}
+
 fn main() -> ExitCode {
     codeact_ops::allocator::keep_freed_pages();
-    let args = Args::parse();
+    let mut args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) if error.kind() == ErrorKind::DisplayVersion => {
+            println!("{error}{}", version_details());
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => error.exit(),
+    };
+    // The last word: after what `--set` says.
+    args.overrides.extend(args.device.map(|device| match device {
+        OnDevice::Cpu => "train.device=cpu".to_owned(),
+        OnDevice::Cuda => "train.device=cuda".to_owned(),
+    }));
     match train(&args) {
         Ok(code) => code,
         Err(error) => {
@@ -48,11 +82,29 @@ fn main() -> ExitCode {
     }
 }
 
+/// What `--version` says after the version: the same build behaves differently with another driver or card.
+fn version_details() -> String {
+    if !device::BUILT_WITH_CUDA {
+        return "cuda     no; see --help".to_owned();
+    }
+    let mut lines = vec![format!("cuda     {}; kernels {}", device::built_for(), device::kernels().join(", "))];
+    match device::gpus() {
+        Ok(gpus) => lines.extend(gpus.iter().map(|gpu| format!("gpu {}    {gpu}", gpu.ordinal))),
+        Err(error) => lines.push(error.to_string()),
+    }
+    lines.join("\n")
+}
+
 fn train(args: &Args) -> Result<ExitCode, TrainError> {
     let config = Config::load(&args.config, &args.overrides)?;
     if let Some(threads) = config.train.threads {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
         pool.map_err(|source| TrainError::Threads { count: threads, source })?;
+    }
+    // Early, so that nobody waits for a download to hear that there is no GPU. A plan can be looked at without one.
+    if config.train.device == DeviceChoice::Cuda && !args.dry_run {
+        let gpu = device::gpu(0).map_err(TrainError::Device)?;
+        eprintln!("device   {gpu}");
     }
     let start = start(&config, args)?;
     let run = Prepared::new(config, &|line| eprintln!("{line}"))?;

@@ -11,8 +11,7 @@ use candle_core::{CudaDevice, CudaStorage, DType, Result, bail};
 use half::bf16;
 
 use super::{Argument, Grid, Operand};
-
-include!(concat!(env!("OUT_DIR"), "/fatbins.rs"));
+use crate::device::compiled::FATBINS;
 
 /// Dynamic shared memory that a kernel has without asking.
 const SHARED_BYTES_UNASKED: usize = 48 * 1024;
