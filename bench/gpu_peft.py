@@ -166,7 +166,8 @@ def measure(args, model, way, adapter, lengths):
             weight.data.mul_(0.0 if "lora_B" in name else 1.0)
     arguments = inputs(way, lengths, model.config.vocab_size, args.device)
     result = {"shape": args.shape, "dtype": args.dtype, "way": way, "adapter": adapter, "tokens": sum(lengths)}
-    result.update(rank=args.rank, rows_by_columns=list(arguments["input_ids"].shape), attention=attention(way))
+    rows_by_columns = list(arguments["input_ids"].shape)
+    result.update(documents=lengths, rank=args.rank, rows_by_columns=rows_by_columns, attention=attention(way))
     for checkpointing in (False, True):
         if checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
