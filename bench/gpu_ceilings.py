@@ -9,6 +9,7 @@ read and bytes written."""
 
 import argparse
 import json
+import subprocess
 
 import torch
 
@@ -36,6 +37,20 @@ def product(tokens, c_in, c_out, direction, device):
     return {**times, "tflops": 2 * tokens * c_in * c_out / times["ms"] / 1e9}
 
 
+def clocks_under_load(seconds=2):
+    """What nvidia-smi says while products run."""
+    x = random_matrix(8192, 8192, "cuda")
+    y = torch.empty_like(x)
+    # About 1.5 ms each on a card of 800 TFLOP/s, longer on others.
+    for _ in range(int(seconds / 1.5e-3)):
+        torch.mm(x, x, out=y)
+    fields = ["clocks.sm", "clocks.mem", "power.draw", "temperature.gpu"]
+    query = ["nvidia-smi", "--id=0", f"--query-gpu={','.join(fields)}", "--format=csv,noheader"]
+    output = subprocess.run(query, stdout=subprocess.PIPE, text=True, timeout=30).stdout
+    torch.cuda.synchronize()
+    return dict(zip(fields, (field.strip() for field in output.split(","))))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
@@ -61,6 +76,7 @@ def main():
             "memory_bytes": properties.total_memory,
         }
         result["cuda"] = torch.version.cuda
+        result["clocks_under_load"] = clocks_under_load()
     print(json.dumps(result))
 
 

@@ -217,8 +217,8 @@ def main():
             _apply_liger_kernel_to_instance(model=model.get_base_model())
         for path in args.documents:
             lengths = json.load(open(path, encoding="utf-8"))
-            for way in args.ways.split(","):
-                for adapter in args.adapters.split(","):
+            for adapter in args.adapters.split(","):
+                for way in args.ways.split(","):
                     if time.monotonic() - start > args.seconds:
                         sys.exit(0)
                     result = attempt(args, model, way, adapter, lengths)

@@ -94,8 +94,9 @@ def ceilings(result):
         place = [product["model"], product["tokens"], product["name"], product["direction"]]
         rows.append([*place, product["in"], product["out"], ms, f"{product['tflops']:.0f}"])
     head = ["model", "tokens", "product", "direction", "in", "out", "ms, median (p20 to p80)", "TFLOP/s"]
+    load = ", ".join(f"{name} {value}" for name, value in measured.get("clocks_under_load", {}).items())
     line = f"Copying {copy['bytes'] // 2 / GIB:.2f} GiB: {copy['gb_per_second']:.0f} GB/s, bytes read and written."
-    return [line, "", *table(head, rows)]
+    return [line, *([f"Under load: {load}."] if load else []), "", *table(head, rows)]
 
 
 def cublas_rate(result, model, tokens):
