@@ -235,16 +235,19 @@ def kernels(result):
 
 
 def lora(result):
-    rows = []
+    rows, ways = [], ["skinny", "block", "augmented", "padded"]
     for item in done(result, 7):
         measured = item["result"][0]
+        place = [measured["model"], measured["tokens"], measured["rank"]]
         for row in measured["rows"]:
-            base = row["ways"]["base"]["ms"]
-            place = [measured["model"], measured["tokens"], measured["rank"], row["name"], row["direction"]]
-            costs = [f"{way['ms'] - base:+.3f}" for name, way in row["ways"].items() if name != "base"]
-            rows.append([*place, f"{base:.3f}", *costs])
-    head = ["model", "tokens", "rank", "product", "direction", "without LoRA, ms"]
-    return table(head + ["skinny", "block", "augmented", "padded"], rows)
+            base = row["ways"]["base"]
+            costs = [f"{row['ways'][way]['ms'] - base['ms']:+.3f}" for way in ways]
+            rows.append([*place, row["name"], row["direction"], spread(base["passes"], 3), *costs])
+        sums = {way: sum(row["ways"][way]["ms"] for row in measured["rows"]) for way in ("base", *ways)}
+        costs = [f"{sums[way] - sums['base']:+.3f}" for way in ways]
+        rows.append([*place, "a block", "both", f"{sums['base']:.3f}", *costs])
+    head = ["model", "tokens", "rank", "product", "direction", "without LoRA, ms (lowest to highest pass)"]
+    return table(head + ways, rows)
 
 
 def missing(result):

@@ -120,6 +120,13 @@ class Report(unittest.TestCase):
         self.assertFalse(gpu_report.is_correct(whole(same[0], other)))
         self.assertIn("**DIFFERENT**", gpu_report.markdown(whole(same[0], other)))
 
+    def test_costs_of_a_lora_layout_add_up_over_a_block(self):
+        ways = {name: {"ms": ms, "passes": [ms]} for name, ms in (("base", 1.0), ("skinny", 1.5), ("block", 1.4))}
+        ways |= {"augmented": {"ms": 1.1, "passes": [1.1]}, "padded": {"ms": 1.2, "passes": [1.2]}}
+        rows = [{"name": name, "direction": "forward", "ways": ways} for name in ("o", "down")]
+        result = item(7, "lora", [{"model": "mistral-7b", "tokens": 8192, "rank": 16, "rows": rows}])
+        self.assertIn("| a block | both | 2.000 | +1.000 | +0.800 | +0.200 | +0.400 |", gpu_report.markdown(whole(result)))
+
     def test_what_did_not_run_is_listed_and_nothing_is_invented(self):
         skipped = {"part": 5, "item": "kernels", "status": "skipped", "reason": "ncu is not installed"}
         text = gpu_report.markdown(whole(skipped))
