@@ -30,17 +30,14 @@ for line in sys.stdin:
 
 build=(--release --features "$(IFS=,; echo "${features[*]}")" --message-format=json)
 packages=(--package codeact-ops --package codeact-model --package codeact-train)
-cargo test "${build[@]}" "${packages[@]}" --no-run --test kernels --test golden --test equivalence \
-    --example train_step --bin codeact-train | executables >target/gpu-executables.txt
-sort --unique --output=target/gpu-executables.txt target/gpu-executables.txt
-
 rm -rf "$folder"
 mkdir -p "$folder/bin" "$folder/bench" "$folder/tests"
-while read -r name path; do
-    # The test harness of a binary has the binary's name too; what is not in deps/ is the binary itself.
-    case $name:$path in codeact-train:*/deps/*) continue ;; esac
+{
+    cargo test "${build[@]}" "${packages[@]}" --no-run --test kernels --test golden --test equivalence
+    cargo build "${build[@]}" "${packages[@]}" --example train_step --bin codeact-train
+} | executables | while read -r name path; do
     strip --strip-all -o "$folder/bin/$name" "$path"
-done <target/gpu-executables.txt
+done
 for name in kernels golden equivalence train_step codeact-train; do
     [ -x "$folder/bin/$name" ] || { echo "error: cargo built no \`$name\`" >&2; exit 1; }
 done
