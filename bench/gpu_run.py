@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the parts of the GPU benchmark, the most important first, and writes what they gave.
 
-usage: gpu_run.py [OUT_DIR] [--rehearse]
+usage: gpu_run.py [OUT_DIR] [--rehearse]; the exit code is 0 when all tests passed on the card and no two runs differ
 
 bench/gpu.sh calls this; gpu_parts.py says what the parts are. OUT_DIR (bench/results by default) gets
   <date>-gpu-<card>.json and .md   everything, and the tables; the tables are printed too
@@ -58,10 +58,9 @@ class Place:
         path = self.binaries / name
         return str(path) if path.exists() else None
 
-    def shown(self, command):
-        """A command for a reader elsewhere, without the folders of this machine."""
+    def shown(self, text):
+        """For a reader elsewhere, without the folders of this machine."""
         names = {sys.executable: "python3", f"{self.documents}/": "", f"{self.binaries}/": "", f"{self.root}/": ""}
-        text = " ".join(command)
         for path, name in names.items():
             text = text.replace(path, name)
         return text
@@ -137,7 +136,7 @@ def work(place, items, records, deadline):
         else:
             print(f"{item.name} ...", file=sys.stderr, end=" ", flush=True)
             output, code, seconds = run(item.command, min(item.limit_s, left), place, log)
-            record.update(command=place.shown(item.command), seconds=round(seconds, 1), code=code)
+            record.update(command=" ".join(item.command), seconds=round(seconds, 1), code=code)
             record.update(gpu_parts.judge(item, output, code))
             print(f"{record['status']}, {seconds:.0f} s", file=sys.stderr)
         records[item.name] = record
@@ -196,10 +195,10 @@ def main():
         "versions": {name: version(name.replace("_", "-")) for name in PEERS},
         "items": list(records.values()),
     }
-    text = gpu_report.markdown(result)
+    text = place.shown(gpu_report.markdown(result))
     name = re.sub(r"[^a-z0-9]+", "-", before["name"].lower()).strip("-")
     path = args.out / f"{result['date']}-gpu-{name}"
-    path.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+    path.with_suffix(".json").write_text(place.shown(json.dumps(result, indent=1)) + "\n")
     path.with_suffix(".md").write_text(text)
     print(text)
     print(f"wrote {path}.json and .md", file=sys.stderr)

@@ -64,7 +64,7 @@ class Work(unittest.TestCase):
 
 class Judging(unittest.TestCase):
     def test_counts_of_a_test_executable(self):
-        output = "skipped: 1 set\ntest result: ok. 12 passed; 0 failed; 1 ignored; 0 measured\n"
+        output = "test a_fact ... skipped: 1 set\nok\ntest result: ok. 12 passed; 0 failed; 1 ignored; 0 measured\n"
         judged = gpu_parts.judge_test(output, 0)
         self.assertEqual(judged["result"], {"passed": 12, "failed": 0, "ignored": 1, "skipped": 1, "is_ok": True})
 
@@ -114,11 +114,16 @@ class Report(unittest.TestCase):
         self.assertIn("peft: masked, adapter f32 | failed | no |", text)
 
     def test_runs_that_differ_are_found(self):
-        same = [item(3, "a", [step([1.0], gradient_sha256=["x", "y"])]), item(6, "b", [step([1.1], gradient_sha256=["x", "y"])])]
+        passed = item(1, "test golden", {"is_ok": True, "passed": 9, "failed": 0, "ignored": 0, "skipped": 0})
+        same = [passed, item(3, "a", [step([1.0], gradient_sha256=["x", "y"])]), item(6, "b", [step([1], gradient_sha256=["x", "y"])])]
         self.assertTrue(gpu_report.is_correct(whole(*same)))
         other = item(6, "b", [step([1.1], gradient_sha256=["x", "z"])])
-        self.assertFalse(gpu_report.is_correct(whole(same[0], other)))
-        self.assertIn("**DIFFERENT**", gpu_report.markdown(whole(same[0], other)))
+        self.assertFalse(gpu_report.is_correct(whole(*same[:2], other)))
+        self.assertIn("**DIFFERENT**", gpu_report.markdown(whole(*same[:2], other)))
+
+    def test_what_was_not_tested_is_not_correct(self):
+        self.assertFalse(gpu_report.is_correct(whole()))
+        self.assertFalse(gpu_report.is_correct(whole({"part": 1, "item": "test kernels", "status": "skipped", "reason": "x"})))
 
     def test_costs_of_a_lora_layout_add_up_over_a_block(self):
         ways = {name: {"ms": ms, "passes": [ms]} for name, ms in (("base", 1.0), ("skinny", 1.5), ("block", 1.4))}
@@ -138,7 +143,7 @@ class Report(unittest.TestCase):
 class Resuming(unittest.TestCase):
     def call(self, out, commands, deadline=1000.0):
         entries = [gpu_parts.Item(3, name, "json", command, 10, reason="missing") for name, command in commands.items()]
-        place = mock.Mock(out=out, root=out, environment=None, shown=" ".join)
+        place = mock.Mock(out=out, root=out, environment=None)
         with mock.patch.object(gpu_run.time, "monotonic", return_value=0.0), mock.patch("sys.stderr"):
             return gpu_run.work(place, entries, gpu_run.finished(out / "gpu-items.jsonl"), deadline)
 

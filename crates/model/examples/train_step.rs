@@ -118,7 +118,7 @@ fn main() -> Result<()> {
         }
     }
     let result = serde_json::json!({
-        "model": args.model,
+        "model": args.model.file_name().map(|name| name.to_string_lossy()),
         "weights": if is_random { "random" } else { "loaded" },
         "layers": training.decoder.config().layer_count,
         "dtype": name(args.dtype),
