@@ -32,8 +32,10 @@ def output(*command, **more):
 def run_ours(args, length, mode):
     # rayon and the matrix product both read this.
     environment = dict(os.environ, RAYON_NUM_THREADS=str(args.threads))
-    command = [EXAMPLE, args.model, str(length), str(args.steps), mode, args.recompute]
-    return json.loads(output(*command, env=environment))
+    command = [EXAMPLE, "--model", args.model, "--tokens", str(length), "--steps", str(args.steps)]
+    command += ["--dtype", mode, "--recompute", args.recompute]
+    result = json.loads(output(*command, env=environment))
+    return {"tok_s": round(length / statistics.median(result["seconds"]), 1), "peak_rss_mib": result["peak_bytes"] >> 20}
 
 
 def run_peft(args, length, mode):

@@ -1,88 +1,242 @@
-//! Throughput and peak memory of a whole LoRA training step, for `bench/train_step.py`.
+//! A whole LoRA training step on the CPU or on a card: seconds, peak memory, losses, and on request a hash of every
+//! gradient, by which two runs are compared bit for bit.
 //!
-//! usage: train_step MODEL_DIR TOKENS STEPS [bf16|f32] [none|mlp|block]
+//!     train_step --model checkpoints/base/HuggingFaceTB--SmolLM2-135M-Instruct --tokens 512
+//!     train_step --model bench/shapes/mistral-7b --documents lengths.json --device cuda
 //!
-//! One step is forward, backward, clipping and AdamW on one sequence of random ids in which every token but the first
-//! is supervised; two warm-up steps are not counted. Prints one JSON line.
+//! One step is forward, backward, clipping at norm 1 and AdamW on documents of random ids in which every token but the
+//! first of a document is supervised. Prints one JSON line. `bench/train_step.py` and `bench/gpu.sh` run this.
 
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use candle_core::{DType, Device};
-use codeact_model::{Adapter, Batch, Decoder, LoraConfig, Recompute, Target};
+use candle_core::{DType, Device, Tensor};
+use clap::{Parser, ValueEnum};
+use codeact_model::{Adapter, Batch, Decoder, LoraConfig, ModelConfig, Recompute, Target, Weights};
 use codeact_ops::optimizer::{self, AdamW};
+use sha2::{Digest, Sha256};
 
 #[global_allocator]
 static ALLOCATOR: codeact_ops::allocator::Allocator = codeact_ops::allocator::Allocator;
 
-const WARM_UP: usize = 2;
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// Time a LoRA training step.
+#[derive(Parser)]
+struct Args {
+    /// Folder with config.json; its weights where it holds some, else random ones
+    #[arg(long, value_name = "FOLDER")]
+    model: PathBuf,
+    /// Keep only so many layers of a model with random weights
+    #[arg(long, value_name = "COUNT")]
+    layers: Option<usize>,
+    /// One document of so many tokens
+    #[arg(long, value_name = "COUNT", required_unless_present = "documents", conflicts_with = "documents")]
+    tokens: Option<usize>,
+    /// Documents of these lengths, packed: a JSON list
+    #[arg(long, value_name = "FILE")]
+    documents: Option<PathBuf>,
+    /// Inner width of the adapter, on all seven linear layers
+    #[arg(long, default_value_t = 16)]
+    rank: usize,
+    /// The frozen weights
+    #[arg(long, value_enum, default_value_t = Dtype::Bf16)]
+    dtype: Dtype,
+    /// What the backward pass computes again
+    #[arg(long, value_enum, default_value_t = Level::None)]
+    recompute: Level,
+    /// Timed steps
+    #[arg(long, default_value_t = 8)]
+    steps: usize,
+    /// Steps before them that are not timed
+    #[arg(long, default_value_t = 2)]
+    warmup: usize,
+    /// Where to run
+    #[arg(long, value_enum, default_value_t = Place::Cpu)]
+    device: Place,
+    /// Of random weights, the adapter and the token ids
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Hash the gradient of every step, between the timed parts
+    #[arg(long)]
+    checksum: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Dtype {
+    F32,
+    Bf16,
+    Nf4,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Level {
+    None,
+    Mlp,
+    Block,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Place {
+    Cpu,
+    Cuda,
+}
+
+/// What is held between steps.
+struct Training {
+    decoder: Decoder,
+    adapter: Adapter,
+    batch: Batch,
+    recompute: Recompute,
+    gradients: Tensor,
+    moments: (Tensor, Tensor),
+}
+
+fn main() -> Result<()> {
     codeact_ops::allocator::keep_freed_pages();
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let [folder, tokens, steps, rest @ ..] = &args[..] else {
-        return Err("usage: train_step MODEL_DIR TOKENS STEPS [bf16|f32] [none|mlp|block]".into());
+    let args = Args::parse();
+    let device = match args.device {
+        Place::Cpu => Device::Cpu,
+        Place::Cuda => codeact_ops::device::open(0)?,
     };
-    let (tokens, steps): (usize, usize) = (tokens.parse()?, steps.parse()?);
-    let dtype = if rest.iter().any(|arg| arg == "f32") { DType::F32 } else { DType::BF16 };
-    let recompute = match rest.get(1).map(String::as_str) {
-        Some("mlp") => Recompute::Mlp,
-        Some("block") => Recompute::Block,
-        _ => Recompute::None,
+    let (decoder, is_random) = decoder(&args, &device)?;
+    let lengths: Vec<usize> = match (&args.documents, args.tokens) {
+        (Some(path), _) => serde_json::from_str(&std::fs::read_to_string(path)?)?,
+        (None, tokens) => vec![tokens.unwrap_or_default()],
     };
-    let decoder = Decoder::load(folder.as_ref(), dtype, &Device::Cpu)?;
-    let lora = LoraConfig { rank: 16, alpha: 32.0, rslora: false, targets: Target::ALL.to_vec() };
-    let adapter = Adapter::new(decoder.config(), &lora, 0, &Device::Cpu)?;
-    let parameters = adapter.parameters();
-    let (m, v) = (parameters.zeros_like()?, parameters.zeros_like()?);
-    let gradients = parameters.zeros_like()?;
-    let batch = random_batch(tokens, decoder.config().vocab_size as u32)?;
-    let scale = 1.0 / batch.labels.len() as f64;
-    let (mut seconds, mut loss) = (Vec::new(), 0.0);
-    for step in 0..WARM_UP + steps {
+    let training = Training::new(&args, decoder, &lengths)?;
+    let (mut seconds, mut losses, mut hashes) = (Vec::new(), Vec::new(), Vec::new());
+    for step in 0..args.warmup + args.steps {
         let start = Instant::now();
-        optimizer::zero(&gradients)?;
-        loss = decoder.loss_and_gradients(&adapter, &batch, scale, recompute, &gradients)? * scale;
+        losses.push(training.step(step as u64 + 1)?);
+        device.synchronize()?;
+        if step >= args.warmup {
+            seconds.push(start.elapsed().as_secs_f64());
+        }
+        if args.checksum {
+            hashes.push(checksum(&training.gradients)?);
+        }
+    }
+    let result = serde_json::json!({
+        "model": args.model.file_name().map(|name| name.to_string_lossy()),
+        "weights": if is_random { "random" } else { "loaded" },
+        "layers": training.decoder.config().layer_count,
+        "dtype": name(args.dtype),
+        "recompute": name(args.recompute),
+        "device": name(args.device),
+        "rank": args.rank,
+        "tokens": lengths.iter().sum::<usize>(),
+        "documents": lengths,
+        "seconds": seconds,
+        "losses": losses,
+        "gradient_sha256": hashes,
+        "peak_bytes": peak_bytes(&device)?,
+    });
+    println!("{result}");
+    Ok(())
+}
+
+/// The model, and whether its weights are random.
+fn decoder(args: &Args, device: &Device) -> Result<(Decoder, bool)> {
+    let weights = match args.dtype {
+        Dtype::F32 => Weights::F32,
+        Dtype::Bf16 => Weights::Bf16,
+        Dtype::Nf4 => Weights::Nf4,
+    };
+    if !holds_weights(&args.model)? {
+        let mut config = ModelConfig::load(&args.model)?;
+        config.layer_count = args.layers.unwrap_or(config.layer_count);
+        return Ok((Decoder::random(config, weights, device, args.seed)?, true));
+    }
+    if args.layers.is_some() {
+        return Err(format!("`{}` holds weights: --layers is for random ones", args.model.display()).into());
+    }
+    let dtype = match args.dtype {
+        Dtype::F32 => DType::F32,
+        Dtype::Bf16 => DType::BF16,
+        Dtype::Nf4 => return Err("nf4 is measured with random weights\nhint: name a folder of bench/shapes".into()),
+    };
+    Ok((Decoder::load(&args.model, dtype, device)?, false))
+}
+
+fn holds_weights(folder: &Path) -> Result<bool> {
+    let mut entries = std::fs::read_dir(folder).map_err(|error| format!("`{}`: {error}", folder.display()))?;
+    Ok(entries.any(|entry| entry.is_ok_and(|entry| entry.path().extension().is_some_and(|end| end == "safetensors"))))
+}
+
+impl Training {
+    fn new(args: &Args, decoder: Decoder, lengths: &[usize]) -> Result<Self> {
+        let lora =
+            LoraConfig { rank: args.rank, alpha: 2.0 * args.rank as f64, rslora: false, targets: Target::ALL.to_vec() };
+        let vocabulary = decoder.config().vocab_size;
+        let adapter = decoder.new_adapter(&lora, vocabulary, args.seed)?;
+        let parameters = adapter.parameters();
+        Ok(Self {
+            batch: random_batch(lengths, vocabulary as u32, args.seed)?,
+            recompute: match args.recompute {
+                Level::None => Recompute::None,
+                Level::Mlp => Recompute::Mlp,
+                Level::Block => Recompute::Block,
+            },
+            gradients: parameters.zeros_like()?,
+            moments: (parameters.zeros_like()?, parameters.zeros_like()?),
+            decoder,
+            adapter,
+        })
+    }
+
+    /// Returns the mean loss before the update.
+    fn step(&self, number: u64) -> Result<f64> {
+        let Self { decoder, adapter, batch, recompute, gradients, moments } = self;
+        let scale = 1.0 / batch.labels.len() as f64;
+        optimizer::zero(gradients)?;
+        let loss = decoder.loss_and_gradients(adapter, batch, scale, *recompute, gradients)? * scale;
         let settings = AdamW {
             learning_rate: 2e-4,
             beta1: 0.9,
             beta2: 0.999,
             eps: 1e-8,
             weight_decay: 0.01,
-            gradient_scale: (1.0 / (optimizer::norm(&gradients)? + 1e-6)).min(1.0),
+            gradient_scale: (1.0 / (optimizer::norm(gradients)? + 1e-6)).min(1.0),
         };
-        optimizer::adamw_step(parameters, &gradients, &m, &v, &settings, step as u64 + 1)?;
-        if step >= WARM_UP {
-            seconds.push(start.elapsed().as_secs_f64());
-        }
+        optimizer::adamw_step(adapter.parameters(), gradients, &moments.0, &moments.1, &settings, number)?;
+        Ok(loss)
     }
-    seconds.sort_by(f64::total_cmp);
-    let rate = |seconds: f64| tokens as f64 / seconds;
-    println!(
-        "{{\"dtype\": \"{dtype:?}\", \"recompute\": \"{recompute:?}\", \"seq\": {tokens}, \"steps\": {steps}, \
-         \"tok_s\": {:.1}, \"tok_s_best\": {:.1}, \"tok_s_worst\": {:.1}, \"peak_rss_mib\": {}, \"last_loss\": {loss:.4}}}",
-        rate(seconds[steps / 2]),
-        rate(seconds[0]),
-        rate(seconds[steps - 1]),
-        peak_rss_mib()?
-    );
-    Ok(())
 }
 
-fn random_batch(tokens: usize, vocab: u32) -> Result<Batch, codeact_model::ModelError> {
-    let mut state = 1u32;
-    let ids: Vec<u32> = (0..tokens)
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            20 + (state >> 8) % (vocab - 20)
-        })
+fn random_batch(lengths: &[usize], vocabulary: u32, seed: u64) -> Result<Batch> {
+    let mut state = seed as u32 + 1;
+    let mut draw = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        20 + (state >> 8) % (vocabulary - 20)
+    };
+    let documents: Vec<(Vec<u32>, Vec<bool>)> = lengths
+        .iter()
+        .map(|length| ((0..*length).map(|_| draw()).collect(), (0..*length).map(|index| index > 0).collect()))
         .collect();
-    let targets: Vec<bool> = (0..tokens).map(|index| index > 0).collect();
-    Batch::new([(&ids[..], &targets[..])])
+    Ok(Batch::new(documents.iter().map(|(ids, targets)| (&ids[..], &targets[..])))?)
 }
 
-/// The kernel's own high-water mark of this process.
-fn peak_rss_mib() -> Result<u64, Box<dyn std::error::Error>> {
+/// SHA-256 of the bits of all values.
+fn checksum(values: &Tensor) -> Result<String> {
+    let mut hash = Sha256::new();
+    for value in values.to_device(&Device::Cpu)?.to_vec1::<f32>()? {
+        hash.update(value.to_le_bytes());
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Most memory held at once: of the card, or of this process by the kernel's own high-water mark.
+fn peak_bytes(device: &Device) -> Result<usize> {
+    if !device.is_cpu() {
+        return Ok(codeact_ops::device::peak_bytes(device)?);
+    }
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? / 1024)
+    Ok(line.trim().trim_end_matches(" kB").parse::<usize>()? * 1024)
+}
+
+/// As the argument is spelled.
+fn name(value: impl ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
