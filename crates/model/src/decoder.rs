@@ -61,13 +61,13 @@ impl Decoder {
         Self::from_source(config, WeightSource::files(files, weights.into(), device, on_bytes))
     }
 
-    /// A decoder of this shape with normally distributed weights (deviation 0.02, norms 1), made on the device: for
-    /// measurements at sizes whose weights are not at hand.
+    /// A decoder of this shape with random weights (deviation 0.02, norms 1), made on the device: for measurements at
+    /// sizes whose weights are not at hand.
     ///
     /// # Errors
     /// When the device cannot hold them.
-    pub fn random(config: ModelConfig, weights: Weights, device: &Device) -> Result<Self, ModelError> {
-        Self::from_source(config, WeightSource::random(weights, device))
+    pub fn random(config: ModelConfig, weights: Weights, device: &Device, seed: u64) -> Result<Self, ModelError> {
+        Self::from_source(config, WeightSource::random(weights, device, seed)?)
     }
 
     fn from_source(config: ModelConfig, mut source: WeightSource<'_>) -> Result<Self, ModelError> {

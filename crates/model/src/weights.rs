@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use candle_core::safetensors::MmapedSafetensors;
 use candle_core::{DType, Device, Tensor};
 use codeact_ops::weight::Weight;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::Deserialize;
 
 use crate::ModelError;
@@ -52,7 +54,7 @@ pub(crate) struct WeightSource<'a> {
 
 enum Origin<'a> {
     Files { files: WeightFiles, on_bytes: &'a mut dyn FnMut(u64) },
-    Random,
+    Random(Box<ChaCha8Rng>),
 }
 
 impl<'a> WeightSource<'a> {
@@ -65,8 +67,12 @@ impl<'a> WeightSource<'a> {
         Self { origin: Origin::Files { files, on_bytes }, weights, device: device.clone() }
     }
 
-    pub(crate) fn random(weights: Weights, device: &Device) -> Self {
-        Self { origin: Origin::Random, weights, device: device.clone() }
+    pub(crate) fn random(weights: Weights, device: &Device, seed: u64) -> Result<Self, ModelError> {
+        if !device.is_cpu() {
+            device.set_seed(seed)?;
+        }
+        let random = Box::new(ChaCha8Rng::seed_from_u64(seed));
+        Ok(Self { origin: Origin::Random(random), weights, device: device.clone() })
     }
 
     /// An embedding or head: never quantised.
@@ -78,7 +84,7 @@ impl<'a> WeightSource<'a> {
     pub(crate) fn norm(&mut self, name: &str, width: usize) -> Result<Tensor, ModelError> {
         match self.origin {
             Origin::Files { .. } => self.matrix(name, &[width]),
-            Origin::Random => Ok(Tensor::ones(width, self.weights.dtype(), &self.device)?),
+            Origin::Random(_) => Ok(Tensor::ones(width, self.weights.dtype(), &self.device)?),
         }
     }
 
@@ -110,7 +116,14 @@ impl<'a> WeightSource<'a> {
                 on_bytes((tensor.elem_count() * files.dtype(name).map_or(0, |dtype| dtype.size_in_bytes())) as u64);
                 Ok(tensor)
             }
-            Origin::Random => Ok(Tensor::randn(0f32, 0.02, shape, &self.device)?.to_dtype(dtype)?),
+            // candle's generator cannot be seeded on the CPU.
+            Origin::Random(random) if self.device.is_cpu() => {
+                let width = 0.02 * 12f32.sqrt() / u32::MAX as f32;
+                let next = || (random.next_u32() as f32 - u32::MAX as f32 / 2.0) * width;
+                let values: Vec<f32> = std::iter::repeat_with(next).take(shape.iter().product()).collect();
+                Ok(Tensor::from_vec(values, shape, &self.device)?.to_dtype(dtype)?)
+            }
+            Origin::Random(_) => Ok(Tensor::randn(0f32, 0.02, shape, &self.device)?.to_dtype(dtype)?),
         }
     }
 }

@@ -4,6 +4,8 @@
 //! where it lies beside the checkout, and counted as skipped where not.
 #![allow(clippy::unwrap_used)] // a test that cannot go on should stop
 
+mod place;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +13,8 @@ use candle_core::{DType, Device, Tensor};
 use codeact_model::{Adapter, Batch, Continuation, Decoder, Recompute};
 use codeact_ops::optimizer::{self, AdamW};
 use serde_json::Value;
+
+use place::{Place, in_each_place, on_cpu, repository};
 
 /// Logits have a standard deviation of 2; two attention implementations of torch differ by 1.1e-5.
 const LOGITS: f32 = 1e-4;
@@ -26,7 +30,7 @@ type Tensors = HashMap<String, Tensor>;
 
 /// Every folder `<root>/<kind>/*` of both sets.
 fn cases(kind: &str) -> Vec<PathBuf> {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let repository = repository();
     let beside = std::env::var_os("CODEACT_SHARED").map_or(repository.join("../shared"), PathBuf::from);
     let mut cases = Vec::new();
     for root in [repository.join("tests/golden"), beside.join("golden")] {
@@ -74,7 +78,7 @@ fn largest(tensor: &Tensor) -> f32 {
 }
 
 fn difference(a: &Tensor, b: &Tensor) -> f32 {
-    largest(&(a - b).unwrap())
+    largest(&(on_cpu(a) - on_cpu(b)).unwrap())
 }
 
 /// The unpadded rows of `(B, S, V)` logits, as `(T, V)`.
@@ -90,9 +94,13 @@ fn unpadded(logits: &Tensor, mask: Option<&Tensor>) -> Tensor {
 
 #[test]
 fn logits_and_loss_agree_with_transformers() {
+    in_each_place(|place| logits_and_loss_agree(&place.device));
+}
+
+fn logits_and_loss_agree(device: &Device) {
     for folder in cases("models") {
         let io = tensors(&folder.join("io.safetensors"));
-        let decoder = Decoder::load(&folder, DType::F32, &Device::Cpu).unwrap();
+        let decoder = Decoder::load(&folder, DType::F32, device).unwrap();
         let batch = batch(&io["input_ids"], &io["labels"], None);
         let logits = decoder.logits(None, &batch).unwrap();
         let off = difference(&logits, &unpadded(&io["logits"], None));
@@ -142,14 +150,14 @@ struct Run {
 }
 
 /// LoRA cases that this project supports; DoRA is refused, which another test shows.
-fn runs() -> Vec<Run> {
+fn runs(device: &Device) -> Vec<Run> {
     let folders = cases("lora").into_iter().filter(|folder| !folder.ends_with("llama-dora"));
     folders
         .map(|folder| {
             let info = json(&folder.join("train.json"));
             let base = folder.join("../..").join(info["base"].as_str().unwrap());
-            let decoder = Decoder::load(&base, DType::F32, &Device::Cpu).unwrap();
-            let adapter = Adapter::load(&folder.join("adapter"), decoder.config(), &Device::Cpu).unwrap();
+            let decoder = Decoder::load(&base, DType::F32, device).unwrap();
+            let adapter = Adapter::load(&folder.join("adapter"), decoder.config(), device).unwrap();
             let io = tensors(&folder.join("io.safetensors"));
             Run { folder, io, info, decoder, adapter }
         })
@@ -160,7 +168,7 @@ fn runs() -> Vec<Run> {
 fn by_name(flat: &Tensor, run: &Run) -> Tensors {
     let folder = tempfile::tempdir().unwrap();
     let copy = Adapter::load(&run.folder.join("adapter"), run.decoder.config(), &Device::Cpu).unwrap();
-    copy.parameters().slice_set(flat, 0, 0).unwrap();
+    copy.parameters().slice_set(&on_cpu(flat), 0, 0).unwrap();
     copy.save(folder.path(), "base").unwrap();
     tensors(&folder.path().join("adapter_model.safetensors"))
 }
@@ -178,8 +186,12 @@ fn check_by_name(got: &Tensors, io: &Tensors, prefix: &str, limit: impl Fn(&Tens
 
 #[test]
 fn adapter_logits_and_gradients_agree_with_peft() {
-    for run in runs() {
-        let place = run.folder.display().to_string();
+    in_each_place(adapter_logits_and_gradients_agree);
+}
+
+fn adapter_logits_and_gradients_agree(at: &Place) {
+    for run in runs(&at.device) {
+        let place = format!("{} ({})", run.folder.display(), at.name);
         let mask = &run.io["attention_mask"];
         let batch = batch(&run.io["input_ids"], &run.io["labels"], Some(mask));
         let logits = run.decoder.logits(Some(&run.adapter), &batch).unwrap();
@@ -198,8 +210,12 @@ fn adapter_logits_and_gradients_agree_with_peft() {
 
 #[test]
 fn ten_steps_of_training_agree_with_peft() {
-    for run in runs() {
-        let place = run.folder.display().to_string();
+    in_each_place(ten_steps_of_training_agree);
+}
+
+fn ten_steps_of_training_agree(at: &Place) {
+    for run in runs(&at.device) {
+        let place = format!("{} ({})", run.folder.display(), at.name);
         let parameters = run.adapter.parameters();
         let (m, v) = (parameters.zeros_like().unwrap(), parameters.zeros_like().unwrap());
         let list =
@@ -225,14 +241,14 @@ fn ten_steps_of_training_agree_with_peft() {
             };
             optimizer::adamw_step(parameters, &gradients, &m, &v, &settings, step as u64 + 1).unwrap();
         }
-        let limit = if place.ends_with("zero-init") { FINAL_ZERO_INIT } else { FINAL };
+        let limit = if run.folder.ends_with("zero-init") { FINAL_ZERO_INIT } else { FINAL };
         check_by_name(&by_name(parameters, &run), &run.io, "final.", |_| limit, &place);
     }
 }
 
 #[test]
 fn merged_weights_agree_with_peft_and_give_the_same_logits() {
-    for run in runs() {
+    for run in runs(&Device::Cpu) {
         let place = run.folder.display().to_string();
         let base = run.folder.join("../..").join(run.info["base"].as_str().unwrap());
         let out = tempfile::tempdir().unwrap();
@@ -252,7 +268,7 @@ fn merged_weights_agree_with_peft_and_give_the_same_logits() {
 
 #[test]
 fn an_adapter_survives_saving_and_loading_bit_for_bit() {
-    for run in runs() {
+    for run in runs(&Device::Cpu) {
         let saved = by_name(run.adapter.parameters(), &run);
         for (name, want) in tensors(&run.folder.join("adapter/adapter_model.safetensors")) {
             assert_eq!(difference(&saved[&name], &want), 0.0, "{name}");
@@ -274,8 +290,7 @@ fn inverse_frequencies_agree_with_transformers() {
         ),
         ("linear_factor4_theta10000_d128", 128, r#"{"type": "linear", "rope_theta": 10000.0, "factor": 4.0}"#),
     ];
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let all = tensors(&repository.join("tests/golden/rope_inv_freq.safetensors"));
+    let all = tensors(&repository().join("tests/golden/rope_inv_freq.safetensors"));
     for (name, width, parameters) in cases {
         let parameters = serde_json::from_str(parameters).unwrap();
         let rotary = codeact_model::Rotary::from_json(None, Some(&parameters), width).unwrap();
@@ -288,7 +303,7 @@ fn inverse_frequencies_agree_with_transformers() {
 #[test]
 fn a_variant_that_is_not_supported_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
-    let case = &runs()[0];
+    let case = &runs(&Device::Cpu)[0];
     let mut config = json(&case.folder.join("adapter/adapter_config.json"));
     config["use_dora"] = true.into();
     std::fs::write(folder.path().join("adapter_config.json"), config.to_string()).unwrap();

@@ -103,6 +103,36 @@ pub fn open(ordinal: usize) -> Result<Device> {
     Err(no_cuda())
 }
 
+/// Bytes of a GPU that nobody uses now.
+///
+/// # Errors
+///
+/// When the device is no GPU.
+pub fn free_bytes(device: &Device) -> Result<usize> {
+    #[cfg(feature = "cuda")]
+    return cuda::free_bytes(device);
+    #[cfg(not(feature = "cuda"))]
+    {
+        let _ = device;
+        Err(no_cuda())
+    }
+}
+
+/// Most bytes that this process held at once in a GPU's memory pool, which all tensors come from.
+///
+/// # Errors
+///
+/// When the device is no GPU.
+pub fn peak_bytes(device: &Device) -> Result<usize> {
+    #[cfg(feature = "cuda")]
+    return cuda::peak_bytes(device);
+    #[cfg(not(feature = "cuda"))]
+    {
+        let _ = device;
+        Err(no_cuda())
+    }
+}
+
 #[cfg(not(feature = "cuda"))]
 fn no_cuda() -> candle_core::Error {
     candle_core::Error::Msg(

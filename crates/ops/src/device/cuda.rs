@@ -108,3 +108,23 @@ fn keep_freed_memory(context: &CudaContext) -> std::result::Result<(), DriverErr
         )
     }
 }
+
+pub(super) fn free_bytes(device: &Device) -> Result<usize> {
+    let stream = device.as_cuda_device()?.cuda_stream();
+    let (free, _) = stream.context().mem_get_info().map_err(refused("the GPU does not answer"))?;
+    Ok(free)
+}
+
+pub(super) fn peak_bytes(device: &Device) -> Result<usize> {
+    let stream = device.as_cuda_device()?.cuda_stream();
+    let mut bytes = 0u64;
+    let read = || -> std::result::Result<(), DriverError> {
+        // SAFETY: the device is that of a living context.
+        let pool = unsafe { result::device::get_mem_pool(stream.context().cu_device()) }?;
+        let attribute = CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH;
+        // SAFETY: the pool belongs to the device, and this attribute is a 64-bit number.
+        unsafe { result::mem_pool::get_attribute(pool, attribute, (&raw mut bytes).cast()) }
+    };
+    read().map_err(refused("the GPU's memory pool does not answer"))?;
+    usize::try_from(bytes).map_err(Error::wrap)
+}

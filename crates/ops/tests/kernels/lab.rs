@@ -30,6 +30,7 @@ fn card() -> Option<Device> {
     #[cfg(feature = "cuda")]
     return match codeact_ops::device::open(0) {
         Ok(device) => Some(device),
+        Err(error) if std::env::var_os("CODEACT_DEVICE").is_some_and(|device| device == "cuda") => panic!("{error}"),
         Err(error) => {
             println!("skipped: 1 run on a card ({})", error.to_string().lines().next().unwrap_or_default());
             None
