@@ -174,7 +174,8 @@ impl Adapter {
     ) -> Result<Self> {
         let (slots, count) = slots(model, config);
         let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let mut values = vec![0f32; count];
+        let mut values = Vec::with_capacity(count + rows.len());
+        values.resize(count, 0f32);
         for slot in &slots {
             let bound = 1.0 / (slot.c_in as f32).sqrt();
             for value in &mut values[slot.a_start..slot.a_start + config.rank * slot.c_in] {

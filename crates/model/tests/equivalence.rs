@@ -2,15 +2,19 @@
 //! the gradient of a whole model by candle's tape.
 #![allow(clippy::unwrap_used)] // a test that cannot go on should stop
 
+mod place;
+
 use std::path::{Path, PathBuf};
 
 use candle_core::{D, DType, Device, Result, Tensor, Var};
 use codeact_model::{Adapter, Batch, Continuation, Decoder, LoraConfig, Recompute, Target};
 
+use place::{Place, in_each_place, repository};
+
 const CPU: &Device = &Device::Cpu;
 
 fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/models").join(name)
+    repository().join("tests/golden/models").join(name)
 }
 
 fn models() -> [PathBuf; 3] {
@@ -37,7 +41,8 @@ fn adapter(decoder: &Decoder) -> Adapter {
     let adapter = decoder.new_adapter(&lora, vocab_size, 7).unwrap();
     let count = adapter.parameter_count();
     let values: Vec<f32> = numbers(count, 5).iter().map(|x| x * 0.1).collect();
-    adapter.parameters().slice_set(&Tensor::from_vec(values, count, CPU).unwrap(), 0, 0).unwrap();
+    let values = Tensor::from_vec(values, count, adapter.parameters().device()).unwrap();
+    adapter.parameters().slice_set(&values, 0, 0).unwrap();
     adapter
 }
 
@@ -74,45 +79,59 @@ fn assert_close(got: &[f32], want: &[f32], relative: f32, what: &str) {
 
 #[test]
 fn packed_equals_unpacked_and_accumulated_equals_at_once() {
+    in_each_place(packed_equals_unpacked);
+}
+
+fn packed_equals_unpacked(place: &Place) {
     for model in models() {
         for dtype in [DType::F32, DType::BF16] {
-            let decoder = Decoder::load(&model, dtype, CPU).unwrap();
+            // Sums over tokens are cut differently; bf16 factors of those sums are the same on both sides. cuBLAS takes
+            // other kernels for other shapes, and where activations are bf16 their last bits differ then.
+            let relative = if place.name == "card" && dtype == DType::BF16 { 2e-2 } else { 4e-6 };
+            let decoder = Decoder::load(&model, dtype, &place.device).unwrap();
             let adapter = adapter(&decoder);
             let documents = documents(&decoder, &[13, 2, 40, 25]);
             let together = gradients(&decoder, &adapter, &[batch(&documents)], Recompute::None);
             let apart: Vec<Batch> = documents.iter().map(|one| batch(std::slice::from_ref(one))).collect();
             let apart = gradients(&decoder, &adapter, &apart, Recompute::None);
-            assert!((together.0 - apart.0).abs() < 1e-6 * together.0, "{} {}", together.0, apart.0);
-            // Sums over tokens are cut differently; bf16 factors of those sums are the same on both sides.
-            assert_close(&apart.1, &together.1, 2e-6, &format!("{} {dtype:?}", model.display()));
+            assert!((together.0 - apart.0).abs() < f64::from(relative) * together.0, "{} {}", together.0, apart.0);
+            assert_close(&apart.1, &together.1, relative, &format!("{} {dtype:?} {}", model.display(), place.name));
         }
     }
 }
 
 #[test]
 fn recompute_levels_give_the_same_bits() {
-    for model in models() {
-        for dtype in [DType::F32, DType::BF16] {
-            let decoder = Decoder::load(&model, dtype, CPU).unwrap();
-            let adapter = adapter(&decoder);
-            let batches = [batch(&documents(&decoder, &[30, 17]))];
-            let kept = gradients(&decoder, &adapter, &batches, Recompute::None);
-            for recompute in [Recompute::Mlp, Recompute::Block] {
-                let again = gradients(&decoder, &adapter, &batches, recompute);
-                assert_eq!(kept.0.to_bits(), again.0.to_bits(), "{recompute:?}");
-                assert!(kept.1.iter().zip(&again.1).all(|(a, b)| a.to_bits() == b.to_bits()), "{recompute:?}");
-            }
+    in_each_place(|place| {
+        for model in models() {
+            recompute_levels_agree(place, &model);
+        }
+    });
+}
+
+fn recompute_levels_agree(place: &Place, model: &Path) {
+    for dtype in [DType::F32, DType::BF16] {
+        let decoder = Decoder::load(model, dtype, &place.device).unwrap();
+        let adapter = adapter(&decoder);
+        let batches = [batch(&documents(&decoder, &[30, 17]))];
+        let kept = gradients(&decoder, &adapter, &batches, Recompute::None);
+        for recompute in [Recompute::Mlp, Recompute::Block] {
+            let again = gradients(&decoder, &adapter, &batches, recompute);
+            assert_eq!(kept.0.to_bits(), again.0.to_bits(), "{recompute:?}");
+            assert!(kept.1.iter().zip(&again.1).all(|(a, b)| a.to_bits() == b.to_bits()), "{recompute:?}");
         }
     }
 }
 
 #[test]
 fn two_runs_give_the_same_bits() {
-    let decoder = Decoder::load(&models()[0], DType::BF16, CPU).unwrap();
-    let adapter = adapter(&decoder);
-    let batches = [batch(&documents(&decoder, &[50, 9, 31]))];
-    let first = gradients(&decoder, &adapter, &batches, Recompute::None);
-    assert_eq!(first, gradients(&decoder, &adapter, &batches, Recompute::None));
+    in_each_place(|place| {
+        let decoder = Decoder::load(&models()[0], DType::BF16, &place.device).unwrap();
+        let adapter = adapter(&decoder);
+        let batches = [batch(&documents(&decoder, &[50, 9, 31]))];
+        let first = gradients(&decoder, &adapter, &batches, Recompute::None);
+        assert_eq!(first, gradients(&decoder, &adapter, &batches, Recompute::None));
+    });
 }
 
 #[test]

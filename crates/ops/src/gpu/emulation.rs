@@ -14,6 +14,7 @@ use crate::gemm::{Matrix, Precision, Threads, gemm as host_gemm};
 
 thread_local! {
     static SEED: Cell<Option<u64>> = const { Cell::new(None) };
+    static AT_WORK: Cell<bool> = const { Cell::new(false) };
 }
 
 unsafe extern "C" {
@@ -45,6 +46,19 @@ impl Drop for Emulation {
     fn drop(&mut self) {
         SEED.set(self.before);
     }
+}
+
+/// Whether this thread plays the card right now: what it allocates then is not memory of a card.
+pub fn is_at_work() -> bool {
+    AT_WORK.get()
+}
+
+/// Plays the card.
+fn at_work<R>(work: impl FnOnce() -> R) -> R {
+    AT_WORK.set(true);
+    let result = work();
+    AT_WORK.set(false);
+    result
 }
 
 pub(super) fn seed() -> Option<u64> {
@@ -84,6 +98,11 @@ fn bytes(argument: Argument) -> [u8; 8] {
 
 /// The product as cuBLAS defines it: factors as they are, sums in f32, one rounding at the end.
 pub(super) fn gemm(alpha: f32, a: Operand, b: Operand, beta: f32, c: Operand) -> Result<()> {
+    at_work(|| product(alpha, a, b, beta, c));
+    Ok(())
+}
+
+fn product(alpha: f32, a: Operand, b: Operand, beta: f32, c: Operand) {
     let (left, right, old) = (gather(a), gather(b), gather(c));
     // A result that does not count may hold NaN.
     let mut sums = if beta == 0.0 { vec![0.0; old.len()] } else { old };
@@ -100,7 +119,6 @@ pub(super) fn gemm(alpha: f32, a: Operand, b: Operand, beta: f32, c: Operand) ->
             }
         }
     }
-    Ok(())
 }
 
 /// The operand's elements, row by row.
