@@ -142,8 +142,9 @@ install() {
     fi
     command -v cc >/dev/null || fail "no C compiler \`cc\` on the PATH" "install one (Debian: apt-get install g++)"
     mkdir --parents "$(dirname "$target")"
-    partial=$(mktemp --directory "$target.partial.XXXXXX")
+    partial=$target.partial.$$
     trap 'rm -rf "$partial"' EXIT
+    mkdir "$partial"
     install_wheels "$partial"
     local made=$partial/wheels/nvidia/cu13
     arrange "$made"

@@ -60,7 +60,7 @@ const UNSAFE_FILES: [&str; 15] = [
 
 const BANNED_MODULES: [&str; 8] = ["util", "utils", "common", "helper", "helpers", "manager", "misc", "stuff"];
 
-/// Only these speak to the outside: `main.rs`, `src/bin`, examples and tests.
+/// Only these speak to the outside: `main.rs`, `build.rs`, `src/bin`, examples and tests.
 const EDGE_ONLY: [&str; 4] = ["println!(", "print!(", "process::exit(", "env::args"];
 
 fn none(rule: &str, violations: Vec<String>) {

@@ -36,8 +36,10 @@ impl File {
             || test_modules.iter().any(|module| self.path.starts_with(module.as_str()))
     }
 
+    /// A program of its own: cargo hears a build script by what it prints.
     pub fn is_edge(&self) -> bool {
-        self.path.ends_with("src/main.rs") || self.path.contains("/bin/") || self.path.contains("/examples/")
+        let program = self.path.ends_with("src/main.rs") || self.path.ends_with("/build.rs");
+        program || self.path.contains("/bin/") || self.path.contains("/examples/")
     }
 
     /// Numbered lines without comments and without items behind `#[cfg(test)]`.
