@@ -23,6 +23,8 @@ pub struct State {
     pub version: u32,
     /// Optimizer steps taken.
     pub step: usize,
+    /// Tokens of a pass at most: with others the numbers agree to rounding, not bit for bit.
+    pub pass_tokens: usize,
     /// Held-out loss of the model before training, nats per token.
     pub validation_loss_before: Option<f64>,
     /// Of which run it is.
@@ -30,15 +32,15 @@ pub struct State {
 }
 
 /// The format that this code writes and reads.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Settings that may change between two parts of a run, because they do not change a bit of its numbers.
 const FREE_KEYS: [&str; 2] = ["train.recompute", "train.threads"];
 
 impl State {
     /// The state after `step` steps.
-    pub fn new(step: usize, validation_loss_before: Option<f64>, identity: Identity) -> State {
-        State { version: VERSION, step, validation_loss_before, identity }
+    pub fn new(step: usize, pass_tokens: usize, validation_loss_before: Option<f64>, identity: Identity) -> State {
+        State { version: VERSION, step, pass_tokens, validation_loss_before, identity }
     }
 }
 

@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use codeact_chat::{ChatFormat, Example};
+use codeact_model::Pass;
 
-use crate::memory::{level_name, parameter_count};
+use crate::memory::{LEVELS, level_name};
 use crate::prepare::Prepared;
 
 /// Stand around learned text.
@@ -38,7 +39,7 @@ pub fn summary(run: &Prepared) -> String {
         "adapter",
         format!(
             "{} trainable values, rank {}, {} new tokens",
-            parameter_count(&run.model, &config.lora, run.new_token_count),
+            run.workload.parameter_count(),
             config.lora.rank,
             run.new_token_count,
         ),
@@ -52,18 +53,28 @@ pub fn summary(run: &Prepared) -> String {
             run.schedule.warmup_steps()
         ),
     );
-    let memory = run.memory;
+    let (fit, plan) = (run.fit, run.fit.plan);
     line(
         "memory",
         format!(
-            "about {}: weights {}, adapter and optimizer {}, activations {} (recompute {})",
-            bytes(memory.total()),
-            bytes(memory.weights),
-            bytes(memory.adapter),
-            bytes(memory.activations),
-            level_name(run.recompute)
+            "about {}: weights {}, adapter {}, gradients and moments {}, saved activations {}, work {}",
+            bytes(plan.total()),
+            bytes(plan.weights),
+            bytes(plan.adapter),
+            bytes(plan.optimizer),
+            bytes(plan.saved),
+            bytes(plan.working)
         ),
     );
+    line("passes", format!("at most {} tokens, recompute {}", fit.pass_tokens, level_name(fit.recompute)));
+    if run.device.is_none() {
+        let pass = Pass { token_count: fit.pass_tokens, target_count: fit.pass_tokens };
+        let totals = LEVELS.map(|level| {
+            let total = run.workload.plan(pass, level).total();
+            format!("{} with recompute {}", bytes(total), level_name(level))
+        });
+        line("", format!("no card here to fit into; such a pass needs at most {}", totals.join(", ")));
+    }
     text
 }
 

@@ -15,9 +15,21 @@ pub enum TrainError {
     /// The settings are wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The settings ask for a GPU.
-    #[error("this version computes on the CPU only; set train.device = \"cpu\"")]
-    NoCuda,
+    /// Not even the leanest way fits into memory.
+    #[error(
+        "the run needs {}, and {} can be used\n{}",
+        crate::describe::bytes(*need),
+        crate::describe::bytes(*budget),
+        hint(ways)
+    )]
+    DoesNotFit {
+        /// Bytes of the leanest way.
+        need: usize,
+        /// Bytes that may be planned with.
+        budget: usize,
+        /// Settings that fit.
+        ways: Vec<String>,
+    },
     /// The settings ask for a GPU, and there is none that can be used.
     #[error(transparent)]
     Device(candle_core::Error),
@@ -307,5 +319,13 @@ impl TrainError {
             next = error.source();
         }
         text + &hints
+    }
+}
+
+/// The ways out of [`TrainError::DoesNotFit`].
+fn hint(ways: &[String]) -> String {
+    match ways {
+        [] => "hint: no setting makes it fit; take a smaller model or more memory".to_owned(),
+        ways => format!("hint: set {}", ways.join(", or ")),
     }
 }

@@ -25,12 +25,12 @@ pub fn loss(
     decoder: &Decoder,
     adapter: &Adapter,
     part: &Part,
-    pack_tokens: usize,
+    pass_tokens: usize,
     stop: &AtomicBool,
 ) -> Result<Option<f64>, TrainError> {
     let order: Vec<usize> = (0..part.examples.len()).collect();
     let (mut sum, mut target_count) = (0.0, 0);
-    for pack in pack(&part.documents, &order, pack_tokens) {
+    for pack in pack(&part.documents, &order, pass_tokens) {
         if stop.load(Ordering::Relaxed) {
             return Ok(None);
         }

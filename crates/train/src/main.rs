@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use candle_core::Device;
 use clap::error::ErrorKind;
 use clap::{Parser, ValueEnum};
 use codeact_ops::device;
@@ -101,13 +102,9 @@ fn train(args: &Args) -> Result<ExitCode, TrainError> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
         pool.map_err(|source| TrainError::Threads { count: threads, source })?;
     }
-    // Early, so that nobody waits for a download to hear that there is no GPU. A plan can be looked at without one.
-    if config.train.device == DeviceChoice::Cuda && !args.dry_run {
-        let gpu = device::gpu(0).map_err(TrainError::Device)?;
-        eprintln!("device   {gpu}");
-    }
+    let device = device(&config, args)?;
     let start = start(&config, args)?;
-    let run = Prepared::new(config, &|line| eprintln!("{line}"))?;
+    let run = Prepared::new(config, device, &|line| eprintln!("{line}"))?;
     if args.dry_run {
         print!("{}\n{}", describe::summary(&run), describe::example(&run));
         return Ok(ExitCode::SUCCESS);
@@ -120,6 +117,19 @@ fn train(args: &Args) -> Result<ExitCode, TrainError> {
     }
     let outcome = run::train(&run, &start, &stop_on_signal())?;
     Ok(conclude(&run, args, &outcome))
+}
+
+/// The device of the settings, opened early, so that nobody waits for a download to hear that there is no GPU. A plan
+/// can be looked at without one.
+fn device(config: &Config, args: &Args) -> Result<Option<Device>, TrainError> {
+    match config.train.device {
+        DeviceChoice::Cpu => return Ok(Some(Device::Cpu)),
+        DeviceChoice::Cuda if args.dry_run && device::gpu(0).is_err() => return Ok(None),
+        DeviceChoice::Cuda => {}
+    }
+    let gpu = device::gpu(0).map_err(TrainError::Device)?;
+    eprintln!("device   {gpu}");
+    Ok(Some(device::open(0).map_err(TrainError::Device)?))
 }
 
 /// Asked early, so that nobody waits for a download to hear it; no result of an earlier run is lost by it.

@@ -1,89 +1,120 @@
-//! What a run needs in memory, by arithmetic, before the first step.
+//! Fitting a run into the memory that is free, before the first step.
 
-use candle_core::DType;
-use codeact_model::{ModelConfig, Recompute};
-use codeact_ops::cross_entropy::CHUNK_ROWS;
+use candle_core::Device;
+use codeact_model::{MemoryPlan, Recompute, Workload};
 
-use crate::config::{Lora, RecomputeChoice};
+use crate::config::RecomputeChoice;
+use crate::describe::bytes;
 
 /// All levels, the fastest first.
-const LEVELS: [Recompute; 3] = [Recompute::None, Recompute::Mlp, Recompute::Block];
+pub const LEVELS: [Recompute; 3] = [Recompute::None, Recompute::Mlp, Recompute::Block];
 
-/// Bytes of an activation on the CPU.
-const F32_BYTES: usize = 4;
+/// Part of the free memory that a run may plan with on the CPU; the rest is for the allocator and the tokenizer.
+const USABLE_ON_CPU: f64 = 0.85;
 
-/// Part of the free memory that a run may plan with; the rest is for the allocator and the tokenizer.
-const USABLE: f64 = 0.85;
+/// The same on a card, where all tensors come from one pool; and what the libraries take beside it.
+const USABLE_ON_CARD: f64 = 0.97;
+const LIBRARY_BYTES: usize = 256 << 20;
 
-/// An estimate, in bytes.
+/// A pass of so many tokens keeps a card as busy as a larger one: smaller ones are for where nothing else fits.
+const WORTHWHILE_TOKENS: usize = 4096;
+
+/// How a run will use its memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Memory {
-    /// Frozen weights.
-    pub weights: usize,
-    /// Adapter, its gradients and the two moments.
-    pub adapter: usize,
-    /// What the forward pass keeps for the backward pass of the largest pack, and its working set.
-    pub activations: usize,
+pub struct Fit {
+    /// What backward computes again.
+    pub recompute: Recompute,
+    /// Tokens of a forward and backward pass at most. A pack with more is taken in several passes, whose gradients add
+    /// up to the same.
+    pub pass_tokens: usize,
+    /// What that needs.
+    pub plan: MemoryPlan,
 }
 
-impl Memory {
-    /// The sum.
-    pub fn total(&self) -> usize {
-        self.weights + self.adapter + self.activations
-    }
-}
-
-/// Trainable values: the LoRA pairs, and the embedding and head rows of new tokens.
-pub fn parameter_count(model: &ModelConfig, lora: &Lora, new_token_count: usize) -> usize {
-    let widths = lora.targets.iter().map(|target| target.widths(model));
-    let per_layer: usize = widths.map(|(c_in, c_out)| lora.rank * (c_in + c_out)).sum();
-    let tables = if model.tie_word_embeddings { 1 } else { 2 };
-    model.layer_count * per_layer + new_token_count * tables * model.hidden_size
-}
-
-/// The estimate for packs of `pack_tokens` tokens.
-pub fn estimate(
-    model: &ModelConfig,
-    lora: &Lora,
-    new_token_count: usize,
-    dtype: DType,
-    pack_tokens: usize,
-    recompute: Recompute,
-) -> Memory {
-    let c = model.hidden_size;
-    let q = model.head_count * model.head_width;
-    let kv = model.kv_head_count * model.head_width;
-    let rank = |count: usize| count * lora.rank;
-    let mlp = 2 * model.intermediate_size + rank(3);
-    let attention = 2 * q + 2 * kv + model.head_count + rank(4);
-    let kept = match recompute {
-        Recompute::None => 2 * c + attention + mlp,
-        Recompute::Mlp => 2 * c + attention,
-        Recompute::Block => c,
-    };
-    // One block at a time holds all of its own, the gradients of the same, and the SwiGLU output.
-    let working = 2 * (2 * c + attention + mlp) + 2 * model.intermediate_size;
-    let logits = CHUNK_ROWS * model.vocab_size;
-    Memory {
-        weights: model.weight_bytes(dtype),
-        adapter: 4 * F32_BYTES * parameter_count(model, lora, new_token_count),
-        activations: F32_BYTES * (pack_tokens * (model.layer_count * kept + working) + logits),
-    }
-}
-
-/// The level of the settings, or the fastest one whose estimate fits into `free_bytes`; without that number, or where
-/// none fits, the leanest.
-pub fn choose(choice: RecomputeChoice, free_bytes: Option<usize>, estimate: impl Fn(Recompute) -> Memory) -> Recompute {
-    match choice {
-        RecomputeChoice::None => Recompute::None,
-        RecomputeChoice::Mlp => Recompute::Mlp,
-        RecomputeChoice::Block => Recompute::Block,
-        RecomputeChoice::Auto => {
-            let budget = free_bytes.map_or(0, |bytes| (bytes as f64 * USABLE) as usize);
-            let fits = |level: &Recompute| estimate(*level).total() <= budget;
-            LEVELS.into_iter().find(fits).unwrap_or(Recompute::Block)
+/// The bytes that a run may plan with, or `None` where nobody says how much is free.
+pub fn budget(device: &Device) -> Option<usize> {
+    match device.is_cpu() {
+        true => Some((free_bytes()? as f64 * USABLE_ON_CPU) as usize),
+        false => {
+            let free = codeact_ops::device::free_bytes(device).ok()?;
+            Some(((free as f64 * USABLE_ON_CARD) as usize).saturating_sub(LIBRARY_BYTES))
         }
     }
+}
+
+/// The fastest way that fits: whole packs before parts of them, and little to compute again before small passes.
+///
+/// * `pack_tokens`, `longest`: tokens of the largest pack and the longest conversation.
+/// * `plan`: what passes of at most so many tokens need at a level.
+///
+/// # Errors
+/// When nothing fits: the way that needs least.
+pub fn choose(
+    choice: RecomputeChoice,
+    budget: Option<usize>,
+    (pack_tokens, longest): (usize, usize),
+    plan: impl Fn(usize, Recompute) -> MemoryPlan,
+) -> Result<Fit, Fit> {
+    let levels = match choice {
+        RecomputeChoice::None => vec![Recompute::None],
+        RecomputeChoice::Mlp => vec![Recompute::Mlp],
+        RecomputeChoice::Block => vec![Recompute::Block],
+        RecomputeChoice::Auto => LEVELS.to_vec(),
+    };
+    let leanest = levels[levels.len() - 1];
+    let fit = |pass_tokens: usize, recompute| Fit { recompute, pass_tokens, plan: plan(pass_tokens, recompute) };
+    let Some(budget) = budget else {
+        return Ok(fit(pack_tokens, leanest));
+    };
+    let mut sizes: Vec<usize> =
+        std::iter::successors(Some(pack_tokens), |size| Some(size / 2)).take_while(|size| *size > longest).collect();
+    sizes.push(longest);
+    let is_worthwhile = |size: &&usize| **size >= WORTHWHILE_TOKENS.min(pack_tokens);
+    let large = levels.iter().flat_map(|level| sizes.iter().filter(is_worthwhile).map(|size| fit(*size, *level)));
+    let small = sizes.iter().map(|size| fit(*size, leanest));
+    let fitting = large.chain(small).find(|fit| fit.plan.total() <= budget);
+    fitting.ok_or_else(|| fit(longest, leanest))
+}
+
+/// What else would make a run fit that needs more than `budget`, at most three ways, the one that changes least first.
+pub fn remedies(workload: &Workload, longest: usize, budget: usize) -> Vec<String> {
+    // Everything supervised is the worst case.
+    let need = |workload: &Workload, tokens: usize| {
+        let pass = codeact_model::Pass { token_count: tokens, target_count: tokens };
+        workload.plan(pass, Recompute::Block).total()
+    };
+    let mut quantised = workload.clone();
+    quantised.weights = codeact_model::Weights::Nf4;
+    let mut ways = Vec::new();
+    let mut offer = |setting: String, need: usize| {
+        if need <= budget {
+            ways.push(format!("{setting} (about {})", bytes(need)));
+        }
+    };
+    let is_dense = workload.weights != codeact_model::Weights::Nf4;
+    if is_dense {
+        offer("train.dtype = \"nf4\"".to_owned(), need(&quantised, longest));
+    }
+    let shorter = |workload: &Workload| {
+        let lengths = std::iter::successors(Some(longest / 2), |length| Some(length / 2));
+        lengths.take_while(|length| *length >= 256).find(|length| need(workload, *length) <= budget)
+    };
+    if let Some(length) = shorter(workload) {
+        offer(format!("train.sequence_tokens_max = {length}"), need(workload, length));
+    }
+    let mut smaller = workload.clone();
+    while smaller.lora.rank > 1 && need(&smaller, longest) > budget {
+        smaller.lora.rank /= 2;
+    }
+    if smaller.lora.rank < workload.lora.rank {
+        offer(format!("lora.rank = {}", smaller.lora.rank), need(&smaller, longest));
+    }
+    if let Some(length) = shorter(&quantised).filter(|_| is_dense) {
+        let setting = format!("train.dtype = \"nf4\" with train.sequence_tokens_max = {length}");
+        offer(setting, need(&quantised, length));
+    }
+    ways.truncate(3);
+    ways
 }
 
 /// The level as the settings spell it.
@@ -100,16 +131,26 @@ pub fn free_bytes() -> Option<usize> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let host = line.trim().strip_suffix(" kB")?.parse::<usize>().ok()? * 1024;
-    let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<usize>().ok();
-    let version_2 = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current");
-    let version_1 = ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes");
-    let container =
-        [version_2, version_1].into_iter().find_map(|(limit, used)| Some(number(limit)?.saturating_sub(number(used)?)));
+    let version_2 = ["/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"];
+    let version_1 = ["/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"];
+    let container = [version_2, version_1].into_iter().find_map(container_free_bytes);
     Some(container.map_or(host, |free| free.min(host)))
 }
 
-/// Most memory this process has held at once, in bytes, where the system says so (`VmHWM`).
-pub fn peak_bytes() -> Option<usize> {
+/// What a container's limit leaves. Cached files count as used there, but are given up when memory is wanted.
+fn container_free_bytes([folder, limit, used, cached]: [&str; 4]) -> Option<usize> {
+    let number = |name: &str| std::fs::read_to_string(format!("{folder}/{name}")).ok()?.trim().parse::<usize>().ok();
+    let statistics = std::fs::read_to_string(format!("{folder}/memory.stat")).unwrap_or_default();
+    let cached = statistics.lines().find_map(|line| line.strip_prefix(cached)?.trim().parse::<usize>().ok());
+    Some(number(limit)?.saturating_sub(number(used)?.saturating_sub(cached.unwrap_or(0))))
+}
+
+/// Most memory this run has held at once, in bytes: of the card's pool, or of the process where the system says so
+/// (`VmHWM`).
+pub fn peak_bytes(device: &Device) -> Option<usize> {
+    if !device.is_cpu() {
+        return codeact_ops::device::peak_bytes(device).ok();
+    }
     let text = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.trim().strip_suffix(" kB")?.parse::<usize>().ok()? * 1024)
@@ -117,28 +158,85 @@ pub fn peak_bytes() -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use codeact_model::{LoraConfig, ModelConfig, Rotary, Target, Weights};
+
     use super::*;
 
     const GIB: usize = 1 << 30;
 
-    fn of_level(level: Recompute) -> Memory {
-        let activations = match level {
-            Recompute::None => 8 * GIB,
-            Recompute::Mlp => 4 * GIB,
-            Recompute::Block => GIB,
+    /// 1 GiB of weights; saved and working memory grow with the tokens of a pass, less so at the leaner levels.
+    fn plan(pass_tokens: usize, level: Recompute) -> MemoryPlan {
+        let saved = match level {
+            Recompute::None => 8,
+            Recompute::Mlp => 4,
+            Recompute::Block => 1,
         };
-        Memory { weights: GIB, adapter: 0, activations }
+        MemoryPlan { weights: GIB, adapter: 0, optimizer: 0, saved: saved * pass_tokens * (GIB / 16384), working: 0 }
+    }
+
+    fn chosen(choice: RecomputeChoice, gibibytes: f64) -> Result<(Recompute, usize), (Recompute, usize)> {
+        let budget = Some((gibibytes * GIB as f64) as usize);
+        let short = |fit: Fit| (fit.recompute, fit.pass_tokens);
+        choose(choice, budget, (16384, 1000), plan).map(short).map_err(short)
     }
 
     #[test]
-    fn the_fastest_level_that_fits_is_chosen() {
-        let chosen = |gibibytes: usize| choose(RecomputeChoice::Auto, Some(gibibytes * GIB), of_level);
-        assert_eq!(chosen(16), Recompute::None);
-        assert_eq!(chosen(10), Recompute::Mlp);
-        assert_eq!(chosen(4), Recompute::Block);
-        // Too little for any: the leanest has the best chance.
-        assert_eq!(chosen(1), Recompute::Block);
-        assert_eq!(choose(RecomputeChoice::Auto, None, of_level), Recompute::Block);
-        assert_eq!(choose(RecomputeChoice::None, Some(0), of_level), Recompute::None);
+    fn the_fastest_way_that_fits_is_chosen() {
+        let auto = |gibibytes| chosen(RecomputeChoice::Auto, gibibytes);
+        assert_eq!(auto(16.0), Ok((Recompute::None, 16384)));
+        assert_eq!(auto(5.0), Ok((Recompute::None, 8192)));
+        assert_eq!(auto(3.0), Ok((Recompute::None, 4096)));
+        assert_eq!(auto(2.5), Ok((Recompute::Mlp, 4096)));
+        // Too little for passes worth their while.
+        assert_eq!(auto(1.2), Ok((Recompute::Block, 2048)));
+        assert_eq!(auto(1.07), Ok((Recompute::Block, 1024)));
+        assert_eq!(auto(1.0), Err((Recompute::Block, 1000)));
+        assert_eq!(chosen(RecomputeChoice::None, 2.0), Ok((Recompute::None, 2048)));
+        assert_eq!(chosen(RecomputeChoice::None, 1.2), Err((Recompute::None, 1000)));
+        let unknown = choose(RecomputeChoice::Auto, None, (16384, 1000), plan).map(|fit| fit.recompute);
+        assert_eq!(unknown.ok(), Some(Recompute::Block));
+    }
+
+    /// Mistral-7B.
+    fn workload(weights: Weights) -> Workload {
+        let model = ModelConfig {
+            hidden_size: 4096,
+            intermediate_size: 14336,
+            layer_count: 32,
+            head_count: 32,
+            kv_head_count: 8,
+            head_width: 128,
+            vocab_size: 32000,
+            context_tokens_max: 32768,
+            rms_norm_eps: 1e-5,
+            rotary: Rotary { inverse_frequencies: vec![1.0; 64] },
+            sliding_window: None,
+            tie_word_embeddings: false,
+        };
+        let lora = LoraConfig { rank: 16, alpha: 32.0, rslora: false, targets: Target::ALL.to_vec() };
+        Workload { model, lora, new_token_count: 2, weights, is_on_card: true }
+    }
+
+    #[test]
+    fn mistral_fits_where_its_arithmetic_says() {
+        let total = |weights, tokens: usize, level| {
+            let pass = codeact_model::Pass { token_count: tokens, target_count: tokens / 4 };
+            workload(weights).plan(pass, level).total() as f64 / 1e9
+        };
+        // 14.48 GB of weights, 94.6 KB for each token and layer, and what one block works with.
+        assert!((64.0..68.0).contains(&total(Weights::Bf16, 16384, Recompute::None)));
+        // 4.12 GB of weights.
+        assert!((6.5..8.0).contains(&total(Weights::Nf4, 4096, Recompute::Block)));
+    }
+
+    #[test]
+    fn remedies_fit_and_say_how_much_they_need() {
+        let dense = workload(Weights::Bf16);
+        let ways = remedies(&dense, 8192, 12_000_000_000);
+        assert!(ways[0].starts_with("train.dtype = \"nf4\" (about"), "{ways:?}");
+        assert!(ways.len() <= 3);
+        assert!(remedies(&dense, 8192, 1_000_000_000).is_empty());
+        let ways = remedies(&workload(Weights::Nf4), 16384, 9_000_000_000);
+        assert!(ways[0].starts_with("train.sequence_tokens_max = "), "{ways:?}");
     }
 }

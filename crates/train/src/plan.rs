@@ -44,6 +44,17 @@ pub struct Pack {
     pub target_count: usize,
 }
 
+impl Pack {
+    /// The same conversations in the same order, in parts of at most `pass_tokens` tokens: conversations do not see each
+    /// other, so the parts' gradients add up to that of the pack.
+    pub fn passes(&self, documents: &[Document], pass_tokens: usize) -> Vec<Pack> {
+        match self.token_count <= pass_tokens {
+            true => vec![self.clone()],
+            false => pack(documents, &self.documents, pass_tokens),
+        }
+    }
+}
+
 /// One optimizer step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
@@ -107,6 +118,11 @@ impl Plan {
     /// Tokens of the largest pack, which decides the memory.
     pub fn pack_tokens_max(&self) -> usize {
         self.steps.iter().flat_map(|step| &step.packs).map(|pack| pack.token_count).max().unwrap_or(0)
+    }
+
+    /// All packs in passes of at most `pass_tokens` tokens.
+    pub fn passes<'a>(&'a self, documents: &'a [Document], pass_tokens: usize) -> impl Iterator<Item = Pack> + 'a {
+        self.steps.iter().flat_map(|step| &step.packs).flat_map(move |pack| pack.passes(documents, pass_tokens))
     }
 
     /// Epochs begun.

@@ -2,17 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use candle_core::DType;
+use candle_core::Device;
 use codeact_chat::ChatFormat;
-use codeact_model::{LoraConfig, ModelConfig, Recompute, source};
+use codeact_model::{LoraConfig, ModelConfig, Pass, Weights, Workload, source};
 
 use crate::checkpoint::{self, Identity};
 use crate::config::{ChatFormatChoice, Config, DeviceChoice, Precision};
 use crate::data::{self, DataSet, LengthPolicy};
 use crate::error::TrainError;
 use crate::hash;
-use crate::memory::{self, Memory};
-use crate::plan::{Plan, PlanSettings};
+use crate::memory::{self, Fit};
+use crate::plan::{Document, Plan, PlanSettings};
 use crate::schedule::Schedule;
 
 /// A run that is ready to start.
@@ -32,10 +32,12 @@ pub struct Prepared {
     pub plan: Plan,
     /// Learning rates.
     pub schedule: Schedule,
-    /// Level that was chosen.
-    pub recompute: Recompute,
-    /// Estimate for that level.
-    pub memory: Memory,
+    /// Where it computes; `None` for a plan alone, of a card that is not here.
+    pub device: Option<Device>,
+    /// What is trained.
+    pub workload: Workload,
+    /// How it uses its memory.
+    pub fit: Fit,
     /// Tokens that the chat format adds to the model's vocabulary; their rows are trained.
     pub new_token_count: usize,
     /// What a checkpoint has to agree with.
@@ -45,12 +47,11 @@ pub struct Prepared {
 impl Prepared {
     /// Reads the data, finds the model, renders, plans and estimates. `say` gets lines for the user.
     ///
+    /// * `device`: where the settings want to compute, if it is here.
+    ///
     /// # Errors
     /// Every fault of settings and input, before anything is written into `output.dir`.
-    pub fn new(config: Config, say: &dyn Fn(&str)) -> Result<Prepared, TrainError> {
-        if config.train.device == DeviceChoice::Cuda {
-            return Err(TrainError::NoCuda);
-        }
+    pub fn new(config: Config, device: Option<Device>, say: &dyn Fn(&str)) -> Result<Prepared, TrainError> {
         let sources = data::read(&config.data)?;
         let base_dir = source::resolve(&config.model.name, say)?;
         let model = ModelConfig::load(&base_dir).map_err(TrainError::Load)?;
@@ -68,18 +69,15 @@ impl Prepared {
         check_context(&config, &model, &data)?;
         let plan = Plan::new(&data.train.documents, &plan_settings(&config));
         let schedule = Schedule::new(&config.optimizer, plan.steps.len());
-        let estimate = |level| {
-            memory::estimate(
-                &model,
-                &config.lora,
-                new_token_count,
-                config.weight_dtype(),
-                plan.pack_tokens_max(),
-                level,
-            )
+        let workload = Workload {
+            model: model.clone(),
+            lora: config.lora_config(),
+            new_token_count,
+            weights: config.weights(),
+            is_on_card: config.train.device == DeviceChoice::Cuda,
         };
-        let recompute = memory::choose(config.train.recompute, memory::free_bytes(), estimate);
-        let memory = estimate(recompute);
+        let budget = device.as_ref().and_then(memory::budget);
+        let fit = fit(&config, &workload, (&plan, &data), budget)?;
         let plan_hash = plan.hash(&data.content_hash);
         let identity = checkpoint::identity(&config, &plan_hash, &data.held_out_hash, &model_hash(&base_dir)?);
         Ok(Prepared {
@@ -90,8 +88,9 @@ impl Prepared {
             data,
             plan,
             schedule,
-            recompute,
-            memory,
+            device,
+            workload,
+            fit,
             new_token_count,
             identity,
         })
@@ -104,11 +103,12 @@ impl Prepared {
 }
 
 impl Config {
-    /// Numbers of the frozen weights.
-    pub fn weight_dtype(&self) -> DType {
+    /// How the frozen weights are kept.
+    pub fn weights(&self) -> Weights {
         match self.train.dtype {
-            Precision::Bf16 => DType::BF16,
-            Precision::F32 => DType::F32,
+            Precision::Nf4 => Weights::Nf4,
+            Precision::Bf16 => Weights::Bf16,
+            Precision::F32 => Weights::F32,
         }
     }
 
@@ -121,6 +121,29 @@ impl Config {
             targets: self.lora.targets.clone(),
         }
     }
+}
+
+/// The way to use memory, or a refusal with the ways out.
+fn fit(
+    config: &Config,
+    workload: &Workload,
+    (plan, data): (&Plan, &DataSet),
+    budget: Option<usize>,
+) -> Result<Fit, TrainError> {
+    let documents: &[Document] = &data.train.documents;
+    let worst = |pass_tokens, level| {
+        let passes = plan.passes(documents, pass_tokens);
+        let passes = passes.map(|pack| Pass { token_count: pack.token_count, target_count: pack.target_count });
+        let plans = passes.map(|pass| workload.plan(pass, level));
+        plans.max_by_key(|plan| plan.total()).expect("a plan has a pack")
+    };
+    let all = documents.iter().chain(&data.validation.documents);
+    let longest = all.map(|document| document.token_count).max().unwrap_or(0);
+    let sizes = (plan.pack_tokens_max().max(longest), longest);
+    memory::choose(config.train.recompute, budget, sizes, worst).map_err(|least| {
+        let budget = budget.unwrap_or(0);
+        TrainError::DoesNotFit { need: least.plan.total(), budget, ways: memory::remedies(workload, longest, budget) }
+    })
 }
 
 fn plan_settings(config: &Config) -> PlanSettings {

@@ -1,5 +1,6 @@
 //! What the user sees while a run goes on: a bar on a terminal, plain lines otherwise, always on stderr.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -9,6 +10,32 @@ const LINES: usize = 40;
 
 /// Longest silence between plain lines.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// Shows the weights on their way to the device; nothing where there is no terminal.
+#[derive(Debug)]
+pub struct LoadProgress(ProgressBar);
+
+impl LoadProgress {
+    /// For the weight files of a folder.
+    pub fn new(folder: &Path) -> LoadProgress {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let weights = entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "safetensors"));
+        let bytes = weights.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum();
+        let style = ProgressStyle::with_template("{bar:24} loading weights, {bytes} of {total_bytes}, {bytes_per_sec}");
+        let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr());
+        LoadProgress(bar.with_style(style.expect("the template is well formed")))
+    }
+
+    /// So many more bytes are there.
+    pub fn add(&self, bytes: u64) {
+        self.0.inc(bytes);
+    }
+
+    /// All are there.
+    pub fn finish(self) {
+        self.0.finish_and_clear();
+    }
+}
 
 /// What there is to say about a step.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -19,7 +19,7 @@ use crate::metrics::Metrics;
 use crate::optimizer::Optimizer;
 use crate::plan::Step;
 use crate::prepare::Prepared;
-use crate::progress::{Progress, StepReport};
+use crate::progress::{LoadProgress, Progress, StepReport};
 
 /// How a run ended without an error.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,8 +66,12 @@ pub fn train(run: &Prepared, start: &Start, stop: &AtomicBool) -> Result<Outcome
         Start::Fresh => None,
         Start::Continue(checkpoint) => Some((checkpoint, checkpoint::load_state(checkpoint, &run.identity)?)),
     };
-    let device = Device::Cpu;
-    let decoder = Decoder::load(&run.base_dir, run.config.weight_dtype(), &device).map_err(TrainError::Load)?;
+    let device = run.device.clone().unwrap_or(Device::Cpu);
+    if let Some((_, state)) = state.as_ref().filter(|(_, state)| state.pass_tokens != run.fit.pass_tokens) {
+        let (before, now) = (state.pass_tokens, run.fit.pass_tokens);
+        eprintln!("note: passes of {now} tokens, {before} before: the same result but for rounding");
+    }
+    let decoder = load(run, &device)?;
     let (adapter, optimizer, validation_loss_before) = match &state {
         None => {
             // New tokens of the chat format get rows of their own, which are trained like the rest.
@@ -101,6 +105,15 @@ pub fn train(run: &Prepared, start: &Start, stop: &AtomicBool) -> Result<Outcome
         false => learner.stopped(),
         true => learner.finish(stop),
     }
+}
+
+/// The base model, shown as it goes to the device.
+fn load(run: &Prepared, device: &Device) -> Result<Decoder, TrainError> {
+    let progress = LoadProgress::new(&run.base_dir);
+    let decoder =
+        Decoder::load_reporting(&run.base_dir, run.config.weights(), device, &mut |bytes| progress.add(bytes));
+    progress.finish();
+    decoder.map_err(TrainError::Load)
 }
 
 impl Learner<'_> {
@@ -146,11 +159,13 @@ impl Learner<'_> {
             if stop.load(Ordering::Relaxed) {
                 return Ok(Taken::Stopped);
             }
-            let batch = batch(&run.data.train, pack).map_err(failed)?;
-            loss += self
-                .decoder
-                .loss_and_gradients(&self.adapter, &batch, scale, run.recompute, &self.gradients)
-                .map_err(failed)?;
+            for pass in pack.passes(&run.data.train.documents, run.fit.pass_tokens) {
+                let batch = batch(&run.data.train, &pass).map_err(failed)?;
+                loss += self
+                    .decoder
+                    .loss_and_gradients(&self.adapter, &batch, scale, run.fit.recompute, &self.gradients)
+                    .map_err(failed)?;
+            }
         }
         let loss = loss * scale;
         self.check_finite(index, "loss", loss)?;
@@ -185,7 +200,8 @@ impl Learner<'_> {
     }
 
     fn save(&self) -> Result<PathBuf, TrainError> {
-        let state = State::new(self.step(), self.validation_loss_before, self.run.identity.clone());
+        let state =
+            State::new(self.step(), self.run.fit.pass_tokens, self.validation_loss_before, self.run.identity.clone());
         checkpoint::save(self.run.dir(), &state, &self.run.config, &self.adapter, &self.optimizer)
     }
 
@@ -209,8 +225,8 @@ impl Learner<'_> {
             let step = self.step();
             self.metrics.held_out(step, loss)?;
         }
-        if let Some(peak) = memory::peak_bytes() {
-            let estimate = describe::bytes(self.run.memory.total());
+        if let Some(peak) = memory::peak_bytes(self.gradients.device()) {
+            let estimate = describe::bytes(self.run.fit.plan.total());
             eprintln!("memory: {} at the peak, estimated {estimate}", describe::bytes(peak));
         }
         // Merging reads the base from disk again and needs the room of what is no longer used.
@@ -225,7 +241,7 @@ impl Learner<'_> {
 
     /// Before the first step the adapter changes nothing, so this is the loss of the base model too.
     fn validation_loss(&self, stop: &AtomicBool) -> Result<Option<f64>, TrainError> {
-        let (held_out, pack_tokens) = (&self.run.data.validation, self.run.config.train.pack_tokens);
-        evaluate::loss(&self.decoder, &self.adapter, held_out, pack_tokens, stop)
+        let (held_out, pass_tokens) = (&self.run.data.validation, self.run.fit.pass_tokens);
+        evaluate::loss(&self.decoder, &self.adapter, held_out, pass_tokens, stop)
     }
 }

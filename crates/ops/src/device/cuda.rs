@@ -118,7 +118,7 @@ pub(super) fn free_bytes(device: &Device) -> Result<usize> {
 pub(super) fn peak_bytes(device: &Device) -> Result<usize> {
     let stream = device.as_cuda_device()?.cuda_stream();
     let mut bytes = 0u64;
-    let read = || -> std::result::Result<(), DriverError> {
+    let mut read = || -> std::result::Result<(), DriverError> {
         // SAFETY: the device is that of a living context.
         let pool = unsafe { result::device::get_mem_pool(stream.context().cu_device()) }?;
         let attribute = CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH;

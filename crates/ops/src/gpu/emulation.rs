@@ -17,6 +17,7 @@ thread_local! {
     static AT_WORK: Cell<bool> = const { Cell::new(false) };
 }
 
+// SAFETY: the signature is that of `kernels/emulation/emulate.cpp`.
 unsafe extern "C" {
     fn codeact_emulate(
         name: *const c_char,

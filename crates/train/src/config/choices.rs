@@ -38,6 +38,8 @@ choice! {
 choice! {
     /// Numbers in which the frozen weights are kept.
     Precision {
+        /// 4 bits with doubly quantised scales, expanded to bf16 for each product: QLoRA.
+        Nf4 = "nf4",
         /// 16 bits, products with f32 sums.
         Bf16 = "bf16",
         /// 32 bits.

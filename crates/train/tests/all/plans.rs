@@ -91,3 +91,18 @@ fn a_shorter_run_is_the_beginning_of_a_longer_one() {
     let short = Plan::new(&documents, &PlanSettings { steps: Some(4), ..SETTINGS });
     assert_eq!(short.steps, long.steps[..4]);
 }
+
+#[test]
+fn passes_are_the_pack_in_order_and_none_is_too_large() {
+    let documents = documents();
+    let plan = Plan::new(&documents, &SETTINGS);
+    for pack in plan.steps.iter().flat_map(|step| &step.packs) {
+        let passes = pack.passes(&documents, 98);
+        let together: Vec<usize> = passes.iter().flat_map(|pass| pass.documents.clone()).collect();
+        assert_eq!(together, pack.documents);
+        assert_eq!(passes.iter().map(|pass| pass.target_count).sum::<usize>(), pack.target_count);
+        assert!(passes.iter().all(|pass| pass.token_count <= 98));
+        assert_eq!(pack.passes(&documents, 100), [pack.clone()]);
+    }
+    assert!(plan.passes(&documents, 98).count() > plan.passes(&documents, 100).count());
+}
