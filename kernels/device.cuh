@@ -51,11 +51,23 @@ constexpr int WIDE = 16 / sizeof(T);
 
 template <int N, class T>
 __device__ __forceinline__ Pack<T, N> load(const T* from) {
+#if defined(CODEACT_EMULATION)
+    emulation::check_aligned(from, sizeof(Pack<T, N>));
+    Pack<T, N> pack;
+    std::memcpy(&pack, from, sizeof pack);
+    return pack;
+#else
     return *reinterpret_cast<const Pack<T, N>*>(from);
+#endif
 }
 template <int N, class T>
 __device__ __forceinline__ void store(T* to, const Pack<T, N>& pack) {
+#if defined(CODEACT_EMULATION)
+    emulation::check_aligned(to, sizeof pack);
+    std::memcpy(to, &pack, sizeof pack);
+#else
     *reinterpret_cast<Pack<T, N>*>(to) = pack;
+#endif
 }
 
 // The sum over a warp, in every lane; always added in the same order.

@@ -41,6 +41,7 @@ inline float half_of(uint32_t word, int which) { return __bfloat162float({uint16
 // `ldmatrix.x4`: lane `8 m + r` gives row `r` of the 8x8 matrix `m`.
 inline void load_matrices(uint32_t (&to)[4], SharedAddress row, bool transposed) {
     Slot mine{};
+    check_aligned(row, 16);
     std::memcpy(mine.words, &row, sizeof(row));
     const Slot* all = exchange(mine);
     const unsigned lane = place().lane;

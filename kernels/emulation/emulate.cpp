@@ -52,6 +52,10 @@ struct Block {
     std::vector<Warp> warps;
     void (*run)(void**);
     void** arguments;
+    uint64_t seed;
+    // Copies started so far.
+    unsigned copies = 0;
+    bool misaligned = false;
 };
 
 thread_local Block* block;
@@ -161,37 +165,53 @@ bool all_in(const Fiber* first, const Fiber* last, State state) {
     return std::all_of(first, last, [state](const Fiber& fiber) { return fiber.state == state; });
 }
 
-// Lets go those whose barrier is complete; false when nobody can go on.
-bool release(Block& block) {
-    const auto ready = [](Fiber* first, Fiber* last) {
-        for (; first != last; ++first) first->state = State::Ready;
-    };
-    Fiber* fibers = block.fibers.data();
-    const size_t count = block.fibers.size();
-    if (all_in(fibers, fibers + count, State::AtBlock)) return ready(fibers, fibers + count), true;
-    bool any = false;
-    for (size_t first = 0; first < count; first += WARP) {
-        Fiber* last = fibers + std::min(first + WARP, count);
-        if (all_in(fibers + first, last, State::AtWarp)) ready(fibers + first, last), any = true;
+// Runs a warp to its next barrier, its lanes in turn; false when it waits there for other warps or is done.
+bool advance(Fiber* first, Fiber* last, const std::vector<unsigned>& lanes) {
+    for (unsigned lane : lanes) {
+        if (lane >= last - first || first[lane].state != State::Ready) continue;
+        running = first + lane;
+        hand_over(scheduler, *running);
     }
-    return any;
+    if (!all_in(first, last, State::AtWarp)) return false;
+    std::for_each(first, last, [](Fiber& fiber) { fiber.state = State::Ready; });
+    return true;
 }
 
 // Runs one block; false when its threads wait for each other without end.
-bool run_block(Block& current, uint64_t seed) {
+//
+// Between two barriers of the block a warp may be as far ahead of another as it likes. With seeds 0 and 1 each gets to
+// the barrier before the next one starts, else the warp that goes on is drawn anew each time.
+bool run_block(Block& current) {
     block = &current;
-    const auto turns = order(unsigned(current.fibers.size()), seed);
+    Fiber* fibers = current.fibers.data();
+    const size_t count = current.fibers.size();
+    const auto lanes = order(WARP, current.seed), all = order(unsigned(current.warps.size()), current.seed);
+    uint64_t state = current.seed;
     while (true) {
-        for (unsigned turn : turns) {
-            Fiber& fiber = current.fibers[turn];
-            if (fiber.state != State::Ready) continue;
-            running = &fiber;
-            hand_over(scheduler, fiber);
+        auto waiting = all;
+        while (!waiting.empty()) {
+            state = state * 6364136223846793005ull + 1442695040888963407ull;
+            const size_t at = current.seed > 1 ? (state >> 33) % waiting.size() : 0;
+            const size_t first = size_t(waiting[at]) * WARP;
+            if (advance(fibers + first, fibers + std::min(first + WARP, count), lanes)) continue;
+            waiting.erase(waiting.begin() + long(at));
         }
-        const auto* fibers = current.fibers.data();
-        if (all_in(fibers, fibers + current.fibers.size(), State::Done)) return true;
-        if (!release(current)) return false;
+        if (all_in(fibers, fibers + count, State::Done)) return true;
+        if (!all_in(fibers, fibers + count, State::AtBlock)) return false;
+        std::for_each(fibers, fibers + count, [](Fiber& fiber) { fiber.state = State::Ready; });
     }
+}
+
+void deliver(const Copy& copy) {
+    std::memcpy(copy.to, copy.from, copy.valid);
+    std::memset(static_cast<char*>(copy.to) + copy.valid, 0, copy.bytes - copy.valid);
+}
+
+// Whether the next copy arrives at once: with seed 0 none does, with 1 all do, else every copy has its own luck.
+bool comes_early(Block& block) {
+    if (block.seed <= 1) return block.seed == 1;
+    const uint64_t mixed = (block.seed + block.copies++) * 0x9e3779b97f4a7c15ull;
+    return (mixed ^ mixed >> 29) >> 40 & 1;
 }
 
 void make_fibers(Block& current, Dim3 at, Dim3 blocks, unsigned threads, unsigned char* shared) {
@@ -221,8 +241,19 @@ const Slot* exchange(const Slot& mine) {
     return slots;
 }
 
+void check_aligned(const void* address, size_t bytes) {
+    if (reinterpret_cast<uintptr_t>(address) % bytes != 0) block->misaligned = true;
+}
+
 void copy_later(void* to, const void* from, size_t bytes, size_t valid) {
-    running->open.push_back({to, from, bytes, valid});
+    check_aligned(to, bytes);
+    check_aligned(from, bytes);
+    const Copy copy{to, from, bytes, valid};
+    if (comes_early(*block)) {
+        deliver(copy);
+    } else {
+        running->open.push_back(copy);
+    }
 }
 void copies_commit() {
     running->groups.push_back(std::move(running->open));
@@ -231,10 +262,7 @@ void copies_commit() {
 void copies_wait(unsigned groups_left) {
     auto& groups = running->groups;
     while (groups.size() > groups_left) {
-        for (const Copy& copy : groups.front()) {
-            std::memcpy(copy.to, copy.from, copy.valid);
-            std::memset(static_cast<char*>(copy.to) + copy.valid, 0, copy.bytes - copy.valid);
-        }
+        std::for_each(groups.front().begin(), groups.front().end(), deliver);
         groups.erase(groups.begin());
     }
 }
@@ -243,7 +271,8 @@ void enlist(Kernel kernel) { kernels().push_back(kernel); }
 
 }  // namespace emulation
 
-// Runs a kernel. 0: done. 1: no kernel of this name. 2: a barrier that not all threads reach.
+// Runs a kernel. 0: done. 1: no kernel of this name. 2: a barrier that not all threads reach. 3: an access wider than
+// its address is aligned.
 extern "C" int codeact_emulate(const char* name, const unsigned* grid, unsigned threads, size_t shared_bytes,
                                void** arguments, uint64_t seed) {
     using namespace emulation;
@@ -264,13 +293,15 @@ extern "C" int codeact_emulate(const char* name, const unsigned* grid, unsigned 
         Block current;
         current.run = kernel->run;
         current.arguments = arguments;
+        current.seed = seed;
         make_fibers(current, at, blocks, threads, memory);
-        const bool done = run_block(current, seed);
+        const bool done = run_block(current);
 #if defined(__SANITIZE_ADDRESS__)
         ASAN_UNPOISON_MEMORY_REGION(memory + shared_bytes, padding + 128);
 #endif
         std::free(memory);
         if (!done) return 2;
+        if (current.misaligned) return 3;
     }
     return 0;
 }

@@ -1,9 +1,11 @@
 // CUDA C++ on a processor: the threads of a block are fibers, run one block after the other.
 //
-// What a card leaves open is chosen badly on purpose, so that a kernel that relies on it fails here: the order of the
-// threads between two barriers and the order of the blocks follow a seed, shared memory starts as NaN and ends where
-// it was asked to end, and an asynchronous copy arrives no sooner than it is waited for. A barrier that not all
-// threads reach is an error.
+// What a card leaves open is chosen badly on purpose, so that a kernel that relies on it fails here. A seed decides the
+// order of the blocks, the order of the threads between two barriers and how far one warp gets ahead of another. Shared
+// memory starts as NaN and ends where it was asked to end. An asynchronous copy arrives at once or no sooner than it is
+// waited for, by the seed: the first shows a tile that is overwritten while others still read it, the second one that
+// is read too soon. A barrier that not all threads reach is an error, and so is an access that is wider than its address
+// is aligned.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -52,6 +54,9 @@ const Slot* exchange(const Slot& mine);
 void copy_later(void* to, const void* from, size_t bytes, size_t valid);
 void copies_commit();
 void copies_wait(unsigned groups_left);
+
+// A card stops at an address that is no multiple of the access: here the launch fails once its block is done.
+void check_aligned(const void* address, size_t bytes);
 
 template <class T>
 T shuffle(T value, unsigned from) {

@@ -36,7 +36,8 @@ pub struct Emulation {
 }
 
 impl Emulation {
-    /// Begins. `seed` decides the order of threads and blocks: 0 ascending, 1 descending, else shuffled.
+    /// Begins. `seed` decides the order of threads and blocks (0 ascending, 1 descending, else shuffled) and when
+    /// asynchronous copies arrive (0 when waited for, 1 at once, else either).
     #[must_use]
     pub fn begin(seed: u64) -> Self {
         Self { before: SEED.replace(Some(seed)), _this_thread: PhantomData }
@@ -82,6 +83,7 @@ pub(super) fn launch(kernel: &str, grid: Grid, arguments: &[Argument]) -> Result
     match ended {
         0 => Ok(()),
         1 => bail!("no kernel `{kernel}` in the emulation"),
+        3 => bail!("kernel `{kernel}`: an access of several values at an address that is not aligned for it"),
         _ => bail!("kernel `{kernel}`: not all threads of a block reach a barrier"),
     }
 }

@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 use codeact_ops::emulation::Emulation;
 
-/// Orders of threads and blocks: ascending, descending, shuffled.
+/// Orders of threads and blocks, and when copies arrive: ascending and late, descending and early, shuffled and either.
 const SEEDS: [u64; 3] = [0, 1, 5];
 
 /// Relative to the norm of the reference, when kernel and reference both compute in f32.
