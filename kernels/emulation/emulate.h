@@ -4,8 +4,8 @@
 // order of the blocks, the order of the threads between two barriers and how far one warp gets ahead of another. Shared
 // memory starts as NaN and ends where it was asked to end. An asynchronous copy arrives at once or no sooner than it is
 // waited for, by the seed: the first shows a tile that is overwritten while others still read it, the second one that
-// is read too soon. A barrier that not all threads reach is an error, and so is an access that is wider than its address
-// is aligned.
+// is read too soon. A barrier that not all threads reach is an error, and so is an access wider than its address is
+// aligned.
 #pragma once
 #include <algorithm>
 #include <cmath>

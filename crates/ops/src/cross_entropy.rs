@@ -120,7 +120,7 @@ fn on_card(gpu: &Gpu, hidden: &Tensor, head: Head<'_>, labels: &[u32], scale: Op
     let losses = gpu.empty(hidden, n, DType::F32)?;
     let dhidden = gpu.empty(hidden, (if scale.is_some() { n } else { 0 }, c), dtype)?;
     let dextra = head.extra.map(|extra| extra.zeros_like()).transpose()?;
-    let labels = Tensor::from_slice(labels, n, hidden.device())?;
+    let labels = gpu.list(labels, hidden)?;
     for start in (0..n).step_by(CHUNK_ROWS_ON_CARD) {
         let rows = CHUNK_ROWS_ON_CARD.min(n - start);
         let x = hidden.narrow(0, start, rows)?;

@@ -27,7 +27,7 @@ pub fn forward(table: &Tensor, extra: Option<&Tensor>, indices: &[u32]) -> Resul
     }
     if let Some(gpu) = Gpu::of(table) {
         let y = gpu.empty(table, (indices.len(), c), table.dtype())?;
-        let indices = on_device(indices, table)?;
+        let indices = gpu.list(indices, table)?;
         let arguments = [
             Argument::write(&y)?,
             Argument::read(table)?,
@@ -80,8 +80,7 @@ pub fn backward_extra(dy: &Tensor, indices: &[u32], v: usize, gradient: &Tensor)
         tokens.extend(picks.map(|(token, _)| token as u32));
         starts.push(tokens.len() as u32);
     }
-    tokens.push(0); // A card has no empty tensors.
-    let (tokens, starts) = (on_device(&tokens, dy)?, on_device(&starts, dy)?);
+    let (tokens, starts) = (gpu.list(&tokens, dy)?, gpu.list(&starts, dy)?);
     let arguments = [
         Argument::write(gradient)?,
         Argument::read(dy)?,
@@ -90,11 +89,6 @@ pub fn backward_extra(dy: &Tensor, indices: &[u32], v: usize, gradient: &Tensor)
         Argument::int(c)?,
     ];
     gpu.launch(&kernel_name("embedding_backward_extra", dy.dtype()), Grid::of(new_rows, ROW_THREADS), &arguments)
-}
-
-/// Indices beside a tensor.
-fn on_device(indices: &[u32], like: &Tensor) -> Result<Tensor> {
-    Tensor::from_slice(indices, indices.len(), like.device())
 }
 
 struct AddPicked<'a> {
@@ -141,7 +135,7 @@ pub fn backward(dy: &Tensor, indices: &[u32], row_count: usize) -> Result<Tensor
         for (row, index) in indices.iter().enumerate() {
             sources[*index as usize] = row as u32 + 1;
         }
-        let sources = on_device(&sources, dy)?;
+        let sources = gpu.list(&sources, dy)?;
         let arguments = [Argument::write(&dx)?, Argument::read(dy)?, Argument::read(&sources)?, Argument::int(c)?];
         gpu.launch(&kernel_name("embedding_backward", dy.dtype()), Grid::of(row_count, ROW_THREADS), &arguments)?;
         return Ok(dx);

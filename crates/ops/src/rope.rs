@@ -26,8 +26,8 @@ impl Angles {
         let shape = (positions.len(), inverse_frequencies.len());
         if let Some(gpu) = Gpu::of(like) {
             let (cos, sin) = (gpu.empty(like, shape, DType::F32)?, gpu.empty(like, shape, DType::F32)?);
-            let positions = Tensor::from_slice(positions, positions.len(), like.device())?;
-            let frequencies = Tensor::from_slice(inverse_frequencies, shape.1, like.device())?;
+            let positions = gpu.list(positions, like)?;
+            let frequencies = gpu.list(inverse_frequencies, like)?;
             let count = shape.0 * shape.1;
             let arguments = [
                 Argument::write(&cos)?,

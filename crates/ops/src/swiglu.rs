@@ -54,6 +54,9 @@ pub fn backward(dy: &Tensor, gate_up: &Tensor) -> Result<()> {
     let Some(gpu) = Gpu::of(gate_up) else {
         return gate_up.inplace_op2(dy, &Backward);
     };
+    if dy.dtype() != gate_up.dtype() {
+        bail!("swiglu on a card: {:?} beside {:?}", dy.dtype(), gate_up.dtype());
+    }
     let arguments = [Argument::write(gate_up)?, Argument::read(dy)?, Argument::int(c)?];
     gpu.launch(&kernel_name("swiglu_backward", gate_up.dtype()), grid(t, c), &arguments)
 }

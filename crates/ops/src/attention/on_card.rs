@@ -1,7 +1,7 @@
 //! Attention by the kernels of a card (`kernels/attention.cu`): on tensor cores for bf16 heads of 64 and 128, plain
 //! loops for everything else.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{DType, Result, Tensor, bail};
 
 use super::{Attention, Saved};
 use crate::SeqBounds;
@@ -10,6 +10,9 @@ use crate::gpu::{Argument, Gpu, Grid, kernel_name};
 /// Rows of the tiles that the kernels for queries take on tensor cores, and of all others.
 const QUERY_TILE_ROWS: usize = 128;
 const TILE_ROWS: usize = 64;
+
+/// The widest head that the plain kernels have room for; they take two columns at a time.
+const WIDTH_MAX: usize = 256;
 
 /// Threads of a block: on tensor cores, and of the plain kernels.
 const TENSOR_CORE_THREADS: usize = 128;
@@ -73,6 +76,9 @@ pub(super) fn backward(
     attention: &Attention,
 ) -> Result<Tensor> {
     let (t, heads) = (bounds.token_count(), attention.head_count);
+    if [saved.qkv, saved.out].iter().any(|saved| saved.dtype() != dout.dtype()) {
+        bail!("attention on a card: gradients in {:?}, values in {:?}", dout.dtype(), saved.qkv.dtype());
+    }
     let delta = gpu.empty(dout, (t, heads), DType::F32)?;
     let arguments = [
         Argument::write(&delta)?,
@@ -106,6 +112,9 @@ fn launch(
     attention: &Attention,
 ) -> Result<()> {
     let (width, dtype) = (attention.head_width, qkv.dtype());
+    if width > WIDTH_MAX || width % 2 == 1 {
+        bail!("attention on a card: heads of {width}, they are to be even and at most {WIDTH_MAX} wide");
+    }
     let on_tensor_cores = dtype == DType::BF16 && matches!(width, 64 | 128);
     let rows = if on_tensor_cores && kernel != Kernel::BackwardKeys { QUERY_TILE_ROWS } else { TILE_ROWS };
     let tiles = tiles(bounds, rows, kernel);

@@ -1,6 +1,8 @@
 //! GPUs by way of the CUDA driver.
 
 use candle_core::{Device, Error, Result};
+use cudarc::cublas::CudaBlas;
+use cudarc::cublas::sys::{cublasMath_t, cublasSetMathMode};
 use cudarc::driver::sys::{self, CUmemPool_attribute};
 use cudarc::driver::{CudaContext, DriverError, result};
 
@@ -90,7 +92,17 @@ pub(super) fn open(ordinal: usize) -> Result<Device> {
     // another stream when it is written or freed.
     unsafe { cuda.disable_event_tracking() };
     keep_freed_memory(cuda.cuda_stream().context()).map_err(refused("the GPU's memory pool cannot be set"))?;
+    sum_in_f32(&cuda.cublas_handle())?;
     Ok(device)
+}
+
+/// Has products keep their sums in f32 to the end. By default cuBLAS may add up the parts of a split sum in the format
+/// of a bf16 result; f32 factors it takes as they are, not as TF32, unless told otherwise.
+fn sum_in_f32(blas: &CudaBlas) -> Result<()> {
+    let mode = cublasMath_t::CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION;
+    // SAFETY: the handle lives as long as `blas`.
+    let done = unsafe { cublasSetMathMode(*blas.handle(), mode) }.result();
+    done.map_err(|error| Error::Msg(format!("cuBLAS cannot be set to sum in f32: {error:?}\n{WAY_OUT}")))
 }
 
 /// Lets the driver's pool keep what is freed. By default it gives memory back at every synchronisation, and each step

@@ -78,6 +78,8 @@ impl Card {
             false => blas_sys::cublasOperation_t::CUBLAS_OP_N,
         };
         let handle = self.device.cublas_handle();
+        // cuBLAS works in the context that the calling thread is bound to.
+        self.device.cuda_stream().context().bind_to_thread().map_err(candle_core::Error::wrap)?;
         // SAFETY: the operands' addresses, shapes and strides come from live tensors and were checked to fit each
         // other; cuBLAS runs on the same stream as everything else.
         let done = unsafe {
@@ -125,6 +127,8 @@ fn data_type(dtype: DType) -> blas_sys::cudaDataType {
 
 /// Memory that nothing was written to yet.
 pub(super) fn allocate(device: &CudaDevice, count: usize, dtype: DType) -> Result<CudaStorage> {
+    // What the driver makes of 0 bytes is nowhere said; freeing it can fail, and then a later call reports that.
+    let count = count.max(1);
     // SAFETY: `Gpu::empty`'s callers hand the memory to a kernel that writes all of it before anything reads it, which
     // the tests show in the emulation, where it holds NaN.
     unsafe {

@@ -10,7 +10,7 @@ mod card;
 pub mod emulation;
 mod operand;
 
-use candle_core::{DType, Result, Shape, Tensor, bail};
+use candle_core::{DType, Result, Shape, Tensor, WithDType, bail};
 
 pub(crate) use operand::Operand;
 
@@ -109,6 +109,14 @@ impl Gpu {
     /// A tensor beside `like` whose every element a kernel is to write; the emulation fills it with NaN.
     pub(crate) fn empty(&self, like: &Tensor, shape: impl Into<Shape>, dtype: DType) -> Result<Tensor> {
         like.apply_op1_no_bwd(&operand::Empty { shape: shape.into(), dtype })
+    }
+
+    /// A list beside `like`, for a kernel to read. An empty one becomes a zero that nobody reads: a card has no empty
+    /// tensors.
+    pub(crate) fn list<T: WithDType>(&self, values: &[T], like: &Tensor) -> Result<Tensor> {
+        let nothing = [T::from_f64(0.0)];
+        let values = if values.is_empty() { &nothing[..] } else { values };
+        Tensor::from_slice(values, values.len(), like.device())
     }
 
     /// Starts the kernel of this name. A grid without blocks is no work.

@@ -44,7 +44,12 @@ impl Operand {
         if !matches!(tensor.dtype(), DType::F32 | DType::BF16) {
             bail!("a matrix of {:?}", tensor.dtype());
         }
-        let stride = stride.max(if is_transposed { rows } else { cols }).max(1);
+        // Lines of a matrix, and the elements of each: with a single line its stride says nothing.
+        let (lines, length) = if is_transposed { (cols, rows) } else { (rows, cols) };
+        if lines > 1 && stride < length {
+            bail!("a matrix of {rows} x {cols} with strides {:?}, whose lines overlap", tensor.stride());
+        }
+        let stride = stride.max(length).max(1);
         Ok(Self { address, dtype: tensor.dtype(), rows, cols, stride, is_transposed })
     }
 }
