@@ -39,6 +39,16 @@ __device__ __forceinline__ bf16 from_float<bf16>(float value) {
     return __float2bfloat16_rn(value);
 }
 
+// The sum of a product and a number, rounded twice as on the CPU: a fused one would round once.
+__device__ __forceinline__ float multiply_then_add(float a, float b, float c) {
+#if defined(CODEACT_EMULATION)
+    const volatile float product = a * b;
+    return product + c;
+#else
+    return __fadd_rn(__fmul_rn(a, b), c);
+#endif
+}
+
 // N neighbouring values, moved in one access of up to 16 bytes.
 template <class T, int N>
 struct alignas(sizeof(T) * N) Pack {

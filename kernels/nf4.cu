@@ -14,16 +14,6 @@ constexpr int VALUES = 16;
 constexpr float SCALE_MIN = 1e-38f;
 constexpr int MEAN_LANES = 1024;
 
-// The sum of a product and a number, rounded twice: a fused one would round once.
-__device__ __forceinline__ float multiply_then_add(float a, float b, float c) {
-#if defined(CODEACT_EMULATION)
-    const volatile float product = a * b;
-    return product + c;
-#else
-    return __fadd_rn(__fmul_rn(a, b), c);
-#endif
-}
-
 // Magnitudes are ordered as their bits are, and what is not a number is above all.
 __device__ __forceinline__ unsigned magnitude_bits(float value) {
     unsigned bits;
@@ -189,7 +179,7 @@ ENTRIES(bf16, bf16, 4)
 
 // The mean of the blocks' scales: f64 sums in 1024 lanes, value i in lane i % 1024, which are then added by halves, 512
 // to 512 and on. Grid: 1. Threads: 1024.
-extern "C" __global__ void nf4_mean(float* mean, const float* absmax, long long count) {
+extern "C" __global__ void __launch_bounds__(nf4::MEAN_LANES) nf4_mean(float* mean, const float* absmax, long long count) {
     __shared__ double lanes[nf4::MEAN_LANES];
     double sum = 0.0;
     for (long long i = threadIdx.x; i < count; i += nf4::MEAN_LANES) sum += static_cast<double>(absmax[i]);

@@ -7,18 +7,19 @@ __device__ __forceinline__ long long index_of_thread() { return size_t(blockIdx.
 
 }  // namespace
 
-// Grid: a thread for each value. The arithmetic is that of the CPU path, operation by operation.
+// Grid: a thread for each value. The arithmetic is that of the CPU path, operation by operation: the same bits.
 extern "C" __global__ void optimizer_adamw(float* parameters, float* m, float* v, const float* gradients,
                                            long long count, float scale, float beta1, float beta2, float keep,
                                            float step_size, float bias2_sqrt, float eps) {
     const long long i = index_of_thread();
     if (i >= count) return;
     const float g = gradients[i] * scale;
-    const float first = beta1 * m[i] + (1.0f - beta1) * g;
-    const float second = beta2 * v[i] + (1.0f - beta2) * (g * g);
+    const float first = multiply_then_add(beta1, m[i], (1.0f - beta1) * g);
+    const float second = multiply_then_add(beta2, v[i], (1.0f - beta2) * (g * g));
     m[i] = first;
     v[i] = second;
-    parameters[i] = parameters[i] * keep - step_size * first / (sqrtf(second) / bias2_sqrt + eps);
+    const float root = sqrtf(second) / bias2_sqrt + eps;
+    parameters[i] = multiply_then_add(parameters[i], keep, -(step_size * first / root));
 }
 KERNEL(optimizer_adamw)
 

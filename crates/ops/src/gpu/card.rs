@@ -77,6 +77,7 @@ impl Card {
             true => blas_sys::cublasOperation_t::CUBLAS_OP_T,
             false => blas_sys::cublasOperation_t::CUBLAS_OP_N,
         };
+        let int = |count: usize| i32::try_from(count).map_err(candle_core::Error::wrap);
         let handle = self.device.cublas_handle();
         // cuBLAS works in the context that the calling thread is bound to.
         self.device.cuda_stream().context().bind_to_thread().map_err(candle_core::Error::wrap)?;
@@ -87,20 +88,20 @@ impl Card {
                 *handle.handle(),
                 operation(b),
                 operation(a),
-                c.cols as i32,
-                c.rows as i32,
-                a.cols as i32,
+                int(c.cols)?,
+                int(c.rows)?,
+                int(a.cols)?,
                 (&raw const alpha).cast(),
                 b.address as *const c_void,
                 data_type(b.dtype),
-                b.stride as i32,
+                int(b.stride)?,
                 a.address as *const c_void,
                 data_type(a.dtype),
-                a.stride as i32,
+                int(a.stride)?,
                 (&raw const beta).cast(),
                 c.address as *mut c_void,
                 data_type(c.dtype),
-                c.stride as i32,
+                int(c.stride)?,
                 blas_sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
                 blas_sys::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
             )

@@ -47,3 +47,15 @@ fn attention_in_plain_loops() {
     }
     check_attention(DType::F32, F32, &[130], (2, 1, 64, None));
 }
+
+#[test]
+fn heads_that_no_kernel_has_room_for_are_refused() {
+    let emulation = codeact_ops::emulation::Emulation::begin(0);
+    for width in [7, 258] {
+        let attention =
+            Attention { head_count: 1, kv_head_count: 1, head_width: width, window: None, precision: Precision::F32 };
+        let error = forward(&numbers(&[2, 3 * width], 1), &SeqBounds::from_lengths([2]), &attention).unwrap_err();
+        assert!(error.to_string().contains("at most 256"), "{error}");
+    }
+    drop(emulation);
+}
