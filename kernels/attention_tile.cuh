@@ -180,14 +180,14 @@ __device__ __forceinline__ void store_rows(bf16* to, size_t stride, int valid, c
 #pragma unroll
             for (int half = 0; half < 2; ++half) {
                 const float low = c[m][n][2 * half] * factor, high = c[m][n][2 * half + 1] * factor;
-                const Pack<bf16, 2> pair = {{from_float<bf16>(low), from_float<bf16>(high)}};
-                store<2>(tile + (16 * m + 8 * half + row) * D + (n ^ row) * 8 + column, pair);
+                bf16* to_tile = tile + (16 * m + 8 * half + row) * D + (n ^ row) * 8 + column;
+                store<1>(reinterpret_cast<uint32_t*>(to_tile), {{pack_bf16(low, high)}});
             }
     __syncwarp();
 #pragma unroll
     for (int i = 0; i < 16 * M * GROUPS / WARP; ++i) {
         const int r = (i * WARP + lane) / GROUPS, group = lane % GROUPS;
-        if (r < valid) store<8>(to + r * stride + group * 8, load<8>(tile + r * D + (group ^ (r % 8)) * 8));
+        if (r < valid) store_global(to + r * stride + group * 8, load<8>(tile + r * D + (group ^ (r % 8)) * 8));
     }
 }
 

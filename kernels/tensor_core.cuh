@@ -151,6 +151,17 @@ __device__ __forceinline__ void copy_async_wait() {
 #endif
 }
 
+// Eight values to global memory in one access, which the compiler would take to pieces otherwise.
+__device__ __forceinline__ void store_global(bf16* to, const Pack<bf16, 8>& pack) {
+#if defined(CODEACT_EMULATION)
+    store<8>(to, pack);
+#else
+    uint4 words;
+    memcpy(&words, &pack, sizeof words);
+    __stwb(reinterpret_cast<uint4*>(to), words);
+#endif
+}
+
 // 2 to the power of `x`, to two units in the last place; subnormal results become 0.
 __device__ __forceinline__ float exp2_fast(float x) {
 #if defined(CODEACT_EMULATION)
