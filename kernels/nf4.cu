@@ -179,7 +179,8 @@ ENTRIES(bf16, bf16, 4)
 
 // The mean of the blocks' scales: f64 sums in 1024 lanes, value i in lane i % 1024, which are then added by halves, 512
 // to 512 and on. Grid: 1. Threads: 1024.
-extern "C" __global__ void __launch_bounds__(nf4::MEAN_LANES) nf4_mean(float* mean, const float* absmax, long long count) {
+extern "C" __global__ void __launch_bounds__(nf4::MEAN_LANES)
+    nf4_mean(float* mean, const float* absmax, long long count) {
     __shared__ double lanes[nf4::MEAN_LANES];
     double sum = 0.0;
     for (long long i = threadIdx.x; i < count; i += nf4::MEAN_LANES) sum += static_cast<double>(absmax[i]);
