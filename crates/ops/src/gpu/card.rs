@@ -1,11 +1,12 @@
 //! A CUDA card: kernels out of the images in this binary, products through cuBLAS.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ffi::c_void;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use candle_core::cuda_backend::cudarc::cublas::{result as blas, sys as blas_sys};
-use candle_core::cuda_backend::cudarc::driver::{CudaFunction, result as driver, sys as driver_sys};
+use candle_core::cuda_backend::cudarc::driver::{CudaFunction, CudaModule, result as driver, sys as driver_sys};
 use candle_core::cuda_backend::cudarc::nvrtc::Ptx;
 use candle_core::{CudaDevice, CudaStorage, DType, Result, bail};
 use half::bf16;
@@ -16,8 +17,15 @@ use crate::device::compiled::FATBINS;
 /// Dynamic shared memory that a kernel has without asking.
 const SHARED_BYTES_UNASKED: usize = 48 * 1024;
 
-/// Kernels that were looked up, by ordinal of the card and name.
-static LOADED: OnceLock<Mutex<HashMap<(usize, String), CudaFunction>>> = OnceLock::new();
+/// What was loaded, for all cards.
+static LOADED: OnceLock<Mutex<Loaded>> = OnceLock::new();
+
+/// Images and the kernels out of them, by ordinal of the card and name.
+#[derive(Default)]
+struct Loaded {
+    modules: HashMap<(usize, &'static str), Arc<CudaModule>>,
+    functions: HashMap<(usize, String), CudaFunction>,
+}
 
 /// A card and its one stream.
 #[derive(Clone)]
@@ -53,21 +61,27 @@ impl Card {
         let context = self.device.cuda_stream().context().clone();
         let mut loaded = LOADED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
         let key = (context.ordinal(), kernel.to_owned());
-        if let Some(function) = loaded.get(&key) {
+        if let Some(function) = loaded.functions.get(&key) {
             return Ok(function.cu_function());
         }
         let images = FATBINS.iter().filter(|(name, _)| kernel.starts_with(name));
-        let Some((_, image)) = images.max_by_key(|(name, _)| name.len()) else {
+        let Some((name, image)) = images.max_by_key(|(name, _)| name.len()) else {
             bail!("no kernel `{kernel}` in this build");
         };
-        let module = context.load_module(Ptx::from_binary(image.to_vec())).map_err(candle_core::Error::wrap)?;
+        let module = match loaded.modules.entry((context.ordinal(), name)) {
+            Entry::Occupied(entry) => entry.get().clone(),
+            Entry::Vacant(entry) => {
+                let module = context.load_module(Ptx::from_binary(image.to_vec())).map_err(candle_core::Error::wrap)?;
+                entry.insert(module).clone()
+            }
+        };
         let function = module.load_function(kernel).map_err(candle_core::Error::wrap)?;
         if shared_bytes > SHARED_BYTES_UNASKED {
             let attribute = driver_sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
             function.set_attribute(attribute, shared_bytes as i32).map_err(candle_core::Error::wrap)?;
         }
         let handle = function.cu_function();
-        loaded.insert(key, function);
+        loaded.functions.insert(key, function);
         Ok(handle)
     }
 
