@@ -3,7 +3,7 @@
 mod attention;
 mod mlp;
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor, bail};
 use codeact_ops::attention::{Attention, KvCache};
 use codeact_ops::linear::Lora;
 use codeact_ops::rope::Angles;
@@ -35,6 +35,8 @@ pub(crate) struct Step<'a> {
     pub(crate) angles: &'a Angles,
     pub(crate) attention: &'a Attention,
     pub(crate) eps: f32,
+    /// Dtype of the weights' values in products.
+    pub(crate) weights: DType,
     /// The adapter, and its parameters in the dtype of the activations.
     pub(crate) adapter: Option<(&'a Adapter, Tensor)>,
 }
@@ -201,23 +203,28 @@ impl Layer<'_> {
         }
     }
 
-    /// Backward of [`Layer::project`]; `xa` is what it returned beside the projection, or is computed again.
-    fn project_backward(
+    /// Gradient of the input of [`Layer::project`], and the side product that [`Layer::pair_gradients`] takes.
+    fn project_backward(self, dy: &Tensor, weight: &Weight, fused: Fused) -> Result<(Tensor, Option<Tensor>)> {
+        linear::backward(dy, &weight.dense()?, self.lora(fused)?.as_ref())
+    }
+
+    /// Adds the gradients of the pairs of [`Layer::project`], if it has any. `u` is of [`Layer::project_backward`]; `xa` is
+    /// what stood beside the projection of `x`, or is computed again.
+    fn pair_gradients(
         self,
-        dy: &Tensor,
+        (dy, u): (&Tensor, Option<Tensor>),
         (x, xa): (&Tensor, Option<Tensor>),
-        weight: &Weight,
         fused: Fused,
         gradients: &Tensor,
-    ) -> Result<Tensor> {
-        let weight = weight.dense()?;
-        let (Some((adapter, _)), Some(lora)) = (&self.step.adapter, self.lora(fused)?) else {
-            return linear::backward(dy, x, &weight, None);
+    ) -> Result<()> {
+        let (Some((adapter, _)), Some(lora), Some(u)) = (&self.step.adapter, self.lora(fused)?, u) else {
+            return Ok(());
         };
-        let xa = xa.map_or_else(|| linear::side(x, weight.dtype(), &lora), Ok)?;
+        let weights = self.step.weights;
+        let xa = xa.map_or_else(|| linear::side(x, weights, &lora), Ok)?;
         let Some(places) = adapter.lora(gradients, self.index, fused)? else {
             bail!("{fused:?} of layer {} has LoRA pairs but its gradients no place", self.index);
         };
-        linear::backward(dy, x, &weight, Some((&lora, &xa, &places)))
+        linear::pair_gradients((dy, &u), (x, &xa), weights, &places)
     }
 }

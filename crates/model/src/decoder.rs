@@ -280,7 +280,8 @@ impl Decoder {
             Some(adapter) => Some((adapter, adapter.parameters().to_dtype(dtype)?)),
             None => None,
         };
-        Ok(Step { bounds, angles, attention, eps: self.config.rms_norm_eps, adapter })
+        let (eps, weights) = (self.config.rms_norm_eps, self.embedding.dtype());
+        Ok(Step { bounds, angles, attention, eps, weights, adapter })
     }
 }
 

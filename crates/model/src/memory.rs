@@ -155,9 +155,13 @@ impl Workload {
             Recompute::Mlp => open_mlp,
             Recompute::Block => of(c) + self.saved_attention(tokens) + open_mlp,
         };
-        // Gradient of the block's output, input of the MLP, the gated product and its gradient.
-        let side_down = if recompute == Recompute::None { 1 } else { 2 } * self.side(Fused::Down);
-        let down = again + of(2 * c + 2 * mlp + side_down) + self.expanded(Fused::Down);
+        // Gradient of the block's output, input of the MLP, the gradient of the gated product; then, on a card in its
+        // place, the gated product.
+        let side_down = self.side(Fused::Down);
+        let down = again + of(2 * c + mlp + side_down) + self.expanded(Fused::Down);
+        let gated = if self.is_on_card { mlp } else { 2 * mlp };
+        let side_again = if recompute == Recompute::None { 0 } else { side_down };
+        let down = down.max(again + of(2 * c + gated + side_down + side_again));
         let gate_up = again + of(3 * c + self.side(Fused::GateUp)) + self.expanded(Fused::GateUp);
         // The MLP's own is gone by now: with it, and with the middle of the stream, what was saved shrinks.
         let freed = match recompute {

@@ -46,12 +46,15 @@ impl SelfAttention {
     ) -> Result<Tensor> {
         let step = layer.step;
         let SavedAttention { qkv, out, lse, xa_qkv, xa_output } = saved;
-        let dout = layer.project_backward(dy, (&out, xa_output), &self.output, Fused::Output, gradients)?;
+        let (dout, u) = layer.project_backward(dy, &self.output, Fused::Output)?;
+        layer.pair_gradients((dy, u), (&out, xa_output), Fused::Output, gradients)?;
         let kept = attention::Saved { qkv: &qkv, out: &out, lse: &lse };
         let dqkv = attention::backward(&dout, &kept, step.bounds, step.attention)?;
         drop((dout, qkv, out, lse));
         rope::backward(&dqkv, step.rotated_heads(), step.angles)?;
-        layer.project_backward(&dqkv, (x, xa_qkv), &self.qkv, Fused::Qkv, gradients)
+        let (dx, u) = layer.project_backward(&dqkv, &self.qkv, Fused::Qkv)?;
+        layer.pair_gradients((&dqkv, u), (x, xa_qkv), Fused::Qkv, gradients)?;
+        Ok(dx)
     }
 
     pub(crate) fn forward_cached(&self, x: &Tensor, layer: Layer<'_>, caches: &mut [&mut KvCache]) -> Result<Tensor> {
