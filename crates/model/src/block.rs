@@ -8,7 +8,7 @@ use codeact_ops::attention::{Attention, KvCache};
 use codeact_ops::linear::Lora;
 use codeact_ops::rope::Angles;
 use codeact_ops::weight::Weight;
-use codeact_ops::{SeqBounds, linear, residual, rms_norm};
+use codeact_ops::{SeqBounds, embedding, linear, rms_norm};
 
 use crate::ModelError;
 use crate::adapter::{Adapter, Fused};
@@ -53,6 +53,9 @@ impl Step<'_> {
 pub(crate) struct Layer<'a> {
     pub(crate) step: &'a Step<'a>,
     pub(crate) index: usize,
+    /// The rows of the output that anyone reads, ascending; `None` for all. In the last block these are the supervised
+    /// ones: attention reads keys and values of every row, but what follows it works row by row.
+    pub(crate) rows: Option<&'a [u32]>,
 }
 
 pub(crate) struct Block {
@@ -89,13 +92,13 @@ impl Block {
     }
 
     /// Residual stream in, residual stream out: each as a sum `(T, C)` and what is still to be added to it, so that the
-    /// addition and the norm behind it are one pass.
+    /// addition and the norm behind it are one pass. Out come the layer's rows.
     pub(crate) fn forward(&self, stream: Stream, layer: Layer<'_>, recompute: Recompute) -> Result<(Stream, Saved)> {
         let eps = layer.step.eps;
         let (input, normed) = stream.settle(&self.attention_norm, eps)?;
         let (attended, attention) = self.attention.forward(&normed, layer)?;
         drop(normed);
-        let (middle, normed) = rms_norm::forward_sum(&input, &attended, &self.mlp_norm, eps)?;
+        let (middle, normed) = rms_norm::forward_sum(&layer.pick(&input)?, &attended, &self.mlp_norm, eps)?;
         drop(attended);
         let (mixed, mlp) = self.mlp.forward(&normed, layer)?;
         let saved = Saved {
@@ -107,7 +110,7 @@ impl Block {
         Ok((Stream { sum: middle, delta: Some(mixed) }, saved))
     }
 
-    /// Gradient of the input from that of the output; adds the layer's LoRA gradients to `gradients`.
+    /// Gradient of the input from that of the output's rows; adds the layer's LoRA gradients to `gradients`.
     pub(crate) fn backward(
         &self,
         doutput: Tensor,
@@ -125,7 +128,8 @@ impl Block {
             _ => {
                 let normed = rms_norm::forward(&input, &self.attention_norm, eps)?;
                 let (attended, attention) = self.attention.forward(&normed, layer)?;
-                let (middle, mlp_input) = rms_norm::forward_sum(&input, &attended, &self.mlp_norm, eps)?;
+                let picked = layer.pick(&input)?;
+                let (middle, mlp_input) = rms_norm::forward_sum(&picked, &attended, &self.mlp_norm, eps)?;
                 (attention, middle, mlp_input)
             }
         };
@@ -139,6 +143,7 @@ impl Block {
         let normed = rms_norm::forward(&input, &self.attention_norm, eps)?;
         let dnormed = self.attention.backward(&dmiddle, &normed, attention, layer, gradients)?;
         drop(normed);
+        let dmiddle = layer.put_back(dmiddle, input.dim(0)?)?;
         rms_norm::backward(&dnormed, &input, &self.attention_norm, eps, Some(&dmiddle))
     }
 
@@ -170,16 +175,8 @@ impl Stream {
         Self { sum: embedded, delta: None }
     }
 
-    /// The whole sum.
-    pub(crate) fn sum(self) -> Result<Tensor> {
-        match self.delta {
-            Some(delta) => residual::add(&self.sum, &delta),
-            None => Ok(self.sum),
-        }
-    }
-
     /// The whole sum and its norm.
-    fn settle(self, norm: &Tensor, eps: f32) -> Result<(Tensor, Tensor)> {
+    pub(crate) fn settle(self, norm: &Tensor, eps: f32) -> Result<(Tensor, Tensor)> {
         match self.delta {
             Some(delta) => rms_norm::forward_sum(&self.sum, &delta, norm, eps),
             None => {
@@ -191,6 +188,19 @@ impl Stream {
 }
 
 impl Layer<'_> {
+    /// The layer's rows of what all tokens have.
+    fn pick(self, x: &Tensor) -> Result<Tensor> {
+        self.rows.map_or_else(|| Ok(x.clone()), |rows| embedding::forward(x, None, rows))
+    }
+
+    /// Gradient of [`Layer::pick`] for `row_count` tokens: zeros where nobody read.
+    fn put_back(self, dx: Tensor, row_count: usize) -> Result<Tensor> {
+        match self.rows {
+            Some(rows) => embedding::backward(&dx, rows, row_count),
+            None => Ok(dx),
+        }
+    }
+
     /// Projects `x` by a weight and, where the adapter has them, its LoRA pairs.
     fn project(self, x: &Tensor, weight: &Weight, fused: Fused) -> Result<(Tensor, Option<Tensor>)> {
         linear::forward(x, &weight.dense()?, self.lora(fused)?.as_ref())

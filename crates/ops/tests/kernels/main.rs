@@ -75,7 +75,7 @@ fn residual() {
             check("residual", dtype, tolerance, &[numbers(&[t, c], 1), numbers(&[t, c], 2)], &|inputs| {
                 let assigned = inputs[0].copy().unwrap();
                 residual::add_assign(&assigned, &inputs[1]).unwrap();
-                vec![residual::add(&inputs[0], &inputs[1]).unwrap(), assigned]
+                vec![assigned]
             });
         }
         // Views that begin where no wide access may.
