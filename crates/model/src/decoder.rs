@@ -217,12 +217,7 @@ impl Decoder {
     }
 
     /// The final norm of these rows, or of all.
-    fn hidden(
-        &self,
-        adapter: Option<&Adapter>,
-        batch: &Batch,
-        rows: Option<&[u32]>,
-    ) -> Result<Tensor, ModelError> {
+    fn hidden(&self, adapter: Option<&Adapter>, batch: &Batch, rows: Option<&[u32]>) -> Result<Tensor, ModelError> {
         let angles = self.angles(&batch.bounds.positions())?;
         let attention = self.config.attention(self.embedding.dtype());
         let step = self.step(&batch.bounds, &angles, &attention, adapter)?;

@@ -60,7 +60,8 @@ fn swiglu() {
                 let gate_up = inputs[0].copy().unwrap();
                 let y = swiglu::forward(&gate_up).unwrap();
                 let again = swiglu::backward(inputs[1].copy().unwrap(), &gate_up).unwrap();
-                let bits = |y: &Tensor| y.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                let bits =
+                    |y: &Tensor| y.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
                 assert_eq!(bits(&y), bits(&again));
                 vec![y, gate_up]
             });
