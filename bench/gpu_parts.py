@@ -22,7 +22,7 @@ NCU_METRICS = ["gpu__time_duration.sum", "dram__bytes_read.sum", "dram__bytes_wr
 # As versions of ncu spell them.
 UNITS = {"s": 1, "second": 1, "ns": 1e-9, "nsecond": 1e-9, "us": 1e-6, "usecond": 1e-6, "ms": 1e-3, "msecond": 1e-3}
 UNITS |= {"byte": 1, "Kbyte": 1e3, "Mbyte": 1e6, "Gbyte": 1e9}
-TESTS = ["kernels", "golden", "equivalence"]
+TESTS = ["kernels", "golden", "equivalence", "card"]
 
 
 @dataclasses.dataclass

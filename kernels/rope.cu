@@ -1,4 +1,4 @@
-// Rotary position embedding of the first heads of every row, in place: one block for a token.
+// Rotary position embedding of the first heads of every row, in place, and the angles it turns by.
 #include "device.cuh"
 
 namespace {
@@ -46,3 +46,14 @@ extern "C" __global__ void rope_bf16(bf16* x, const float* cos, const float* sin
     rotate<bf16>(x, cos, sin, width, heads, half, direction);
 }
 KERNEL(rope_bf16)
+
+// Cosines and sines of `position * frequency`, in f32 as the models were trained. Grid: a thread for each value.
+extern "C" __global__ void rope_angles(float* cos, float* sin, const uint32_t* positions, const float* frequencies,
+                                       int half, int count) {
+    const int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= count) return;
+    const float angle = float(positions[i / half]) * frequencies[i % half];
+    cos[i] = cosf(angle);
+    sin[i] = sinf(angle);
+}
+KERNEL(rope_angles)

@@ -10,9 +10,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use clap::{Parser, ValueEnum};
-use codeact_model::{Adapter, Batch, Decoder, LoraConfig, ModelConfig, Recompute, Target, Weights};
+use codeact_model::{Adapter, Batch, Decoder, LoraConfig, ModelConfig, Pass, Recompute, Target, Weights, Workload};
 use codeact_ops::optimizer::{self, AdamW};
 use sha2::{Digest, Sha256};
 
@@ -131,6 +131,7 @@ fn main() -> Result<()> {
         "losses": losses,
         "gradient_sha256": hashes,
         "peak_bytes": peak_bytes(&device)?,
+        "planned_bytes": training.planned_bytes(&args),
     });
     println!("{result}");
     Ok(())
@@ -138,11 +139,7 @@ fn main() -> Result<()> {
 
 /// The model, and whether its weights are random.
 fn decoder(args: &Args, device: &Device) -> Result<(Decoder, bool)> {
-    let weights = match args.dtype {
-        Dtype::F32 => Weights::F32,
-        Dtype::Bf16 => Weights::Bf16,
-        Dtype::Nf4 => Weights::Nf4,
-    };
+    let weights = weights(args.dtype);
     if !holds_weights(&args.model)? {
         let mut config = ModelConfig::load(&args.model)?;
         config.layer_count = args.layers.unwrap_or(config.layer_count);
@@ -151,12 +148,15 @@ fn decoder(args: &Args, device: &Device) -> Result<(Decoder, bool)> {
     if args.layers.is_some() {
         return Err(format!("`{}` holds weights: --layers is for random ones", args.model.display()).into());
     }
-    let dtype = match args.dtype {
-        Dtype::F32 => DType::F32,
-        Dtype::Bf16 => DType::BF16,
-        Dtype::Nf4 => return Err("nf4 is measured with random weights\nhint: name a folder of bench/shapes".into()),
-    };
-    Ok((Decoder::load(&args.model, dtype, device)?, false))
+    Ok((Decoder::load(&args.model, weights, device)?, false))
+}
+
+fn weights(dtype: Dtype) -> Weights {
+    match dtype {
+        Dtype::F32 => Weights::F32,
+        Dtype::Bf16 => Weights::Bf16,
+        Dtype::Nf4 => Weights::Nf4,
+    }
 }
 
 fn holds_weights(folder: &Path) -> Result<bool> {
@@ -183,6 +183,19 @@ impl Training {
             decoder,
             adapter,
         })
+    }
+
+    /// What the planner says that this holds at the worst moment.
+    fn planned_bytes(&self, args: &Args) -> usize {
+        let workload = Workload {
+            model: self.decoder.config().clone(),
+            lora: self.adapter.config().clone(),
+            new_token_count: 0,
+            weights: weights(args.dtype),
+            is_on_card: matches!(args.device, Place::Cuda),
+        };
+        let pass = Pass { token_count: self.batch.token_ids.len(), target_count: self.batch.labels.len() };
+        workload.plan(pass, self.recompute).total()
     }
 
     /// Returns the mean loss before the update.

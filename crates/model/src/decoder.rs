@@ -259,7 +259,7 @@ impl Decoder {
     }
 
     fn angles(&self, positions: &[u32]) -> Result<Angles, ModelError> {
-        Ok(Angles::new(positions, &self.config.rotary.inverse_frequencies, self.embedding.device())?)
+        Ok(Angles::new(positions, &self.config.rotary.inverse_frequencies, &self.embedding)?)
     }
 
     fn step<'a>(

@@ -1,6 +1,6 @@
 //! Rotary position embedding in the "rotate half" layout, in place.
 
-use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Result, Tensor, bail};
+use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Result, Tensor, bail};
 use rayon::prelude::*;
 
 use crate::cpu::{slice_mut, vectorized, view};
@@ -16,18 +16,37 @@ pub struct Angles {
 }
 
 impl Angles {
-    /// Angles `position * inverse_frequency` for every token, `(T, D / 2)`.
+    /// Angles `position * inverse_frequency` for every token, `(T, D / 2)`, beside `like`.
     ///
     /// Computed in f32 as the models were trained: position and frequency are f32, so is their product.
     ///
     /// # Errors
     /// When the device cannot hold them.
-    pub fn new(positions: &[u32], inverse_frequencies: &[f32], device: &Device) -> Result<Self> {
+    pub fn new(positions: &[u32], inverse_frequencies: &[f32], like: &Tensor) -> Result<Self> {
+        let shape = (positions.len(), inverse_frequencies.len());
+        if let Some(gpu) = Gpu::of(like) {
+            let (cos, sin) = (gpu.empty(like, shape, DType::F32)?, gpu.empty(like, shape, DType::F32)?);
+            let positions = Tensor::from_slice(positions, positions.len(), like.device())?;
+            let frequencies = Tensor::from_slice(inverse_frequencies, shape.1, like.device())?;
+            let count = shape.0 * shape.1;
+            let arguments = [
+                Argument::write(&cos)?,
+                Argument::write(&sin)?,
+                Argument::read(&positions)?,
+                Argument::read(&frequencies)?,
+                Argument::int(shape.1)?,
+                Argument::int(count)?,
+            ];
+            gpu.launch("rope_angles", Grid::covering(count, TOKEN_THREADS), &arguments)?;
+            return Ok(Self { cos, sin });
+        }
         let angles =
             positions.iter().flat_map(|position| inverse_frequencies.iter().map(move |f| *position as f32 * f));
         let (cos, sin): (Vec<f32>, Vec<f32>) = angles.map(|angle| (angle.cos(), angle.sin())).unzip();
-        let shape = (positions.len(), inverse_frequencies.len());
-        Ok(Self { cos: Tensor::from_vec(cos, shape, device)?, sin: Tensor::from_vec(sin, shape, device)? })
+        Ok(Self {
+            cos: Tensor::from_vec(cos, shape, like.device())?,
+            sin: Tensor::from_vec(sin, shape, like.device())?,
+        })
     }
 }
 

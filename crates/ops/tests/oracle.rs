@@ -102,7 +102,7 @@ fn rope_agrees_with_the_tape() {
     // Two heads of six are turned, three columns behind them are not.
     let turned = slow_rope(&x.narrow(1, 0, 12).unwrap(), &positions, &frequencies).unwrap();
     let want = Tensor::cat(&[&turned, &x.narrow(1, 12, 3).unwrap()], 1).unwrap();
-    let angles = Angles::new(&positions, &frequencies, &Device::Cpu).unwrap();
+    let angles = Angles::new(&positions, &frequencies, &x).unwrap();
     let y = x.copy().unwrap();
     rope::forward(&y, 2, &angles).unwrap();
     assert_close(&y, &want, F32, "rope");

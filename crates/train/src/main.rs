@@ -123,7 +123,10 @@ fn train(args: &Args) -> Result<ExitCode, TrainError> {
 /// can be looked at without one.
 fn device(config: &Config, args: &Args) -> Result<Option<Device>, TrainError> {
     match config.train.device {
-        DeviceChoice::Cpu => return Ok(Some(Device::Cpu)),
+        DeviceChoice::Cpu => {
+            eprintln!("device   cpu, {} threads", rayon::current_num_threads());
+            return Ok(Some(Device::Cpu));
+        }
         DeviceChoice::Cuda if args.dry_run && device::gpu(0).is_err() => return Ok(None),
         DeviceChoice::Cuda => {}
     }

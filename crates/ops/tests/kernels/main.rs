@@ -41,7 +41,7 @@ fn rope() {
             let positions: Vec<u32> = (0..t as u32).map(|token| token * 37 % 50).collect();
             let frequencies: Vec<f32> = (0..half).map(|i| 1.0 / (1.0 + i as f32)).collect();
             check("rope", dtype, tolerance, &[numbers(&[t, width], 1)], &|inputs| {
-                let angles = Angles::new(&positions, &frequencies, inputs[0].device()).unwrap();
+                let angles = Angles::new(&positions, &frequencies, &inputs[0]).unwrap();
                 let (forth, back) = (inputs[0].copy().unwrap(), inputs[0].copy().unwrap());
                 rope::forward(&forth, heads, &angles).unwrap();
                 rope::backward(&back, heads, &angles).unwrap();
