@@ -180,8 +180,12 @@ impl Workload {
         let heads = pass.token_count * self.model.head_count * F32_BYTES;
         // On the CPU each query head has gradients of its own until they are summed.
         let apart = if self.is_on_card { 0 } else { all(3 * out) };
-        let gradients = of(c) + all(c + out + qkv) + heads + apart;
-        let attention = (again + gradients + self.expanded(Fused::Qkv)).saturating_sub(freed);
+        // Behind the output projection; in the kernels; then what attention saved makes room for the last projection.
+        let output = of(out) + self.expanded(Fused::Output);
+        let kernels = all(out + qkv) + heads + apart;
+        let projection = all(qkv + c + self.side(Fused::Qkv)) + self.expanded(Fused::Qkv);
+        let projection = projection.saturating_sub(self.saved_attention(pass));
+        let attention = (again + of(c) + all(c) + output.max(kernels).max(projection)).saturating_sub(freed);
         down.max(gate_up).max(attention)
     }
 
