@@ -23,19 +23,22 @@ __device__ void forward_share(T* y, const T* gate, const T* up, int first, int w
     }
 }
 
+// The product of the forward pass takes the place of its gradient: whoever needs it next need not read gate and up again.
 template <class T, int N>
-__device__ void backward_share(T* gate, T* up, const T* dy, int first, int width) {
+__device__ void backward_share(T* gate, T* up, T* dy, int first, int width) {
     const int last = min(first + SHARE, width);
     for (; first < last; first += N) {
         Pack<T, N> g = load<N>(gate + first), u = load<N>(up + first);
-        const Pack<T, N> d = load<N>(dy + first);
+        Pack<T, N> d = load<N>(dy + first);
 #pragma unroll
         for (int i = 0; i < N; ++i) {
             const float value = to_float(g.values[i]), other = to_float(u.values[i]), slope = to_float(d.values[i]);
             const float s = sigmoid(value);
             g.values[i] = from_float<T>(slope * other * s * (1.0f + value * (1.0f - s)));
             u.values[i] = from_float<T>(slope * value * s);
+            d.values[i] = from_float<T>(value * s * other);
         }
+        store<N>(dy + first, d);
         store<N>(gate + first, g);
         store<N>(up + first, u);
     }
@@ -55,7 +58,7 @@ __device__ void forward(T* y, const T* gate_up, int width) {
 }
 
 template <class T>
-__device__ void backward(T* gate_up, const T* dy, int width) {
+__device__ void backward(T* gate_up, T* dy, int width) {
     T* gate = gate_up + size_t(blockIdx.x) * 2 * width;
     dy += size_t(blockIdx.x) * width;
     if (width % WIDE<T> == 0) {
@@ -76,11 +79,11 @@ extern "C" __global__ void swiglu_forward_bf16(bf16* y, const bf16* gate_up, int
     forward<bf16>(y, gate_up, width);
 }
 KERNEL(swiglu_forward_bf16)
-extern "C" __global__ void swiglu_backward_f32(float* gate_up, const float* dy, int width) {
+extern "C" __global__ void swiglu_backward_f32(float* gate_up, float* dy, int width) {
     backward<float>(gate_up, dy, width);
 }
 KERNEL(swiglu_backward_f32)
-extern "C" __global__ void swiglu_backward_bf16(bf16* gate_up, const bf16* dy, int width) {
+extern "C" __global__ void swiglu_backward_bf16(bf16* gate_up, bf16* dy, int width) {
     backward<bf16>(gate_up, dy, width);
 }
 KERNEL(swiglu_backward_bf16)

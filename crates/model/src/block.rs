@@ -3,12 +3,12 @@
 mod attention;
 mod mlp;
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor, bail};
 use codeact_ops::attention::{Attention, KvCache};
 use codeact_ops::linear::Lora;
 use codeact_ops::rope::Angles;
 use codeact_ops::weight::Weight;
-use codeact_ops::{SeqBounds, linear, residual, rms_norm};
+use codeact_ops::{SeqBounds, embedding, linear, rms_norm};
 
 use crate::ModelError;
 use crate::adapter::{Adapter, Fused};
@@ -35,6 +35,8 @@ pub(crate) struct Step<'a> {
     pub(crate) angles: &'a Angles,
     pub(crate) attention: &'a Attention,
     pub(crate) eps: f32,
+    /// Dtype of the weights' values in products.
+    pub(crate) weights: DType,
     /// The adapter, and its parameters in the dtype of the activations.
     pub(crate) adapter: Option<(&'a Adapter, Tensor)>,
 }
@@ -51,6 +53,9 @@ impl Step<'_> {
 pub(crate) struct Layer<'a> {
     pub(crate) step: &'a Step<'a>,
     pub(crate) index: usize,
+    /// The rows of the output that anyone reads, ascending; `None` for all. In the last block these are the supervised
+    /// ones: attention reads keys and values of every row, but what follows it works row by row.
+    pub(crate) rows: Option<&'a [u32]>,
 }
 
 pub(crate) struct Block {
@@ -87,13 +92,13 @@ impl Block {
     }
 
     /// Residual stream in, residual stream out: each as a sum `(T, C)` and what is still to be added to it, so that the
-    /// addition and the norm behind it are one pass.
+    /// addition and the norm behind it are one pass. Out come the layer's rows.
     pub(crate) fn forward(&self, stream: Stream, layer: Layer<'_>, recompute: Recompute) -> Result<(Stream, Saved)> {
         let eps = layer.step.eps;
         let (input, normed) = stream.settle(&self.attention_norm, eps)?;
         let (attended, attention) = self.attention.forward(&normed, layer)?;
         drop(normed);
-        let (middle, normed) = rms_norm::forward_sum(&input, &attended, &self.mlp_norm, eps)?;
+        let (middle, normed) = rms_norm::forward_sum(&layer.pick(&input)?, &attended, &self.mlp_norm, eps)?;
         drop(attended);
         let (mixed, mlp) = self.mlp.forward(&normed, layer)?;
         let saved = Saved {
@@ -105,7 +110,7 @@ impl Block {
         Ok((Stream { sum: middle, delta: Some(mixed) }, saved))
     }
 
-    /// Gradient of the input from that of the output; adds the layer's LoRA gradients to `gradients`.
+    /// Gradient of the input from that of the output's rows; adds the layer's LoRA gradients to `gradients`.
     pub(crate) fn backward(
         &self,
         doutput: Tensor,
@@ -123,7 +128,8 @@ impl Block {
             _ => {
                 let normed = rms_norm::forward(&input, &self.attention_norm, eps)?;
                 let (attended, attention) = self.attention.forward(&normed, layer)?;
-                let (middle, mlp_input) = rms_norm::forward_sum(&input, &attended, &self.mlp_norm, eps)?;
+                let picked = layer.pick(&input)?;
+                let (middle, mlp_input) = rms_norm::forward_sum(&picked, &attended, &self.mlp_norm, eps)?;
                 (attention, middle, mlp_input)
             }
         };
@@ -137,6 +143,7 @@ impl Block {
         let normed = rms_norm::forward(&input, &self.attention_norm, eps)?;
         let dnormed = self.attention.backward(&dmiddle, &normed, attention, layer, gradients)?;
         drop(normed);
+        let dmiddle = layer.put_back(dmiddle, input.dim(0)?)?;
         rms_norm::backward(&dnormed, &input, &self.attention_norm, eps, Some(&dmiddle))
     }
 
@@ -168,16 +175,8 @@ impl Stream {
         Self { sum: embedded, delta: None }
     }
 
-    /// The whole sum.
-    pub(crate) fn sum(self) -> Result<Tensor> {
-        match self.delta {
-            Some(delta) => residual::add(&self.sum, &delta),
-            None => Ok(self.sum),
-        }
-    }
-
     /// The whole sum and its norm.
-    fn settle(self, norm: &Tensor, eps: f32) -> Result<(Tensor, Tensor)> {
+    pub(crate) fn settle(self, norm: &Tensor, eps: f32) -> Result<(Tensor, Tensor)> {
         match self.delta {
             Some(delta) => rms_norm::forward_sum(&self.sum, &delta, norm, eps),
             None => {
@@ -189,6 +188,19 @@ impl Stream {
 }
 
 impl Layer<'_> {
+    /// The layer's rows of what all tokens have.
+    fn pick(self, x: &Tensor) -> Result<Tensor> {
+        self.rows.map_or_else(|| Ok(x.clone()), |rows| embedding::forward(x, None, rows))
+    }
+
+    /// Gradient of [`Layer::pick`] for `row_count` tokens: zeros where nobody read.
+    fn put_back(self, dx: Tensor, row_count: usize) -> Result<Tensor> {
+        match self.rows {
+            Some(rows) => embedding::backward(&dx, rows, row_count),
+            None => Ok(dx),
+        }
+    }
+
     /// Projects `x` by a weight and, where the adapter has them, its LoRA pairs.
     fn project(self, x: &Tensor, weight: &Weight, fused: Fused) -> Result<(Tensor, Option<Tensor>)> {
         linear::forward(x, &weight.dense()?, self.lora(fused)?.as_ref())
@@ -201,23 +213,28 @@ impl Layer<'_> {
         }
     }
 
-    /// Backward of [`Layer::project`]; `xa` is what it returned beside the projection, or is computed again.
-    fn project_backward(
+    /// Gradient of the input of [`Layer::project`], and the side product that [`Layer::pair_gradients`] takes.
+    fn project_backward(self, dy: &Tensor, weight: &Weight, fused: Fused) -> Result<(Tensor, Option<Tensor>)> {
+        linear::backward(dy, &weight.dense()?, self.lora(fused)?.as_ref())
+    }
+
+    /// Adds the gradients of the pairs of [`Layer::project`], if it has any. `u` is of [`Layer::project_backward`]; `xa` is
+    /// what stood beside the projection of `x`, or is computed again.
+    fn pair_gradients(
         self,
-        dy: &Tensor,
+        (dy, u): (&Tensor, Option<Tensor>),
         (x, xa): (&Tensor, Option<Tensor>),
-        weight: &Weight,
         fused: Fused,
         gradients: &Tensor,
-    ) -> Result<Tensor> {
-        let weight = weight.dense()?;
-        let (Some((adapter, _)), Some(lora)) = (&self.step.adapter, self.lora(fused)?) else {
-            return linear::backward(dy, x, &weight, None);
+    ) -> Result<()> {
+        let (Some((adapter, _)), Some(lora), Some(u)) = (&self.step.adapter, self.lora(fused)?, u) else {
+            return Ok(());
         };
-        let xa = xa.map_or_else(|| linear::side(x, weight.dtype(), &lora), Ok)?;
+        let weights = self.step.weights;
+        let xa = xa.map_or_else(|| linear::side(x, weights, &lora), Ok)?;
         let Some(places) = adapter.lora(gradients, self.index, fused)? else {
             bail!("{fused:?} of layer {} has LoRA pairs but its gradients no place", self.index);
         };
-        linear::backward(dy, x, &weight, Some((&lora, &xa, &places)))
+        linear::pair_gradients((dy, &u), (x, &xa), weights, &places)
     }
 }

@@ -115,8 +115,7 @@ impl Decoder {
     /// # Errors
     /// When a token is outside the vocabulary.
     pub fn loss(&self, adapter: Option<&Adapter>, batch: &Batch) -> Result<f64, ModelError> {
-        let x = self.hidden(adapter, batch)?;
-        let normed = self.final_rows(&x, &batch.target_rows)?.1;
+        let normed = self.hidden(adapter, batch, Some(&batch.target_rows))?;
         let new_head = new_head(adapter)?;
         Ok(cross_entropy::forward(&normed, self.head(new_head.as_ref()), &batch.labels)?)
     }
@@ -126,9 +125,7 @@ impl Decoder {
     /// # Errors
     /// When a token is outside the vocabulary.
     pub fn logits(&self, adapter: Option<&Adapter>, batch: &Batch) -> Result<Tensor, ModelError> {
-        let x = self.hidden(adapter, batch)?;
-        let normed = rms_norm::forward(&x, &self.norm, self.config.rms_norm_eps)?;
-        self.head_logits(&normed, adapter)
+        self.head_logits(&self.hidden(adapter, batch, None)?, adapter)
     }
 
     /// The loss of [`Decoder::loss`], unscaled, and the gradient of `scale * loss` added to `gradients`.
@@ -153,25 +150,24 @@ impl Decoder {
         let mut stream = Stream::new(self.embed(&batch.token_ids, Some(adapter))?);
         let mut saved = Vec::with_capacity(self.blocks.len());
         for (index, block) in self.blocks.iter().enumerate() {
-            let (output, kept) = block.forward(stream, Layer { step: &step, index }, recompute)?;
+            let layer = self.layer(&step, index, Some(&batch.target_rows));
+            let (output, kept) = block.forward(stream, layer, recompute)?;
             saved.push(kept);
             stream = output;
         }
-        let x = stream.sum()?;
-        let (rows, normed) = self.final_rows(&x, &batch.target_rows)?;
+        let (rows, normed) = stream.settle(&self.norm, step.eps)?;
         let new_head = new_head(Some(adapter))?;
         let head = self.head(new_head.as_ref());
         let output = cross_entropy::forward_backward(&normed, head, &batch.labels, scale as f32)?;
         if let (Some(dextra), Some(gradient)) = (&output.dextra, adapter.new_head(gradients)?) {
             residual::add_assign(&gradient, dextra)?;
         }
-        let drows = rms_norm::backward(&output.dhidden, &rows, &self.norm, self.config.rms_norm_eps, None)?;
-        let mut dx = embedding::backward(&drows, &batch.target_rows, batch.token_ids.len())?;
+        let mut dx = rms_norm::backward(&output.dhidden, &rows, &self.norm, step.eps, None)?;
         let loss = output.loss;
-        drop((x, rows, normed, output.dhidden, drows));
+        drop((rows, normed, output.dhidden));
         for (index, block) in self.blocks.iter().enumerate().rev() {
             let kept = saved.pop().expect("one entry for each block");
-            dx = block.backward(dx, kept, Layer { step: &step, index }, gradients)?;
+            dx = block.backward(dx, kept, self.layer(&step, index, Some(&batch.target_rows)), gradients)?;
         }
         if let Some(gradient) = adapter.new_embedding(gradients)? {
             embedding::backward_extra(&dx, &batch.token_ids, self.config.vocab_size, &gradient)?;
@@ -213,30 +209,28 @@ impl Decoder {
         let step = self.step(&bounds, &angles, &attention, adapter)?;
         let mut stream = Stream::new(self.embed(&token_ids, adapter)?);
         for (index, block) in self.blocks.iter().enumerate() {
-            stream = block.forward_cached(stream, Layer { step: &step, index }, &mut caches)?;
+            stream = block.forward_cached(stream, self.layer(&step, index, None), &mut caches)?;
         }
-        let x = stream.sum()?;
         let last: Vec<u32> = bounds.ranges().map(|range| range.end as u32 - 1).collect();
-        let normed = self.final_rows(&x, &last)?.1;
+        let normed = embedding::forward(&stream.settle(&self.norm, step.eps)?.1, None, &last)?;
         self.head_logits(&normed, adapter)
     }
 
-    fn hidden(&self, adapter: Option<&Adapter>, batch: &Batch) -> Result<Tensor, ModelError> {
+    /// The final norm of these rows, or of all.
+    fn hidden(&self, adapter: Option<&Adapter>, batch: &Batch, rows: Option<&[u32]>) -> Result<Tensor, ModelError> {
         let angles = self.angles(&batch.bounds.positions())?;
         let attention = self.config.attention(self.embedding.dtype());
         let step = self.step(&batch.bounds, &angles, &attention, adapter)?;
         let mut stream = Stream::new(self.embed(&batch.token_ids, adapter)?);
         for (index, block) in self.blocks.iter().enumerate() {
-            stream = block.forward(stream, Layer { step: &step, index }, Recompute::Block)?.0;
+            stream = block.forward(stream, self.layer(&step, index, rows), Recompute::Block)?.0;
         }
-        Ok(stream.sum()?)
+        Ok(stream.settle(&self.norm, step.eps)?.1)
     }
 
-    /// The given rows of the residual stream, before and after the final norm.
-    fn final_rows(&self, x: &Tensor, rows: &[u32]) -> Result<(Tensor, Tensor), ModelError> {
-        let rows = embedding::forward(x, None, rows)?;
-        let normed = rms_norm::forward(&rows, &self.norm, self.config.rms_norm_eps)?;
-        Ok((rows, normed))
+    /// The last block alone leaves out what nobody reads: those before it feed the keys of all tokens.
+    fn layer<'a>(&self, step: &'a Step<'a>, index: usize, rows: Option<&'a [u32]>) -> Layer<'a> {
+        Layer { step, index, rows: rows.filter(|_| index + 1 == self.blocks.len()) }
     }
 
     /// Token embeddings, `(T, C)`.
@@ -280,7 +274,8 @@ impl Decoder {
             Some(adapter) => Some((adapter, adapter.parameters().to_dtype(dtype)?)),
             None => None,
         };
-        Ok(Step { bounds, angles, attention, eps: self.config.rms_norm_eps, adapter })
+        let (eps, weights) = (self.config.rms_norm_eps, self.embedding.dtype());
+        Ok(Step { bounds, angles, attention, eps, weights, adapter })
     }
 }
 

@@ -72,14 +72,18 @@ impl Workload {
     pub fn plan(&self, pass: Pass, recompute: Recompute) -> MemoryPlan {
         let parameters = self.parameter_count();
         let copy = if self.activation_bytes() == F32_BYTES { 0 } else { parameters * self.activation_bytes() };
-        let saved = self.model.layer_count * self.saved_by_block(pass.token_count, recompute);
+        // The last block works on supervised rows only, behind its attention.
+        let (all, last) = (Pass { target_count: pass.token_count, ..pass }, self.saved_by_block(pass, recompute));
+        let saved = self.model.layer_count.saturating_sub(1) * self.saved_by_block(all, recompute) + last;
+        // The block below works on all rows, when the last one's are gone.
+        let below = self.backward(all, recompute).saturating_sub(last);
         let angles = pass.token_count * self.model.head_width * F32_BYTES;
         MemoryPlan {
             weights: self.weight_bytes(),
             adapter: parameters * F32_BYTES + copy,
             optimizer: 3 * parameters * F32_BYTES,
             saved,
-            working: angles + self.loss(pass).max(self.backward(pass.token_count, recompute)),
+            working: angles + self.loss(pass).max(self.backward(pass, recompute)).max(below),
         }
     }
 
@@ -128,36 +132,44 @@ impl Workload {
         fused.targets().iter().filter(|target| self.lora.targets.contains(target)).count() * self.lora.rank
     }
 
-    fn saved_attention(&self, tokens: usize) -> usize {
+    fn saved_attention(&self, pass: Pass) -> usize {
         let [_, qkv, out, _] = self.widths();
-        let values = qkv + out + self.side(Fused::Qkv) + self.side(Fused::Output);
-        tokens * (values * self.activation_bytes() + self.model.head_count * F32_BYTES)
+        let values = pass.token_count * (qkv + out + self.side(Fused::Qkv));
+        let side = pass.target_count * self.side(Fused::Output);
+        (values + side) * self.activation_bytes() + pass.token_count * self.model.head_count * F32_BYTES
     }
 
-    fn saved_by_block(&self, tokens: usize, recompute: Recompute) -> usize {
+    /// What a block keeps that works on the targets' rows behind its attention.
+    fn saved_by_block(&self, pass: Pass, recompute: Recompute) -> usize {
         let [c, _, _, mlp] = self.widths();
-        let of = |values: usize| tokens * values * self.activation_bytes();
+        let all = |values: usize| pass.token_count * values * self.activation_bytes();
+        let of = |values: usize| pass.target_count * values * self.activation_bytes();
         let kept_mlp = of(2 * mlp + self.side(Fused::GateUp) + self.side(Fused::Down));
         match recompute {
-            Recompute::None => of(2 * c) + self.saved_attention(tokens) + kept_mlp,
-            Recompute::Mlp => of(2 * c) + self.saved_attention(tokens),
-            Recompute::Block => of(c),
+            Recompute::None => all(c) + of(c) + self.saved_attention(pass) + kept_mlp,
+            Recompute::Mlp => all(c) + of(c) + self.saved_attention(pass),
+            Recompute::Block => all(c),
         }
     }
 
-    /// The worst moment of the top block's backward pass, beside what the blocks saved.
-    fn backward(&self, tokens: usize, recompute: Recompute) -> usize {
+    /// The worst moment of such a block's backward pass, beside what it and the blocks below it saved.
+    fn backward(&self, pass: Pass, recompute: Recompute) -> usize {
         let [c, qkv, out, mlp] = self.widths();
-        let of = |values: usize| tokens * values * self.activation_bytes();
+        let all = |values: usize| pass.token_count * values * self.activation_bytes();
+        let of = |values: usize| pass.target_count * values * self.activation_bytes();
         let open_mlp = of(2 * mlp + self.side(Fused::GateUp));
         let again = match recompute {
             Recompute::None => 0,
             Recompute::Mlp => open_mlp,
-            Recompute::Block => of(c) + self.saved_attention(tokens) + open_mlp,
+            Recompute::Block => of(c) + self.saved_attention(pass) + open_mlp,
         };
-        // Gradient of the block's output, input of the MLP, the gated product and its gradient.
-        let side_down = if recompute == Recompute::None { 1 } else { 2 } * self.side(Fused::Down);
-        let down = again + of(2 * c + 2 * mlp + side_down) + self.expanded(Fused::Down);
+        // Gradient of the block's output, input of the MLP, the gradient of the gated product; then, on a card in its
+        // place, the gated product.
+        let side_down = self.side(Fused::Down);
+        let down = again + of(2 * c + mlp + side_down) + self.expanded(Fused::Down);
+        let gated = if self.is_on_card { mlp } else { 2 * mlp };
+        let side_again = if recompute == Recompute::None { 0 } else { side_down };
+        let down = down.max(again + of(2 * c + gated + side_down + side_again));
         let gate_up = again + of(3 * c + self.side(Fused::GateUp)) + self.expanded(Fused::GateUp);
         // The MLP's own is gone by now: with it, and with the middle of the stream, what was saved shrinks.
         let freed = match recompute {
@@ -165,11 +177,15 @@ impl Workload {
             Recompute::Mlp => of(c) + open_mlp,
             Recompute::Block => of(c) + open_mlp,
         };
-        let heads = tokens * self.model.head_count * F32_BYTES;
+        let heads = pass.token_count * self.model.head_count * F32_BYTES;
         // On the CPU each query head has gradients of its own until they are summed.
-        let apart = if self.is_on_card { 0 } else { of(3 * out) };
-        let attention =
-            (again + of(2 * c + out + qkv) + heads + apart + self.expanded(Fused::Qkv)).saturating_sub(freed);
+        let apart = if self.is_on_card { 0 } else { all(3 * out) };
+        // Behind the output projection; in the kernels; then what attention saved makes room for the last projection.
+        let output = of(out) + self.expanded(Fused::Output);
+        let kernels = all(out + qkv) + heads + apart;
+        let projection = all(qkv + c + self.side(Fused::Qkv)) + self.expanded(Fused::Qkv);
+        let projection = projection.saturating_sub(self.saved_attention(pass));
+        let attention = (again + of(c) + all(c) + output.max(kernels).max(projection)).saturating_sub(freed);
         down.max(gate_up).max(attention)
     }
 
@@ -182,8 +198,7 @@ impl Workload {
             true => CHUNK_ROWS_ON_CARD.min(pass.target_count) * logit_stride(vocab) * (F32_BYTES + bytes),
             false => CHUNK_ROWS.min(pass.target_count) * vocab * F32_BYTES,
         };
-        let (stream, rows) = (pass.token_count * c * bytes, pass.target_count * c * bytes);
-        // The stream, picked rows, their norm and its gradient, the logits; then two more gradients without logits.
-        (stream + 3 * rows + logits).max(2 * stream + 4 * rows)
+        // Supervised rows, their norm and its gradient, the logits.
+        3 * pass.target_count * c * bytes + logits
     }
 }

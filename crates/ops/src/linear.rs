@@ -40,12 +40,17 @@ impl Lora {
         }
         Ok((ranks, rank))
     }
+
+    /// Whether the pairs, one after the other, add to every one of `c_out` columns once.
+    fn covers(&self, c_out: usize) -> bool {
+        self.b.iter().try_fold(0, |end, (start, b)| (*start == end).then(|| end + b.dims()[1])) == Some(c_out)
+    }
 }
 
 /// Projects the rows of `x`.
 ///
 /// * `x`: `(T, in)`. `weight`: `(out, in)`, f32 or bf16; its dtype is the precision of the products.
-/// * Returns `y` `(T, out)` in the dtype of `x` and, with pairs, `x Aᵀ` `(T, n R)`, which [`backward`] takes.
+/// * Returns `y` `(T, out)` in the dtype of `x` and, with pairs, `x Aᵀ` `(T, n R)`, which [`pair_gradients`] takes.
 ///
 /// # Errors
 /// When the shapes disagree; the message gives both.
@@ -113,29 +118,20 @@ fn columns(values: &[f32], t: usize, ranks: usize, pair: usize, rank: usize) -> 
     Matrix::rows(Values::F32(&values[(pair * rank).min(t * ranks)..]), t, rank, ranks)
 }
 
-/// Gradient of the projection's input; adds the gradients of the LoRA pairs to `gradients`.
+/// Gradient of the projection's input: `dx = dy W + u A` with `u = s dy B`. The frozen weight gets none.
 ///
-/// With `u = s dy B`: `dx = dy W + u A`, `dA += uᵀ x`, `dBᵀ += s (x Aᵀ)ᵀ dy`. The frozen weight gets none.
-///
-/// * `dy`: `(T, out)`, `x`: `(T, in)`, `xa`: `(T, n R)` from [`forward`]. Returns `dx` `(T, in)`.
-/// * The third of `lora` are views of the flat gradient, f32, shaped as the pairs.
+/// * `dy`: `(T, out)`. Returns `dx` `(T, in)` and, with pairs, `u` `(T, n R)`, which [`pair_gradients`] takes.
 ///
 /// # Errors
 /// When the shapes disagree; the message gives them.
-pub fn backward(dy: &Tensor, x: &Tensor, weight: &Tensor, lora: Option<(&Lora, &Tensor, &Lora)>) -> Result<Tensor> {
+pub fn backward(dy: &Tensor, weight: &Tensor, lora: Option<&Lora>) -> Result<(Tensor, Option<Tensor>)> {
     let ((t, c_out), (w_out, c_in)) = (dy.dims2()?, weight.dims2()?);
     if c_out != w_out {
         bail!("linear backward: dy is {t} x {c_out}, the weight {w_out} x {c_in}");
     }
-    if let Some((lora, xa, gradients)) = lora {
-        let (ranks, _) = lora.check(c_in, c_out)?;
-        gradients.check(c_in, c_out)?;
-        if x.dims() != [t, c_in] || xa.dims() != [t, ranks] || gradients.b.len() != lora.b.len() {
-            bail!("lora backward: x is {:?}, x Aᵀ {:?}, expected {t} rows", x.dims(), xa.dims());
-        }
-    }
+    let ranks = lora.map(|lora| lora.check(c_in, c_out)).transpose()?;
     if let Some(gpu) = Gpu::of(dy) {
-        return backward_on(&gpu, dy, x, weight, lora);
+        return backward_on(&gpu, dy, weight, lora.zip(ranks));
     }
     let (dy_view, w_view) = (view("linear", dy)?, view("linear", weight)?);
     let dy_values = dy_view.f32()?;
@@ -143,25 +139,61 @@ pub fn backward(dy: &Tensor, x: &Tensor, weight: &Tensor, lora: Option<(&Lora, &
     let mut dx = uninit(t * c_in);
     let w = Matrix::dense(w_view.values()?, c_out, c_in);
     gemm(precision, Threads::Pool, 1.0, Matrix::dense(Values::F32(dy_values), t, c_out), w, 0.0, (&mut dx, c_in));
-    if let Some((lora, xa, gradients)) = lora {
-        let (ranks, rank) = lora.check(c_in, c_out)?;
-        let (a_view, xa_view, x_view) = (view("lora", &lora.a)?, view("lora", xa)?, view("lora", x)?);
-        let mut u = uninit(t * ranks);
-        for (pair, (start, b)) in lora.b.iter().enumerate() {
-            let (width, b_view) = (b.dim(1)?, view("lora", b)?);
-            let dy = Matrix::rows(Values::F32(&dy_values[(*start).min(t * c_out)..]), t, width, c_out);
-            let b = Matrix::dense(b_view.values()?, rank, width);
-            let u = &mut u[(pair * rank).min(t * ranks)..];
-            gemm(precision, Threads::Pool, lora.scale, dy, b.t(), 0.0, (u, ranks));
-            let xa = columns(xa_view.f32()?, t, ranks, pair, rank);
-            add_product(&gradients.b[pair].1, (lora.scale, precision), xa.t(), dy)?;
-        }
-        let u = Matrix::dense(Values::F32(&u), t, ranks);
-        gemm(precision, Threads::Pool, 1.0, u, Matrix::dense(a_view.values()?, ranks, c_in), 1.0, (&mut dx, c_in));
-        let x = Matrix::dense(Values::F32(x_view.f32()?), t, c_in);
-        add_product(&gradients.a, (1.0, precision), u.t(), x)?;
+    let Some((lora, (ranks, rank))) = lora.zip(ranks) else {
+        return Ok((tensor(dx, (t, c_in))?, None));
+    };
+    let mut u = uninit(t * ranks);
+    for (pair, (start, b)) in lora.b.iter().enumerate() {
+        let (width, b_view) = (b.dim(1)?, view("lora", b)?);
+        let dy = Matrix::rows(Values::F32(&dy_values[(*start).min(t * c_out)..]), t, width, c_out);
+        let b = Matrix::dense(b_view.values()?, rank, width);
+        let u = &mut u[(pair * rank).min(t * ranks)..];
+        gemm(precision, Threads::Pool, lora.scale, dy, b.t(), 0.0, (u, ranks));
     }
-    tensor(dx, (t, c_in))
+    let a_view = view("lora", &lora.a)?;
+    let a = Matrix::dense(a_view.values()?, ranks, c_in);
+    gemm(precision, Threads::Pool, 1.0, Matrix::dense(Values::F32(&u), t, ranks), a, 1.0, (&mut dx, c_in));
+    Ok((tensor(dx, (t, c_in))?, Some(tensor(u, (t, ranks))?)))
+}
+
+/// Adds the gradients of the LoRA pairs to `gradients`: `dA += uᵀ x`, `dBᵀ += s (x Aᵀ)ᵀ dy`.
+///
+/// Apart from [`backward`], so that `x` may be made, or take the place of something else, after `dx` is there.
+///
+/// * `dy`: `(T, out)` and `u`: `(T, n R)` of [`backward`]; `x`: `(T, in)` and `xa`: `(T, n R)` of [`forward`].
+/// * `weights`: dtype of the frozen weight, the precision of the products. `gradients`: views of the flat gradient, f32,
+///   shaped as the pairs, with their scale.
+///
+/// # Errors
+/// When the shapes disagree; the message gives them.
+pub fn pair_gradients(
+    (dy, u): (&Tensor, &Tensor),
+    (x, xa): (&Tensor, &Tensor),
+    weights: DType,
+    gradients: &Lora,
+) -> Result<()> {
+    let ((t, c_out), (rows, c_in)) = (dy.dims2()?, x.dims2()?);
+    let (ranks, rank) = gradients.check(c_in, c_out)?;
+    if rows != t || xa.dims() != [t, ranks] || u.dims() != [t, ranks] {
+        bail!("lora backward: x is {rows} x {c_in}, x Aᵀ {:?}, u {:?}, expected {t} rows", xa.dims(), u.dims());
+    }
+    let Lora { a, b, scale } = gradients;
+    if let Some(gpu) = Gpu::of(dy) {
+        for (pair, (start, b)) in b.iter().enumerate() {
+            let xa = xa.narrow(1, pair * rank, rank)?;
+            gpu.gemm(*scale, &xa.t()?, &dy.narrow(1, *start, b.dim(1)?)?, 1.0, b)?;
+        }
+        return gpu.gemm(1.0, &u.t()?, x, 1.0, a);
+    }
+    let views = (view("lora", dy)?, view("lora", u)?, view("lora", x)?, view("lora", xa)?);
+    let (dy, u, x, xa) = (views.0.f32()?, views.1.f32()?, views.2.f32()?, views.3.f32()?);
+    let precision = Precision::of(weights);
+    for (pair, (start, b)) in b.iter().enumerate() {
+        let dy = Matrix::rows(Values::F32(&dy[(*start).min(t * c_out)..]), t, b.dim(1)?, c_out);
+        add_product(b, (*scale, precision), columns(xa, t, ranks, pair, rank).t(), dy)?;
+    }
+    let u = Matrix::dense(Values::F32(u), t, ranks);
+    add_product(a, (1.0, precision), u.t(), Matrix::dense(Values::F32(x), t, c_in))
 }
 
 /// `c += scale * left right` into a view of the flat gradient.
@@ -196,13 +228,25 @@ fn forward_on(
 ) -> Result<(Tensor, Option<Tensor>)> {
     let (t, c_out) = (x.dim(0)?, weight.dim(0)?);
     let y = gpu.empty(x, (t, c_out), x.dtype())?;
-    gpu.gemm(1.0, x, &weight.t()?, 0.0, &y)?;
     let Some((lora, (_, rank))) = lora else {
+        gpu.gemm(1.0, x, &weight.t()?, 0.0, &y)?;
         return Ok((y, None));
     };
     let xa = side(x, weight.dtype(), lora)?;
-    for (pair, (start, b)) in lora.b.iter().enumerate() {
-        gpu.gemm(lora.scale, &xa.narrow(1, pair * rank, rank)?, b, 1.0, &y.narrow(1, *start, b.dim(1)?)?)?;
+    let update = |beta: f32| -> Result<()> {
+        for (pair, (start, b)) in lora.b.iter().enumerate() {
+            gpu.gemm(lora.scale, &xa.narrow(1, pair * rank, rank)?, b, beta, &y.narrow(1, *start, b.dim(1)?)?)?;
+        }
+        Ok(())
+    };
+    // The update first where it covers every column: memory bound, it then only writes, and the large product reads what
+    // it adds to while it computes.
+    if lora.covers(c_out) {
+        update(0.0)?;
+        gpu.gemm(1.0, x, &weight.t()?, 1.0, &y)?;
+    } else {
+        gpu.gemm(1.0, x, &weight.t()?, 0.0, &y)?;
+        update(1.0)?;
     }
     Ok((y, Some(xa)))
 }
@@ -210,24 +254,22 @@ fn forward_on(
 fn backward_on(
     gpu: &Gpu,
     dy: &Tensor,
-    x: &Tensor,
     weight: &Tensor,
-    lora: Option<(&Lora, &Tensor, &Lora)>,
-) -> Result<Tensor> {
+    lora: Option<(&Lora, (usize, usize))>,
+) -> Result<(Tensor, Option<Tensor>)> {
     let (t, c_in) = (dy.dim(0)?, weight.dim(1)?);
     let dx = gpu.empty(dy, (t, c_in), dy.dtype())?;
-    gpu.gemm(1.0, dy, weight, 0.0, &dx)?;
-    if let Some((lora, xa, gradients)) = lora {
-        let (ranks, rank) = lora.check(c_in, dy.dim(1)?)?;
-        let u = gpu.empty(dy, (t, ranks), dy.dtype())?;
-        for (pair, (start, b)) in lora.b.iter().enumerate() {
-            let dy = dy.narrow(1, *start, b.dim(1)?)?;
-            gpu.gemm(lora.scale, &dy, &b.t()?, 0.0, &u.narrow(1, pair * rank, rank)?)?;
-            let xa = xa.narrow(1, pair * rank, rank)?;
-            gpu.gemm(lora.scale, &xa.t()?, &dy, 1.0, &gradients.b[pair].1)?;
-        }
-        gpu.gemm(1.0, &u, &lora.a, 1.0, &dx)?;
-        gpu.gemm(1.0, &u.t()?, x, 1.0, &gradients.a)?;
+    let Some((lora, (ranks, rank))) = lora else {
+        gpu.gemm(1.0, dy, weight, 0.0, &dx)?;
+        return Ok((dx, None));
+    };
+    let u = gpu.empty(dy, (t, ranks), dy.dtype())?;
+    for (pair, (start, b)) in lora.b.iter().enumerate() {
+        let dy = dy.narrow(1, *start, b.dim(1)?)?;
+        gpu.gemm(lora.scale, &dy, &b.t()?, 0.0, &u.narrow(1, pair * rank, rank)?)?;
     }
-    Ok(dx)
+    // The update first, as forward.
+    gpu.gemm(1.0, &u, &lora.a, 0.0, &dx)?;
+    gpu.gemm(1.0, dy, weight, 1.0, &dx)?;
+    Ok((dx, Some(u)))
 }

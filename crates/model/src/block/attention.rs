@@ -25,17 +25,17 @@ pub(crate) struct SavedAttention {
 }
 
 impl SelfAttention {
-    /// `x`: `(T, C)`, normed. Returns `(T, C)`.
+    /// `x`: `(T, C)`, normed. Returns the layer's rows, `(N, C)`.
     pub(crate) fn forward(&self, x: &Tensor, layer: Layer<'_>) -> Result<(Tensor, SavedAttention)> {
         let step = layer.step;
         let (qkv, xa_qkv) = layer.project(x, &self.qkv, Fused::Qkv)?;
         rope::forward(&qkv, step.rotated_heads(), step.angles)?;
         let (out, lse) = attention::forward(&qkv, step.bounds, step.attention)?;
-        let (y, xa_output) = layer.project(&out, &self.output, Fused::Output)?;
+        let (y, xa_output) = layer.project(&layer.pick(&out)?, &self.output, Fused::Output)?;
         Ok((y, SavedAttention { qkv, out, lse, xa_qkv, xa_output }))
     }
 
-    /// Gradient of `x`, `(T, C)`.
+    /// Gradient of `x`, `(T, C)`, from that of the layer's rows.
     pub(crate) fn backward(
         &self,
         dy: &Tensor,
@@ -46,12 +46,16 @@ impl SelfAttention {
     ) -> Result<Tensor> {
         let step = layer.step;
         let SavedAttention { qkv, out, lse, xa_qkv, xa_output } = saved;
-        let dout = layer.project_backward(dy, (&out, xa_output), &self.output, Fused::Output, gradients)?;
+        let (dout, u) = layer.project_backward(dy, &self.output, Fused::Output)?;
+        layer.pair_gradients((dy, u), (&layer.pick(&out)?, xa_output), Fused::Output, gradients)?;
+        let dout = layer.put_back(dout, out.dim(0)?)?;
         let kept = attention::Saved { qkv: &qkv, out: &out, lse: &lse };
         let dqkv = attention::backward(&dout, &kept, step.bounds, step.attention)?;
         drop((dout, qkv, out, lse));
         rope::backward(&dqkv, step.rotated_heads(), step.angles)?;
-        layer.project_backward(&dqkv, (x, xa_qkv), &self.qkv, Fused::Qkv, gradients)
+        let (dx, u) = layer.project_backward(&dqkv, &self.qkv, Fused::Qkv)?;
+        layer.pair_gradients((&dqkv, u), (x, xa_qkv), Fused::Qkv, gradients)?;
+        Ok(dx)
     }
 
     pub(crate) fn forward_cached(&self, x: &Tensor, layer: Layer<'_>, caches: &mut [&mut KvCache]) -> Result<Tensor> {

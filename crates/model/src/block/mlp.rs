@@ -14,7 +14,8 @@ pub(crate) struct Mlp {
     pub(crate) down: Weight,
 }
 
-/// Kept for backward: gate and up, and the LoRA side products. The gated product is computed again.
+/// Kept for backward: gate and up, and the LoRA side products. Backward makes the gated product
+/// again.
 pub(crate) struct SavedMlp {
     gate_up: Tensor,
     xa_gate_up: Option<Tensor>,
@@ -46,11 +47,12 @@ impl Mlp {
         gradients: &Tensor,
     ) -> Result<Tensor> {
         let SavedMlp { gate_up, xa_gate_up, xa_down } = saved;
-        let hidden = swiglu::forward(&gate_up)?;
-        let dhidden = layer.project_backward(dy, (&hidden, xa_down), &self.down, Fused::Down, gradients)?;
+        let (dhidden, u) = layer.project_backward(dy, &self.down, Fused::Down)?;
+        let hidden = swiglu::backward(dhidden, &gate_up)?;
+        layer.pair_gradients((dy, u), (&hidden, xa_down), Fused::Down, gradients)?;
         drop(hidden);
-        swiglu::backward(&dhidden, &gate_up)?;
-        drop(dhidden);
-        layer.project_backward(&gate_up, (x, xa_gate_up), &self.gate_up, Fused::GateUp, gradients)
+        let (dx, u) = layer.project_backward(&gate_up, &self.gate_up, Fused::GateUp)?;
+        layer.pair_gradients((&gate_up, u), (x, xa_gate_up), Fused::GateUp, gradients)?;
+        Ok(dx)
     }
 }
