@@ -120,7 +120,8 @@ impl Decoder {
         Ok(cross_entropy::forward(&normed, self.head(new_head.as_ref()), &batch.labels)?)
     }
 
-    /// Logits of every token, `(T, V)` f32. For tests and inspection: training and serving never need them all.
+    /// Logits of every token, `(T, V)`, in the dtype of the activations. For tests and inspection: training and serving
+    /// never need them all.
     ///
     /// # Errors
     /// When a token is outside the vocabulary.

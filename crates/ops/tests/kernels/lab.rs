@@ -1,5 +1,7 @@
 //! Where kernels are tried: in the emulation, with several orders of threads and blocks, and on the card if there is one.
 
+use std::cell::OnceCell;
+
 use candle_core::{DType, Device, Tensor};
 use codeact_ops::emulation::Emulation;
 
@@ -25,18 +27,30 @@ pub fn numbers(shape: &[usize], seed: u32) -> Tensor {
     Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
 }
 
+thread_local! {
+    /// Opened once for each test: libraries take their time to start.
+    static CARD: OnceCell<Option<Device>> = const { OnceCell::new() };
+}
+
 /// The card, in a build that can use one and on a machine that has one.
 fn card() -> Option<Device> {
-    #[cfg(feature = "cuda")]
-    return match codeact_ops::device::open(0) {
+    CARD.with(|card| card.get_or_init(find_card).clone())
+}
+
+#[cfg(feature = "cuda")]
+fn find_card() -> Option<Device> {
+    match codeact_ops::device::open(0) {
         Ok(device) => Some(device),
         Err(error) if std::env::var_os("CODEACT_DEVICE").is_some_and(|device| device == "cuda") => panic!("{error}"),
         Err(error) => {
             println!("skipped: 1 run on a card ({})", error.to_string().lines().next().unwrap_or_default());
             None
         }
-    };
-    #[cfg(not(feature = "cuda"))]
+    }
+}
+
+#[cfg(not(feature = "cuda"))]
+fn find_card() -> Option<Device> {
     None
 }
 
