@@ -83,8 +83,6 @@ def ours(place, model, dtype, tokens, recompute="none", part=3, again=False, ste
     binary = place.binary("train_step")
     if binary is None:
         return Item(part, name, "json", None, 0, reason="no executable `train_step`")
-    if place.rehearse and dtype == "nf4":
-        return Item(part, name, "json", None, 0, reason="nf4 is on the card only")
     command = [binary, "--model", str(SHAPES / model), "--documents", lengths_file(place, tokens), "--dtype", dtype]
     command += ["--recompute", recompute, "--steps", str(steps), *device(place)]
     if tokens == sizes(place.rehearse).small and dtype == "bf16" and recompute == "none":
