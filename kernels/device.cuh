@@ -93,25 +93,24 @@ __device__ __forceinline__ float warp_max(float value) {
     return value;
 }
 
-// The sum over a block, in every thread; `scratch` has one float for each warp. Blocks have whole warps.
-__device__ __forceinline__ float block_sum(float value, float* scratch) {
-    value = warp_sum(value);
-    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, warps = blockDim.x / WARP;
-    __syncthreads();
-    if (lane == 0) scratch[warp] = value;
-    __syncthreads();
-    float sum = 0.0f;
-    for (int i = 0; i < warps; ++i) sum += scratch[i];
-    return sum;
-}
-
-__device__ __forceinline__ float block_max(float value, float* scratch) {
-    value = warp_max(value);
+// Combines what each warp has, in the order of the warps, for every thread of the block; `scratch` has one float for each
+// warp. Blocks have whole warps.
+template <class Combine>
+__device__ __forceinline__ float across_warps(float value, float* scratch, Combine combine) {
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, warps = blockDim.x / WARP;
     __syncthreads();
     if (lane == 0) scratch[warp] = value;
     __syncthreads();
     float result = scratch[0];
-    for (int i = 1; i < warps; ++i) result = fmaxf(result, scratch[i]);
+    for (int i = 1; i < warps; ++i) result = combine(result, scratch[i]);
     return result;
+}
+
+// The sum over a block, in every thread.
+__device__ __forceinline__ float block_sum(float value, float* scratch) {
+    return across_warps(warp_sum(value), scratch, [](float a, float b) { return a + b; });
+}
+
+__device__ __forceinline__ float block_max(float value, float* scratch) {
+    return across_warps(warp_max(value), scratch, [](float a, float b) { return fmaxf(a, b); });
 }

@@ -86,16 +86,20 @@ fn packed_equals_unpacked(place: &Place) {
     for model in models() {
         for dtype in [DType::F32, DType::BF16] {
             // Sums over tokens are cut differently; bf16 factors of those sums are the same on both sides. cuBLAS takes
-            // other kernels for other shapes, and where activations are bf16 their last bits differ then.
-            let relative = if place.name == "card" && dtype == DType::BF16 { 2e-2 } else { 4e-6 };
+            // other kernels for other shapes: there the last bits of activations may differ too.
+            let (loss, gradient) = match (place.name, dtype) {
+                ("card", DType::BF16) => (2e-3, 2e-2),
+                ("card", _) => (1e-5, 1e-5),
+                _ => (1e-6, 2e-6),
+            };
             let decoder = Decoder::load(&model, dtype, &place.device).unwrap();
             let adapter = adapter(&decoder);
             let documents = documents(&decoder, &[13, 2, 40, 25]);
             let together = gradients(&decoder, &adapter, &[batch(&documents)], Recompute::None);
             let apart: Vec<Batch> = documents.iter().map(|one| batch(std::slice::from_ref(one))).collect();
             let apart = gradients(&decoder, &adapter, &apart, Recompute::None);
-            assert!((together.0 - apart.0).abs() < f64::from(relative) * together.0, "{} {}", together.0, apart.0);
-            assert_close(&apart.1, &together.1, relative, &format!("{} {dtype:?} {}", model.display(), place.name));
+            assert!((together.0 - apart.0).abs() < loss * together.0, "{} {}", together.0, apart.0);
+            assert_close(&apart.1, &together.1, gradient, &format!("{} {dtype:?} {}", model.display(), place.name));
         }
     }
 }

@@ -124,7 +124,8 @@ fn train(args: &Args) -> Result<ExitCode, TrainError> {
 fn device(config: &Config, args: &Args) -> Result<Option<Device>, TrainError> {
     match config.train.device {
         DeviceChoice::Cpu => {
-            eprintln!("device   cpu, {} threads", rayon::current_num_threads());
+            let cuda = if device::BUILT_WITH_CUDA { "with" } else { "without" };
+            eprintln!("device   cpu, {} threads; a build {cuda} CUDA", rayon::current_num_threads());
             return Ok(Some(Device::Cpu));
         }
         DeviceChoice::Cuda if args.dry_run && device::gpu(0).is_err() => return Ok(None),

@@ -31,15 +31,16 @@ pub struct Fit {
     pub plan: MemoryPlan,
 }
 
-/// The bytes that a run may plan with, or `None` where nobody says how much is free.
-pub fn budget(device: &Device) -> Option<usize> {
-    match device.is_cpu() {
-        true => Some((free_bytes()? as f64 * USABLE_ON_CPU) as usize),
-        false => {
-            let free = codeact_ops::device::free_bytes(device).ok()?;
-            Some(((free as f64 * USABLE_ON_CARD) as usize).saturating_sub(LIBRARY_BYTES))
-        }
+/// The bytes that a run may plan with, or `None` where the system does not say how much is free.
+///
+/// # Errors
+/// When a card does not answer.
+pub fn budget(device: &Device) -> candle_core::Result<Option<usize>> {
+    if device.is_cpu() {
+        return Ok(free_bytes().map(|free| (free as f64 * USABLE_ON_CPU) as usize));
     }
+    let free = codeact_ops::device::free_bytes(device)?;
+    Ok(Some(((free as f64 * USABLE_ON_CARD) as usize).saturating_sub(LIBRARY_BYTES)))
 }
 
 /// The fastest way that fits: whole packs before parts of them, and little to compute again before small passes.

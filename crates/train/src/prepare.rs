@@ -76,7 +76,7 @@ impl Prepared {
             weights: config.weights(),
             is_on_card: config.train.device == DeviceChoice::Cuda,
         };
-        let budget = device.as_ref().and_then(memory::budget);
+        let budget = device.as_ref().map_or(Ok(None), memory::budget).map_err(TrainError::Device)?;
         let fit = fit(&config, &workload, (&plan, &data), budget)?;
         let plan_hash = plan.hash(&data.content_hash);
         let identity = checkpoint::identity(&config, &plan_hash, &data.held_out_hash, &model_hash(&base_dir)?);

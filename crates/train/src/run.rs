@@ -66,7 +66,8 @@ pub fn train(run: &Prepared, start: &Start, stop: &AtomicBool) -> Result<Outcome
         Start::Fresh => None,
         Start::Continue(checkpoint) => Some((checkpoint, checkpoint::load_state(checkpoint, &run.identity)?)),
     };
-    let device = run.device.clone().unwrap_or(Device::Cpu);
+    // A plan of a card that was not there runs only if it is there now.
+    let device = run.device.clone().map_or_else(|| codeact_ops::device::open(0).map_err(TrainError::Device), Ok)?;
     if let Some((_, state)) = state.as_ref().filter(|(_, state)| state.pass_tokens != run.fit.pass_tokens) {
         let (before, now) = (state.pass_tokens, run.fit.pass_tokens);
         eprintln!("note: passes of {now} tokens, {before} before: the same result but for rounding");

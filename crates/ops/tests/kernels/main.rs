@@ -7,6 +7,7 @@ mod lab;
 use candle_core::{DType, Tensor};
 use codeact_ops::cross_entropy::{self, Head};
 use codeact_ops::linear::{self, Lora};
+use codeact_ops::nf4::Nf4;
 use codeact_ops::optimizer::{self, AdamW};
 use codeact_ops::rope::{self, Angles};
 use codeact_ops::weight::Weight;
@@ -204,7 +205,12 @@ fn nf4() {
     ] {
         let inputs: Vec<Tensor> = shapes.iter().zip(1..).map(|(shape, seed)| numbers(shape, seed)).collect();
         // Bit for bit: the tolerance is for the dtype of the reference's input, which is the same number.
-        check("nf4", dtype, 0.0, &inputs, &|inputs| vec![Weight::quantised(inputs).unwrap().dense().unwrap()]);
+        check("nf4", dtype, 0.0, &inputs, &|inputs| {
+            let alone = Nf4::quantise(&inputs[0]).unwrap();
+            let expanded = [DType::F32, DType::BF16].map(|dtype| alone.dequantise(dtype).unwrap());
+            let together = Weight::quantised(inputs).unwrap().dense().unwrap();
+            expanded.into_iter().chain([together]).collect()
+        });
     }
     let not_finite = [(numbers(&[2, 64], 1) / 0.0).unwrap()];
     let emulation = codeact_ops::emulation::Emulation::begin(0);
