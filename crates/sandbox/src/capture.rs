@@ -1,6 +1,8 @@
 //! Output under a cap: bytes in, live text out, and the first and last part kept.
 
 use std::collections::VecDeque;
+use std::io::Write;
+use std::path::PathBuf;
 
 /// Collects one stream of one cell.
 #[derive(Debug)]
@@ -12,12 +14,36 @@ pub(crate) struct Capture {
     /// The start of a character whose end has not arrived yet; at most 3 bytes.
     pending: Vec<u8>,
     streamed_bytes: usize,
+    spool: Spool,
+}
+
+/// All of the output, in a file, from the moment on at which it does not fit any more.
+#[derive(Debug)]
+struct Spool {
+    bytes_left: u64,
+    file: Option<tempfile::NamedTempFile>,
+}
+
+impl Spool {
+    fn write(&mut self, bytes: &[u8]) {
+        let fitting = bytes.len().min(usize::try_from(self.bytes_left).unwrap_or(usize::MAX));
+        if let Some(file) = &mut self.file
+            && fitting > 0
+        {
+            // A full disk of the host costs the copy for people, and nothing else.
+            self.bytes_left = match file.write_all(&bytes[..fitting]) {
+                Ok(()) => self.bytes_left - fitting as u64,
+                Err(_) => 0,
+            };
+        }
+    }
 }
 
 const LIVE_CUT: &str = "\n[... more output, not shown while it runs ...]\n";
 
 impl Capture {
-    pub(crate) fn new(bytes_max: usize) -> Self {
+    /// Keep `bytes_max` in memory, and, of longer output, the first `spooled_bytes_max` in a file.
+    pub(crate) fn new(bytes_max: usize, spooled_bytes_max: u64) -> Self {
         Capture {
             half_bytes_max: bytes_max.div_ceil(2),
             head: Vec::new(),
@@ -25,11 +51,25 @@ impl Capture {
             omitted_bytes: 0,
             pending: Vec::new(),
             streamed_bytes: 0,
+            spool: Spool { bytes_left: spooled_bytes_max, file: None },
         }
+    }
+
+    /// The file with all of the output, if it did not fit. It is the caller's from here on.
+    pub(crate) fn spooled(&mut self) -> Option<PathBuf> {
+        self.spool.file.take()?.into_temp_path().keep().ok()
     }
 
     /// Keep `bytes`, and return the text to show now. After the cap that is one notice, then nothing.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Option<String> {
+        let kept = self.head.len() + self.tail.len();
+        if self.spool.file.is_none() && self.spool.bytes_left > 0 && kept + bytes.len() > 2 * self.half_bytes_max {
+            self.spool.file = tempfile::Builder::new().prefix("codeact-output-").tempfile().ok();
+            self.tail.make_contiguous();
+            self.spool.write(&self.head);
+            self.spool.write(self.tail.as_slices().0);
+        }
+        self.spool.write(bytes);
         let for_head = bytes.len().min(self.half_bytes_max - self.head.len());
         self.head.extend_from_slice(&bytes[..for_head]);
         let mut rest = &bytes[for_head..];
@@ -105,7 +145,7 @@ mod tests {
 
     #[test]
     fn characters_split_between_reads_arrive_whole() {
-        let mut capture = Capture::new(100);
+        let mut capture = Capture::new(100, 0);
         let bytes = "aé€😀z".as_bytes();
         let live: String = bytes.chunks(1).filter_map(|byte| capture.push(byte)).collect();
         assert_eq!(live, "aé€😀z");
@@ -114,7 +154,7 @@ mod tests {
 
     #[test]
     fn bytes_that_are_not_text_become_replacement_characters() {
-        let mut capture = Capture::new(100);
+        let mut capture = Capture::new(100, 0);
         let live = capture.push(b"a\xffb").unwrap();
         assert_eq!(live, "a\u{fffd}b");
     }
@@ -122,7 +162,7 @@ mod tests {
     #[test]
     fn head_and_tail_are_kept_and_the_middle_counted() {
         for step in [1, 3, 7, 1000] {
-            let mut capture = Capture::new(10);
+            let mut capture = Capture::new(10, 0);
             let text: String = (0..100).map(|index| char::from(b'a' + index % 26)).collect();
             let live: String = text.as_bytes().chunks(step).filter_map(|bytes| capture.push(bytes)).collect();
             assert_eq!(capture.text(), format!("abcde\n[... 90 bytes omitted ...]\n{}", &text[95..]));
@@ -131,8 +171,21 @@ mod tests {
     }
 
     #[test]
+    fn what_does_not_fit_is_whole_in_a_file() {
+        let mut capture = Capture::new(10, 50);
+        for bytes in [&b"0123456"[..], b"789abc", &[b'x'; 100]] {
+            capture.push(bytes);
+        }
+        let path = capture.spooled().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        assert_eq!(text, format!("0123456789abc{}", "x".repeat(37)));
+        assert_eq!(Capture::new(10, 50).spooled(), None);
+    }
+
+    #[test]
     fn output_of_exactly_the_cap_is_whole() {
-        let mut capture = Capture::new(10);
+        let mut capture = Capture::new(10, 0);
         assert_eq!(capture.push(b"0123456789").as_deref(), Some("0123456789"));
         assert_eq!(capture.text(), "0123456789");
     }

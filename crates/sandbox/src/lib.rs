@@ -8,33 +8,51 @@
 
 mod policy; // read first: what a caller may ask for
 
+mod session; // one interpreter from cell to cell: run, undo, branch
+
 mod cell; // what a cell leaves behind, and how a model sees it
 
-mod session; // one interpreter at a time, and its folders
-
-mod exchange; // the loop that runs one cell
+mod bundle; // one thing to show, in several formats
 
 mod capture; // output under a cap
 
-mod frame; // the control channel
+mod tools; // functions of the host that cells can call
 
-mod process; // one interpreter: start, signal, kill
+mod workspace; // files in and out, and snapshots of them
+
+mod proxy; // the network with an allow-list
+
+mod journal; // what happened in a session, kept on the disk
+
+mod launcher; // the process that starts sessions
+
+mod init; // the first process of a session
+
+mod jail; // namespaces, mounts and rights
+
+mod seccomp; // which system calls the kernel answers
+
+mod cgroup; // limits for all processes of a session together
+
+mod python; // the Python that runs inside, as text
 
 mod interpreter; // which file `python3` really is
 
-mod filesystem; // what the interpreter may read and write
-
-mod confine; // what happens between fork and exec
-
-#[allow(dead_code)]
-mod seccomp; // which system calls the kernel answers
-
 mod protection; // which layers hold, as data
 
-pub use cell::{Cell, CellEnd};
-pub use policy::{Limits, Policy};
-pub use protection::{Layer, LayerState, Protection};
-pub use session::{Interrupter, Session, Stream};
+mod wire; // how these processes talk
+
+pub use bundle::Bundle;
+pub use cell::{Cell, CellEnd, CellError, State};
+pub use journal::{
+    Cut, Entry, Journal, JournalError, Output, Record, RecordedCell, ReplayError, Step, differences, steps,
+};
+pub use policy::{Limits, Network, Policy, Rung};
+pub use protection::{Layer, LayerState, Protection, Refusal};
+pub use proxy::{AllowList, AllowListError, Decision, Proxy, ProxyLimits, Traffic, Verdict};
+pub use session::{Event, Interrupter, Kind, OnEvent, Restored, Session, Stream};
+pub use tools::{Approval, Tool, Toolbox};
+pub use workspace::{Entry as FileEntry, EntryKind, FileError, Files, Listing};
 
 use std::path::PathBuf;
 
@@ -81,6 +99,39 @@ pub enum SandboxError {
         /// The limit.
         bytes_max: usize,
     },
+    /// Only rungs hold that are weaker than the policy accepts.
+    #[error("{}", too_weak(*weakest, refusals))]
+    TooWeak {
+        /// The weakest that is accepted.
+        weakest: Rung,
+        /// Why none of the accepted ones holds.
+        refusals: Vec<Refusal>,
+    },
+    /// An entry of the allow-list makes no sense.
+    #[error(transparent)]
+    AllowList(AllowListError),
+    /// Snapshots of the workspace cannot be kept.
+    #[error("snapshots of the workspace cannot be kept: {0}")]
+    Snapshot(String),
+    /// A tool could not be defined inside.
+    #[error("the tool `{name}` cannot be defined: {reason}")]
+    Tool {
+        /// The tool.
+        name: String,
+        /// What Python says.
+        reason: String,
+    },
+    /// The processes of a branch are gone.
+    #[error("the branch cannot go on: {0}")]
+    Branch(String),
+    /// There is no such point in the history.
+    #[error("there is no cell {at}: the session has {count} that can be undone")]
+    NoSuchCell {
+        /// What was asked for.
+        at: usize,
+        /// Cells that there are.
+        count: usize,
+    },
     /// A system call of the host failed.
     #[error("{action} failed")]
     System {
@@ -95,4 +146,25 @@ impl SandboxError {
     fn system(action: &'static str) -> impl Fn(std::io::Error) -> SandboxError {
         move |source| SandboxError::System { action, source }
     }
+
+    /// With what was refused before.
+    fn after(self, earlier: &[Refusal]) -> SandboxError {
+        match self {
+            SandboxError::TooWeak { weakest, refusals } => {
+                SandboxError::TooWeak { weakest, refusals: [earlier, &refusals].concat() }
+            }
+            other => other,
+        }
+    }
+}
+
+fn too_weak(weakest: Rung, refusals: &[Refusal]) -> String {
+    let reasons: String =
+        refusals.iter().map(|refusal| format!("\n  {} ({}): {}", refusal.rung.letter(), refusal.rung.name(), refusal.reason)).collect();
+    let way_out = match weakest {
+        Rung::Root | Rung::User => "allow user namespaces, or accept less with `sandbox = \"weak\"`",
+        Rung::Weak => "use a kernel with Landlock, or run without protection, which only a throw-away machine is for",
+        Rung::None => "see the reasons above",
+    };
+    format!("no sandbox of rung {} or better holds on this machine{reasons}\nhint: {way_out}", weakest.letter())
 }

@@ -1,28 +1,36 @@
-//! Which layers hold, as data: filled from what the confined process reported about itself.
+//! What stands between a cell and this machine, as data: the rung, why not a better one, and each layer.
 
-use crate::confine::{Identity, NOT_TRIED, Report, Step};
-use crate::process::{Place, Process};
+use crate::cgroup::{Missing, Resource};
+use crate::jail::identity::Ids;
+use crate::jail::landlock;
+use crate::launcher::client::Launcher;
+use crate::policy::{Network, Policy, Rung};
+use crate::session::Yard;
 
 /// A kind of harm that the sandbox stands against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Layer {
-    /// No connection to this machine or to others.
+    /// Other machines, and services of this one.
     Network,
-    /// Files: the system and Python can be read, the workspace and a private temporary folder written, nothing else.
+    /// Files outside of the workspace.
     Filesystem,
-    /// No signals to processes outside.
+    /// Processes outside can neither be seen nor signalled.
     Signals,
-    /// Another user than the host's, or at least not a powerful one.
+    /// Another user than anybody of this machine.
     Identity,
-    /// Set-user-id programs give nothing.
+    /// Set-user-id programs, capabilities, devices.
     Privileges,
-    /// Memory, CPU time, file size and open files of each process are bounded.
-    Resources,
+    /// Memory of all processes together is bounded.
+    Memory,
     /// The number of processes is bounded.
     Processes,
-    /// The interpreter dies with the host.
-    ParentDeath,
+    /// The disk is bounded, in bytes and in files.
+    Disk,
+    /// Parts of the kernel that programs do not need cannot be reached.
+    Syscalls,
+    /// Everything a session started ends with it.
+    Ending,
 }
 
 /// One layer on this host.
@@ -36,22 +44,27 @@ pub struct LayerState {
     pub detail: String,
 }
 
+/// A rung that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Refusal {
+    /// Which one.
+    pub rung: Rung,
+    /// Why.
+    pub reason: String,
+}
+
 /// What stands between a cell and this machine.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Protection {
+    /// The rung that holds.
+    pub rung: Rung,
+    /// Why the better ones do not.
+    pub refusals: Vec<Refusal>,
     /// Every layer, holding or not.
     pub layers: Vec<LayerState>,
-    /// What is not protected even where all layers hold.
-    pub gaps: Vec<String>,
+    /// Modules that were to be imported beforehand and could not be, each with the reason.
+    pub missing_modules: Vec<String>,
 }
-
-const GAPS: &[&str] = &[
-    "no PID namespace: process ids of the host can be probed",
-    "no system call filter: bugs of the kernel are within reach",
-    "limits hold per process, not for all of them together; the total disk use is not bounded",
-    "names and sizes of files outside can be asked for, but not their content",
-    "/dev/shm is shared with the host (multiprocessing needs it)",
-];
 
 impl Protection {
     /// Whether `layer` holds.
@@ -59,76 +72,77 @@ impl Protection {
         self.layers.iter().any(|state| state.layer == layer && state.holds)
     }
 
-    pub(crate) fn of(process: &Process, place: &Place) -> Protection {
-        let report = &process.report;
-        let state = |layer, holds, detail: String| LayerState { layer, holds, detail };
-        let step = |layer, step, means: &str| {
-            let detail = if report.holds(step) { means.to_string() } else { refusal(report, step) };
-            state(layer, report.holds(step), detail)
+    pub(crate) fn of(yard: &Yard, launcher: &Launcher, policy: &Policy, refusals: Vec<Refusal>) -> Protection {
+        let rung = launcher.begin.rung;
+        let has_namespaces = rung <= Rung::User;
+        let fence = if rung == Rung::None { 0 } else { landlock::kernel_version().max(0) };
+        let by = |holds: bool, yes: String, no: &str| (holds, if holds { yes } else { no.to_string() });
+        let fenced = format!("Landlock {fence}");
+        let means = if has_namespaces { format!("namespaces, {fenced}") } else { fenced.clone() };
+        let disk = if policy.workspace.is_some() {
+            (false, "the workspace is a folder of this machine, without a quota".to_string())
+        } else {
+            let limits = &policy.limits;
+            let quota = format!("a disk in memory of {} MiB and {} files", limits.disk_bytes_max >> 20, limits.disk_files_max);
+            by(has_namespaces, quota, "no quota: only each file is bounded")
         };
-        let fence_abi = process.fence_abi.filter(|_| report.holds(Step::Fence)).unwrap_or(0);
-        let (identity_holds, identity_detail) = identity(report, place);
-        let layers = vec![
-            step(Layer::Network, Step::Namespaces, "own network namespace without any interface up"),
-            fence(Layer::Filesystem, fence_abi, 3),
-            fence(Layer::Signals, fence_abi, 6),
-            state(Layer::Identity, identity_holds, identity_detail),
-            step(Layer::Privileges, Step::NoNewPrivileges, "no_new_privs"),
-            step(Layer::Resources, Step::Limits, "resource limits per process"),
-            step(Layer::Processes, Step::Processes, "resource limit of its own user or namespace"),
-            step(
-                Layer::ParentDeath,
-                Step::ParentDeath,
-                "killed with the host; what it started in the background is not",
-            ),
+        let layers = [
+            (Layer::Network, network(&policy.network, rung)),
+            (Layer::Filesystem, by(rung < Rung::None, means.clone(), "everything this user can read and write")),
+            (Layer::Signals, by(rung < Rung::None, means, "every process of this user")),
+            (Layer::Identity, identity(launcher)),
+            (Layer::Privileges, by(rung < Rung::None, "no_new_privs, no capabilities".to_string(), "those of this user")),
+            (Layer::Memory, memory(yard, policy)),
+            (Layer::Processes, by(has_namespaces, "limit of a user of its own".to_string(), "counted with all processes of this user")),
+            (Layer::Disk, disk),
+            (Layer::Syscalls, by(rung < Rung::None, "seccomp".to_string(), "no filter")),
+            (Layer::Ending, by(has_namespaces, "PID namespace".to_string(), "descendants are killed; a killed host leaves them")),
         ];
-        let mut gaps: Vec<String> = GAPS.iter().map(|gap| (*gap).to_string()).collect();
-        if !report.holds(Step::Namespaces) && fence_abi >= 4 {
-            gaps.push("TCP is blocked by Landlock, but UDP and Unix sockets are not".to_string());
-        }
-        if matches!(place.identity, Identity::Same) {
-            gaps.push("Unix sockets in the file system that this user may connect to are within reach".to_string());
-        }
-        Protection { layers, gaps }
+        let layers = layers.into_iter().map(|(layer, (holds, detail))| LayerState { layer, holds, detail }).collect();
+        Protection { rung, refusals, layers, missing_modules: launcher.missing.clone() }
     }
 }
 
-/// A layer that Landlock gives from version `abi_min` on.
-fn fence(layer: Layer, abi: i32, abi_min: i32) -> LayerState {
-    let detail = match abi {
-        0 => "this kernel has no Landlock".to_string(),
-        _ if abi < abi_min => format!("Landlock {abi} of this kernel is not enough; {abi_min} is"),
-        _ => format!("Landlock {abi}"),
-    };
-    LayerState { layer, holds: abi >= abi_min, detail }
-}
-
-fn identity(report: &Report, place: &Place) -> (bool, String) {
-    if !report.holds(Step::Identity) && place.identity != Identity::Same {
-        return (false, format!("still root: {}", refusal(report, Step::Identity)));
-    }
-    let reason = &place.identity_reason;
-    match place.identity {
-        Identity::Same => (true, reason.clone()),
-        Identity::BareRoot => (false, format!("root without capabilities: {reason}")),
-        Identity::User { id, reads_all: false } => (true, format!("user {id}, no capabilities")),
-        Identity::User { id, reads_all: true } => (true, format!("user {id}; {reason}")),
+fn network(network: &Network, rung: Rung) -> (bool, String) {
+    match (network, rung) {
+        (Network::Full, _) => (false, "the network of this machine, as the settings say".to_string()),
+        (_, Rung::None) => (false, "nothing stands against it".to_string()),
+        (Network::None, Rung::Weak) => (true, "seccomp: no internet sockets".to_string()),
+        (_, Rung::Weak) => (false, "a loopback of its own needs namespaces".to_string()),
+        (Network::None, _) => (true, "a network namespace with nothing in it, no internet sockets".to_string()),
+        (Network::Loopback, _) => (true, "a network namespace with a loopback of its own".to_string()),
+        (Network::Allow(hosts), _) => (true, format!("a proxy to {}", hosts.join(", "))),
     }
 }
 
-fn refusal(report: &Report, step: Step) -> String {
-    match report.error(step) {
-        NOT_TRIED => "not possible for this user on this host".to_string(),
-        error => format!("refused by this host: {}", std::io::Error::from_raw_os_error(error)),
+fn identity(launcher: &Launcher) -> (bool, String) {
+    match (launcher.begin.rung, launcher.begin.ids) {
+        (Rung::Root, Ids::Range { .. }) => (true, "ids of nobody else, in a user namespace".to_string()),
+        (Rung::Root, _) => (true, "ids of nobody else".to_string()),
+        (Rung::User, _) => (true, "this user, without rights, in a user namespace".to_string()),
+        _ => (false, "this user".to_string()),
+    }
+}
+
+fn memory(yard: &Yard, policy: &Policy) -> (bool, String) {
+    let megabytes = policy.limits.memory_bytes_max >> 20;
+    match yard.missing.iter().find(|missing| missing.what == Resource::Memory) {
+        None => (true, format!("cgroup: {megabytes} MiB for all processes together")),
+        Some(Missing { reason, .. }) => (false, format!("{megabytes} MiB for each process; no cgroup: {reason}")),
     }
 }
 
 impl std::fmt::Display for Protection {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let rung = self.rung;
+        writeln!(formatter, "rung {} ({})", rung.letter(), rung.name())?;
+        for Refusal { rung, reason } in &self.refusals {
+            writeln!(formatter, "not {} ({}): {reason}", rung.letter(), rung.name())?;
+        }
         for LayerState { layer, holds, detail } in &self.layers {
             let mark = if *holds { "yes" } else { "NO " };
             writeln!(formatter, "{mark} {:<12} {detail}", format!("{layer:?}"))?;
         }
-        self.gaps.iter().try_for_each(|gap| writeln!(formatter, "not protected: {gap}"))
+        Ok(())
     }
 }

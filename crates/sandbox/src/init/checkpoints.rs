@@ -1,0 +1,236 @@
+//! Checkpoints: forks of the interpreter that wait on sockets of their own, to be woken when a cell is undone.
+//!
+//! A line is a head with what it started. One line runs; others are parked with all their processes stopped, because
+//! they share the workspace, the process ids and the limits of the session.
+
+use super::processes;
+use super::runner::Runner;
+use super::{Doing, Init};
+use crate::wire::fields::Writer;
+use crate::wire::frame::{Frame, Nonce};
+use rustix::process::Signal;
+use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+const SAVE_MAX: Duration = Duration::from_secs(5);
+const WAKE_MAX: Duration = Duration::from_millis(300);
+
+/// A line that does not run.
+#[derive(Debug)]
+pub(super) struct Parked {
+    pub runner: Runner,
+    pub stopped: BTreeSet<i32>,
+}
+
+/// A fork that is being made.
+#[derive(Debug)]
+pub(super) struct Saving {
+    pub nonce: Nonce,
+    id: u64,
+    /// The checkpoint that forks; `None`: the head.
+    pub from: Option<u64>,
+    pub runner: Runner,
+    /// What the forking side said.
+    said: Option<Vec<u8>>,
+    has_spoken: bool,
+    pub deadline: Instant,
+}
+
+impl Saving {
+    pub(super) fn tag(&self) -> u8 {
+        if self.from.is_some() { b'B' } else { b'S' }
+    }
+}
+
+/// A checkpoint that is about to become the head.
+#[derive(Debug)]
+pub(super) struct Waking {
+    pub nonce: Nonce,
+    id: u64,
+    pub deadline: Instant,
+    then: Then,
+}
+
+/// What the host hears once it is awake.
+#[derive(Debug)]
+enum Then {
+    /// The end of the cell that was rolled back.
+    End { reason: &'static str, status: String },
+    Answer { tag: u8 },
+}
+
+impl Waking {
+    fn new(nonce: Nonce, id: u64, then: Then) -> Waking {
+        Waking { nonce, id, deadline: Instant::now() + WAKE_MAX, then }
+    }
+
+    pub(super) fn after_cell(nonce: Nonce, id: u64, reason: &'static str, status: String) -> Waking {
+        Waking::new(nonce, id, Then::End { reason, status })
+    }
+}
+
+impl Init {
+    /// Have the head, or the checkpoint `from`, fork.
+    pub(super) fn save(&mut self, nonce: Nonce, id: u64, from: Option<u64>) {
+        let tag = if from.is_some() { b'B' } else { b'S' };
+        let pair = rustix::net::socketpair(
+            rustix::net::AddressFamily::UNIX,
+            rustix::net::SocketType::STREAM,
+            rustix::net::SocketFlags::CLOEXEC,
+            None,
+        );
+        let made: Result<(Runner, OwnedFd), std::io::Error> =
+            pair.map_err(Into::into).and_then(|(own, theirs)| Ok((Runner::new(own)?, theirs)));
+        let (runner, theirs) = match made {
+            Ok(made) => made,
+            Err(error) => return self.answer(&nonce, tag, Some(&error.to_string())),
+        };
+        let source = match from {
+            Some(from) => self.checkpoints.get_mut(&from),
+            None => self.head.as_mut(),
+        };
+        let Some(source) = source else {
+            return self.answer(&nonce, tag, Some("there is no such interpreter"));
+        };
+        source.link.send(&nonce, b'S', &[], Some(theirs));
+        let deadline = Instant::now() + SAVE_MAX;
+        self.doing = Doing::Saving(Saving { nonce, id, from, runner, said: None, has_spoken: false, deadline });
+    }
+
+    /// The forking side has answered.
+    pub(super) fn hear_saved(&mut self, frame: Frame) {
+        let Doing::Saving(saving) = &mut self.doing else { return };
+        match frame.tag {
+            b'S' => {
+                saving.said = Some(frame.payload);
+                self.finish_saving();
+            }
+            _ => self.saving_failed(&String::from_utf8_lossy(&frame.payload).into_owned()),
+        }
+    }
+
+    /// The fork itself speaks on its socket, by which the kernel tells its process id.
+    pub(super) fn hear_checkpoint(&mut self) {
+        let Doing::Saving(saving) = &mut self.doing else { return };
+        saving.runner.fill();
+        if let Ok(Some(frame)) = saving.runner.link.next() {
+            saving.has_spoken |= frame.tag == b'S';
+        }
+        let answer = saving.from.and_then(|from| self.checkpoints.get_mut(&from)).and_then(|source| {
+            source.link.flush();
+            source.fill();
+            source.link.next().ok().flatten()
+        });
+        match answer.filter(|frame| frame.nonce == saving.nonce) {
+            Some(frame) => self.hear_saved(frame),
+            None => self.finish_saving(),
+        }
+    }
+
+    fn finish_saving(&mut self) {
+        match std::mem::replace(&mut self.doing, Doing::Nothing) {
+            Doing::Saving(Saving { nonce, id, from, runner, said: Some(said), has_spoken: true, .. }) => {
+                self.checkpoints.insert(id, runner);
+                let tag = if from.is_some() { b'B' } else { b'S' };
+                let payload = [Writer::default().number("id", id).finish().as_slice(), &said].concat();
+                self.host.send(&nonce, tag, &payload, None);
+            }
+            other => self.doing = other,
+        }
+    }
+
+    pub(super) fn saving_failed(&mut self, reason: &str) {
+        if let Doing::Saving(saving) = std::mem::replace(&mut self.doing, Doing::Nothing) {
+            processes::signal(saving.runner.pid, Signal::KILL);
+            self.answer(&saving.nonce, saving.tag(), Some(reason));
+        }
+    }
+
+    /// Throw the running line away, and go on from checkpoint `id`.
+    pub(super) fn undo(&mut self, nonce: Nonce, id: u64) {
+        let Some(runner) = self.checkpoints.remove(&id) else {
+            return self.answer(&nonce, b'U', Some("there is no such checkpoint"));
+        };
+        let mut kept = self.others();
+        kept.insert(runner.pid);
+        self.census.kill_all_but(&kept);
+        self.wake(runner, Waking::new(nonce, id, Then::Answer { tag: b'U' }));
+    }
+
+    /// Park the running line as `park`, and let the parked line or the checkpoint `id` run.
+    pub(super) fn activate(&mut self, nonce: Nonce, id: u64, park: Option<u64>) {
+        let is_known = self.parked.contains_key(&id) || self.checkpoints.contains_key(&id);
+        if !is_known {
+            return self.answer(&nonce, b'A', Some("there is no such line"));
+        }
+        self.read_output(super::DRAIN_BYTES_MAX);
+        if let Some(runner) = self.head.take() {
+            let stopped = self.census.stop_all_but(&self.others());
+            match park {
+                Some(park) => drop(self.parked.insert(park, Parked { runner, stopped })),
+                None => stopped.iter().for_each(|pid| processes::signal(*pid, Signal::KILL)),
+            }
+        }
+        if let Some(parked) = self.parked.remove(&id) {
+            parked.stopped.iter().for_each(|pid| processes::signal(*pid, Signal::CONT));
+            self.head = Some(parked.runner);
+            self.answer(&nonce, b'A', None);
+        } else if let Some(runner) = self.checkpoints.remove(&id) {
+            self.wake(runner, Waking::new(nonce, id, Then::Answer { tag: b'A' }));
+        }
+    }
+
+    /// Forget a checkpoint, or a parked line.
+    pub(super) fn drop_line(&mut self, id: u64) {
+        let parked = self.parked.remove(&id);
+        let pids = parked.iter().flat_map(|parked| parked.stopped.iter().copied().chain([parked.runner.pid]));
+        pids.chain(self.checkpoints.remove(&id).map(|runner| runner.pid))
+            .for_each(|pid| processes::signal(pid, Signal::KILL));
+    }
+
+    pub(super) fn wake(&mut self, mut runner: Runner, waking: Waking) {
+        runner.link.send(&waking.nonce, b'W', &[], None);
+        self.head = Some(runner);
+        self.doing = Doing::Waking(waking);
+    }
+
+    pub(super) fn woken(&mut self) {
+        if let Doing::Waking(waking) = std::mem::replace(&mut self.doing, Doing::Nothing) {
+            match &waking.then {
+                Then::End { reason, status } => self.end(&waking.nonce, reason, status, Some(waking.id), &[]),
+                Then::Answer { tag } => self.answer(&waking.nonce, *tag, None),
+            }
+        }
+    }
+
+    pub(super) fn waking_failed(&mut self) {
+        if let Doing::Waking(waking) = std::mem::replace(&mut self.doing, Doing::Nothing) {
+            self.head = None;
+            self.census.kill_all_but(&self.others());
+            self.not_woken(&waking);
+        }
+    }
+
+    pub(super) fn not_woken(&mut self, waking: &Waking) {
+        match &waking.then {
+            Then::End { reason, status } => self.end(&waking.nonce, reason, status, None, &[]),
+            Then::Answer { tag } => self.answer(&waking.nonce, *tag, Some("the checkpoint did not wake")),
+        }
+    }
+
+    /// Memory of each checkpoint that nobody shares, in bytes.
+    pub(super) fn report_memory(&mut self, nonce: &Nonce) {
+        let mut fields = Writer::default();
+        for (id, runner) in &self.checkpoints {
+            fields = fields.number(&id.to_string(), private_bytes(runner.pid).unwrap_or(0));
+        }
+        self.host.send(nonce, b'M', &fields.finish(), None);
+    }
+}
+
+fn private_bytes(pid: i32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let lines = text.lines().filter(|line| line.starts_with("Private_"));
+    Some(lines.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).sum::<u64>() << 10)
+}

@@ -1,0 +1,147 @@
+//! Undo and branch: the points between cells, and the ways back to them.
+
+use super::{Session, lock};
+use crate::SandboxError;
+use crate::journal::RecordedCell;
+use crate::wire::fields::{Fields, Writer};
+use crate::workspace::SnapshotId;
+
+/// The state between two cells.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Point {
+    /// The interpreter, as the id of a checkpoint.
+    pub checkpoint: Option<u64>,
+    /// The files.
+    pub snapshot: Option<SnapshotId>,
+    /// Why going back here means to run the cells again.
+    pub unclean: Option<String>,
+}
+
+/// A cell that had its effect, and the point before it.
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    pub record: RecordedCell,
+    pub before: Point,
+}
+
+/// How an earlier state came back.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(tag = "how", rename_all = "snake_case")]
+pub enum Restored {
+    /// The interpreter itself, as it was.
+    Resumed,
+    /// The cells were run again in a fresh interpreter.
+    Replayed {
+        /// Why the interpreter itself could not be kept.
+        reason: String,
+        /// Cells that ended in another way than the first time.
+        differences: Vec<String>,
+    },
+}
+
+impl Point {
+    /// Whether going back here is going back to an interpreter that still exists.
+    pub(super) fn is_kept(&self) -> bool {
+        self.checkpoint.is_some() || self.snapshot.is_some()
+    }
+
+    fn reason(&self) -> String {
+        self.unclean.clone().unwrap_or_else(|| "its checkpoint was given up".to_string())
+    }
+
+    /// From what the interpreter said about its fork.
+    pub(super) fn saved(id: u64, payload: &[u8]) -> Point {
+        let fields = Fields::parse(payload).unwrap_or_default();
+        let threads = fields.text("threads").filter(|names| !names.is_empty());
+        let unclean = match (fields.text("error"), threads, fields.number("native_threads")) {
+            (Some(error), _, _) => Some(format!("the interpreter could not be copied: {error}")),
+            (None, Some(names), _) => Some(format!("threads were running: {}", names.replace('\n', ", "))),
+            (None, None, Some(count)) if count > 0 => Some(format!("{count} threads of a library were running")),
+            _ => None,
+        };
+        Point { checkpoint: unclean.is_none().then_some(id), snapshot: None, unclean }
+    }
+}
+
+impl Session {
+    /// Cells that can be undone.
+    pub fn cells(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Take the last `count` cells back: variables, imports and files are as before them.
+    ///
+    /// # Errors
+    /// When there are fewer cells, or when the cells had to be run again and no interpreter started.
+    pub fn undo(&mut self, count: usize) -> Result<Restored, SandboxError> {
+        let at = self.steps.len().checked_sub(count).ok_or(SandboxError::NoSuchCell { at: count, count: self.steps.len() })?;
+        if count == 0 {
+            return Ok(Restored::Resumed);
+        }
+        let point = self.steps[at].before.clone();
+        let yard = self.yard.clone();
+        let mut yard = lock(&yard);
+        self.activate(&mut yard)?;
+        let removed: Vec<Step> = self.steps.drain(at..).collect();
+        let resumed = match point.checkpoint {
+            Some(id) => yard.command(b'U', Writer::default().number("id", id)).map(|_| id),
+            None => Err(point.reason()),
+        };
+        for step in removed.iter().skip(1) {
+            yard.forget(&step.before);
+        }
+        yard.forget(&self.tip.clone());
+        match resumed {
+            Ok(_) => {
+                yard.restore(point.snapshot);
+                self.tip = point;
+                self.save(&mut yard);
+                Ok(Restored::Resumed)
+            }
+            Err(reason) => {
+                yard.jail.kill();
+                drop(yard);
+                let differences = self.replay(point)?;
+                Ok(Restored::Replayed { reason, differences })
+            }
+        }
+    }
+
+    /// A second session that goes on from the point before cell `at` (0: the start; [`Session::cells`]: now), while
+    /// this one stays as it is. The two take turns: they share process ids, limits and the place of the workspace.
+    ///
+    /// # Errors
+    /// When there is no such cell, or when the cells had to be run again and no interpreter started.
+    pub fn branch(&mut self, at: usize) -> Result<(Session, Restored), SandboxError> {
+        if at > self.steps.len() {
+            return Err(SandboxError::NoSuchCell { at, count: self.steps.len() });
+        }
+        let shared = self.yard.clone();
+        let mut yard = lock(&shared);
+        self.activate(&mut yard)?;
+        self.settle_point(&mut yard, &mut |_| {});
+        let point = self.steps.get(at).map_or_else(|| self.tip.clone(), |step| step.before.clone());
+        let id = yard.next_id();
+        let copied = match point.checkpoint {
+            Some(from) => yard.command(b'B', Writer::default().number("id", id).number("from", from)).map(drop),
+            None => Err(point.reason()),
+        };
+        // The way back beyond the branching point belongs to this session.
+        let record = |step: &Step| Step { record: step.record.clone(), before: Point::default() };
+        let steps: Vec<Step> = self.steps[..at].iter().map(record).collect();
+        match copied {
+            Ok(()) => {
+                yard.park_new(id, point.snapshot);
+                drop(yard);
+                let branch = self.beside(id, steps)?;
+                Ok((branch, Restored::Resumed))
+            }
+            Err(reason) => {
+                drop(yard);
+                let mut branch = Session::start(&self.policy)?;
+                let differences = branch.run_again(&steps, point, &shared)?;
+                Ok((branch, Restored::Replayed { reason, differences }))
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Stopping a cell from another thread.
+
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// Stops the cell that is running, or, if none is, the next one. [`Interrupter::clear`] takes the wish back.
+///
+/// The wish outlives the moment so that it cannot fall between the decision to run a cell and its start.
+#[derive(Debug, Clone)]
+pub struct Interrupter(Arc<Mutex<Interrupt>>);
+
+#[derive(Debug)]
+struct Interrupt {
+    is_wanted: bool,
+    wake: UnixStream,
+}
+
+impl Interrupter {
+    pub(super) fn new(wake: UnixStream) -> Interrupter {
+        Interrupter(Arc::new(Mutex::new(Interrupt { is_wanted: false, wake })))
+    }
+
+    /// Interrupt the cell as Ctrl-C would; what does not end soon is killed, and the state before it comes back.
+    pub fn interrupt(&self) {
+        let mut state = self.state();
+        state.is_wanted = true;
+        // Full means that a wake-up is already waiting.
+        let _ = state.wake.write(&[1]);
+    }
+
+    /// Forget an interrupt that has not stopped a cell.
+    pub fn clear(&self) {
+        self.state().is_wanted = false;
+    }
+
+    /// Whether a cell should stop before it starts; forgets the wish.
+    pub(super) fn take(&self) -> bool {
+        std::mem::take(&mut self.state().is_wanted)
+    }
+
+    pub(super) fn is_wanted(&self) -> bool {
+        self.state().is_wanted
+    }
+
+    /// Wake the thread that waits for a cell, for another reason.
+    pub(super) fn wake(&self) {
+        let _ = self.state().wake.write(&[0]);
+    }
+
+    fn state(&self) -> MutexGuard<'_, Interrupt> {
+        // A flag only: whatever a panicking thread left is valid.
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

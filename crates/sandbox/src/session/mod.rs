@@ -1,0 +1,254 @@
+//! A session: one Python that keeps its variables from cell to cell, its workspace, and the handle that stops it.
+
+mod jail; // its processes, as the host sees them
+
+mod yard; // what the branches of a session share
+
+mod run; // one cell, from the request to the result
+
+mod interrupt; // stopping a cell from another thread
+
+mod history; // undo and branch
+
+mod replay; // running cells again where a state could not be kept
+
+pub use history::Restored;
+pub use interrupt::Interrupter;
+
+use crate::bundle::Bundle;
+use crate::capture::Capture;
+use crate::launcher::client::{self, Launcher};
+use crate::protection::Protection;
+use crate::wire::fields::Writer;
+use crate::workspace::Files;
+use crate::{Policy, Rung, SandboxError, interpreter};
+use history::{Point, Step};
+use std::io::ErrorKind;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+pub(crate) use yard::Yard;
+use yard::FIRST_LINE;
+
+/// Where a piece of output came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stream {
+    /// File descriptor 1.
+    Stdout,
+    /// File descriptor 2.
+    Stderr,
+}
+
+/// Something that became visible while a cell ran. All text is what untrusted code wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// Counts up by one from the start of the session.
+    pub sequence: u64,
+    /// What it is.
+    pub kind: Kind<'a>,
+}
+
+/// See [`Event`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind<'a> {
+    /// Output of the cell.
+    Output {
+        /// Where it was written to.
+        stream: Stream,
+        /// Whole characters.
+        text: &'a str,
+    },
+    /// Output of what earlier cells left running.
+    Late {
+        /// Where it was written to.
+        stream: Stream,
+        /// Whole characters.
+        text: &'a str,
+    },
+    /// A figure, a table, or what else was displayed.
+    Display(&'a Bundle),
+}
+
+/// Called for each event, in order. Output waits, and in the end the cell, for it to return.
+pub type OnEvent<'a> = dyn FnMut(Event<'_>) + 'a;
+
+/// One confined Python with its workspace. Dropping it, and its branches, kills what it started.
+#[derive(Debug)]
+pub struct Session {
+    yard: Arc<Mutex<Yard>>,
+    /// The line of the yard that is this session's, and the parked line or checkpoint that it goes on from.
+    line: u64,
+    entry: u64,
+    /// Cells that had their effect, oldest first.
+    steps: Vec<Step>,
+    /// The state now.
+    tip: Point,
+    policy: Policy,
+    protection: Protection,
+    sequence: u64,
+    late: Capture,
+    interrupter: Interrupter,
+    wake: UnixStream,
+}
+
+impl Session {
+    /// Start an interpreter under `policy`, on the best rung that holds on this machine.
+    ///
+    /// # Errors
+    /// When there is no usable Python, when the workspace cannot be used, or when only rungs hold that are weaker than
+    /// the policy accepts.
+    pub fn start(policy: &Policy) -> Result<Session, SandboxError> {
+        let mut policy = policy.clone();
+        policy.workspace = policy.workspace.as_deref().map(usable_folder).transpose()?;
+        let interpreter = interpreter::find(&policy.python)?;
+        let (yard, protection) = open_best(&policy, &interpreter)?;
+        Session::over(Arc::new(Mutex::new(yard)), FIRST_LINE, policy, protection).and_then(Session::prepared)
+    }
+
+    fn over(yard: Arc<Mutex<Yard>>, line: u64, policy: Policy, protection: Protection) -> Result<Session, SandboxError> {
+        let (wake, wake_sender) = UnixStream::pair().map_err(SandboxError::system("making a socket pair"))?;
+        for end in [&wake, &wake_sender] {
+            end.set_nonblocking(true).map_err(SandboxError::system("preparing a socket"))?;
+        }
+        let late = Capture::new(policy.limits.output_bytes_max, 0);
+        let interrupter = Interrupter::new(wake_sender);
+        let (steps, tip) = (Vec::new(), Point::default());
+        Ok(Session { yard, line, entry: line, steps, tip, policy, protection, sequence: 0, late, interrupter, wake })
+    }
+
+    /// Define the tools, and ask for a checkpoint of the state before the first cell.
+    fn prepared(mut self) -> Result<Session, SandboxError> {
+        let yard = self.yard.clone();
+        let mut yard = lock(&yard);
+        if let Some(toolbox) = &self.policy.tools {
+            for tool in toolbox.tools() {
+                let fields = Writer::default().put("tool", &tool.name).put("signature", &tool.signature);
+                let answer = yard.command(b'D', fields.put("doc", &tool.doc));
+                answer.map_err(|reason| SandboxError::Tool { name: tool.name.clone(), reason })?;
+            }
+        }
+        self.save(&mut yard);
+        Ok(self)
+    }
+
+    /// Another session over the same processes, that goes on from checkpoint `entry`.
+    fn beside(&self, entry: u64, steps: Vec<Step>) -> Result<Session, SandboxError> {
+        let mut session = Session::over(self.yard.clone(), entry, self.policy.clone(), self.protection.clone())?;
+        session.steps = steps;
+        Ok(session)
+    }
+
+    /// Make this session's line the one that runs.
+    fn activate(&mut self, yard: &mut Yard) -> Result<(), SandboxError> {
+        if yard.active == self.line {
+            return Ok(());
+        }
+        self.settle_point(yard, &mut |_| {});
+        yard.switch(self.line, self.entry).map_err(SandboxError::Branch)?;
+        if self.entry != self.line || self.tip.checkpoint.is_none() {
+            self.save(yard);
+        }
+        Ok(())
+    }
+
+    /// Ask for a checkpoint of the state now, to be heard of later.
+    fn save(&mut self, yard: &mut Yard) {
+        self.tip = Point { snapshot: self.tip.snapshot, ..Point::default() };
+        if self.policy.limits.checkpoints_max == 0 {
+            self.tip.unclean = Some("checkpoints are switched off".to_string());
+            return;
+        }
+        let id = yard.next_id();
+        // A session whose processes are gone says so when the next cell is to run.
+        yard.saving = yard.jail.ask(b'S', Writer::default().number("id", id)).ok().map(|nonce| (nonce, id));
+    }
+
+    /// A cell has had its effect: keep the point before it, and as many of those as the limits allow.
+    fn advance(&mut self, yard: &mut Yard, record: crate::journal::RecordedCell) {
+        let before = std::mem::take(&mut self.tip);
+        self.steps.push(Step { record, before });
+        let limits = &self.policy.limits;
+        let is_crowded = yard.memory_bytes().is_some_and(|bytes| bytes > limits.memory_bytes_max / 4 * 3)
+            || yard.snapshot_bytes() > limits.checkpoint_bytes_max / 4 * 3;
+        let kept_max = if is_crowded { 1 } else { limits.checkpoints_max };
+        let kept: Vec<usize> = (0..self.steps.len()).filter(|at| self.steps[*at].before.is_kept()).collect();
+        for at in &kept[..kept.len().saturating_sub(kept_max)] {
+            let point = std::mem::take(&mut self.steps[*at].before);
+            yard.forget(&point);
+        }
+        self.save(yard);
+    }
+
+    /// A handle that stops the running cell from another thread.
+    pub fn interrupter(&self) -> Interrupter {
+        self.interrupter.clone()
+    }
+
+    /// What stands between cells and this machine.
+    pub fn protection(&self) -> &Protection {
+        &self.protection
+    }
+
+    /// The workspace, for files in and out. Works while a cell runs.
+    pub fn files(&self) -> Arc<Files> {
+        lock(&self.yard).files.clone()
+    }
+
+    /// The folder that cells start in, as they see it.
+    pub fn workspace(&self) -> PathBuf {
+        lock(&self.yard).jail.workspace.clone()
+    }
+
+    /// Version of the interpreter: `3.11.7`.
+    pub fn python_version(&self) -> String {
+        lock(&self.yard).jail.python.clone()
+    }
+
+    /// What the proxy let through and what it did not, newest last.
+    pub fn network_decisions(&self) -> Vec<crate::proxy::Decision> {
+        lock(&self.yard).decisions()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let mut yard = lock(&self.yard);
+        if yard.active != self.line {
+            yard.drop_checkpoint(self.entry);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A session that panicked in the middle of a cell is found dead or out of step, and replaced.
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// The best rung on which a session really opens.
+fn open_best(policy: &Policy, interpreter: &interpreter::Interpreter) -> Result<(Yard, Protection), SandboxError> {
+    let mut policy = policy.clone();
+    let mut refusals = Vec::new();
+    loop {
+        let launcher: Arc<Launcher> = client::find(&policy, interpreter, policy.workspace.clone()).map_err(|error| error.after(&refusals))?;
+        let rung = launcher.begin.rung;
+        match Yard::open(launcher.clone(), &policy) {
+            Ok(yard) => {
+                let refusals = [refusals, launcher.refusals.clone()].concat();
+                let protection = Protection::of(&yard, &launcher, &policy, refusals);
+                return Ok((yard, protection));
+            }
+            Err(SandboxError::NoStart { reason, .. }) if rung < policy.weakest => {
+                refusals.push(crate::Refusal { rung, reason });
+                policy.strongest = Rung::ALL[rung as usize + 1];
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn usable_folder(path: &Path) -> Result<PathBuf, SandboxError> {
+    let failed = |source| SandboxError::Workspace { path: path.to_path_buf(), source };
+    let path = path.canonicalize().map_err(failed)?;
+    if path.is_dir() { Ok(path) } else { Err(failed(ErrorKind::NotADirectory.into())) }
+}

@@ -1,0 +1,76 @@
+//! Running cells again where a state could not be kept, and replacing an interpreter that is gone.
+
+use super::history::{Point, Step};
+use super::yard::FIRST_LINE;
+use super::{Session, lock, open_best};
+use crate::cell::CellEnd;
+use crate::journal;
+use crate::{SandboxError, interpreter};
+use std::sync::{Arc, Mutex};
+
+impl Session {
+    /// Whether the session's processes had to be replaced, so that variables are gone.
+    pub(super) fn replace_if_dead(&mut self) -> Result<bool, SandboxError> {
+        let is_dead = lock(&self.yard).jail.link.is_closed();
+        if is_dead {
+            self.replace()?;
+        }
+        Ok(is_dead)
+    }
+
+    /// Go on with new processes. The files stay; variables and the points of undo are gone.
+    pub(super) fn replace(&mut self) -> Result<(), SandboxError> {
+        let interpreter = interpreter::find(&self.policy.python)?;
+        let (mut fresh, protection) = open_best(&self.policy, &interpreter)?;
+        if self.policy.workspace.is_none() {
+            // What ran may still hold the old ones, as the first process of a branch beside this one.
+            lock(&self.yard).hand_files_over(None, &mut fresh);
+        }
+        let session = Session::over(Arc::new(Mutex::new(fresh)), FIRST_LINE, self.policy.clone(), protection)?.prepared()?;
+        for step in &mut self.steps {
+            step.before = Point::default();
+        }
+        (self.line, self.entry) = (session.line, session.entry);
+        self.protection = session.protection.clone();
+        self.tip = session.tip.clone();
+        self.yard = session.yard.clone();
+        Ok(())
+    }
+
+    /// Run the session's cells again in a fresh interpreter, and bring the files to where they were at `point`.
+    ///
+    /// Returns how the cells ended differently from the first time.
+    pub(super) fn replay(&mut self, point: Point) -> Result<Vec<String>, SandboxError> {
+        let old = self.yard.clone();
+        let steps = std::mem::take(&mut self.steps);
+        self.replace()?;
+        self.run_again(&steps, point, &old)
+    }
+
+    pub(super) fn run_again(
+        &mut self,
+        steps: &[Step],
+        point: Point,
+        old: &Arc<Mutex<super::Yard>>,
+    ) -> Result<Vec<String>, SandboxError> {
+        // Cells make their files again, so they begin with none; a folder of the host is left as it is.
+        if self.policy.workspace.is_none() {
+            lock(&self.yard).clear_files();
+        }
+        let mut differences = Vec::new();
+        for (number, step) in (1..).zip(steps) {
+            let cell = self.run(&step.record.code, &mut |_| {})?;
+            let now = cell.record(&step.record.code);
+            if let Some(difference) = journal::differences(&step.record, &now) {
+                differences.push(format!("cell {number}: {difference}"));
+            }
+            if cell.end == CellEnd::Interrupted {
+                break;
+            }
+        }
+        if self.policy.workspace.is_none() && point.snapshot.is_some() {
+            lock(old).hand_files_over(point.snapshot, &mut lock(&self.yard));
+        }
+        Ok(differences)
+    }
+}

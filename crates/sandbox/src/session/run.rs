@@ -1,0 +1,297 @@
+//! One cell, from the request to the result.
+
+use super::history::Point;
+use super::jail::{Heard, Jail};
+use super::{Event, Kind, OnEvent, Session, Stream, Yard, lock};
+use crate::bundle::Bundle;
+use crate::capture::Capture;
+use crate::cell::{Cell, CellEnd, CellError, State};
+use crate::tools::{self, Toolbox};
+use crate::wire::fields::{Fields, Writer};
+use crate::wire::frame::{FRAME_BYTES_MAX, Frame, Nonce};
+use crate::{Policy, SandboxError};
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What the first process may take after the deadline: the ladder, waking a checkpoint, and a loaded machine.
+const LADDER: Duration = Duration::from_millis(950);
+const CELL_BYTES_MAX: usize = FRAME_BYTES_MAX - 4096;
+/// Figures and other displays of one cell.
+const DISPLAYS_MAX: usize = 256;
+
+/// What came out of a cell so far.
+pub(super) struct Collected {
+    nonce: Nonce,
+    stdout: Capture,
+    stderr: Capture,
+    displays: Vec<Bundle>,
+    calls: usize,
+    results: (Sender<ToolResult>, Receiver<ToolResult>),
+}
+
+type ToolResult = (Vec<u8>, Result<String, String>);
+
+/// What the first process says about the end of a cell.
+#[derive(Debug, Default)]
+struct Ending {
+    end: String,
+    status: String,
+    resumed: Option<u64>,
+    value: Bundle,
+    error: Option<CellError>,
+}
+
+impl Session {
+    /// Run `code` as one cell, handing what it shows to `on_event` while it runs. Variables of earlier cells are there.
+    ///
+    /// Returns at the latest one second after the wall-clock limit.
+    ///
+    /// # Errors
+    /// When `code` is too large, or a fresh interpreter that was needed did not start. Whatever the code does is a
+    /// [`Cell`].
+    pub fn run(&mut self, code: &str, on_event: &mut OnEvent<'_>) -> Result<Cell, SandboxError> {
+        if code.len() > CELL_BYTES_MAX {
+            return Err(SandboxError::CellTooLarge { bytes: code.len(), bytes_max: CELL_BYTES_MAX });
+        }
+        if self.interrupter.take() {
+            return Ok(Cell::not_run());
+        }
+        let mut was_lost = self.replace_if_dead()?;
+        loop {
+            let yard = self.yard.clone();
+            let mut yard = lock(&yard);
+            self.activate(&mut yard)?;
+            self.settle_point(&mut yard, on_event);
+            let (collected, ending) = self.exchange(&mut yard, code, on_event)?;
+            if ending.as_ref().is_some_and(|ending| ending.end == "not_run") {
+                // The interpreter died between two cells; the state after the last one is back, or all is lost.
+                self.save(&mut yard);
+                drop(yard);
+                if ending.is_some_and(|ending| ending.resumed.is_none()) {
+                    self.replace()?;
+                    was_lost = true;
+                }
+                continue;
+            }
+            self.interrupter.clear();
+            let mut cell = self.settle(&mut yard, collected, ending, code);
+            cell.state = if was_lost && cell.state == State::Kept { State::Lost } else { cell.state };
+            drop(yard);
+            if cell.state == State::Lost && !was_lost {
+                self.replace()?;
+            }
+            return Ok(cell);
+        }
+    }
+
+    /// Send the cell and listen until it has ended. `None`: the session's processes are gone or deaf.
+    fn exchange(
+        &mut self,
+        yard: &mut Yard,
+        code: &str,
+        on_event: &mut OnEvent<'_>,
+    ) -> Result<(Collected, Option<Ending>), SandboxError> {
+        let wall = Duration::from_millis(self.policy.limits.wall_ms_max);
+        let fields = Writer::default().number("wall_ms", self.policy.limits.wall_ms_max).put("code", code);
+        let fields = match self.tip.checkpoint {
+            Some(id) => fields.number("base", id),
+            None => fields,
+        };
+        let nonce = yard.jail.ask(b'C', fields)?;
+        let deadline = Instant::now() + wall + LADDER;
+        let mut collected = Collected::new(nonce, &self.policy);
+        let mut is_interrupted = false;
+        let ending = loop {
+            let frame = match yard.jail.listen(Some(self.wake.as_fd()), deadline) {
+                Heard::Frame(frame) => frame,
+                Heard::Woken => {
+                    let _ = self.wake.read(&mut [0; 64]);
+                    if self.interrupter.is_wanted() && !is_interrupted {
+                        is_interrupted = true;
+                        yard.jail.ask(b'I', Writer::default())?;
+                    }
+                    collected.send_results(&mut yard.jail);
+                    continue;
+                }
+                Heard::TimeOut | Heard::Gone => {
+                    yard.jail.kill();
+                    break None;
+                }
+            };
+            if frame.tag == b'Z' && frame.nonce == nonce {
+                break Some(Ending::parse(&frame.payload));
+            }
+            self.show(&mut collected, frame, on_event);
+        };
+        Ok((collected, ending))
+    }
+
+    /// One frame of a running cell, or of what earlier cells left running.
+    fn show(&mut self, collected: &mut Collected, frame: Frame, on_event: &mut OnEvent<'_>) {
+        let is_late = frame.nonce != collected.nonce;
+        match frame.tag {
+            b'O' | b'E' => {
+                let stream = if frame.tag == b'O' { Stream::Stdout } else { Stream::Stderr };
+                if is_late {
+                    return self.show_late(stream, &frame.payload, on_event);
+                }
+                let capture = if frame.tag == b'O' { &mut collected.stdout } else { &mut collected.stderr };
+                if let Some(text) = capture.push(&frame.payload) {
+                    self.emit(Kind::Output { stream, text: &text }, on_event);
+                }
+            }
+            b'D' if !is_late && collected.displays.len() < DISPLAYS_MAX => {
+                let bundle = Bundle::collect(Fields::parse(&frame.payload).unwrap_or_default().iter(), "");
+                if !bundle.is_empty() {
+                    self.emit(Kind::Display(&bundle), on_event);
+                    collected.displays.push(bundle);
+                }
+            }
+            b'T' if !is_late => self.call_tool(collected, &frame.payload),
+            _ => {}
+        }
+    }
+
+    /// Output of threads and processes that outlived their cell.
+    pub(super) fn show_late(&mut self, stream: Stream, bytes: &[u8], on_event: &mut OnEvent<'_>) {
+        if let Some(text) = self.late.push(bytes) {
+            self.emit(Kind::Late { stream, text: &text }, on_event);
+        }
+    }
+
+    pub(super) fn emit(&mut self, kind: Kind<'_>, on_event: &mut OnEvent<'_>) {
+        self.sequence += 1;
+        on_event(Event { sequence: self.sequence, kind });
+    }
+
+    fn call_tool(&mut self, collected: &mut Collected, payload: &[u8]) {
+        let fields = Fields::parse(payload).unwrap_or_default();
+        let (Some(id), Some(name)) = (fields.bytes("id"), fields.text("name")) else { return };
+        let (id, arguments) = (id.to_vec(), fields.bytes("arguments").unwrap_or(b"{}").to_vec());
+        collected.calls += 1;
+        let results = collected.results.0.clone();
+        let interrupter = self.interrupter.clone();
+        let toolbox = self.policy.tools.clone().filter(|_| collected.calls <= tools::CALLS_MAX);
+        let Some(toolbox) = toolbox else {
+            let reason = format!("a cell may make {} calls", tools::CALLS_MAX);
+            let _ = results.send((id, Err(reason)));
+            return interrupter.wake();
+        };
+        // A tool may take its time, or wait for a person: the clock of the cell is watched meanwhile.
+        std::thread::spawn(move || {
+            let toolbox: Arc<dyn Toolbox> = toolbox;
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                tools::call(toolbox.as_ref(), &name, &arguments)
+            }));
+            let result = result.unwrap_or_else(|_| Err(format!("the tool `{name}` failed")));
+            if results.send((id, result)).is_ok() {
+                interrupter.wake();
+            }
+        });
+    }
+
+    /// Make a cell of what came out, and keep the point before it for undo.
+    fn settle(&mut self, yard: &mut Yard, mut collected: Collected, ending: Option<Ending>, code: &str) -> Cell {
+        let mut limit = |status: String| match yard.out_of_memory() {
+            true => "out of memory: killed by the limit".to_string(),
+            false => status,
+        };
+        let (end, state, error, value) = match ending {
+            None => (CellEnd::Exited, State::Lost, Some(CellError::ended("its processes are gone")), Bundle::default()),
+            Some(ending) => {
+                let end = CellEnd::named(&ending.end);
+                let state = match (end, ending.resumed) {
+                    _ if ending.status.is_empty() => State::Kept,
+                    (_, Some(_)) => State::RolledBack,
+                    (_, None) => State::Lost,
+                };
+                let ended = (end == CellEnd::Exited).then(|| CellError::ended(&limit(ending.status)));
+                (end, state, ending.error.or(ended), ending.value)
+            }
+        };
+        match state {
+            State::Kept => {}
+            State::RolledBack => {
+                yard.restore(self.tip.snapshot);
+                self.save(yard);
+            }
+            State::Lost => {}
+        }
+        let full_output = [&mut collected.stdout, &mut collected.stderr].into_iter().find_map(Capture::spooled);
+        let cell = Cell {
+            end,
+            state,
+            stdout: collected.stdout.text(),
+            stderr: collected.stderr.text(),
+            value,
+            displays: collected.displays,
+            error,
+            full_output,
+        };
+        if state == State::Kept {
+            self.advance(yard, cell.record(code));
+        }
+        cell
+    }
+
+    /// Wait for the checkpoint that was asked for after the last cell, and take a snapshot of the files.
+    pub(super) fn settle_point(&mut self, yard: &mut Yard, on_event: &mut OnEvent<'_>) {
+        while let Some((nonce, id)) = yard.saving {
+            match yard.jail.listen(None, Instant::now() + Duration::from_secs(6)) {
+                Heard::Frame(frame) if frame.nonce == nonce => {
+                    yard.saving = None;
+                    self.tip = Point { snapshot: self.tip.snapshot, ..Point::saved(id, &frame.payload) };
+                }
+                Heard::Frame(frame) if matches!(frame.tag, b'O' | b'E') => {
+                    let stream = if frame.tag == b'O' { Stream::Stdout } else { Stream::Stderr };
+                    self.show_late(stream, &frame.payload, on_event);
+                }
+                Heard::Frame(_) | Heard::Woken => {}
+                Heard::TimeOut | Heard::Gone => yard.saving = None,
+            }
+        }
+        if let Some(old) = self.tip.snapshot.take() {
+            yard.forget_snapshot(old);
+        }
+        match yard.take_snapshot() {
+            Ok(id) => self.tip.snapshot = id,
+            Err(reason) => self.tip.unclean = Some(reason),
+        }
+    }
+}
+
+impl Collected {
+    fn new(nonce: Nonce, policy: &Policy) -> Collected {
+        let capture = || Capture::new(policy.limits.output_bytes_max, policy.limits.output_file_bytes_max);
+        let results = channel();
+        Collected { nonce, stdout: capture(), stderr: capture(), displays: Vec::new(), calls: 0, results }
+    }
+
+    fn send_results(&mut self, jail: &mut Jail) {
+        while let Ok((id, result)) = self.results.1.try_recv() {
+            let fields = Writer::default().put("id", id);
+            let fields = match result {
+                Ok(value) => fields.put("value", value),
+                Err(error) => fields.put("error", error),
+            };
+            jail.link.send(&self.nonce, b'T', &fields.finish(), None);
+        }
+    }
+}
+
+impl Ending {
+    fn parse(payload: &[u8]) -> Ending {
+        // A runner that says nonsense spoils its own part of the payload only.
+        let (fields, _) = Fields::parse_start(payload);
+        Ending {
+            end: fields.text("end").unwrap_or_default(),
+            status: fields.text("status").unwrap_or_default(),
+            resumed: fields.number("resumed"),
+            value: Bundle::collect(fields.iter(), "value/"),
+            error: CellError::parse(&fields),
+        }
+    }
+}

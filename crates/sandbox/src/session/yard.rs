@@ -1,0 +1,206 @@
+//! What the branches of one session share: its processes, its workspace with the snapshots, and its cgroup.
+
+use super::history::Point;
+use super::jail::{Heard, Jail};
+use crate::cgroup::{self, Group};
+use crate::launcher::client::Launcher;
+use crate::policy::{Network, Policy};
+use crate::proxy::{AllowList, Decision, Proxy, ProxyLimits};
+use crate::wire::fields::{Fields, Writer};
+use crate::wire::frame::Nonce;
+use crate::workspace::{Files, Owner, SnapshotId, SnapshotLimits, Snapshots};
+use crate::SandboxError;
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// The line that a session begins with. Lines, like checkpoints, are named by the next free number.
+pub(super) const FIRST_LINE: u64 = 0;
+
+/// See the module. Fields drop in this order: the processes first.
+#[derive(Debug)]
+pub(crate) struct Yard {
+    pub jail: Jail,
+    proxy: Option<Proxy>,
+    group: Group,
+    /// What the cgroup could not bound.
+    pub missing: Vec<cgroup::Missing>,
+    pub files: Arc<Files>,
+    snapshots: Snapshots,
+    /// The files of lines that do not run.
+    parked: HashMap<u64, SnapshotId>,
+    /// The line that runs.
+    pub active: u64,
+    next_id: u64,
+    /// A checkpoint that was asked for, and its id.
+    pub saving: Option<(Nonce, u64)>,
+    kills_seen: u64,
+    _store: tempfile::TempDir,
+}
+
+impl Yard {
+    pub(super) fn open(launcher: Arc<Launcher>, policy: &Policy) -> Result<Yard, SandboxError> {
+        let limits = &policy.limits;
+        let (group, missing) = Group::create(&cgroup::Limits {
+            memory_bytes_max: limits.memory_bytes_max,
+            processes_max: limits.processes_max + limits.checkpoints_max as u64 + 4,
+            cpu_percent_max: limits.cpu_percent_max,
+        });
+        let bounds_memory = !missing.iter().any(|missing| missing.what == cgroup::Resource::Memory);
+        let cgroups = group.procs().map_err(SandboxError::system("opening the cgroup"))?;
+        let allowed = match &policy.network {
+            Network::Allow(names) => Some(AllowList::parse(names).map_err(SandboxError::AllowList)?),
+            _ => None,
+        };
+        let (jail, workspace, listener) = Jail::open(launcher, policy, &cgroups, bounds_memory)?;
+        let proxy = match (allowed, listener) {
+            (Some(allowed), Some(listener)) => Some(
+                Proxy::start(listener.into(), allowed, ProxyLimits::default()).map_err(SandboxError::system("starting the proxy"))?,
+            ),
+            _ => None,
+        };
+        let store = tempfile::Builder::new().prefix("codeact-").tempdir();
+        let store = store.map_err(SandboxError::system("making a private folder"))?;
+        let owner = jail.cell_id().map(|id| Owner { uid: id, gid: id });
+        let copy = |fd: &OwnedFd| fd.try_clone().map_err(SandboxError::system("copying a descriptor"));
+        let snapshot_limits =
+            SnapshotLimits { bytes_max: limits.checkpoint_bytes_max, files_max: limits.disk_files_max };
+        let snapshots = Snapshots::new(copy(&workspace)?, owner, store.path(), snapshot_limits);
+        Ok(Yard {
+            jail,
+            proxy,
+            group,
+            missing,
+            files: Arc::new(Files::new(copy(&workspace)?, owner)),
+            snapshots: snapshots.map_err(|error| SandboxError::Snapshot(error.to_string()))?,
+            parked: HashMap::new(),
+            active: FIRST_LINE,
+            next_id: FIRST_LINE + 1,
+            saving: None,
+            kills_seen: 0,
+            _store: store,
+        })
+    }
+
+    pub(super) fn next_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id - 1
+    }
+
+    /// Ask the first process for something, and wait for its word. Output that comes meanwhile is late output, which
+    /// nobody is there to see.
+    pub(super) fn command(&mut self, tag: u8, fields: Writer) -> Result<Vec<u8>, String> {
+        let nonce = self.jail.ask(tag, fields).map_err(|error| error.to_string())?;
+        let deadline = Instant::now() + ANSWER_MAX;
+        loop {
+            match self.jail.listen(None, deadline) {
+                Heard::Frame(frame) if frame.nonce == nonce => {
+                    return match Fields::parse(&frame.payload).unwrap_or_default().text("error") {
+                        Some(error) => Err(error),
+                        None => Ok(frame.payload),
+                    };
+                }
+                Heard::Frame(_) | Heard::Woken => {}
+                Heard::TimeOut => return Err("the session does not answer".to_string()),
+                Heard::Gone => return Err("the processes of the session are gone".to_string()),
+            }
+        }
+    }
+
+    /// Record the files. `Err`: they are too many or too large, and undo cannot bring them back.
+    pub(super) fn take_snapshot(&mut self) -> Result<Option<SnapshotId>, String> {
+        self.snapshots.take().map(Some).map_err(|error| format!("the files could not be kept: {error}"))
+    }
+
+    /// Bring the files back. What could not be is told by the next snapshot.
+    pub(super) fn restore(&mut self, id: Option<SnapshotId>) {
+        if let Some(id) = id {
+            let _ = self.snapshots.restore(id);
+        }
+    }
+
+    pub(super) fn forget_snapshot(&mut self, id: SnapshotId) {
+        self.snapshots.forget(id);
+    }
+
+    /// Give up what a point keeps.
+    pub(super) fn forget(&mut self, point: &Point) {
+        if let Some(id) = point.checkpoint {
+            self.drop_checkpoint(id);
+        }
+        if let Some(id) = point.snapshot {
+            self.snapshots.forget(id);
+        }
+    }
+
+    pub(super) fn drop_checkpoint(&mut self, id: u64) {
+        // A session whose processes are gone has no checkpoints either.
+        let _ = self.jail.ask(b'X', Writer::default().number("id", id));
+    }
+
+    /// Let `line` run, with the files that it had, and keep those of the one that ran.
+    pub(super) fn switch(&mut self, line: u64, entry: u64) -> Result<(), String> {
+        let before = self.take_snapshot()?;
+        self.command(b'A', Writer::default().number("id", entry).number("park", self.active))?;
+        self.parked.extend(before.map(|id| (self.active, id)));
+        self.active = line;
+        if let Some(files) = self.parked.remove(&line) {
+            self.restore(Some(files));
+            self.snapshots.forget(files);
+        }
+        Ok(())
+    }
+
+    /// Remember which files a new line begins with.
+    pub(super) fn park_new(&mut self, line: u64, files: Option<SnapshotId>) {
+        self.parked.extend(files.and_then(|id| self.snapshots.copy(id)).map(|id| (line, id)));
+    }
+
+    pub(super) fn copy_snapshot(&mut self, id: Option<SnapshotId>) -> Option<SnapshotId> {
+        self.snapshots.copy(id?)
+    }
+
+    /// The files as they are, put into the workspace of `other`, which is empty.
+    pub(super) fn hand_files_over(&mut self, files: Option<SnapshotId>, other: &mut Yard) {
+        let files = files.or_else(|| self.snapshots.take().ok());
+        if let Some(files) = files {
+            let _ = self.snapshots.restore_into(files, &other.snapshots);
+        }
+    }
+
+    /// Remove all files of the workspace.
+    pub(super) fn clear_files(&mut self) {
+        for entry in self.files.list("", usize::MAX).map(|listing| listing.entries).unwrap_or_default() {
+            let _ = self.files.remove(&entry.path);
+        }
+    }
+
+    /// What the proxy decided.
+    pub(super) fn decisions(&self) -> Vec<Decision> {
+        self.proxy.as_ref().map(|proxy| proxy.decisions().0).unwrap_or_default()
+    }
+
+    /// Whether the kernel killed something of this session for memory since the last time this was asked.
+    pub(super) fn out_of_memory(&mut self) -> bool {
+        let kills = self.group.out_of_memory_kills();
+        std::mem::replace(&mut self.kills_seen, kills) < kills
+    }
+
+    /// Memory of all processes and of the disk, in bytes, where it is counted.
+    pub(super) fn memory_bytes(&self) -> Option<u64> {
+        self.group.memory_bytes()
+    }
+
+    /// Bytes that snapshots take on the disk of the host.
+    pub(super) fn snapshot_bytes(&self) -> u64 {
+        self.snapshots.bytes()
+    }
+}
+
+impl AsFd for Yard {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.jail.as_fd()
+    }
+}

@@ -1,0 +1,67 @@
+//! Functions of the host that cells can call.
+
+use serde_json::Value;
+
+/// How a function looks from inside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tool {
+    /// A Python identifier.
+    pub name: String,
+    /// Its parameters and result as in Python: `(city: str, days: int = 3) -> dict`.
+    pub signature: String,
+    /// The docstring.
+    pub doc: String,
+}
+
+/// What the person who watches says to a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Approval {
+    /// Make it.
+    Allow,
+    /// Refuse it; the text is what the cell gets as an error.
+    Deny(String),
+}
+
+/// Functions of the host. Calls come from untrusted code: arguments are any JSON, at any rate.
+pub trait Toolbox: std::fmt::Debug + Send + Sync {
+    /// What there is.
+    fn tools(&self) -> Vec<Tool>;
+
+    /// Asked before each call; may take its time, because the clock of the cell runs on.
+    fn approve(&self, _name: &str, _arguments: &Value) -> Approval {
+        Approval::Allow
+    }
+
+    /// Make the call. Runs on a thread of its own.
+    ///
+    /// # Errors
+    /// The text becomes the message of a `RuntimeError` in the cell.
+    fn call(&self, name: &str, arguments: Value) -> Result<Value, String>;
+}
+
+/// Calls that one cell may make.
+pub(crate) const CALLS_MAX: usize = 1000;
+/// Size of the arguments of a call, and of its result, in bytes of JSON.
+pub(crate) const JSON_BYTES_MAX: usize = 8 << 20;
+
+/// Check and make one call: `arguments` as they came from inside.
+pub(crate) fn call(toolbox: &dyn Toolbox, name: &str, arguments: &[u8]) -> Result<String, String> {
+    if !toolbox.tools().iter().any(|tool| tool.name == name) {
+        return Err(format!("there is no tool `{name}`"));
+    }
+    if arguments.len() > JSON_BYTES_MAX {
+        return Err(format!("the arguments are larger than {JSON_BYTES_MAX} bytes"));
+    }
+    let arguments: Value = serde_json::from_slice(arguments).map_err(|error| format!("the arguments: {error}"))?;
+    if !arguments.is_object() {
+        return Err("the arguments are not an object".to_string());
+    }
+    if let Approval::Deny(reason) = toolbox.approve(name, &arguments) {
+        return Err(format!("the call of `{name}` was not approved: {reason}"));
+    }
+    let result = toolbox.call(name, arguments)?.to_string();
+    if result.len() > JSON_BYTES_MAX {
+        return Err(format!("the result of `{name}` is larger than {JSON_BYTES_MAX} bytes"));
+    }
+    Ok(result)
+}
