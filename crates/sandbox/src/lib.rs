@@ -27,6 +27,9 @@ mod filesystem; // what the interpreter may read and write
 mod confine; // what happens between fork and exec
 
 #[allow(dead_code)]
+mod cgroup; // what a session's processes use together
+
+#[allow(dead_code)]
 mod seccomp; // which system calls the kernel answers
 
 mod protection; // which layers hold, as data
