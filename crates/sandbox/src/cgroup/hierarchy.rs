@@ -112,7 +112,7 @@ mod tests {
     fn version_2_alone() {
         let mountinfo = "\
 22 28 0:20 / /proc rw,nosuid,nodev,noexec,relatime shared:13 - proc proc rw
-30 23 0:26 / /sys/fs/cgroup rw,nosuid,nodev,noexec,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot
+30 23 0:26 / /sys/fs/cgroup rw,nosuid,nodev,noexec shared:9 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot
 ";
         let own = "/sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service/app.slice/run-u7.scope";
         let memberships = "0::/user.slice/user-1000.slice/user@1000.service/app.slice/run-u7.scope\n";
