@@ -28,10 +28,14 @@ mod confine; // what happens between fork and exec
 
 mod protection; // which layers hold, as data
 
+#[allow(dead_code)]
+mod workspace; // the folder of a session: its files for the host, and snapshots for undo
+
 pub use cell::{Cell, CellEnd};
 pub use policy::{Limits, Policy};
 pub use protection::{Layer, LayerState, Protection};
 pub use session::{Interrupter, Session, Stream};
+pub use workspace::{Entry, EntryKind, FileError, Files, Listing, Owner};
 
 use std::path::PathBuf;
 
