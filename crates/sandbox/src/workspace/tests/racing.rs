@@ -4,7 +4,7 @@ use super::super::FileError;
 use super::Place;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::io::Write;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{FileExt, symlink};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 const ROUNDS: usize = 10_000;
@@ -121,6 +121,36 @@ fn a_file_that_changes_while_it_is_read_is_whole_or_refused() {
     });
     let end = std::fs::metadata(place.path("log")).unwrap().len();
     assert_eq!(files.read("log", 1 << 20).unwrap().len() as u64, end);
+}
+
+#[test]
+fn a_torn_content_is_never_given_out() {
+    const BYTES: u64 = 16 << 20;
+    let place = Place::new();
+    let files = place.files();
+    let acting = place.act();
+    super::sparse(&place.path("table"), BYTES);
+    let file = std::fs::OpenOptions::new().write(true).open(place.path("table")).unwrap();
+    drop(acting);
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 1u64.. {
+                // The start is never behind the end.
+                file.write_all_at(&number.to_le_bytes(), 0).unwrap();
+                file.write_all_at(&number.to_le_bytes(), BYTES - 8).unwrap();
+                if is_done.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+        });
+        let results: Vec<_> = (0..5).map(|_| files.read("table", BYTES)).collect();
+        is_done.store(true, Ordering::Relaxed);
+        for content in results.into_iter().flatten() {
+            let number = |at: usize| u64::from_le_bytes(content[at..at + 8].try_into().unwrap());
+            assert!(number(0) >= number(content.len() - 8));
+        }
+    });
 }
 
 #[test]

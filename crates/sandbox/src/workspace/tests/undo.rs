@@ -2,6 +2,7 @@
 
 use super::super::error::SnapshotError;
 use super::super::manifest::ChangeKind;
+use super::super::scan::is_settled;
 use super::super::snapshot::SnapshotLimits;
 use super::inout::make_deep;
 use super::{Place, Random, is_root, sparse};
@@ -173,6 +174,31 @@ fn what_changed_is_named_and_only_that_is_copied() {
     assert!(matches!(snapshots.restore(before), Err(SnapshotError::Forgotten)));
     assert!(!snapshots.same(before, after));
     assert_eq!(std::fs::metadata(place.folder.path().join("store")).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn a_file_that_changed_just_now_is_not_trusted() {
+    let now = SystemTime::now();
+    let seconds = now.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs().cast_signed();
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.cast_unsigned()) + Duration::from_millis(500);
+    assert!(is_settled((seconds, 400_000_000), now));
+    // Within a tick, at the same moment, and after a clock that was set back.
+    for changed in [(seconds, 490_000_000), (seconds, 500_000_000), (seconds + 100, 1)] {
+        assert!(!is_settled(changed, now), "{changed:?}");
+    }
+    // A file system that counts whole seconds.
+    assert!(!is_settled((seconds - 2, 0), now) && is_settled((seconds - 3, 0), now));
+    assert!(is_settled((-5, 1), now));
+
+    let place = Place::new();
+    let mut snapshots = place.snapshots();
+    for round in 0..200 {
+        place.put("file", &format!("{round:04}"));
+        let before = snapshots.take().unwrap();
+        place.put("file", &format!("{:04}", round + 1));
+        let after = snapshots.take().unwrap();
+        assert!(!snapshots.same(before, after), "round {round}");
+    }
 }
 
 #[test]
