@@ -28,9 +28,13 @@ mod confine; // what happens between fork and exec
 
 mod protection; // which layers hold, as data
 
+#[allow(dead_code)]
+mod proxy; // the network with an allow-list
+
 pub use cell::{Cell, CellEnd};
 pub use policy::{Limits, Policy};
 pub use protection::{Layer, LayerState, Protection};
+pub use proxy::{AllowList, AllowListError, Decision, Proxy, ProxyLimits, Traffic, Verdict};
 pub use session::{Interrupter, Session, Stream};
 
 use std::path::PathBuf;
