@@ -1,7 +1,7 @@
 //! What a cell leaves behind, and how a model sees it.
 
 /// How a cell came to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CellEnd {
     /// It ran to its last line.

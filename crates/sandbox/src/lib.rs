@@ -31,7 +31,13 @@ mod protection; // which layers hold, as data
 #[allow(dead_code)]
 mod proxy; // the network with an allow-list
 
+#[allow(dead_code)]
+mod journal; // what happened in a session, kept on the disk
+
 pub use cell::{Cell, CellEnd};
+pub use journal::{
+    Cut, Entry, Journal, JournalError, Output, Record, RecordedCell, ReplayError, Step, differences, steps,
+};
 pub use policy::{Limits, Policy};
 pub use protection::{Layer, LayerState, Protection};
 pub use proxy::{AllowList, AllowListError, Decision, Proxy, ProxyLimits, Traffic, Verdict};
