@@ -1,0 +1,192 @@
+"""The loop of a worker: one request, one answer, for as long as init holds the other end.
+
+    C code            -> F or R           run a cell
+    D tools           -> F or R           define functions of the host (see tools.py)
+    S (with one fd)   -> S or N           fork a checkpoint
+    W                 -> F                this checkpoint becomes the head
+    T tool answer     -> nothing          it came too late: its cell is over
+
+Every name the loop uses was bound before the first cell ran, on a private copy of the builtins, and nothing is imported
+for it afterwards. The frames under a cell hold the code and the namespace, never the nonce.
+"""
+import faulthandler
+import sys
+from _signal import SIG_BLOCK, pthread_sigmask
+from gc import disable as gc_disable
+from os import _exit as exit_now, environ, getcwd, path, write
+from sys import modules
+
+fields, guard, tracebacks = load("fields"), load("guard"), load("tracebacks")
+encode, shorten = fields.encode, fields.shorten
+state, namespace = guard.state, guard.namespace
+load("private_json")
+cells, display, figures = load("cells"), load("display"), load("figures")
+channels, checkpoint, tools = load("channel"), load("checkpoint"), load("tools")
+magics, stand_in = load("magics"), load("stand_in")
+PIPE_TEXT_BYTES_MAX = 1 << 16
+
+
+class Runner:
+    channel = None
+
+
+def install():
+    """Everything that must be there before the first import: finders, and what cells see in the builtins."""
+    sys.path.insert(0, "")          # modules that a cell writes into its workspace can be imported
+    guard.install()
+    figures.install()
+    stand_in.install()
+    display.Display.figures = figures
+    guard.builtins_now["display"] = display.display
+    guard.builtins_now["get_ipython"] = magics.get_ipython
+    if sys.version_info >= (3, 14):
+        # The default became `forkserver`, whose children cannot find functions that a cell defined.
+        import multiprocessing
+        multiprocessing.set_start_method("fork")
+
+
+def prepare(control, argv0):
+    """Bind this process to its control socket. Called in the worker, confined already."""
+    environ.setdefault("MPLBACKEND", "agg")      # for child processes; here the finder chooses the backend
+    environ.setdefault("CODEACT_NETWORK", "none")
+    packages = environ.get("CODEACT_PACKAGES", "")
+    if packages and packages not in sys.path:
+        sys.path.append(packages)
+    sys.argv[:] = [argv0]
+    tracebacks.set_workspace(getcwd(), packages, path.dirname(path.__file__ if hasattr(path, "__file__") else ""))
+    channel = channels.Channel(control)
+    Runner.channel = display.Display.channel = tools.Tools.channel = channel
+    checkpoint.install(channel)
+    reseed()
+    pthread_sigmask(SIG_BLOCK, guard.ALL_SIGNALS)
+    gc_disable()
+    guard.remember()
+    guard.restore()
+    try:
+        faulthandler.enable(state.saved_err, all_threads=False)     # a crash says where
+    except (OSError, RuntimeError, ValueError):
+        pass                    # no stderr to say it on
+
+
+def reseed():
+    """Generators seeded in the zygote would give every session the same numbers; `random` reseeds itself in a fork."""
+    numpy_random = modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()
+
+
+# ---- cells
+
+
+def execute(code):
+    """Run a cell. Returns (tag, payload). All of it but the very end can be interrupted."""
+    guard.open_window(True)
+    try:
+        pairs, tag = run_window(code)
+    except BaseException as failure:    # an interrupt in the report, or a report that cannot be made
+        guard.stop_tracing()
+        guard.close_window()
+        name = tracebacks.exception_name(type(failure))
+        pairs, tag = [("error/name", name), ("error/message", ""), ("error/traceback", name)], b"R"
+    return tag, encode(pairs)
+
+
+def run_window(code):
+    name = cells.begin(code)
+    figures.begin_cell()
+    pairs, tag, error = [], b"F", None
+    try:
+        value = cells.run_source(code, name, namespace)
+        if value is not None:
+            cells.remember_value(value)
+            pairs = [("value/" + mime, data) for mime, data in display.bundle(value).items()]
+    except BaseException as raised:
+        guard.stop_tracing()
+        tag, pairs = b"R", error_pairs(raised)
+        leave_fork(raised)
+    guard.stop_tracing()
+    leave_fork(None)
+    figures.end_cell()
+    guard.flush_streams()
+    guard.close_window()
+    return pairs, tag
+
+
+def error_pairs(error):
+    name, message, text = tracebacks.report(error)
+    return [("error/name", name), ("error/message", message), ("error/traceback", text)]
+
+
+def leave_fork(error):
+    """A process that the cell forked came to the end of the cell: it ends here, as a script would."""
+    if Runner.channel.is_owner():
+        return
+    guard.flush_streams()
+    if error is None:
+        exit_now(0)
+    if type(error) is SystemExit and (error.code is None or type(error.code) is int):
+        exit_now((error.code or 0) & 0xFF)
+    text = shorten(tracebacks.traceback_of(error), PIPE_TEXT_BYTES_MAX) + "\n"
+    write(2, text.encode("utf-8", "backslashreplace"))
+    exit_now(1)
+
+
+# ---- the loop
+
+
+def handle(tag, payload):
+    """Serve one request: (tag, payload) of the answer, or None."""
+    if tag == b"C":
+        try:
+            return execute(payload.decode("utf-8", "replace"))
+        finally:
+            with tools.Tools.calling:       # a thread that waited for a tool gives the channel back
+                pass
+            guard.restore()
+    if tag == b"S":
+        return take_checkpoint()
+    if tag == b"W":
+        checkpoint.wake()
+        guard.restore()
+        return b"F", b""
+    if tag == b"D":
+        return define_tools(payload)
+    if tag != b"T":
+        exit_now(3)
+    return None
+
+
+def take_checkpoint():
+    fd = Runner.channel.take_descriptor()
+    if fd is None:
+        return b"N", b"no socket came with the request"
+    guard.open_window(False)
+    try:
+        _, tag, payload = checkpoint.take(fd)
+    except BaseException as error:
+        tag, payload = b"N", f"{type(error).__name__}: {error}".encode("utf-8", "backslashreplace")
+    guard.stop_tracing()
+    guard.close_window()
+    return tag, payload
+
+
+def define_tools(payload):
+    try:
+        tools.define(payload)
+        return b"F", b""
+    except Exception as error:
+        return b"R", encode(error_pairs(error))
+
+
+def serve(version):
+    """Never returns: the process ends when init closes the socket."""
+    channel = Runner.channel
+    channel.send(b"H", encode([("python", version)]))
+    while True:
+        tag, payload = channel.next_request()
+        answer = handle(tag, payload)
+        channel.close_descriptors()
+        if answer is not None:
+            channel.send(*answer)
+        channel.forget_nonce()
+        answer = payload = None
