@@ -9,6 +9,6 @@ pub(crate) const BOOT: &str = include_str!("../python/boot.py");
 
 /// The rest, which it gets in its first message.
 pub(crate) const SOURCES: &[(&str, &str)] = sources!(
-    "cells" "channel" "confine" "display" "fields" "figures" "guard" "private_json" "shell" "stand_in" "tracebacks"
-    "transform" "zygote"
+    "cells" "channel" "checkpoint" "confine" "describe" "display" "fields" "figures" "guard" "magics"
+    "private_json" "runner" "shell" "stand_in" "tools" "tracebacks" "transform" "zygote"
 );

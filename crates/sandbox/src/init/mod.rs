@@ -26,6 +26,7 @@ use processes::Census;
 use runner::Runner;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::process::DumpableBehavior;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -235,6 +236,8 @@ impl Init {
     fn hear(&mut self, frame: Frame) {
         match &self.doing {
             Doing::Starting if matches!(frame.tag, b'H' | b'X') => {
+                // From here on there is code that should not look into this process.
+                let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
                 self.host.send(&NO_NONCE, frame.tag, &frame.payload, None);
                 self.doing = Doing::Nothing;
             }

@@ -113,21 +113,29 @@ pub(crate) fn write_maps(pid: i32, map: &str, deny_groups: bool) -> io::Result<(
     std::fs::write(format!("/proc/{pid}/gid_map"), map)
 }
 
-/// Become `id`, keeping only the capabilities in `kept`.
+/// Become `id` and keep all capabilities: files cannot be made by an id that the user namespace does not know.
 ///
 /// # Errors
 /// When the kernel refuses a step; the process must not go on then.
-pub(crate) fn become_id(id: u32, kept: CapabilitySet) -> io::Result<()> {
+pub(crate) fn take_id(id: u32) -> io::Result<()> {
+    let all = rustix::thread::capabilities(None)?;
     rustix::thread::set_keep_capabilities(true)?;
     // Refused where groups were denied, which is as good: there are none.
     let _ = rustix::thread::set_thread_groups(&[]);
     let (user, group) = (Uid::from_raw(id), Gid::from_raw(id));
     rustix::thread::set_thread_res_gid(group, group, group)?;
     rustix::thread::set_thread_res_uid(user, user, user)?;
+    Ok(rustix::thread::set_capabilities(None, CapabilitySets { effective: all.permitted, ..all })?)
+}
+
+/// Give up all capabilities but `kept`, and every way to new ones.
+///
+/// # Errors
+/// When the kernel refuses a step; the process must not go on then.
+pub(crate) fn give_up_rights(kept: CapabilitySet) -> io::Result<()> {
     let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
     rustix::thread::set_capabilities(None, sets)?;
-    rustix::thread::set_no_new_privs(true)?;
-    Ok(())
+    Ok(rustix::thread::set_no_new_privs(true)?)
 }
 
 /// Become user 0 of the user namespace that this process is in, with all of its capabilities.

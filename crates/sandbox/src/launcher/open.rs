@@ -128,6 +128,7 @@ fn first_process(
     let inside = begin.ids.inside(begin.ids.pair(request.number, begin.workspace.is_some()));
     let (workspace, temporary) = folders(launcher, request);
     if has_namespaces {
+        identity::take_id(inside.init).map_err(|error| format!("becoming another user: {error}"))?;
         session::build(&session::Plan {
             init: inside.init,
             cell: inside.cell,
@@ -149,13 +150,14 @@ fn first_process(
     let child_ends = calls::child_ends().map_err(|error| format!("signalfd: {error}"))?;
     if has_namespaces {
         let kept = CapabilitySet::KILL | CapabilitySet::SYS_PTRACE;
-        identity::become_id(inside.init, kept).map_err(|error| format!("becoming another user: {error}"))?;
+        identity::give_up_rights(kept).map_err(|error| format!("giving up rights: {error}"))?;
     } else {
         start_alone(begin, Confinement { fds: named(&ends, fence.as_ref(), None, cgroups), fields: confinement(launcher, request) })?;
     }
     drop(ends);
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| error.to_string())?;
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|error| error.to_string())?;
+    // The zygote has to look at this process to join it; once Python has spoken, nobody has.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable).map_err(|error| error.to_string())?;
     let fds = [Some(folder.as_fd()), fence.as_ref().map(AsFd::as_fd), listener.as_ref().map(AsFd::as_fd)];
     let fds: Vec<_> = fds.into_iter().flatten().collect();
     packet::send(sync, &Writer::default().number("ok", 1).finish(), &fds).map_err(|error| error.to_string())?;

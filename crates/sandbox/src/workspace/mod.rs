@@ -32,6 +32,7 @@ mod snapshot; // take, restore, compare
 pub use dir::Owner;
 pub use error::FileError;
 pub use files::{Entry, EntryKind, Files, Listing};
+pub(crate) use snapshot::{Id as SnapshotId, SnapshotLimits, Snapshots};
 
 #[cfg(test)]
 mod tests;

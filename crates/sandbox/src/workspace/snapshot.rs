@@ -105,6 +105,25 @@ impl Snapshots {
         Ok(restore.finish())
     }
 
+    /// The same state under another name, to be given up on its own.
+    pub(crate) fn copy(&mut self, id: Id) -> Option<Id> {
+        let root = Arc::clone(self.taken.get(&id)?);
+        let copy = Id(self.next_number);
+        self.next_number += 1;
+        self.taken.insert(copy, root);
+        Some(copy)
+    }
+
+    /// Make the workspace of `other` what this one was at `id`.
+    pub(crate) fn restore_into(&self, id: Id, other: &Snapshots) -> Result<Restored, SnapshotError> {
+        let target = Arc::clone(self.taken.get(&id).ok_or(SnapshotError::Forgotten)?);
+        let (root, mode) = other.root.folder_forced(b".", TO_CHANGE).map_err(SnapshotError::Workspace)?;
+        let mut restore = Restore::new();
+        restore.clear(&root, &target, &mut Vec::new());
+        restore.fill(&root, mode, &target, &mut Vec::new());
+        Ok(restore.finish())
+    }
+
     /// Give up `id` and the copies that no other snapshot needs.
     pub(crate) fn forget(&mut self, id: Id) {
         self.taken.remove(&id);
