@@ -154,6 +154,7 @@ mod tests {
             error: error.map(str::to_string),
             rolled_back: false,
             full_output: None,
+            displays: Vec::new(),
             files_changed: Vec::new(),
         }
     }

@@ -69,8 +69,20 @@ pub struct RecordedCell {
     pub rolled_back: bool,
     /// The whole output where the texts are cut: see [`super::Journal::blob`].
     pub full_output: Option<String>,
+    /// Figures and the like that it showed, in order. They are kept, and not compared with those of another run.
+    #[serde(default)]
+    pub displays: Vec<RecordedDisplay>,
     /// Paths in the workspace that were written or removed.
     pub files_changed: Vec<String>,
+}
+
+/// One form of something that a cell showed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedDisplay {
+    /// What it is: `image/png`.
+    pub mime: String,
+    /// Its content: see [`super::Journal::blob`].
+    pub blob: String,
 }
 
 /// Text that a cell wrote, whole or its two ends.

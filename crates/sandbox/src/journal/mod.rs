@@ -1,8 +1,8 @@
 //! The durable story of a session: a file of events, and blobs for what is large.
 //!
 //! A journal is a folder that only its owner can read. `events.jsonl` has one event per line, each with a sequence
-//! number and a check that chains it to the lines before, and is only ever appended to. `blobs/` holds uploaded files
-//! and full outputs, named by their SHA-256. After a crash of the server [`steps`] says what to run again, and
+//! number and a check that chains it to the lines before, and is only ever appended to. `blobs/` holds uploaded files,
+//! full outputs and figures, named by their SHA-256. After a crash of the server [`steps`] says what to run again, and
 //! [`differences`] what came out otherwise.
 //!
 //! The journal keeps code and output as they are. A key that a cell prints, or a file with one, is in it until the
@@ -20,7 +20,7 @@ mod replay; // what to run again
 mod tests;
 
 pub use compare::differences;
-pub use entry::{Entry, Output, Record, RecordedCell};
+pub use entry::{Entry, Output, Record, RecordedCell, RecordedDisplay};
 pub use replay::{ReplayError, Step, steps};
 
 use line::{LINE_BYTES_MAX, Position};
@@ -91,7 +91,10 @@ pub enum JournalError {
         reason: &'static str,
     },
     /// Earlier the disk did not take what was written, so that nobody knows what it holds.
-    #[error("the journal in `{}` failed to reach the disk before\nhint: free the disk, then open it anew", folder.display())]
+    #[error(
+        "the journal in `{}` failed to reach the disk before\nhint: see to the disk, then open it anew",
+        folder.display()
+    )]
     Unsynced {
         /// The folder.
         folder: PathBuf,
@@ -167,6 +170,9 @@ impl Journal {
         lock(&events, folder)?;
         let blobs = folder.join(BLOBS);
         DirBuilder::new().mode(0o700).create(&blobs).map_err(system("making", &blobs))?;
+        // Best effort, for the name of the folder itself: the one above may belong to others.
+        let above = folder.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let _ = File::open(above).and_then(|above| above.sync_all());
         Ok(Journal::at(folder, events, Position::start()))
     }
 

@@ -115,6 +115,7 @@ mod tests {
             error: None,
             rolled_back,
             full_output: None,
+            displays: Vec::new(),
             files_changed: Vec::new(),
         })
     }

@@ -162,7 +162,8 @@ fn a_plain_request_gets_its_answer_and_the_connection_ends() {
     let setting = start(&[target.to_string()], ProxyLimits::default());
     // What follows the body is a second request, which this connection does not take.
     let answer = setting.ask(&format!(
-        "POST http://{target}/path HTTP/1.1\r\nProxy-Authorization: x\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/1.1\r\n\r\n"
+        "POST http://{target}/path HTTP/1.1\r\nProxy-Authorization: x\r\nContent-Length: 5\r\n\r\n\
+        helloGET / HTTP/1.1\r\n\r\n"
     ));
     assert_eq!(
         answer,
