@@ -9,8 +9,8 @@ import warnings
 from _random import Random
 from _thread import get_ident
 from fcntl import F_GETFD, F_GETFL, FD_CLOEXEC, fcntl
-from os import (O_ACCMODE, O_APPEND, O_CREAT, O_EXCL, O_RDONLY, O_TRUNC, SEEK_CUR, SEEK_SET, WNOHANG, chdir, close, dup2,
-                fork, fstat, getcwd, getpid, listdir, lseek, open as open_fd, readlink, register_at_fork, waitpid)
+from os import (O_ACCMODE, O_CREAT, O_EXCL, O_RDONLY, O_TRUNC, SEEK_CUR, SEEK_SET, WNOHANG, chdir, close, dup2, fork,
+                fstat, getcwd, getpid, listdir, lseek, open as open_fd, readlink, register_at_fork, waitpid)
 from stat import S_ISREG
 from sys import _current_frames as current_frames, modules
 

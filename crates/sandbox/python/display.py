@@ -68,8 +68,6 @@ def add_part(parts, mime, data):
 
 def call_method(value, name, **keywords):
     """The result of a display method; None if there is none or it fails. Never looked up on a class object."""
-    if isinstance(value, type):
-        return None
     try:
         method = getattr(value, name, None)
         return method(**keywords) if callable(method) else None
@@ -79,9 +77,23 @@ def call_method(value, name, **keywords):
         return None
 
 
+def has_every_name(value):
+    """Classes, whose methods want an object, and objects that answer to any name (mocks, proxies)."""
+    if issubclass(type(value), type):
+        return True
+    try:
+        return hasattr(value, "_ipython_canary_method_should_not_exist_")
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return True
+
+
 def bundle(value):
     """{mime: bytes} with text/plain first."""
     parts = {}
+    if has_every_name(value):
+        return {PLAIN: plain_text(value).encode("utf-8", "backslashreplace")}
     given = call_method(value, "_repr_mimebundle_", include=None, exclude=None)
     if type(given) is tuple and given:
         given = given[0]

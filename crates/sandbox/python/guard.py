@@ -10,6 +10,8 @@ import gc
 import sys
 from _signal import (ITIMER_PROF, ITIMER_REAL, ITIMER_VIRTUAL, SIG_BLOCK, SIG_SETMASK, SIGINT, pthread_sigmask,
                      set_wakeup_fd, setitimer, signal as set_signal, sigtimedwait, valid_signals)
+from _collections import deque
+from _functools import partial
 from os import dup, dup2
 from sys import (getrecursionlimit, getswitchinterval, setprofile, setrecursionlimit, setswitchinterval, settrace)
 from types import ModuleType
@@ -21,7 +23,6 @@ TIMERS = (ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF)
 RECURSION_LIMIT = getrecursionlimit()
 RECURSION_LIMIT_MAX = 200_000
 SWITCH_INTERVAL = getswitchinterval()
-MONITORING_TOOLS = 6
 CORE_MODULES = ("sys", "builtins", "_frozen_importlib", "_frozen_importlib_external", "_imp", "_thread", "_warnings",
                 "_weakref", "_io", "io", "abc", "marshal", "posix", "time", "codecs", "encodings", "encodings.utf_8",
                 "os", "stat", "posixpath", "os.path", "site", "types", "warnings", "importlib", "importlib._bootstrap")
@@ -35,8 +36,22 @@ modules = sys.modules
 module_path, meta_path, path_hooks = sys.path, sys.meta_path, sys.path_hooks
 builtins_module = builtins
 builtins_now = vars(builtins)
-monitoring = getattr(sys, "monitoring", None)
-monitoring_calls = monitoring and (monitoring.get_tool, monitoring.set_events, monitoring.free_tool_id)
+
+
+def monitoring_steps():
+    """Calls that end all monitoring (Python 3.12), also of tools whose id was given back with its events still on."""
+    if not hasattr(sys, "monitoring"):
+        return ()
+    calls = sys.monitoring
+    steps = []
+    for tool in range(6):
+        steps += [partial(calls.free_tool_id, tool), partial(calls.use_tool_id, tool, "codeact"),
+                  partial(calls.set_events, tool, 0), partial(calls.free_tool_id, tool)]
+    return tuple(steps)
+
+
+# `each(map(call, STEPS))` makes these calls without calling a Python function, each of which a callback could end.
+each, call, STEPS = deque, partial.__call__, monitoring_steps()
 open_binary = open
 TextIOWrapper = type(sys.stdout)
 reconfigure = TextIOWrapper.reconfigure
@@ -49,6 +64,7 @@ class State:
     """What changes while the runner runs."""
     armed = False           # SIGINT raises KeyboardInterrupt
     in_cell = False         # audit hooks of the cell are heard
+    cells = 0               # windows opened so far
     saved_out = -1          # copies of fds 1 and 2
     saved_err = -1
 
@@ -131,12 +147,6 @@ def restore():
     modules["__main__"] = main
     namespace["__builtins__"] = builtins_module
     restore_import()
-    if monitoring_calls:
-        get_tool, set_events, free_tool = monitoring_calls
-        for tool in range(MONITORING_TOOLS):
-            if get_tool(tool) is not None:
-                set_events(tool, 0)
-                free_tool(tool)
 
 
 def restore_import():
@@ -158,7 +168,7 @@ def open_window(in_cell):
     while sigtimedwait(INTERRUPT_ONLY, 0) is not None:
         pass                # it was meant for the cell before
     gc_enable()
-    state.armed, state.in_cell = True, in_cell
+    state.armed, state.in_cell, state.cells = True, in_cell, state.cells + 1
     pthread_sigmask(SIG_SETMASK, NO_SIGNALS)
 
 
@@ -176,21 +186,43 @@ def close_window():
 
 
 def stop_tracing():
-    """First of all after user code: C calls only, because a trace function or a tiny recursion limit hits the rest."""
+    """First of all after user code: C calls only, because a trace function or a tiny recursion limit hits the rest.
+
+    The audit hooks of the cell are deaf from here on: these calls are audited themselves.
+    """
+    state.in_cell = False
     settrace(None)
     setprofile(None)
     if not RECURSION_LIMIT <= getrecursionlimit() <= RECURSION_LIMIT_MAX:
         setrecursionlimit(RECURSION_LIMIT)
 
 
+def is_cell_itself(event, arguments):
+    """Whether the runner is compiling or starting a cell."""
+    if event == "exec":
+        return arguments[0].co_filename[:6] == "<cell " and arguments[0].co_name == "<module>"
+    # A syntax tree comes without its file name.
+    return event == "compile" and (type(arguments[1]) is not str or arguments[1][:6] == "<cell ")
+
+
 def make_audit_guard():
-    """`sys.addaudithook` that hears the cells and not the runner: a hook cannot be removed, and may raise."""
+    """`sys.addaudithook` that hears the cells and not the runner: a hook cannot be removed, and may raise.
+
+    One that raised is heard to the end of its cell and no longer: no later cell could even be compiled.
+    """
     add_hook = sys.addaudithook
 
     def addaudithook(hook):
+        raised_in = []
+
         def hear(event, arguments):
-            if state.in_cell:
+            if not state.in_cell or raised_in and raised_in[0] != state.cells or is_cell_itself(event, arguments):
+                return
+            try:
                 hook(event, arguments)
+            except BaseException:
+                raised_in.append(state.cells)
+                raise
         add_hook(hear)
 
     addaudithook.__doc__ = add_hook.__doc__

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
 PYTHON = os.environ.get("CODEACT_TEST_PYTHON", sys.executable)
@@ -72,7 +73,11 @@ class Launcher:
 
     def close(self):
         self.socket.close()
-        self.process.wait(SECONDS_MAX)
+        try:
+            self.process.wait(SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
 
 
 class Answer:
@@ -158,7 +163,7 @@ class Session(Head):
     def __init__(self, launcher, directory, fields):
         ours, theirs = socket.socketpair()
         super().__init__(ours)
-        self.launcher, self.directory = launcher, directory
+        self.launcher, self.directory, self.children = launcher, directory, []
         self.out, out = os.pipe()
         self.err, err = os.pipe()
         for fd in (self.out, self.err):
@@ -210,14 +215,17 @@ class Session(Head):
             ours.close()
             return answer, None
         child = Head(ours)
+        self.children.append(child)
         _, kind, data = child.read_frame()
         assert (kind, data) == ("S", b""), (kind, data)
         return answer, child
 
     def close(self):
-        self.socket.close()
-        os.close(self.out)
-        os.close(self.err)
+        """Also closes the checkpoints that are left."""
+        for head in (self, *self.children):
+            head.socket.close()
+        for fd in (self.out, self.err):
+            os.close(fd)
 
 
 def wait_for(condition):
@@ -234,3 +242,33 @@ def has_modules(*names):
     """Whether the interpreter under test can import them all."""
     code = "import " + ", ".join(names)
     return subprocess.run([PYTHON, "-I", "-c", code], capture_output=True).returncode == 0
+
+
+class Case(unittest.TestCase):
+    """Tests with one zygote for the class, and a session with a folder of its own for every call of `session`."""
+    imports = ()
+    environment = ()
+
+    @classmethod
+    def setUpClass(cls):
+        cls.launcher = Launcher("zygote", cls.imports, cls.environment)
+        cls.addClassCleanup(cls.launcher.close)
+
+    def session(self, launcher=None, **fields):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        os.chmod(folder.name, 0o777)    # a worker may run as another user
+        session = (launcher or self.launcher).session(folder.name, **fields)
+        self.addCleanup(session.close)
+        return session
+
+    def alone(self, **fields):
+        launcher = Launcher("alone", self.imports, self.environment)
+        self.addCleanup(launcher.close)
+        return self.session(launcher, **fields)
+
+
+def skip(reason):
+    """Skip a test so that it shows even where the runner prints no reasons."""
+    print(f"skipped: {reason}", file=sys.stderr)
+    raise unittest.SkipTest(reason)

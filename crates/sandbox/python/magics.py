@@ -15,7 +15,7 @@ LINE_CHARS = 79
 NOTHING = ("load_ext", "reload_ext", "unload_ext", "matplotlib", "config", "autosave", "autoreload", "pylab", "colors",
            "precision", "xmode", "pdb", "automagic", "pprint")
 COMMANDS = ("ls", "ll", "cat", "mkdir", "rmdir", "rm", "cp", "mv", "head", "tail", "touch")
-LOOP_SECONDS = 0.2
+LOOP_SECONDS = 0.02             # one run lasts between this and ten times as long
 LOOP_REPEATS = 5
 
 
@@ -150,7 +150,7 @@ def timeit(line, space, setup=""):
     try:
         if not loops:
             loops = 1
-            while timed(iter(range(loops)), perf_counter) < LOOP_SECONDS / 2 and loops < 10 ** 9:
+            while timed(iter(range(loops)), perf_counter) < LOOP_SECONDS and loops < 10 ** 9:
                 loops *= 10
         runs = [timed(iter(range(loops)), perf_counter) / loops for _ in range(repeats)]
     finally:

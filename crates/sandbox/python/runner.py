@@ -19,6 +19,7 @@ from sys import modules
 fields, guard, tracebacks = load("fields"), load("guard"), load("tracebacks")
 encode, shorten = fields.encode, fields.shorten
 state, namespace = guard.state, guard.namespace
+each, call, STEPS = guard.each, guard.call, guard.STEPS
 load("private_json")
 cells, display, figures = load("cells"), load("display"), load("figures")
 channels, checkpoint, tools = load("channel"), load("checkpoint"), load("tools")
@@ -84,6 +85,7 @@ def execute(code):
     try:
         pairs, tag = run_window(code)
     except BaseException as failure:    # an interrupt in the report, or a report that cannot be made
+        each(map(call, STEPS))     # first: a callback may raise at every call of a Python function
         guard.stop_tracing()
         guard.close_window()
         name = tracebacks.exception_name(type(failure))
@@ -101,9 +103,11 @@ def run_window(code):
             cells.remember_value(value)
             pairs = [("value/" + mime, data) for mime, data in display.bundle(value).items()]
     except BaseException as raised:
+        each(map(call, STEPS))
         guard.stop_tracing()
         tag, pairs = b"R", error_pairs(raised)
         leave_fork(raised)
+    each(map(call, STEPS))
     guard.stop_tracing()
     leave_fork(None)
     figures.end_cell()

@@ -8,6 +8,7 @@ from subprocess import PIPE, STDOUT, Popen
 
 flush_output = load("display").flush_output
 OUTPUT_BYTES_MAX = 16 << 20
+PACKAGES_SHOWN_MAX = 100
 SHELL = next((name for name in ("/bin/bash", "/bin/sh") if path.exists(name)), "/bin/sh")
 match_name = pattern(r"\$(\$|[A-Za-z_]\w*|\{)").match
 match_installer = pattern(
@@ -158,8 +159,10 @@ def installed_packages():
 def install(tool, words):
     """`%pip` and `%conda`: a clear word where there is no network, else pip into the session's own folder."""
     if environ.get("CODEACT_NETWORK", "none") == "none":
-        packages = ", ".join(installed_packages()) or "the standard library only"
-        print(f"{tool}: there is no network in this sandbox, nothing can be installed. Installed: {packages}")
+        packages = installed_packages()
+        shown = ", ".join(packages[:PACKAGES_SHOWN_MAX]) or "the standard library only"
+        more = f" and {len(packages) - PACKAGES_SHOWN_MAX} more" if len(packages) > PACKAGES_SHOWN_MAX else ""
+        print(f"{tool}: there is no network in this sandbox, nothing can be installed. Installed: {shown}{more}")
         return 1
     if tool in ("conda", "mamba"):
         print(f"{tool}: not available in this sandbox; use %pip install")

@@ -8,6 +8,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 display = load("display").display
 NAMES = ("IPython", "IPython.display", "IPython.core", "IPython.core.display")
 REAL_DISPLAY = "IPython.core.display_functions"
+IMAGE_STARTS = ((b"\x89PNG", "image/png"), (b"\xff\xd8", "image/jpeg"), (b"GIF8", "image/gif"), (b"RIFF", "image/webp"))
 find_real = PathFinder.find_spec
 open_file = open
 
@@ -18,7 +19,8 @@ class DisplayObject:
 
     def __init__(self, data=None, url=None, filename=None, metadata=None, **keywords):
         if data is None and filename is None:
-            raise ValueError(f"{type(self).__name__} needs data or filename" + (": a URL cannot be read" if url else ""))
+            reason = ": a URL cannot be read" if url else ""
+            raise ValueError(f"{type(self).__name__} needs data or filename{reason}")
         if data is None:
             with open_file(filename, "rb") as file:
                 data = file.read()
@@ -61,8 +63,7 @@ class Image(DisplayObject):
         super().__init__(data, url, filename, **keywords)
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        kinds = ((b"\x89PNG", "image/png"), (b"\xff\xd8", "image/jpeg"), (b"GIF8", "image/gif"), (b"RIFF", "image/webp"))
-        return {mime: self.data for start, mime in kinds if self.data[:len(start)] == start}
+        return {mime: self.data for start, mime in IMAGE_STARTS if self.data[:len(start)] == start}
 
 
 def clear_output(wait=False):
@@ -78,7 +79,9 @@ class StandInFinder:
 
     @staticmethod
     def find_spec(name, path=None, target=None):
-        return ModuleSpec(name, StandInFinder, is_package=name in ("IPython", "IPython.core")) if name in NAMES else None
+        if name not in NAMES:
+            return None
+        return ModuleSpec(name, StandInFinder, is_package=name in ("IPython", "IPython.core"))
 
     @staticmethod
     def create_module(spec):

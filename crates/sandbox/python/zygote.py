@@ -9,14 +9,12 @@ the first session packet makes this very process the worker, for hosts where not
 `alone` imports only after confinement: libraries start threads, and Landlock and seccomp bind single threads.
 """
 import gc
-from _signal import SIG_SETMASK, pthread_sigmask
-from _socket import MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_TRUNC, SCM_RIGHTS, SOL_SOCKET
-from errno import ECHILD
-from os import (O_CLOEXEC, O_NONBLOCK, O_RDONLY, O_RDWR, _exit as exit_now, chdir, close, dup2, environ, fork, fsdecode,
-                getpid, open as open_fd, pipe2, read, set_inheritable, waitpid, write)
-from sys import modules, version_info
-
 import sys
+from _signal import SIG_SETMASK, pthread_sigmask
+from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_TRUNC, SCM_RIGHTS, SOL_SOCKET
+from os import (O_CLOEXEC, O_NONBLOCK, O_RDONLY, O_RDWR, _exit as exit_now, chdir, close, dup, dup2, environ, fork,
+                fsdecode, open as open_fd, pipe2, read, set_inheritable, waitpid, write)
+from sys import version_info
 
 fields, confine = load("fields"), load("confine")
 encode, decode = fields.encode, fields.decode
@@ -66,7 +64,7 @@ def set_environment(data):
 
 def import_all(names):
     """Import each module with fds 1 and 2 on /dev/null; the reasons of those that could not be."""
-    saved = [(fd, confine_dup(fd)) for fd in (1, 2)]
+    saved = [(fd, copy_of(fd)) for fd in (1, 2)]
     silent = open_fd("/dev/null", O_RDWR | O_CLOEXEC)
     missing = []
     try:
@@ -89,8 +87,7 @@ def import_all(names):
     return missing
 
 
-def confine_dup(fd):
-    from os import dup
+def copy_of(fd):
     try:
         return dup(fd)
     except OSError:
@@ -194,7 +191,6 @@ def receive_packet(launcher, ancillary_bytes):
 
 
 def serve(launcher, alone, names):
-    from _socket import CMSG_SPACE
     ancillary_bytes = CMSG_SPACE(4 * DESCRIPTORS_MAX)
     try:
         own_namespace = open_fd("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC)
