@@ -123,6 +123,7 @@ impl Cell {
             error: self.error.as_ref().map(|error| error.traceback.clone()),
             rolled_back: self.state == State::RolledBack,
             full_output: None,
+            displays: Vec::new(),
             files_changed: Vec::new(),
         }
     }

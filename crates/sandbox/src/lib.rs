@@ -20,9 +20,11 @@ mod tools; // functions of the host that cells can call
 
 mod workspace; // files in and out, and snapshots of them
 
-mod proxy; // the network with an allow-list
+pub mod proxy; // the network with an allow-list
 
-mod journal; // what happened in a session, kept on the disk
+pub mod journal; // what happened in a session, kept on the disk
+
+pub mod skills; // functions that proved useful, kept for later sessions
 
 mod launcher; // the process that starts sessions
 
@@ -44,12 +46,8 @@ mod wire; // how these processes talk
 
 pub use bundle::Bundle;
 pub use cell::{Cell, CellEnd, CellError, State};
-pub use journal::{
-    Cut, Entry, Journal, JournalError, Output, Record, RecordedCell, ReplayError, Step, differences, steps,
-};
 pub use policy::{Limits, Network, Policy, Rung};
 pub use protection::{Layer, LayerState, Protection, Refusal};
-pub use proxy::{AllowList, AllowListError, Decision, Proxy, ProxyLimits, Traffic, Verdict};
 pub use session::{Event, Interrupter, Kind, OnEvent, Restored, Session, Stream};
 pub use tools::{Approval, Tool, Toolbox};
 pub use workspace::{Entry as FileEntry, EntryKind, FileError, Files, Listing};
@@ -109,7 +107,7 @@ pub enum SandboxError {
     },
     /// An entry of the allow-list makes no sense.
     #[error(transparent)]
-    AllowList(AllowListError),
+    AllowList(proxy::AllowListError),
     /// Snapshots of the workspace cannot be kept.
     #[error("snapshots of the workspace cannot be kept: {0}")]
     Snapshot(String),
