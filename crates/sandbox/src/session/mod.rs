@@ -17,6 +17,7 @@ pub use interrupt::Interrupter;
 
 use crate::bundle::Bundle;
 use crate::capture::Capture;
+use crate::cgroup::{self, Group};
 use crate::launcher::client::{self, Launcher};
 use crate::protection::Protection;
 use crate::wire::fields::Writer;
@@ -227,6 +228,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// The best rung on which a session really opens.
 fn open_best(policy: &Policy, interpreter: &interpreter::Interpreter) -> Result<(Yard, Protection), SandboxError> {
+    // What hosts that are gone left behind is removed; and groups are looked for while this process has no children,
+    // because a host that shares its group with others cannot make one beneath it (cgroup v2).
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        cgroup::sweep();
+        drop(Group::create(&Yard::group_limits(policy)));
+    });
     let mut policy = policy.clone();
     let mut refusals = Vec::new();
     loop {

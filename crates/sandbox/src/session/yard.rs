@@ -43,11 +43,7 @@ pub(crate) struct Yard {
 impl Yard {
     pub(super) fn open(launcher: Arc<Launcher>, policy: &Policy) -> Result<Yard, SandboxError> {
         let limits = &policy.limits;
-        let (group, missing) = Group::create(&cgroup::Limits {
-            memory_bytes_max: limits.memory_bytes_max,
-            processes_max: limits.processes_max + limits.checkpoints_max as u64 + 4,
-            cpu_percent_max: limits.cpu_percent_max,
-        });
+        let (group, missing) = Group::create(&Yard::group_limits(policy));
         let bounds_memory = !missing.iter().any(|missing| missing.what == cgroup::Resource::Memory);
         let cgroups = group.procs().map_err(SandboxError::system("opening the cgroup"))?;
         let allowed = match &policy.network {
@@ -82,6 +78,16 @@ impl Yard {
             kills_seen: 0,
             _store: store,
         })
+    }
+
+    pub(super) fn group_limits(policy: &Policy) -> cgroup::Limits {
+        let limits = &policy.limits;
+        cgroup::Limits {
+            memory_bytes_max: limits.memory_bytes_max,
+            // Checkpoints are processes too.
+            processes_max: limits.processes_max + limits.checkpoints_max as u64 + 4,
+            cpu_percent_max: limits.cpu_percent_max,
+        }
     }
 
     pub(super) fn next_id(&mut self) -> u64 {
