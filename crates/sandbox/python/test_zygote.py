@@ -1,10 +1,10 @@
 """Launch and confinement: packets, imports, environment, limits, identity, seccomp, and what goes wrong."""
 import errno
 import os
-import pathlib
 import resource
+import select
+import socket
 import subprocess
-import sys
 import tempfile
 import unittest
 
@@ -85,7 +85,7 @@ class Launch(harness.Case):
                 session.ask(tag, payload)
 
     def test_errors_of_the_boot(self):
-        ours, theirs = __import__("socket").socketpair(1, 5)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         boot = (harness.HERE / "boot.py").read_text()
         process = subprocess.Popen([harness.PYTHON, "-I", "-B", "-X", "utf8", "-c", boot, str(theirs.fileno()), "zygote"],
                                    pass_fds=[theirs.fileno()])
@@ -94,6 +94,72 @@ class Launch(harness.Case):
         self.assertIn(b"ModuleNotFoundError: No module named 'ctypes_is_missing'", dict(harness.decode(ours.recv(4096)))["error"])
         self.assertEqual(process.wait(harness.SECONDS_MAX), 1)
         ours.close()
+
+
+class Namespaces(harness.Case):
+    FLAGS = 0x00020000 | 0x04000000 | 0x08000000 | 0x40000000      # mount, uts, ipc, net
+
+    def init(self):
+        """A process that is PID 1 of fresh namespaces, and a pidfd of it."""
+        if os.geteuid() != 0:
+            harness.skip("only root can make these namespaces without a user namespace")
+        outer = subprocess.Popen(["unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "--uts", "--ipc",
+                                  "--net", "sh", "-c", "hostname inside && echo $$ && exec sleep 600"], stdout=subprocess.PIPE,
+                                 stderr=subprocess.DEVNULL)
+        self.addCleanup(outer.stdout.close)
+        self.addCleanup(outer.wait)
+        self.addCleanup(outer.kill)
+        if outer.stdout.readline() != b"1\n":
+            harness.skip("this host makes no namespaces")
+        with open(f"/proc/{outer.pid}/task/{outer.pid}/children") as file:
+            pid = int(file.read())
+        fd = os.pidfd_open(pid)
+        self.addCleanup(os.close, fd)
+        return pid, fd
+
+    def test_worker_lives_in_the_namespaces_of_init(self):
+        pid, fd = self.init()
+        session = self.session(attached={"init": fd}, setns=str(self.FLAGS), pid_namespace="1", **IDS)
+        answer = session.cell("import os; os.getppid(), os.uname().nodename")
+        self.assertEqual(answer.value(), "(1, 'inside')", answer)
+        self.assertEqual(session.cell("os.getpid() < 10, sorted(os.listdir('/sys/class/net')) != 0").value(), "(True, True)")
+        for name in ("mnt", "net", "ipc", "uts", "pid"):
+            self.assertEqual(session.cell(f"os.readlink('/proc/self/ns/{name}')").value(),
+                             repr(os.readlink(f"/proc/{pid}/ns/{name}")))
+        answer, child = session.checkpoint()
+        self.assertEqual(answer.tag, "S")
+        os.kill(pid, 9)
+        for head in (session, child):
+            with self.assertRaises(harness.Dead):
+                head.ask("C", b"1")
+        # The zygote is not caught in the dead namespace.
+        self.assertEqual(self.session().cell("1").value(), "1")
+
+    def test_dead_init(self):
+        pid, fd = self.init()
+        os.kill(pid, 9)
+        self.assertTrue(harness.wait_for(lambda: select.select([fd], [], [], 0)[0]))
+        ours, theirs = socket.socketpair()
+        pairs = [("fds", "control,stdout,stderr,init"), ("setns", str(self.FLAGS)), ("pid_namespace", "1")]
+        harness.send_with_fds(self.launcher.socket, harness.encode(pairs), [theirs.fileno(), 1, 2, fd])
+        theirs.close()
+        self.assertIn("error", dict(harness.decode(self.launcher.socket.recv(4096))))
+        ours.close()
+        self.assertEqual(self.session().cell("1").value(), "1")
+
+    def test_cgroup_files_are_written(self):
+        with tempfile.TemporaryFile() as first, tempfile.TemporaryFile() as second:
+            ours, theirs = socket.socketpair()
+            pairs = [("fds", "control,stdout,stderr,cgroup,cgroup"), ("setns", "0")]
+            fds = [theirs.fileno(), 1, 2, first.fileno(), second.fileno()]
+            harness.send_with_fds(self.launcher.socket, harness.encode(pairs), fds)
+            theirs.close()
+            self.assertEqual(harness.decode(self.launcher.socket.recv(4096)), [("ok", b"1")])
+            self.assertEqual(len(ours.recv(4)), 4)      # it said hello
+            for file in (first, second):
+                file.seek(0)
+                self.assertEqual(file.read(), b"0")
+            ours.close()
 
 
 class Confinement(harness.Case):
