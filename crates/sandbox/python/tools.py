@@ -65,12 +65,12 @@ def call(name, signature, args, keywords):
     channel = Tools.channel
     if not channel.is_owner():
         raise RuntimeError(f"{name}: tools work only in the process of the session, not in a child process")
+    display.flush_output()
     with Tools.calling:
         number = str(Tools.next_id).encode()
         Tools.next_id += 1
         if not state.in_cell:
             raise RuntimeError(f"{name}: tools work only while a cell runs")
-        display.flush_output()
         channel.send(b"T", encode([("id", number), ("name", name), ("arguments", text)]))
         answer = dict(wait_for(channel, number, name))
     if "error" in answer:
