@@ -41,6 +41,17 @@ pub enum Stream {
     Stderr,
 }
 
+impl Stream {
+    /// Of a frame that carries output.
+    fn of_tag(tag: u8) -> Option<Stream> {
+        match tag {
+            b'O' => Some(Stream::Stdout),
+            b'E' => Some(Stream::Stderr),
+            _ => None,
+        }
+    }
+}
+
 /// Something that became visible while a cell ran. All text is what untrusted code wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Event<'a> {
@@ -145,10 +156,10 @@ impl Session {
         if yard.active == self.line {
             return Ok(());
         }
-        self.settle_point(yard, &mut |_| {});
+        yard.finish_saving(&mut |_, _| {});
         yard.switch(self.line, self.entry).map_err(SandboxError::Branch)?;
-        if self.entry != self.line || self.tip.checkpoint.is_none() {
-            self.save(yard);
+        if std::mem::replace(&mut self.entry, self.line) != self.line {
+            self.save(yard); // a line that begins with a checkpoint has used it up
         }
         Ok(())
     }
@@ -160,9 +171,7 @@ impl Session {
             self.tip.unclean = Some("checkpoints are switched off".to_string());
             return;
         }
-        let id = yard.next_id();
-        // A session whose processes are gone says so when the next cell is to run.
-        yard.saving = yard.jail.ask(b'S', Writer::default().number("id", id)).ok().map(|nonce| (nonce, id));
+        yard.save();
     }
 
     /// A cell has had its effect: keep the point before it, and as many of those as the limits allow.
