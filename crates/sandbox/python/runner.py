@@ -9,7 +9,6 @@
 Every name the loop uses was bound before the first cell ran, on a private copy of the builtins, and nothing is imported
 for it afterwards. The frames under a cell hold the code and the namespace, never the nonce.
 """
-import faulthandler
 import sys
 from _signal import SIG_BLOCK, pthread_sigmask
 from gc import disable as gc_disable
@@ -65,10 +64,6 @@ def prepare(control, argv0):
     gc_disable()
     guard.remember()
     guard.restore()
-    try:
-        faulthandler.enable(state.saved_err, all_threads=False)     # a crash says where
-    except (OSError, RuntimeError, ValueError):
-        pass                    # no stderr to say it on
 
 
 def reseed():
@@ -103,7 +98,7 @@ def run_window(code):
         value = cells.run_source(code, name, namespace)
         if value is not None:
             cells.remember_value(value)
-            pairs = [("value/" + mime, data) for mime, data in display.bundle(value).items()]
+            pairs = [("value/" + mime, data) for mime, data in display.bundle(value, is_echo=True).items()]
     except BaseException as raised:
         each(map(call, STEPS))
         guard.stop_tracing()

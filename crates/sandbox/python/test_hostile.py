@@ -39,7 +39,7 @@ SURVIVED = [
                               "f(1)"], None),
     ("recursion limit huge", ["import sys; sys.setrecursionlimit(10**9)"], "F"),
     ("recursion", ["def f(): return f()\nf()"], "R"),
-    ("recursion in repr", ["class A:\n  def __repr__(self): return repr(self)\nA()"], "F"),
+    ("recursion in repr", ["class A:\n  def __repr__(self): return repr(self)\nA()"], "R"),
     ("gc disabled and frozen", ["import gc; gc.disable(); gc.freeze(); gc.set_threshold(1)"], "F"),
     ("finalizers that raise", ["class A:\n  def __del__(self): raise SystemExit\na = A(); a.a = a; del a"], "F"),
     ("finalizers that exit the loop", ["class A:\n  def __del__(self): raise GeneratorExit\nx = [A()]", "del x"], "F"),

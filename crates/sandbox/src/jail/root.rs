@@ -152,7 +152,8 @@ fn workspace_tree(path: &Path, map: Option<&OwnedFd>) -> Result<OwnedFd, String>
     Ok(tree)
 }
 
-fn attach(tree: &OwnedFd, root: &Path, path: &Path) -> Result<(), String> {
+/// Show `tree` at `path` of the tree that is built at `root`.
+pub(super) fn attach(tree: &OwnedFd, root: &Path, path: &Path) -> Result<(), String> {
     let failed = |error: io::Error| format!("showing `{}`: {error}", path.display());
     let target = root.join(path.strip_prefix("/").unwrap_or(path));
     let is_folder = rustix::fs::fstat(tree).map_err(|error| failed(error.into()))?.st_mode & libc::S_IFMT == libc::S_IFDIR;
