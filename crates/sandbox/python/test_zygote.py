@@ -189,6 +189,13 @@ class Confinement(harness.Case):
                              "((12345, 12345), (99, 99))")
             self.assertEqual(session.cell("open('f', 'wb').write(bytes(20000))").name(), "OSError")
 
+    def test_checkpoint_without_room_for_a_process(self):
+        limit = resource.RLIMIT_NPROC.to_bytes(4, "little") + bytes(8)
+        session = self.session(limits=[limit], **(IDS if os.geteuid() == 0 else {}))
+        answer, _ = session.checkpoint()
+        self.assertEqual((answer.tag, answer.fields["reason"]), ("N", b"BlockingIOError: Resource temporarily unavailable"))
+        self.assertEqual(session.cell("6 * 7").value(), "42")
+
     def test_identity(self):
         if os.geteuid() != 0:
             harness.skip("only root can become another user")
