@@ -155,7 +155,9 @@ fn sessions(policy: &Policy) -> Result<Value, SandboxError> {
     let total: u64 = memory.values().map(|kind| kind.bytes).sum();
     let kinds: BTreeMap<_, _> = memory
         .iter()
-        .map(|(name, kind)| (name, json!({ "processes": kind.processes, "pss_bytes": kind.bytes, "unread": kind.unread })))
+        .map(|(name, kind)| {
+            (name, json!({ "processes": kind.processes, "pss_bytes": kind.bytes, "unread": kind.unread }))
+        })
         .collect();
     Ok(json!({
         "start_ms": start, "start_and_first_cell_ms": with_cell,
@@ -184,7 +186,8 @@ fn memory() -> BTreeMap<&'static str, KindOfProcess> {
     let mut kinds: BTreeMap<&'static str, KindOfProcess> = BTreeMap::new();
     for pid in parents.keys() {
         let Some(depth) = depth(*pid, &parents) else { continue };
-        let is_ours = std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"codeact-sandbox"));
+        let is_ours =
+            std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"codeact-sandbox"));
         let name = match (depth, is_ours) {
             (1, _) => "launcher",
             (2, false) => "zygote",
@@ -254,7 +257,10 @@ fn parallel(policy: &Policy) -> Result<Value, Box<dyn std::error::Error>> {
 /// Megabytes per second of what a cell prints, in lines of 100 bytes; all of it goes through, and some is kept.
 fn output(policy: &Policy) -> Result<Value, Box<dyn std::error::Error>> {
     let mut session = Session::start(policy)?;
-    let code = format!("import sys\nlines = ('x' * 99 + '\\n') * 10000\nfor _ in range({}): sys.stdout.write(lines)", OUTPUT_BYTES / 1_000_000);
+    let code = format!(
+        "import sys\nlines = ('x' * 99 + '\\n') * 10000\nfor _ in range({}): sys.stdout.write(lines)",
+        OUTPUT_BYTES / 1_000_000
+    );
     let mut rates = Vec::new();
     for _ in 0..OUTPUT_ROUNDS {
         let began = Instant::now();

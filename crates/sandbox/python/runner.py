@@ -146,12 +146,10 @@ def handle(tag, payload):
         finally:
             with tools.Tools.calling:       # a thread that waited for a tool gives the channel back
                 pass
-            guard.restore()
     if tag == b"S":
         return take_checkpoint()
     if tag == b"W":
         checkpoint.wake()
-        guard.restore()
         return b"F", b""
     if tag == b"D":
         return define_tools(payload)
@@ -193,4 +191,6 @@ def serve(version):
         if answer is not None:
             channel.send(*answer)
         channel.forget_nonce()
+        if tag in (b"C", b"W"):
+            guard.restore()         # after the answer, which needs nothing of it: it touches hundreds of pages
         answer = payload = None
