@@ -95,6 +95,8 @@ def begin(source):
     Cells.count += 1
     name = f"<cell {Cells.count}>"
     lines = source.splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        lines[-1] += "\n"
     sources.cells[name] = lines
     sources.current = name
     line_cache[name] = (len(source), None, lines, name)     # for inspect.getsource and warnings

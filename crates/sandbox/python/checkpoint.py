@@ -7,14 +7,14 @@ there is none (`os.wait()`) therefore waits for the checkpoints too.
 import threading
 import warnings
 from _random import Random
-from _thread import get_ident
+from _thread import allocate_lock, get_ident
 from fcntl import F_GETFD, F_GETFL, FD_CLOEXEC, fcntl
 from os import (O_ACCMODE, O_CREAT, O_EXCL, O_RDONLY, O_TRUNC, SEEK_CUR, SEEK_SET, WNOHANG, chdir, close, dup2, fork,
                 fstat, getcwd, getpid, listdir, lseek, open as open_fd, readlink, register_at_fork, waitpid)
 from stat import S_ISREG
 from sys import _current_frames as current_frames, modules
 
-encode, guard = load("fields").encode, load("guard")
+encode, tools = load("fields").encode, load("tools").Tools
 warnings_space, threading_active = vars(warnings), threading._active
 main_thread = get_ident()
 random_state_of, set_random_state = Random.getstate, Random.setstate
@@ -132,6 +132,7 @@ def take(fd):
             close(Checkpoint.channel.fd)
             Checkpoint.channel.adopt(fd)
             Checkpoint.children = []
+            tools.calling = allocate_lock()     # a thread that is no longer here may have held it
             restore_random(generator)
             return True, b"S", b""
     native = native_thread_count()      # before anything lets a library start its threads again

@@ -14,7 +14,7 @@ get_errno, set_errno = ctypes.get_errno, ctypes.set_errno
 c_char, c_int, c_long, c_ulong, c_uint32 = ctypes.c_char, ctypes.c_int, ctypes.c_long, ctypes.c_ulong, ctypes.c_uint32
 string_buffer, reference, address_of = ctypes.create_string_buffer, ctypes.byref, ctypes.addressof
 
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_SECCOMP = 1, 4, 15, 22
+PR_SET_DUMPABLE, PR_SET_SECCOMP = 4, 22
 PR_CAPBSET_READ, PR_CAPBSET_DROP = 23, 24
 PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 38, 39, 47, 4
 SECCOMP_MODE_FILTER = 2

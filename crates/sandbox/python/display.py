@@ -106,7 +106,7 @@ def bundle(value):
         if type(mime) is str and mime != PLAIN:
             add_part(parts, mime, data)
     for mime, name in METHODS:
-        if mime not in parts:
+        if mime not in parts and not (mime == "image/jpeg" and "image/png" in parts):
             data = call_method(value, name)
             if data is not None:
                 add_part(parts, mime, data)

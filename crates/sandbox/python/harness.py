@@ -168,11 +168,12 @@ class Session(Head):
         self.err, err = os.pipe()
         for fd in (self.out, self.err):
             os.set_blocking(fd, False)
-        values = {"fds": "control,stdout,stderr", "setns": "0", "directory": directory, "argv0": "cell",
+        attached = dict(fields.pop("attached", {}))
+        values = {"fds": ",".join(["control", "stdout", "stderr", *attached]), "setns": "0", "directory": directory, "argv0": "cell",
                   "environment": launcher.environment, "seccomp": ALLOW_ALL}
         values.update(fields)
         pairs = [(key, item) for key, value in values.items() for item in (value if type(value) is list else [value])]
-        send_with_fds(launcher.socket, encode(pairs), [theirs.fileno(), out, err])
+        send_with_fds(launcher.socket, encode(pairs), [theirs.fileno(), out, err, *attached.values()])
         theirs.close()
         os.close(out)
         os.close(err)

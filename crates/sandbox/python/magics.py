@@ -122,30 +122,31 @@ def time(line, space):
         print(f"CPU time: {duration(processor)}, wall time: {duration(wall)}")
 
 
-def timeit(line, space, setup=""):
-    """%timeit [-n loops] [-r repeats] statement, or %%timeit: the time of one run, from many."""
-    loops, repeats, statement = 0, LOOP_REPEATS, line
-    while statement.startswith("-"):
-        option, _, rest = statement.partition(" ")
-        if option[1:2] not in ("n", "r", "o", "q", "p"):
-            break
-        if option[1:2] in ("n", "r", "p") and len(option) == 2:
-            value, _, rest = rest.lstrip().partition(" ")
-        else:
-            value = option[2:]
-        if option[1] in "nr":
-            if not value.isdecimal() or not 0 < int(value):
-                raise MagicError(f"%timeit {option} needs a number above 0")
-            loops, repeats = (int(value), repeats) if option[1] == "n" else (loops, int(value))
-        statement = rest.lstrip()
-    body = "\n".join("        " + part for part in (statement or "pass").split("\n"))
-    head = "\n".join("    " + part for part in (setup or "pass").split("\n"))
-    code = f"def timed(_loops, _clock):\n{head}\n    _start = _clock()\n    for _ in _loops:\n{body}\n" \
-           "    return _clock() - _start\n"
+def timing_options(line):
+    """(loops or 0, repeats, rest) of `-n 10 -r 3 rest`."""
+    found = {"n": 0, "r": LOOP_REPEATS}
+    while line[:2] in ("-n", "-r"):
+        name, line = line[1], line[2:].lstrip()
+        value, _, line = line.partition(" ")
+        if not value.isdecimal() or not int(value):
+            raise MagicError(f"%timeit -{name} needs a number above 0")
+        found[name], line = int(value), line.lstrip()
+    return found["n"], found["r"], line
+
+
+def indented(text, depth):
+    return "\n".join(depth * "    " + part for part in (text.strip("\n") or "pass").split("\n"))
+
+
+def timeit(line, space, body=None):
+    """%timeit [-n loops] [-r repeats] statement, or %%timeit [setup]: the time of one run, from many."""
+    loops, repeats, rest = timing_options(line)
+    setup, statement = ("", rest) if body is None else (rest, body)
+    code = f"def timed(_loops, _clock):\n{indented(setup, 1)}\n    _start = _clock()\n    for _ in _loops:\n" \
+           f"{indented(statement, 2)}\n    return _clock() - _start\n"
     found = {}
     exec(compile(code, "<timeit>", "exec", 0, True), space, found)
-    timed = found["timed"]
-    collecting = gc.isenabled()
+    timed, collecting = found["timed"], gc.isenabled()
     gc.disable()
     try:
         if not loops:
@@ -154,7 +155,8 @@ def timeit(line, space, setup=""):
                 loops *= 10
         runs = [timed(iter(range(loops)), perf_counter) / loops for _ in range(repeats)]
     finally:
-        gc.enable() if collecting else None
+        if collecting:
+            gc.enable()
     mean = sum(runs) / repeats
     spread = (sum((run - mean) ** 2 for run in runs) / repeats) ** 0.5
     print(f"{duration(mean)} ± {duration(spread)} per loop (mean ± std. dev. of {repeats} runs, {loops} loops each)")
@@ -254,7 +256,7 @@ CELL = {"bash": script([shell.SHELL]), "sh": script(["/bin/sh"]), "writefile": w
         "file": writefile, "capture": capture, "html": show_as("text/html"), "markdown": show_as("text/markdown"),
         "latex": show_as("text/latex"), "svg": show_as("image/svg+xml"), "HTML": show_as("text/html"),
         "time": lambda line, body, space: time(f"{line}\n{body}", space),
-        "timeit": lambda line, body, space: timeit(body, space, line),
+        "timeit": lambda line, body, space: timeit(line, space, body),
         "python": script([sys.executable, "-"]), "python3": script([sys.executable, "-"])}
 
 

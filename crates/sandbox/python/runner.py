@@ -25,6 +25,7 @@ cells, display, figures = load("cells"), load("display"), load("figures")
 channels, checkpoint, tools = load("channel"), load("checkpoint"), load("tools")
 magics, stand_in = load("magics"), load("stand_in")
 PIPE_TEXT_BYTES_MAX = 1 << 16
+OUT_OF_MEMORY = encode([("error/name", "MemoryError"), ("error/message", ""), ("error/traceback", "MemoryError")])
 
 
 class Runner:
@@ -33,7 +34,6 @@ class Runner:
 
 def install():
     """Everything that must be there before the first import: finders, and what cells see in the builtins."""
-    sys.path.insert(0, "")          # modules that a cell writes into its workspace can be imported
     guard.install()
     figures.install()
     stand_in.install()
@@ -51,8 +51,10 @@ def prepare(control, argv0):
     environ.setdefault("MPLBACKEND", "agg")      # for child processes; here the finder chooses the backend
     environ.setdefault("CODEACT_NETWORK", "none")
     packages = environ.get("CODEACT_PACKAGES", "")
-    if packages and packages not in sys.path:
+    if packages:
+        environ.setdefault("PIP_TARGET", packages)      # where `%pip` and `!pip` install to
         sys.path.append(packages)
+    sys.path.insert(0, "")      # modules that a cell writes into its workspace; never while the zygote imports
     sys.argv[:] = [argv0]
     tracebacks.set_workspace(getcwd(), packages, path.dirname(path.__file__ if hasattr(path, "__file__") else ""))
     channel = channels.Channel(control)
@@ -186,10 +188,13 @@ def serve(version):
     channel.send(b"H", encode([("python", version)]))
     while True:
         tag, payload = channel.next_request()
-        answer = handle(tag, payload)
-        channel.close_descriptors()
-        if answer is not None:
-            channel.send(*answer)
+        try:
+            answer = handle(tag, payload)
+            channel.close_descriptors()
+            if answer is not None:
+                channel.send(*answer)
+        except MemoryError:         # raised before anything of the answer is out: a frame is made first, then written
+            channel.send(b"R", OUT_OF_MEMORY)
         channel.forget_nonce()
         if tag in (b"C", b"W"):
             guard.restore()         # after the answer, which needs nothing of it: it touches hundreds of pages

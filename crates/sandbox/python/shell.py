@@ -157,7 +157,7 @@ def installed_packages():
 
 
 def install(tool, words):
-    """`%pip` and `%conda`: a clear word where there is no network, else pip into the session's own folder."""
+    """`%pip` and `%conda`: a clear word where there is no network, else pip, into the folder named by PIP_TARGET."""
     if environ.get("CODEACT_NETWORK", "none") == "none":
         packages = installed_packages()
         shown = ", ".join(packages[:PACKAGES_SHOWN_MAX]) or "the standard library only"
@@ -167,12 +167,6 @@ def install(tool, words):
     if tool in ("conda", "mamba"):
         print(f"{tool}: not available in this sandbox; use %pip install")
         return 1
-    target = environ.get("CODEACT_PACKAGES")
-    arguments = [sys.executable, "-m", "pip", *words]
-    if words and words[0] == "install" and target and not {"--target", "-t", "--user", "--prefix"} & set(words):
-        arguments += ["--target", target]
-        if target not in sys.path:
-            sys.path.append(target)
-    status = run(arguments)
-    sys.path_importer_cache.pop(target, None)       # the new packages are found at once
+    status = run([sys.executable, "-m", "pip", *words])
+    sys.path_importer_cache.clear()     # the new packages are found at once
     return status

@@ -15,7 +15,7 @@ open_file = open
 
 class DisplayObject:
     """Text or bytes given as `data`, or read from a file."""
-    method, binary = "_repr_html_", False
+    binary = False
 
     def __init__(self, data=None, url=None, filename=None, metadata=None, **keywords):
         if data is None and filename is None:
@@ -42,8 +42,14 @@ Markdown = text_class("Markdown", "_repr_markdown_")
 Latex = text_class("Latex", "_repr_latex_")
 SVG = text_class("SVG", "_repr_svg_")
 JSON = text_class("JSON", "_repr_json_")
-Pretty = text_class("Pretty", "_repr_pretty_text_")
-Pretty.__repr__ = lambda self: str(self.data)
+
+
+class Pretty(DisplayObject):
+    """Plain text as it is."""
+    __module__ = "IPython.display"
+
+    def __repr__(self):
+        return str(self.data)
 
 
 class Math(Latex):

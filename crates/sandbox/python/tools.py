@@ -7,16 +7,20 @@ no Python is answered `R` with the error and defines nothing. A tool called whil
 One call is under way at a time: other threads wait for their turn. The answer is awaited in short steps, so that a
 thread whose cell is over lets go of the channel.
 """
+from _ast import FunctionDef, PyCF_ONLY_AST
 from _thread import allocate_lock
 from inspect import Parameter, Signature
 from keyword import iskeyword
 from select import POLLIN
+
+import __future__
 
 fields, json, guard = load("fields"), load("private_json"), load("guard")
 display = load("display")
 encode, decode = fields.encode, fields.decode
 dumps, loads = json.dumps, json.loads
 state, namespace = guard.state, guard.namespace
+ANNOTATIONS = __future__.annotations.compiler_flag
 STEP_MILLISECONDS = 20
 TEXT_CHARS_MAX = 8 << 20
 
@@ -61,12 +65,12 @@ def call(name, signature, args, keywords):
     channel = Tools.channel
     if not channel.is_owner():
         raise RuntimeError(f"{name}: tools work only in the process of the session, not in a child process")
+    display.flush_output()
     with Tools.calling:
         number = str(Tools.next_id).encode()
         Tools.next_id += 1
         if not state.in_cell:
             raise RuntimeError(f"{name}: tools work only while a cell runs")
-        display.flush_output()
         channel.send(b"T", encode([("id", number), ("name", name), ("arguments", text)]))
         answer = dict(wait_for(channel, number, name))
     if "error" in answer:
@@ -91,11 +95,14 @@ def wait_for(channel, number, name):
 
 
 def parse_signature(text):
-    """A Signature from its text. Annotations and defaults stay what Python makes of them, without any names."""
+    """A Signature from its text. Annotations stay text, and defaults can use no names but those of plain types."""
+    flags = PyCF_ONLY_AST | ANNOTATIONS
+    tree = compile(f"def tool{text}: pass", "<tool>", "exec", flags, True)
+    if len(tree.body) != 1 or type(tree.body[0]) is not FunctionDef or len(tree.body[0].body) != 1:
+        raise ValueError(f"no signature: {text}")
     space = {"__builtins__": {"str": str, "int": int, "float": float, "bool": bool, "list": list, "dict": dict,
                               "tuple": tuple, "set": set, "object": object, "bytes": bytes}}
-    code = compile(f"from __future__ import annotations\ndef tool{text}: pass", "<tool>", "exec", 0, True)
-    exec(code, space)
+    exec(compile(tree, "<tool>", "exec", ANNOTATIONS, True), space)
     return Signature.from_callable(space["tool"])
 
 

@@ -10,11 +10,12 @@ the first session packet makes this very process the worker, for hosts where not
 """
 import gc
 import sys
-from _signal import SIG_SETMASK, pthread_sigmask
+from _signal import SIG_IGN, SIG_SETMASK, SIGINT, pthread_sigmask, signal as set_signal
 from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_TRUNC, SCM_RIGHTS, SOL_SOCKET
 from os import (O_CLOEXEC, O_NONBLOCK, O_RDONLY, O_RDWR, _exit as exit_now, chdir, close, dup, dup2, environ, fork,
                 fsdecode, open as open_fd, pipe2, read, set_inheritable, waitpid, write)
 from sys import version_info
+from time import tzset
 
 fields, confine = load("fields"), load("confine")
 encode, decode = fields.encode, fields.decode
@@ -60,6 +61,7 @@ def set_environment(data):
         key, separator, value = entry.partition(b"=")
         if key and separator:
             environ[fsdecode(key)] = fsdecode(value)
+    tzset()
 
 
 def import_all(names):
@@ -219,6 +221,7 @@ def serve(launcher, alone, names):
 def start(launcher, mode, pairs):
     """Called by the boot code with the launcher's first packet. Answers it, then serves."""
     values = dict(pairs)
+    set_signal(SIGINT, SIG_IGN)     # ^C in the terminal of the host is the host's to handle
     set_environment(values.get("environment", b""))
     names = [name for name in values.get("imports", b"").decode("utf-8", "replace").split("\n") if name]
     load("runner").install()

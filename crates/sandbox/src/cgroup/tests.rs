@@ -222,7 +222,7 @@ fn sweeping_takes_the_groups_of_the_dead() {
     let mut ended = Command::new("true").spawn().unwrap();
     let dead = Maker { pid: ended.id() as i32, ..this };
     ended.wait().unwrap();
-    let mut living = Command::new("sleep").arg("600").spawn().unwrap();
+    let mut living = start(&group, "sleep", &["600"]);
     let pid = living.id() as i32;
     let alive = Maker { pid, start_time: start_time(pid).unwrap(), ..this };
     let stranger = Maker { namespace: this.namespace + 1, ..dead };
@@ -248,7 +248,7 @@ fn sweeping_takes_the_groups_of_the_dead() {
     drop((kept, foreign));
     assert!(folders.iter().all(|folder| !folder.exists()));
     member.wait().unwrap();
-    living.kill().unwrap();
+    drop(group);
     living.wait().unwrap();
 }
 

@@ -1,6 +1,6 @@
 //! One cell: started, listened to, and ended by its answer, by the death of its process, or by the clock.
 
-use super::checkpoints::Waking;
+use super::checkpoints::Asleep;
 use super::{DRAIN_BYTES_MAX, Doing, Init};
 use crate::wire::fields::{Fields, Writer};
 use crate::wire::frame::{Frame, Nonce};
@@ -49,10 +49,8 @@ impl Init {
         }
         // It ended between two cells: a thread called os._exit. The state after the last cell is that of its checkpoint.
         let status = "the interpreter ended between two cells".to_string();
-        match cell.base.and_then(|id| Some((id, self.checkpoints.remove(&id)?))) {
-            Some((id, runner)) => self.wake(runner, Waking::after_cell(nonce, id, "not_run", status)),
-            None => self.end(&nonce, "not_run", &status, None, &[]),
-        }
+        let resumed = self.resume(cell.base);
+        self.end(&nonce, "not_run", &status, resumed, &[]);
     }
 
     pub(super) fn hear_cell(&mut self, frame: Frame) {
@@ -128,22 +126,27 @@ impl Init {
     /// Kill the line that runs, and go on from the checkpoint before the cell.
     fn fall_back(&mut self, reason: &'static str, status: &str) {
         self.census.kill_all_but(&self.others());
-        self.head = None;
+        (self.head, self.asleep) = (None, None);
         match std::mem::replace(&mut self.doing, Doing::Nothing) {
             Doing::Cell(cell) => {
                 self.drain(&cell.nonce);
-                let status = status.to_string();
-                match cell.base.and_then(|id| Some((id, self.checkpoints.remove(&id)?))) {
-                    Some((id, runner)) => self.wake(runner, Waking::after_cell(cell.nonce, id, reason, status)),
-                    None => self.end(&cell.nonce, reason, &status, None, &[]),
-                }
+                let resumed = self.resume(cell.base);
+                self.end(&cell.nonce, reason, status, resumed, &[]);
             }
             Doing::Starting => self.host.send(&super::NO_NONCE, b'X', status.as_bytes(), None),
             Doing::Telling { nonce } => self.answer(&nonce, b'D', Some(status)),
             Doing::Saving(saving) => self.answer(&saving.nonce, saving.tag(), Some(status)),
-            Doing::Waking(waking) => self.not_woken(&waking),
+            Doing::Waking(waking) => self.answer(&waking.nonce, b'W', Some(status)),
             Doing::Nothing => {}
         }
+    }
+
+    /// Put the checkpoint `base` in the place of the head, to be woken by the host. Returns its id if there is one.
+    fn resume(&mut self, base: Option<u64>) -> Option<u64> {
+        let id = base?;
+        let runner = self.checkpoints.remove(&id)?;
+        self.replace_head(runner, Asleep::Checkpoint);
+        Some(id)
     }
 
     pub(super) fn drain(&mut self, nonce: &Nonce) {

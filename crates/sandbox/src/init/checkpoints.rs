@@ -43,31 +43,20 @@ impl Saving {
     }
 }
 
-/// A checkpoint that is about to become the head.
+/// How a head that has just taken its place begins to run, once the host has put its files in place.
+#[derive(Debug)]
+pub(super) enum Asleep {
+    /// It was parked: these processes are stopped.
+    Stopped(BTreeSet<i32>),
+    /// It was a checkpoint: it opens its files again when it wakes.
+    Checkpoint,
+}
+
+/// A checkpoint that is told to wake.
 #[derive(Debug)]
 pub(super) struct Waking {
     pub nonce: Nonce,
-    id: u64,
     pub deadline: Instant,
-    then: Then,
-}
-
-/// What the host hears once it is awake.
-#[derive(Debug)]
-enum Then {
-    /// The end of the cell that was rolled back.
-    End { reason: &'static str, status: String },
-    Answer { tag: u8 },
-}
-
-impl Waking {
-    fn new(nonce: Nonce, id: u64, then: Then) -> Waking {
-        Waking { nonce, id, deadline: Instant::now() + WAKE_MAX, then }
-    }
-
-    pub(super) fn after_cell(nonce: Nonce, id: u64, reason: &'static str, status: String) -> Waking {
-        Waking::new(nonce, id, Then::End { reason, status })
-    }
 }
 
 impl Init {
@@ -155,7 +144,8 @@ impl Init {
         let mut kept = self.others();
         kept.insert(runner.pid);
         self.census.kill_all_but(&kept);
-        self.wake(runner, Waking::new(nonce, id, Then::Answer { tag: b'U' }));
+        self.replace_head(runner, Asleep::Checkpoint);
+        self.answer(&nonce, b'U', None);
     }
 
     /// Park the running line as `park`, and let the parked line or the checkpoint `id` run.
@@ -173,12 +163,11 @@ impl Init {
             }
         }
         if let Some(parked) = self.parked.remove(&id) {
-            parked.stopped.iter().for_each(|pid| processes::signal(*pid, Signal::CONT));
-            self.head = Some(parked.runner);
-            self.answer(&nonce, b'A', None);
+            self.replace_head(parked.runner, Asleep::Stopped(parked.stopped));
         } else if let Some(runner) = self.checkpoints.remove(&id) {
-            self.wake(runner, Waking::new(nonce, id, Then::Answer { tag: b'A' }));
+            self.replace_head(runner, Asleep::Checkpoint);
         }
+        self.answer(&nonce, b'A', None);
     }
 
     /// Forget a checkpoint, or a parked line.
@@ -189,34 +178,34 @@ impl Init {
         pids.chain(checkpoint.iter().map(|runner| runner.pid)).for_each(|pid| processes::signal(pid, Signal::KILL));
     }
 
-    pub(super) fn wake(&mut self, mut runner: Runner, waking: Waking) {
-        runner.link.send(&waking.nonce, b'W', &[], None);
+    pub(super) fn replace_head(&mut self, runner: Runner, asleep: Asleep) {
         self.head = Some(runner);
-        self.doing = Doing::Waking(waking);
+        self.asleep = Some(asleep);
+    }
+
+    /// Let the head run that took its place last.
+    pub(super) fn wake(&mut self, nonce: Nonce) {
+        match (self.asleep.take(), &mut self.head) {
+            (Some(Asleep::Checkpoint), Some(head)) => {
+                head.link.send(&nonce, b'W', &[], None);
+                self.doing = Doing::Waking(Waking { nonce, deadline: Instant::now() + WAKE_MAX });
+            }
+            (Some(Asleep::Stopped(pids)), _) => {
+                pids.iter().for_each(|pid| processes::signal(*pid, Signal::CONT));
+                self.answer(&nonce, b'W', None);
+            }
+            _ => self.answer(&nonce, b'W', Some("there is nobody to wake")),
+        }
     }
 
     pub(super) fn woken(&mut self) {
         if let Doing::Waking(waking) = std::mem::replace(&mut self.doing, Doing::Nothing) {
-            match &waking.then {
-                Then::End { reason, status } => self.end(&waking.nonce, reason, status, Some(waking.id), &[]),
-                Then::Answer { tag } => self.answer(&waking.nonce, *tag, None),
-            }
+            self.answer(&waking.nonce, b'W', None);
         }
     }
 
     pub(super) fn waking_failed(&mut self) {
-        if let Doing::Waking(waking) = std::mem::replace(&mut self.doing, Doing::Nothing) {
-            self.head = None;
-            self.census.kill_all_but(&self.others());
-            self.not_woken(&waking);
-        }
-    }
-
-    pub(super) fn not_woken(&mut self, waking: &Waking) {
-        match &waking.then {
-            Then::End { reason, status } => self.end(&waking.nonce, reason, status, None, &[]),
-            Then::Answer { tag } => self.answer(&waking.nonce, *tag, Some("the checkpoint did not wake")),
-        }
+        self.give_up_on_head("the checkpoint did not wake");
     }
 
     /// Memory of each checkpoint that nobody shares, in bytes.

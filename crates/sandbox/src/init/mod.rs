@@ -4,9 +4,9 @@
 //! does one thing at a time: run a cell, save a checkpoint, wake one. What the host asks meanwhile waits in a queue.
 //!
 //! ```text
-//! host -> init   C cell  D tools  I interrupt  S save  U undo  B branch  A activate  X drop  M memory  T tool result
+//! host -> init   C cell  D tools  I interrupt  S save  U undo  B branch  A activate  W wake  X drop  M memory  T tool result
 //! init -> host   H ready  O stdout  E stderr  D display  T tool call  Z end of a cell
-//!                S U B A M: done, with the field `error` if not
+//!                S U B A W M: done, with the field `error` if not
 //! ```
 
 mod runner; // a Python process and its socket
@@ -21,7 +21,7 @@ use crate::wire::fields::{Fields, Writer};
 use crate::wire::frame::{Frame, NONCE_BYTES, Nonce};
 use crate::wire::link::Link;
 use cell::Cell;
-use checkpoints::{Parked, Saving, Waking};
+use checkpoints::{Asleep, Parked, Saving, Waking};
 use processes::Census;
 use runner::Runner;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -67,6 +67,8 @@ struct Init {
     census: Census,
     /// The interpreter that runs cells.
     head: Option<Runner>,
+    /// Set while the head has not begun to run.
+    asleep: Option<Asleep>,
     checkpoints: BTreeMap<u64, Runner>,
     parked: BTreeMap<u64, Parked>,
     commands: VecDeque<Frame>,
@@ -85,6 +87,7 @@ pub(crate) fn run(channels: Channels, has_pid_namespace: bool, child_ends: Owned
         child_ends,
         census,
         head: Some(Runner::new(channels.control)?),
+        asleep: None,
         checkpoints: BTreeMap::new(),
         parked: BTreeMap::new(),
         commands: VecDeque::new(),
@@ -125,6 +128,7 @@ impl Init {
             (b'B', Some(id)) => self.save(nonce, id, number("from")),
             (b'U', Some(id)) => self.undo(nonce, id),
             (b'A', Some(id)) => self.activate(nonce, id, number("park")),
+            (b'W', _) => self.wake(nonce),
             (b'X', Some(id)) => self.drop_line(id),
             (b'M', _) => self.report_memory(&nonce),
             _ => self.answer(&nonce, command.tag, Some("not a command")),
@@ -243,7 +247,9 @@ impl Init {
             }
             Doing::Cell(cell) if cell.nonce == frame.nonce => self.hear_cell(frame),
             Doing::Telling { nonce } if *nonce == frame.nonce => {
-                self.host.send(&frame.nonce, b'D', &frame.payload, None);
+                let fields = Fields::parse(&frame.payload).unwrap_or_default();
+                let error = (frame.tag != b'F').then(|| fields.text("error/message").unwrap_or_default());
+                self.answer(&frame.nonce, b'D', error.as_deref());
                 self.doing = Doing::Nothing;
             }
             Doing::Saving(saving) if saving.from.is_none() && saving.nonce == frame.nonce => self.hear_saved(frame),

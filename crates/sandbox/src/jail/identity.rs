@@ -128,14 +128,13 @@ pub(crate) fn take_id(id: u32) -> io::Result<()> {
     Ok(rustix::thread::set_capabilities(None, CapabilitySets { effective: all.permitted, ..all })?)
 }
 
-/// Give up all capabilities but `kept`, and every way to new ones.
+/// Give up all capabilities but `kept`.
 ///
 /// # Errors
 /// When the kernel refuses a step; the process must not go on then.
 pub(crate) fn give_up_rights(kept: CapabilitySet) -> io::Result<()> {
     let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
-    rustix::thread::set_capabilities(None, sets)?;
-    Ok(rustix::thread::set_no_new_privs(true)?)
+    Ok(rustix::thread::set_capabilities(None, sets)?)
 }
 
 /// Become user 0 of the user namespace that this process is in, with all of its capabilities.

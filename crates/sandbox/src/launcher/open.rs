@@ -163,6 +163,7 @@ fn first_process(
     packet::send(sync, &Writer::default().number("ok", 1).finish(), &fds).map_err(|error| error.to_string())?;
     drop((folder, fence, listener));
     if begin.rung != Rung::None {
+        rustix::thread::set_no_new_privs(true).map_err(|error| format!("no_new_privs: {error}"))?;
         seccomp::install(&seccomp::program(&rules(launcher, request))).map_err(|error| format!("seccomp: {error}"))?;
     }
     init::run(channels, has_namespaces, child_ends).map_err(|error| error.to_string())

@@ -64,8 +64,8 @@ pub(super) fn start_alone(begin: &Begin, confinement: Confinement<'_>) -> Result
     let environment: Vec<String> = fixed_environment(&begin.python).collect();
     let (socket, _child, stderr) = start(&begin.python, "alone", &environment)?;
     hand_over_sources(&socket, &begin.imports)?;
-    answer(&socket).map_err(|error| format!("{error}{}", last_words(stderr)))?;
-    confinement.send(&socket)
+    let begun = answer(&socket).and_then(|_| confinement.send(&socket)).and_then(|()| answer(&socket));
+    begun.map(drop).map_err(|error| format!("{error}{}", last_words(stderr)))
 }
 
 fn start(python: &Path, mode: &str, environment: &[String]) -> Result<(OwnedFd, Child, ChildStderr), String> {

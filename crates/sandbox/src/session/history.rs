@@ -91,9 +91,12 @@ impl Session {
             yard.forget(&step.before);
         }
         yard.forget(&self.tip.clone());
+        let resumed = resumed.and_then(|_| {
+            yard.restore(point.snapshot);
+            yard.wake()
+        });
         match resumed {
-            Ok(_) => {
-                yard.restore(point.snapshot);
+            Ok(()) => {
                 self.tip = point;
                 self.save(&mut yard);
                 Ok(Restored::Resumed)

@@ -17,6 +17,7 @@ pub use interrupt::Interrupter;
 
 use crate::bundle::Bundle;
 use crate::capture::Capture;
+use crate::cgroup::{self, Group};
 use crate::launcher::client::{self, Launcher};
 use crate::protection::Protection;
 use crate::wire::fields::Writer;
@@ -38,6 +39,17 @@ pub enum Stream {
     Stdout,
     /// File descriptor 2.
     Stderr,
+}
+
+impl Stream {
+    /// Of a frame that carries output.
+    fn of_tag(tag: u8) -> Option<Stream> {
+        match tag {
+            b'O' => Some(Stream::Stdout),
+            b'E' => Some(Stream::Stderr),
+            _ => None,
+        }
+    }
 }
 
 /// Something that became visible while a cell ran. All text is what untrusted code wrote.
@@ -144,10 +156,10 @@ impl Session {
         if yard.active == self.line {
             return Ok(());
         }
-        self.settle_point(yard, &mut |_| {});
+        yard.finish_saving(&mut |_, _| {});
         yard.switch(self.line, self.entry).map_err(SandboxError::Branch)?;
-        if self.entry != self.line || self.tip.checkpoint.is_none() {
-            self.save(yard);
+        if std::mem::replace(&mut self.entry, self.line) != self.line {
+            self.save(yard); // a line that begins with a checkpoint has used it up
         }
         Ok(())
     }
@@ -159,9 +171,7 @@ impl Session {
             self.tip.unclean = Some("checkpoints are switched off".to_string());
             return;
         }
-        let id = yard.next_id();
-        // A session whose processes are gone says so when the next cell is to run.
-        yard.saving = yard.jail.ask(b'S', Writer::default().number("id", id)).ok().map(|nonce| (nonce, id));
+        yard.save();
     }
 
     /// A cell has had its effect: keep the point before it, and as many of those as the limits allow.
@@ -228,6 +238,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// The best rung on which a session really opens.
 fn open_best(policy: &Policy, interpreter: &interpreter::Interpreter) -> Result<(Yard, Protection), SandboxError> {
+    // What hosts that are gone left behind is removed; and groups are looked for while this process has no children,
+    // because a host that shares its group with others cannot make one beneath it (cgroup v2).
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        cgroup::sweep();
+        drop(Group::create(&Yard::group_limits(policy)));
+    });
     let mut policy = policy.clone();
     let mut refusals = Vec::new();
     loop {

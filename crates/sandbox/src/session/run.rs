@@ -67,10 +67,11 @@ impl Session {
             self.settle_point(&mut yard, on_event);
             let (collected, ending) = self.exchange(&mut yard, code, on_event)?;
             if ending.as_ref().is_some_and(|ending| ending.end == "not_run") {
-                // The interpreter died between two cells; the state after the last one is back, or all is lost.
-                self.save(&mut yard);
+                // The interpreter died between two cells; the state after the last one comes back, or all is lost.
+                let is_back = ending.is_some_and(|ending| ending.resumed.is_some())
+                    && self.roll_back(&mut yard) == State::RolledBack;
                 drop(yard);
-                if ending.is_some_and(|ending| ending.resumed.is_none()) {
+                if !is_back {
                     self.replace()?;
                     was_lost = true;
                 }
@@ -134,11 +135,14 @@ impl Session {
         let is_late = frame.nonce != collected.nonce;
         match frame.tag {
             b'O' | b'E' => {
-                let stream = if frame.tag == b'O' { Stream::Stdout } else { Stream::Stderr };
+                let Some(stream) = Stream::of_tag(frame.tag) else { return };
                 if is_late {
                     return self.show_late(stream, &frame.payload, on_event);
                 }
-                let capture = if frame.tag == b'O' { &mut collected.stdout } else { &mut collected.stderr };
+                let capture = match stream {
+                    Stream::Stdout => &mut collected.stdout,
+                    Stream::Stderr => &mut collected.stderr,
+                };
                 if let Some(text) = capture.push(&frame.payload) {
                     self.emit(Kind::Output { stream, text: &text }, on_event);
                 }
@@ -199,7 +203,7 @@ impl Session {
             true => "out of memory: killed by the limit".to_string(),
             false => status,
         };
-        let (end, state, error, value) = match ending {
+        let (end, mut state, error, value) = match ending {
             None => (CellEnd::Exited, State::Lost, Some(CellError::ended("its processes are gone")), Bundle::default()),
             Some(ending) => {
                 let end = CellEnd::named(&ending.end);
@@ -214,10 +218,7 @@ impl Session {
         };
         match state {
             State::Kept => {}
-            State::RolledBack => {
-                yard.restore(self.tip.snapshot);
-                self.save(yard);
-            }
+            State::RolledBack => state = self.roll_back(yard),
             State::Lost => {}
         }
         let full_output = [&mut collected.stdout, &mut collected.stderr].into_iter().find_map(Capture::spooled);
@@ -237,21 +238,23 @@ impl Session {
         cell
     }
 
+    /// After the first process put the checkpoint before the cell in place: the files, and then let it run.
+    fn roll_back(&mut self, yard: &mut Yard) -> State {
+        yard.restore(self.tip.snapshot);
+        match yard.wake() {
+            Ok(()) => {
+                self.save(yard);
+                State::RolledBack
+            }
+            Err(_) => State::Lost,
+        }
+    }
+
     /// Wait for the checkpoint that was asked for after the last cell, and take a snapshot of the files.
     pub(super) fn settle_point(&mut self, yard: &mut Yard, on_event: &mut OnEvent<'_>) {
-        while let Some((nonce, id)) = yard.saving {
-            match yard.jail.listen(None, Instant::now() + Duration::from_secs(6)) {
-                Heard::Frame(frame) if frame.nonce == nonce => {
-                    yard.saving = None;
-                    self.tip = Point { snapshot: self.tip.snapshot, ..Point::saved(id, &frame.payload) };
-                }
-                Heard::Frame(frame) if matches!(frame.tag, b'O' | b'E') => {
-                    let stream = if frame.tag == b'O' { Stream::Stdout } else { Stream::Stderr };
-                    self.show_late(stream, &frame.payload, on_event);
-                }
-                Heard::Frame(_) | Heard::Woken => {}
-                Heard::TimeOut | Heard::Gone => yard.saving = None,
-            }
+        yard.finish_saving(&mut |stream, bytes| self.show_late(stream, bytes, on_event));
+        if let Some(point) = yard.saved(self.line) {
+            self.tip = Point { snapshot: self.tip.snapshot, ..point };
         }
         if let Some(old) = self.tip.snapshot.take() {
             yard.forget_snapshot(old);

@@ -1,5 +1,6 @@
 //! What the branches of one session share: its processes, its workspace with the snapshots, and its cgroup.
 
+use super::Stream;
 use super::history::Point;
 use super::jail::{Heard, Jail};
 use crate::cgroup::{self, Group};
@@ -15,9 +16,18 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// A fork of a large interpreter on a loaded machine takes a while.
+const SAVE_MAX: Duration = Duration::from_secs(6);
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// The line that a session begins with. Lines, like checkpoints, are named by the next free number.
 pub(super) const FIRST_LINE: u64 = 0;
+
+#[derive(Debug)]
+struct Saving {
+    nonce: Nonce,
+    id: u64,
+    line: u64,
+}
 
 /// See the module. Fields drop in this order: the processes first.
 #[derive(Debug)]
@@ -34,8 +44,10 @@ pub(crate) struct Yard {
     /// The line that runs.
     pub active: u64,
     next_id: u64,
-    /// A checkpoint that was asked for, and its id.
-    pub saving: Option<(Nonce, u64)>,
+    /// A checkpoint that was asked for.
+    saving: Option<Saving>,
+    /// Checkpoints that were made, by line, until the line asks.
+    saved: HashMap<u64, Point>,
     kills_seen: u64,
     _store: tempfile::TempDir,
 }
@@ -43,11 +55,7 @@ pub(crate) struct Yard {
 impl Yard {
     pub(super) fn open(launcher: Arc<Launcher>, policy: &Policy) -> Result<Yard, SandboxError> {
         let limits = &policy.limits;
-        let (group, missing) = Group::create(&cgroup::Limits {
-            memory_bytes_max: limits.memory_bytes_max,
-            processes_max: limits.processes_max + limits.checkpoints_max as u64 + 4,
-            cpu_percent_max: limits.cpu_percent_max,
-        });
+        let (group, missing) = Group::create(&Yard::group_limits(policy));
         let bounds_memory = !missing.iter().any(|missing| missing.what == cgroup::Resource::Memory);
         let cgroups = group.procs().map_err(SandboxError::system("opening the cgroup"))?;
         let allowed = match &policy.network {
@@ -79,9 +87,20 @@ impl Yard {
             active: FIRST_LINE,
             next_id: FIRST_LINE + 1,
             saving: None,
+            saved: HashMap::new(),
             kills_seen: 0,
             _store: store,
         })
+    }
+
+    pub(super) fn group_limits(policy: &Policy) -> cgroup::Limits {
+        let limits = &policy.limits;
+        cgroup::Limits {
+            memory_bytes_max: limits.memory_bytes_max,
+            // Checkpoints are processes too.
+            processes_max: limits.processes_max + limits.checkpoints_max as u64 + 4,
+            cpu_percent_max: limits.cpu_percent_max,
+        }
     }
 
     pub(super) fn next_id(&mut self) -> u64 {
@@ -140,6 +159,45 @@ impl Yard {
         let _ = self.jail.ask(b'X', Writer::default().number("id", id));
     }
 
+    /// Ask for a checkpoint of the line that runs, to be heard of later.
+    pub(super) fn save(&mut self) {
+        let (id, line) = (self.next_id(), self.active);
+        // A session whose processes are gone says so when the next cell is to run.
+        let asked = self.jail.ask(b'S', Writer::default().number("id", id));
+        self.saving = asked.ok().map(|nonce| Saving { nonce, id, line });
+    }
+
+    /// Wait for the checkpoint that was asked for. `on_late` gets what is printed meanwhile.
+    pub(super) fn finish_saving(&mut self, on_late: &mut dyn FnMut(Stream, &[u8])) {
+        let deadline = Instant::now() + SAVE_MAX;
+        while let Some(saving) = self.saving.take() {
+            match self.jail.listen(None, deadline) {
+                Heard::Frame(frame) if frame.nonce == saving.nonce => {
+                    self.saved.insert(saving.line, Point::saved(saving.id, &frame.payload));
+                }
+                Heard::TimeOut | Heard::Gone => {}
+                heard => {
+                    if let Heard::Frame(frame) = heard
+                        && let Some(stream) = Stream::of_tag(frame.tag)
+                    {
+                        on_late(stream, &frame.payload);
+                    }
+                    self.saving = Some(saving);
+                }
+            }
+        }
+    }
+
+    /// The checkpoint of `line` that was made last, once.
+    pub(super) fn saved(&mut self, line: u64) -> Option<Point> {
+        self.saved.remove(&line)
+    }
+
+    /// Let a line that took its place begin to run, its files being in place.
+    pub(super) fn wake(&mut self) -> Result<(), String> {
+        self.command(b'W', Writer::default()).map(drop)
+    }
+
     /// Let `line` run, with the files that it had, and keep those of the one that ran.
     pub(super) fn switch(&mut self, line: u64, entry: u64) -> Result<(), String> {
         let before = self.take_snapshot()?;
@@ -150,16 +208,12 @@ impl Yard {
             self.restore(Some(files));
             self.snapshots.forget(files);
         }
-        Ok(())
+        self.wake()
     }
 
     /// Remember which files a new line begins with.
     pub(super) fn park_new(&mut self, line: u64, files: Option<SnapshotId>) {
         self.parked.extend(files.and_then(|id| self.snapshots.copy(id)).map(|id| (line, id)));
-    }
-
-    pub(super) fn copy_snapshot(&mut self, id: Option<SnapshotId>) -> Option<SnapshotId> {
-        self.snapshots.copy(id?)
     }
 
     /// The files as they are, put into the workspace of `other`, which is empty.

@@ -22,7 +22,8 @@ pub struct Owner {
 ///
 /// A privileged host becomes the session's user for the file accesses of the calling thread (`fsuid`): what that user
 /// cannot reach, code in the session cannot trick the host into reaching, and new files belong to it. It is also the
-/// only way to create files on a file system that belongs to a user namespace without a root of the host.
+/// only way to create files on a file system that belongs to a user namespace without a root of the host. The kernel
+/// makes a process that does this non-dumpable, and forgets the parent-death signal of the calling thread.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Actor(pub Option<Owner>);
 

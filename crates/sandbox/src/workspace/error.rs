@@ -98,7 +98,8 @@ pub enum FileError {
     },
     /// Nothing safe can be done here.
     #[error(
-        "this kernel or its container refuses openat2, without which files of a workspace cannot be opened safely\nhint: Linux 5.6 or newer is needed, and a container runtime whose seccomp profile allows openat2"
+        "this host refuses openat2, without which no file of a workspace can be opened safely\n\
+         hint: use Linux 5.6 or newer, and a container runtime whose seccomp profile allows openat2"
     )]
     Unsupported,
     /// Reading the new content failed, not writing it.

@@ -43,7 +43,8 @@ fn escape(text: &mut String, bytes: &[u8]) {
 
 /// Marks that change where the text around them is drawn, and line breaks that are no control characters.
 fn turns_text(character: char) -> bool {
-    matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    let code = u32::from(character);
+    matches!(code, 0x61c | 0x200e | 0x200f | 0x2028..=0x202e | 0x2066..=0x2069 | 0xfeff)
 }
 
 /// A path below the workspace as its names; empty for the workspace itself. The error says what is wrong with `text`.

@@ -47,6 +47,8 @@ impl Restore {
 
     /// Remove from `folder` what `target` does not have, or has as something else.
     pub fn clear(&mut self, folder: &Dir, target: &Folder, path: &mut Vec<u8>) {
+        // One act for all of it, if it works; else every step reports why not.
+        let _acting = folder.actor.act();
         let each = |name: &[u8]| {
             let length = path.len();
             push(path, name);

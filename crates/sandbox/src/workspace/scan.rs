@@ -92,7 +92,7 @@ impl Scan {
                 {
                     return Ok(DraftNode::Known(Node::File(file.clone())));
                 }
-                // A file of the same size may turn out to be the same, and a link to a file that was counted costs nothing.
+                // A file of the same size may turn out to be the same, and a second link to a file costs nothing.
                 let may_be_free = matches!(known, Some(Node::File(file)) if file.stamp.bytes == facts.bytes);
                 if !may_be_free && facts.links == 1 {
                     self.pending_bytes = self.pending_bytes.saturating_add(facts.blocks_bytes.min(facts.bytes));

@@ -1,12 +1,13 @@
 //! Workspaces on file systems of their own: a full one, and one that belongs to a user namespace.
 
 use super::super::dir::Owner;
+use super::super::error::SnapshotError;
 use super::super::snapshot::{SnapshotLimits, Snapshots};
 use super::super::{FileError, Files};
-use super::{NOBODY, is_root, open_root};
+use super::{NOBODY, Place, is_root, open_root};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
-use std::io::{BufRead, BufReader, Write};
-use std::os::fd::OwnedFd;
+use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -51,15 +52,34 @@ fn a_full_workspace_is_named_and_can_be_undone() {
 }
 
 #[test]
+fn a_full_store_is_reported_and_leaves_nothing() {
+    let Ok(disk) = small_filesystem("1m") else {
+        println!("skipped: a file system cannot be made here");
+        return;
+    };
+    let place = Place::new();
+    let store = PathBuf::from(format!("/proc/self/fd/{}/store", disk.as_raw_fd()));
+    let limits = SnapshotLimits { bytes_max: 64 << 20, files_max: 1000 };
+    let mut snapshots = Snapshots::new(place.root(), Some(NOBODY), &store, limits).unwrap();
+    place.put("small", "x");
+    place.put("too_much", &"x".repeat(2 << 20));
+    assert!(matches!(snapshots.take(), Err(SnapshotError::Store(error)) if error.kind() == ErrorKind::StorageFull));
+    assert_eq!((snapshots.bytes(), std::fs::read_dir(&store).unwrap().count()), (0, 0));
+    place.put("too_much", "less");
+    snapshots.take().unwrap();
+}
+
+#[test]
 fn a_workspace_of_a_user_namespace_works_without_its_root() {
     if !is_root() {
         println!("skipped: only root maps other users");
         return;
     }
     // Inside, 0 is 100000 here; this process is nobody there.
-    let script = "read go && mount -t tmpfs -o mode=755,uid=5,gid=5 none /mnt && echo mounted && read end";
+    let mount = "mount -t tmpfs -o mode=755,uid=5,gid=5 none /mnt && echo mounted && read end";
+    let script = format!("read go && exec setpriv --reuid 0 --regid 0 --clear-groups sh -c '{mount}'");
     let child = Command::new("unshare")
-        .args(["--user", "--mount", "sh", "-c", script])
+        .args(["--user", "--mount", "--keep-caps", "sh", "-c", &script])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

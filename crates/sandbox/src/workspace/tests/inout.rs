@@ -167,6 +167,33 @@ fn special_files_are_not_opened_and_do_not_block() {
 }
 
 #[test]
+fn a_lease_does_not_hold_the_host_up() {
+    use std::os::fd::AsRawFd;
+    // Linux's number, which the libc crate lacks.
+    const F_SETSIG: libc::c_int = 10;
+    let place = Place::new();
+    place.put("leased", "x");
+    let acting = place.act();
+    let file = std::fs::File::open(place.path("leased")).unwrap();
+    // SAFETY: plain numbers on a descriptor that is open. The signal is one that is ignored unless handled.
+    let taken = unsafe {
+        libc::fcntl(file.as_raw_fd(), F_SETSIG, libc::SIGURG);
+        libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK)
+    };
+    drop(acting);
+    if taken != 0 {
+        println!("skipped: this file system has no leases");
+        return;
+    }
+    assert!(matches!(place.files().read("leased", 9), Err(FileError::Busy { .. })));
+    let mut snapshots = place.snapshots();
+    let id = snapshots.take().unwrap();
+    assert_eq!(snapshots.uncovered(id, 9).unwrap().len(), 1);
+    place.files().write("leased", &mut "mine".as_bytes(), 9).unwrap();
+    assert_eq!(place.files().read("leased", 9).unwrap(), b"mine");
+}
+
+#[test]
 fn a_sparse_terabyte_is_refused_before_it_is_read() {
     let place = Place::new();
     let acting = place.act();

@@ -82,6 +82,9 @@ fn restoring_touches_nothing_outside() {
             let _ = symlink(place.outside(), place.path("link"));
             drop(acting);
             let taken = snapshots.take().unwrap();
+            for copy in std::fs::read_dir(place.folder.path().join("store")).unwrap() {
+                assert_ne!(std::fs::read(copy.unwrap().path()).unwrap(), b"outside");
+            }
             snapshots.forget(taken);
         }
     });
