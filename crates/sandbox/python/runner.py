@@ -155,12 +155,10 @@ def handle(tag, payload):
         finally:
             with tools.Tools.calling:       # a thread that waited for a tool gives the channel back
                 pass
-            guard.restore()
     if tag == b"S":
         return take_checkpoint()
     if tag == b"W":
         checkpoint.wake()
-        guard.restore()
         return b"F", b""
     if tag == b"D":
         return define_tools(payload)
@@ -198,4 +196,6 @@ def serve(version):
         except MemoryError:         # raised before anything of the answer is out: a frame is made first, then written
             channel.send(b"R", OUT_OF_MEMORY)
         channel.forget_nonce()
+        if tag in (b"C", b"W"):
+            guard.restore()         # after the answer, which needs nothing of it: it touches hundreds of pages
         answer = payload = None

@@ -81,6 +81,13 @@ pub(crate) fn enter(plan: &Plan) -> Result<(), String> {
     let root = &plan.scratch;
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     mount("codeact", root, "tmpfs", flags, Some(c"mode=755,size=16m,nr_inodes=16384")).map_err(at("mounting a tmpfs"))?;
+    // For what libraries write when they are imported, like Matplotlib its list of fonts. Whoever that is by then.
+    let temporary = root.join("tmp");
+    std::fs::create_dir(&temporary).map_err(|error| format!("making `/tmp`: {error}"))?;
+    mount("codeact", &temporary, "tmpfs", flags, Some(c"mode=1777,size=64m,nr_inodes=4096")).map_err(at("mounting `/tmp`"))?;
+    let home = temporary.join("home");
+    let made = std::fs::create_dir(&home).and_then(|()| Ok(rustix::fs::chmod(&home, Mode::from_raw_mode(0o1777))?));
+    made.map_err(|error| format!("making a home folder: {error}"))?;
     for (path, tree) in trees.iter().chain(&devices).chain([&(PathBuf::from("/proc"), processes)]) {
         attach(tree, root, path)?;
     }
