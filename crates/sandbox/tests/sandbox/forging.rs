@@ -1,5 +1,5 @@
-use crate::{run, see, start, start_with};
-use codeact_sandbox::{CellEnd, Limits};
+use crate::{run, see, start, start_with, value};
+use codeact_sandbox::{CellEnd, Limits, State};
 
 #[test]
 fn bytes_forged_on_stdout_and_stderr_are_output_and_nothing_else() {
@@ -7,7 +7,7 @@ fn bytes_forged_on_stdout_and_stderr_are_output_and_nothing_else() {
     let code =
         "import os\nfor fd in (1, 2):\n    os.write(fd, b'\\x15\\0\\0\\0' + bytes(16) + b'F' + b'\\xff' * 4)\n'value'";
     let cell = run(&mut session, code);
-    assert_eq!((cell.end, cell.value.as_deref()), (CellEnd::Finished, Some("'value'")));
+    assert_eq!((cell.end, value(&cell).as_deref()), (CellEnd::Finished, Some("'value'")));
     assert_eq!(cell.stdout.len(), cell.stderr.len());
     assert_eq!(see(&mut session, "1 + 1"), "2");
 }
@@ -73,7 +73,7 @@ fn closing_the_standard_streams_does_not_silence_the_next_cell() {
 fn closing_every_descriptor_ends_the_python_but_not_the_session() {
     let mut session = start();
     let cell = run(&mut session, "import os\nos.closerange(0, 512)");
-    assert_eq!((cell.end, cell.state_lost), (CellEnd::Exited, true));
+    assert_eq!((cell.end, cell.state), (CellEnd::Exited, State::RolledBack));
     assert!(see(&mut session, "1 + 1").ends_with('2'));
 }
 

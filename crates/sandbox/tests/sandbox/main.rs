@@ -1,27 +1,52 @@
-//! One confined Python, driven from outside: what a cell shows, how it ends, what it can forge, what it can reach.
+//! One confined Python, driven from outside: what a cell shows, how it ends, what it can forge, what it can reach, and
+//! what can be taken back.
 #![allow(clippy::unwrap_used)]
 
-mod ending; // then: the ways a cell ends
-mod forging; // a cell against the channel and the runner
-mod reaching;
-mod showing; // read first: what a model sees of a cell // a cell against the machine
+mod showing; // read first: what a model sees of a cell
 
-use codeact_sandbox::{Cell, Layer, Limits, Policy, Session};
+mod notebook; // displays, magics, tools
+
+mod ending; // the ways a cell ends
+
+mod undoing; // undo, branch, replay
+
+mod forging; // a cell against the channel and the runner
+
+mod reaching; // a cell against the machine
+
+use codeact_sandbox::{Cell, Event, Kind, Layer, Limits, Policy, Session, Stream};
+
+fn policy() -> Policy {
+    // A zygote without imports starts faster.
+    Policy { imports: Vec::new(), ..Policy::default() }
+}
 
 fn start() -> Session {
-    Session::start(&Policy::default()).unwrap()
+    Session::start(&policy()).unwrap()
 }
 
 fn start_with(limits: Limits) -> Session {
-    Session::start(&Policy { limits, ..Policy::default() }).unwrap()
+    Session::start(&Policy { limits, ..policy() }).unwrap()
 }
 
 fn run(session: &mut Session, code: &str) -> Cell {
-    session.run(code, &mut |_, _| {}).unwrap()
+    session.run(code, &mut |_| {}).unwrap()
 }
 
 fn see(session: &mut Session, code: &str) -> String {
     run(session, code).observation(10_000)
+}
+
+fn value(cell: &Cell) -> Option<String> {
+    cell.value.text()
+}
+
+/// The text of an event, if it is output of the running cell.
+fn output<'a>(event: &Event<'a>) -> Option<(Stream, &'a str)> {
+    match event.kind {
+        Kind::Output { stream, text } => Some((stream, text)),
+        _ => None,
+    }
 }
 
 /// A session, if `layer` holds on this host; else a printed line.

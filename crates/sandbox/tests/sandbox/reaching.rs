@@ -1,5 +1,5 @@
-use crate::{run, see, start, start_if, start_with};
-use codeact_sandbox::{Layer, Limits, Policy, SandboxError, Session};
+use crate::{policy, see, start, start_if, start_with};
+use codeact_sandbox::{Layer, Limits, Network, Policy, Rung, SandboxError, Session};
 use std::net::TcpListener;
 use std::path::Path;
 
@@ -14,8 +14,7 @@ fn the_network_of_the_host_cannot_be_reached() {
     assert!(text.contains("Error"), "{text}");
     listener.set_nonblocking(true).unwrap();
     assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
-    let code = "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\ns.sendto(b'x', ('127.0.0.1', 9))";
-    let text = see(&mut session, code);
+    let text = see(&mut session, "socket.socket(socket.AF_INET, socket.SOCK_DGRAM)");
     assert!(text.ends_with("Network is unreachable"), "{text}");
 }
 
@@ -57,12 +56,12 @@ fn files_outside_cannot_be_read() {
     let parent = format!("/proc/{}/environ", std::process::id());
     for path in [secret.as_path(), Path::new("/etc/shadow"), Path::new("/proc/1/environ"), Path::new(&parent)] {
         let text = see(&mut session, &format!("open({path:?}, 'rb').read()"));
-        assert!(text.contains("PermissionError"), "{}: {text}", path.display());
+        assert!(text.contains("PermissionError") || text.contains("FileNotFoundError"), "{}: {text}", path.display());
     }
     let text = see(&mut session, &format!("import os\nos.listdir({:?})", outside.path()));
-    assert!(text.contains("PermissionError"), "{text}");
+    assert!(text.contains("PermissionError") || text.contains("FileNotFoundError"), "{text}");
     let text = see(&mut session, &format!("import subprocess\nsubprocess.run(['cat', {secret:?}]).returncode"));
-    assert!(text.ends_with("Permission denied\n1"), "{text}");
+    assert!(text.ends_with("Permission denied\n1") || text.ends_with("No such file or directory\n1"), "{text}");
 }
 
 #[test]
@@ -72,27 +71,26 @@ fn processes_of_the_host_cannot_be_signalled() {
     };
     let mut victim = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
     let code = format!("import os, signal\nos.kill({}, signal.SIGKILL)", victim.id());
-    assert!(see(&mut session, &code).contains("PermissionError"));
-    let code = "os.kill(os.getppid(), 0)";
-    assert!(see(&mut session, code).contains("PermissionError"));
+    let text = see(&mut session, &code);
+    assert!(text.contains("PermissionError") || text.contains("ProcessLookupError"), "{text}");
+    let text = see(&mut session, "os.kill(os.getppid(), signal.SIGKILL)");
+    assert!(text.contains("PermissionError"), "{text}");
     assert!(victim.try_wait().unwrap().is_none());
     victim.kill().unwrap();
     victim.wait().unwrap();
 }
 
 #[test]
-fn the_host_is_not_root_inside() {
-    let Some(mut session) = start_if(Layer::Identity) else {
-        return;
-    };
-    let code = "import os\n[os.getuid() == 0, os.geteuid() == 0, len(os.getgroups())]";
-    // SAFETY: always succeeds.
-    if unsafe { libc::geteuid() } == 0 {
-        assert_eq!(see(&mut session, code), "[False, False, 0]");
-    }
-    let text = see(&mut session, "import os\nos.setuid(0)");
+fn nobody_is_root_inside() {
+    let mut session = start();
+    let code = "import os\n[os.getuid() == 0, os.geteuid() == 0, 0 in os.getgroups()]";
+    assert_eq!(see(&mut session, code), "[False, False, False]");
+    let text = see(&mut session, "os.setuid(0)");
     // Refused, or no such user in its namespace.
     assert!(text.contains("Error: [Errno"), "{text}");
+    let code = "[line.split()[1] for line in open('/proc/self/status') if line.startswith(('Cap', 'NoNewPrivs', 'Seccomp:'))]";
+    let none = "'0000000000000000'";
+    assert_eq!(see(&mut session, code), format!("[{none}, {none}, {none}, {none}, {none}, '1', '2']"));
 }
 
 #[test]
@@ -112,34 +110,53 @@ fn the_environment_is_scrubbed_and_no_descriptor_leaks() {
     let kept_open = std::fs::File::open("/dev/null").unwrap();
     let mut session = start();
     let text = see(&mut session, "import os\nsorted(os.environ)");
-    assert_eq!(text, "['HOME', 'LANG', 'LOGNAME', 'MPLBACKEND', 'PATH', 'TMPDIR', 'USER']");
+    assert!(!text.contains("CARGO") && !text.contains("TOKEN"), "{text}");
+    let names = ["HOME", "LANG", "LOGNAME", "PATH", "TMPDIR", "USER", "CODEACT_NETWORK", "CUDA_VISIBLE_DEVICES"];
+    assert!(names.iter().all(|name| text.contains(name)) && text.matches(',').count() < 12, "{text}");
     let code = "found = []\nfor fd in range(512):\n    try:\n        os.fstat(fd)\n        found.append(fd)\n    except OSError:\n        pass\nlen(found)";
-    // Standard streams, the control socket, and the runner's two copies of stdout and stderr.
-    assert_eq!(see(&mut session, code), "6");
+    // Standard streams, the control socket, and the runner's copies of stdout, stderr and the null device.
+    let count: usize = see(&mut session, code).parse().unwrap();
+    assert!((6..=8).contains(&count), "{count}");
+    let code = "import os\n[os.readlink(f'/proc/self/fd/{fd}') for fd in found if fd > 2]";
+    let text = see(&mut session, code);
+    assert!(!text.contains("'/") || text.matches("'/").count() == text.matches("'/dev/null'").count(), "{text}");
     drop(kept_open);
 }
 
 #[test]
 fn dropping_a_session_kills_its_daemons() {
-    let Some(mut session) = start_if(Layer::Network) else {
+    let Some(mut session) = start_if(Layer::Ending) else {
         return;
     };
-    let code = "import os, time\nr, w = os.pipe()\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        \
-                os.write(w, str(os.getpid()).encode())\n        time.sleep(1000)\n    os._exit(0)\nint(os.read(r, 20))";
-    let pid = see(&mut session, code);
-    let entry = format!("/proc/{pid}");
-    assert!(Path::new(&entry).exists());
+    // The name is what it is found by: ids inside are not those of the host.
+    let name = format!("codeact-daemon-{}", std::process::id());
+    let code = format!(
+        "import os, subprocess\nos.symlink('/bin/sleep', {name:?})\n\
+         subprocess.Popen(['setsid', './{name}', '1000'], start_new_session=True)\nNone"
+    );
+    let is_alive = || {
+        std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            line.starts_with(format!("./{name}").as_bytes())
+        })
+    };
+    see(&mut session, &code);
+    assert!((0..200).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        is_alive()
+    }));
     drop(session);
-    // A killed orphan stays a zombie until init reaps it.
-    let status = std::fs::read_to_string(format!("{entry}/status")).unwrap_or_default();
-    assert!(status.is_empty() || status.contains("State:\tZ") || status.contains("State:\tX"), "{status}");
+    assert!((0..200).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        !is_alive()
+    }));
 }
 
 #[test]
 fn a_given_workspace_is_used_and_kept() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("in.txt"), "7").unwrap();
-    let policy = Policy { workspace: Some(folder.path().to_path_buf()), ..Policy::default() };
+    let policy = Policy { workspace: Some(folder.path().to_path_buf()), ..policy() };
     let mut session = Session::start(&policy).unwrap();
     assert_eq!(see(&mut session, "n = int(open('in.txt').read())\nopen('out.txt', 'w').write(str(n + 1))"), "1");
     drop(session);
@@ -148,30 +165,66 @@ fn a_given_workspace_is_used_and_kept() {
 
 #[test]
 fn a_missing_workspace_is_an_error() {
-    let policy = Policy { workspace: Some("/no/such/folder".into()), ..Policy::default() };
+    let policy = Policy { workspace: Some("/no/such/folder".into()), ..policy() };
     let error = Session::start(&policy).unwrap_err();
     assert!(matches!(error, SandboxError::Workspace { .. }) && error.to_string().contains("/no/such/folder"));
 }
 
 #[test]
-fn the_protection_lists_every_layer_and_says_what_is_missing() {
+fn the_protection_lists_every_layer_and_the_rung() {
     let session = start();
     let text = session.protection().to_string();
-    for layer in ["Network", "Filesystem", "Signals", "Identity", "Privileges", "Resources", "Processes", "ParentDeath"]
-    {
+    for layer in ["Network", "Filesystem", "Signals", "Identity", "Privileges", "Memory", "Processes", "Disk", "Syscalls"] {
         assert!(text.contains(layer), "{text}");
     }
-    assert!(text.contains("not protected: no PID namespace"), "{text}");
-    assert!(session.protection().holds(Layer::Privileges) && session.protection().holds(Layer::Resources));
+    assert!(text.starts_with("rung ") && session.protection().rung <= Rung::User, "{text}");
+    assert!(session.protection().holds(Layer::Privileges) && session.protection().holds(Layer::Syscalls));
 }
 
 #[test]
-fn set_user_id_programs_give_nothing() {
-    let mut session = start();
-    let text = see(&mut session, "[line for line in open('/proc/self/status') if 'NoNewPrivs' in line]");
-    if !text.contains("NoNewPrivs:\\t1") {
-        // /proc/self may be closed by the file rules; ask the kernel.
-        let code = "import ctypes\nctypes.CDLL(None).prctl(39, 0, 0, 0, 0)";
-        assert_eq!(run(&mut session, code).value.as_deref(), Some("1"));
-    }
+fn a_machine_that_offers_less_than_asked_is_refused_with_reasons() {
+    // As root, B and C are refused so that cells do not run as root; as a user, A is.
+    let is_root = std::fs::metadata("/proc/self").map(|own| std::os::unix::fs::MetadataExt::uid(&own)).unwrap() == 0;
+    let rung = if is_root { Rung::User } else { Rung::Root };
+    let error = Session::start(&Policy { strongest: rung, weakest: rung, ..policy() }).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, SandboxError::TooWeak { .. }), "{text}");
+    assert!(text.contains(rung.name()) && text.contains("started by") && text.contains("hint: "), "{text}");
+}
+
+#[test]
+fn a_loopback_reaches_the_session_and_not_the_host() {
+    let Some(_) = start_if(Layer::Network) else {
+        return;
+    };
+    let mut session = Session::start(&Policy { network: Network::Loopback, ..policy() }).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let code = format!("import socket\nsocket.create_connection(('127.0.0.1', {port}), 2)");
+    assert!(see(&mut session, &code).contains("ConnectionRefusedError"));
+    let code = "a = socket.create_server(('127.0.0.1', 0))\nb = socket.create_connection(a.getsockname())\n\
+                b.send(b'hi')\na.accept()[0].recv(9)";
+    assert_eq!(see(&mut session, code), "b'hi'");
+}
+
+#[test]
+fn a_proxy_reaches_what_is_allowed() {
+    use std::io::{Read, Write};
+    let Some(_) = start_if(Layer::Network) else {
+        return;
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 4096]);
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello").unwrap();
+    });
+    let network = Network::Allow(vec![format!("127.0.0.1:{port}")]);
+    let mut session = Session::start(&Policy { network, ..policy() }).unwrap();
+    let code = format!("import urllib.request\nurllib.request.urlopen('http://127.0.0.1:{port}/').read()");
+    assert_eq!(see(&mut session, &code), "b'hello'");
+    let text = see(&mut session, "urllib.request.urlopen('http://169.254.169.254/latest').read()");
+    assert!(text.contains("HTTP Error 403"), "{text}");
+    assert_eq!(session.network_decisions().len(), 2);
 }

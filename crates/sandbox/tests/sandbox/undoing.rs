@@ -1,0 +1,125 @@
+use crate::{run, see, start, start_with, value};
+use codeact_sandbox::{Limits, Restored, State};
+
+#[test]
+fn an_undone_cell_leaves_no_trace_in_variables_and_files() {
+    let mut session = start();
+    see(&mut session, "x = [1]\nopen('data', 'w').write('first')");
+    see(&mut session, "x.append(2)\ndel __builtins__\nimport json\nopen('data', 'w').write('second')\nopen('more', 'w').close()");
+    assert_eq!(session.cells(), 2);
+    assert_eq!(session.undo(1).unwrap(), Restored::Resumed);
+    let code = "import os, sys\n(x, 'json' in globals(), open('data').read(), os.listdir())";
+    assert_eq!(see(&mut session, code), "([1], False, 'first', ['data'])");
+    assert_eq!(session.undo(2).unwrap(), Restored::Resumed);
+    assert_eq!(see(&mut session, "import os\n('x' in globals(), os.listdir())"), "(False, [])");
+    assert!(session.undo(2).unwrap_err().to_string().contains("has 1 that can be undone"));
+}
+
+#[test]
+fn undo_goes_back_again_and_again() {
+    let mut session = start();
+    see(&mut session, "n = 0");
+    for _ in 0..20 {
+        assert_eq!(see(&mut session, "n += 1\nn"), "1");
+        assert_eq!(session.undo(1).unwrap(), Restored::Resumed);
+    }
+    for number in 1..=6 {
+        see(&mut session, &format!("n = {number}"));
+    }
+    assert_eq!(session.undo(3).unwrap(), Restored::Resumed);
+    assert_eq!(see(&mut session, "n"), "3");
+    assert_eq!(session.undo(3).unwrap(), Restored::Resumed);
+    assert_eq!(see(&mut session, "n"), "1");
+}
+
+#[test]
+fn open_files_go_on_where_they_were() {
+    let mut session = start();
+    see(&mut session, "log = open('log', 'w')\nlog.write('a')\nlog.flush()");
+    see(&mut session, "log.write('bb')\nlog.flush()");
+    session.undo(1).unwrap();
+    assert_eq!(see(&mut session, "log.write('c')\nlog.close()\nopen('log').read()"), "'ac'");
+}
+
+#[test]
+fn beyond_the_kept_states_cells_are_run_again() {
+    let mut session = start_with(Limits { checkpoints_max: 2, ..Limits::default() });
+    see(&mut session, "import os\nn = 1\npid = os.getpid()");
+    for _ in 0..5 {
+        see(&mut session, "n += 1\nopen('n', 'w').write(str(n))");
+    }
+    let Restored::Replayed { reason, differences } = session.undo(5).unwrap() else {
+        panic!("there should be no such state any more");
+    };
+    assert!(reason.contains("given up"), "{reason}");
+    assert_eq!(differences, Vec::<String>::new());
+    assert_eq!(see(&mut session, "n, os.listdir()"), "(1, [])");
+}
+
+#[test]
+fn running_threads_are_named_as_the_reason_to_run_cells_again() {
+    let mut session = start();
+    let code = "import threading, time, os\nx = os.urandom(4).hex()\nprint('cell')\n\
+                threading.Thread(target=time.sleep, args=(1000,), daemon=True, name='ticker').start()\nx";
+    see(&mut session, code);
+    see(&mut session, "x = 2");
+    let Restored::Replayed { reason, differences } = session.undo(1).unwrap() else {
+        panic!("a thread cannot be brought back");
+    };
+    assert!(reason.contains("ticker"), "{reason}");
+    assert_eq!(differences.len(), 1, "{differences:?}");
+    assert!(differences[0].starts_with("cell 1: "), "{differences:?}");
+    assert_eq!(see(&mut session, "type(x).__name__, threading.active_count()"), "('str', 2)");
+}
+
+#[test]
+fn branches_go_their_own_ways() {
+    let mut session = start();
+    see(&mut session, "import random\nr = random.random()\nx = 'base'\nopen('f', 'w').write('base')");
+    let number = see(&mut session, "r");
+    see(&mut session, "x = 'trunk'\nopen('f', 'w').write('trunk')");
+    let (mut branch, how) = session.branch(2).unwrap();
+    assert_eq!(how, Restored::Resumed);
+    assert_eq!((branch.cells(), session.cells()), (2, 3));
+    assert_eq!(see(&mut branch, "x, open('f').read()"), "('base', 'base')");
+    assert_eq!(see(&mut branch, "r"), number, "the state itself, not a second run");
+    see(&mut branch, "x = 'branch'\nopen('f', 'w').write('branch')\nopen('only', 'w').close()");
+    assert_eq!(see(&mut session, "import os\nx, open('f').read(), os.listdir()"), "('trunk', 'trunk', ['f'])");
+    assert_eq!(see(&mut branch, "import os\nx, open('f').read(), sorted(os.listdir())"), "('branch', 'branch', ['f', 'only'])");
+    let (mut now, _) = branch.branch(branch.cells()).unwrap();
+    assert_eq!(see(&mut now, "x"), "'branch'");
+    // Undo, death and rollback of one do not touch the other.
+    session.undo(1).unwrap();
+    assert_eq!(run(&mut branch, "os._exit(1)").state, State::RolledBack);
+    assert_eq!(see(&mut branch, "x"), "'branch'");
+    drop(branch);
+    assert_eq!(see(&mut session, "x"), "'trunk'");
+    assert_eq!(see(&mut now, "x, open('f').read()"), "('branch', 'branch')");
+}
+
+#[test]
+fn a_thread_of_one_branch_rests_while_another_runs() {
+    let mut session = start();
+    see(&mut session, "n = 0");
+    let (mut branch, _) = session.branch(1).unwrap();
+    let code = "import threading, time\ndef count():\n    global n\n    while True:\n        n += 1\n        time.sleep(0.001)\n\
+                threading.Thread(target=count, daemon=True).start()";
+    see(&mut session, code);
+    assert_eq!(see(&mut branch, "import time\ntime.sleep(0.3)\nn"), "0");
+    let before: u64 = see(&mut session, "n").parse().unwrap();
+    assert!(before < 250, "{before}");
+    let after: u64 = see(&mut session, "time.sleep(0.1)\nn").parse().unwrap();
+    assert!(after > before, "{after}");
+}
+
+#[test]
+fn a_large_array_is_shared_with_its_checkpoints() {
+    let mut session = start_with(Limits { memory_bytes_max: 600 << 20, ..Limits::default() });
+    see(&mut session, "big = bytearray(b'x') * (200 << 20)");
+    for _ in 0..6 {
+        see(&mut session, "1");
+    }
+    assert_eq!(value(&run(&mut session, "big[0] = 1\nlen(big)")).as_deref(), Some("209715200"));
+    session.undo(1).unwrap();
+    assert_eq!(see(&mut session, "big[0]"), "120");
+}
