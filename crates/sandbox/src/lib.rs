@@ -26,6 +26,8 @@ pub mod journal; // what happened in a session, kept on the disk
 
 pub mod skills; // functions that proved useful, kept for later sessions
 
+pub mod doctor; // the sandbox tried out where it is to hold
+
 mod launcher; // the process that starts sessions
 
 mod init; // the first process of a session
@@ -141,6 +143,24 @@ pub enum SandboxError {
 }
 
 impl SandboxError {
+    /// Whether what was asked for is at fault, rather than this machine.
+    pub fn is_bad_input(&self) -> bool {
+        match self {
+            SandboxError::NoPython { .. }
+            | SandboxError::OldPython { .. }
+            | SandboxError::Workspace { .. }
+            | SandboxError::CellTooLarge { .. }
+            | SandboxError::AllowList(_)
+            | SandboxError::Tool { .. }
+            | SandboxError::NoSuchCell { .. } => true,
+            SandboxError::NoStart { .. }
+            | SandboxError::TooWeak { .. }
+            | SandboxError::Snapshot(_)
+            | SandboxError::Branch(_)
+            | SandboxError::System { .. } => false,
+        }
+    }
+
     fn system(action: &'static str) -> impl Fn(std::io::Error) -> SandboxError {
         move |source| SandboxError::System { action, source }
     }
@@ -157,8 +177,10 @@ impl SandboxError {
 }
 
 fn too_weak(weakest: Rung, refusals: &[Refusal]) -> String {
-    let reasons: String =
-        refusals.iter().map(|refusal| format!("\n  {} ({}): {}", refusal.rung.letter(), refusal.rung.name(), refusal.reason)).collect();
+    let reasons: String = refusals
+        .iter()
+        .map(|refusal| format!("\n  {} ({}): {}", refusal.rung.letter(), refusal.rung.name(), refusal.reason))
+        .collect();
     let way_out = match weakest {
         Rung::Root | Rung::User => "allow user namespaces, or accept less with `sandbox = \"weak\"`",
         Rung::Weak => "use a kernel with Landlock, or run without protection, which only a throw-away machine is for",

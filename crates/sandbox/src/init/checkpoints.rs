@@ -173,10 +173,10 @@ impl Init {
 
     /// Forget a checkpoint, or a parked line.
     pub(super) fn drop_line(&mut self, id: u64) {
-        let parked = self.parked.remove(&id);
+        let (parked, checkpoint) = (self.parked.remove(&id), self.checkpoints.remove(&id));
         let pids = parked.iter().flat_map(|parked| parked.stopped.iter().copied().chain([parked.runner.pid]));
-        pids.chain(self.checkpoints.remove(&id).map(|runner| runner.pid))
-            .for_each(|pid| processes::signal(pid, Signal::KILL));
+        // Killed before its socket is closed, which would only wake it up.
+        pids.chain(checkpoint.iter().map(|runner| runner.pid)).for_each(|pid| processes::signal(pid, Signal::KILL));
     }
 
     pub(super) fn replace_head(&mut self, runner: Runner, asleep: Asleep) {

@@ -33,7 +33,7 @@ impl Census {
     /// Kill all but `kept`, and what they start meanwhile.
     pub(super) fn kill_all_but(self, kept: &BTreeSet<i32>) {
         for pass in 0..PASSES_MAX {
-            let others: Vec<i32> = self.take().difference(kept).copied().filter(|pid| !is_zombie(*pid)).collect();
+            let others: Vec<i32> = self.take().difference(kept).copied().filter(|pid| Stat::of(*pid).is_some_and(|stat| !stat.is_over)).collect();
             if others.is_empty() {
                 return;
             }
@@ -101,19 +101,35 @@ pub(super) fn describe(status: WaitStatus) -> String {
     }
 }
 
-/// Parent and state, behind the name, which may hold anything.
-fn stat(pid: i32) -> Option<(String, i32)> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let mut rest = text.rsplit_once(')')?.1.split_whitespace();
-    Some((rest.next()?.to_string(), rest.next()?.parse().ok()?))
+/// What `/proc/PID/stat` tells.
+#[derive(Debug, Clone, Copy)]
+struct Stat {
+    parent: i32,
+    /// No instruction of it will run any more. The kernel may still be clearing up after it, which takes milliseconds
+    /// where there is much memory.
+    is_over: bool,
 }
 
-fn is_zombie(pid: i32) -> bool {
-    stat(pid).is_none_or(|(state, _)| state == "Z" || state == "X")
+/// `PF_EXITING`: the thread has begun to end, and does not come back from that.
+const EXITING: u32 = 4;
+
+impl Stat {
+    fn of(pid: i32) -> Option<Stat> {
+        Stat::parse(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn parse(text: &str) -> Option<Stat> {
+        // The name may hold anything, spaces and brackets as well.
+        let rest: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+        let state = *rest.first()?;
+        let (flags, threads): (u32, u32) = (rest.get(6)?.parse().ok()?, rest.get(17)?.parse().ok()?);
+        let is_over = matches!(state, "Z" | "X") || (flags & EXITING != 0 && threads <= 1);
+        Some(Stat { parent: rest.get(1)?.parse().ok()?, is_over })
+    }
 }
 
 fn descendants(own: i32, all: &BTreeSet<i32>) -> BTreeSet<i32> {
-    let parents: BTreeMap<i32, i32> = all.iter().filter_map(|pid| Some((*pid, stat(*pid)?.1))).collect();
+    let parents: BTreeMap<i32, i32> = all.iter().filter_map(|pid| Some((*pid, Stat::of(*pid)?.parent))).collect();
     let is_below = |mut pid: i32| {
         for _ in 0..parents.len() {
             match parents.get(&pid) {
@@ -125,4 +141,28 @@ fn descendants(own: i32, all: &BTreeSet<i32>) -> BTreeSet<i32> {
         false
     };
     parents.keys().copied().filter(|pid| is_below(*pid)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REST: &str = "3 7 7 0 -1 FLAGS 1 2 3 4 5 6 7 8 20 0 THREADS 0 99";
+
+    fn is_over(state: &str, flags: &str, threads: &str) -> bool {
+        let rest = REST.replace("FLAGS", flags).replace("THREADS", threads);
+        let stat = Stat::parse(&format!("12 (a) Z 9) {state} {rest}\n")).unwrap();
+        assert_eq!(stat.parent, 3);
+        stat.is_over
+    }
+
+    #[test]
+    fn a_process_is_over_once_its_last_thread_ends() {
+        assert!(!is_over("R", "4194304", "1"));
+        assert!(is_over("Z", "4194304", "0"));
+        assert!(is_over("R", "4194308", "1"));
+        assert!(!is_over("R", "4194308", "2"), "another thread may be writing a file");
+        let own = Stat::of(std::process::id() as i32).unwrap();
+        assert!(!own.is_over);
+    }
 }

@@ -81,6 +81,13 @@ pub(crate) fn enter(plan: &Plan) -> Result<(), String> {
     let root = &plan.scratch;
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     mount("codeact", root, "tmpfs", flags, Some(c"mode=755,size=16m,nr_inodes=16384")).map_err(at("mounting a tmpfs"))?;
+    // For what libraries write when they are imported, like Matplotlib its list of fonts. Whoever that is by then.
+    let temporary = root.join("tmp");
+    std::fs::create_dir(&temporary).map_err(|error| format!("making `/tmp`: {error}"))?;
+    mount("codeact", &temporary, "tmpfs", flags, Some(c"mode=1777,size=64m,nr_inodes=4096")).map_err(at("mounting `/tmp`"))?;
+    let home = temporary.join("home");
+    let made = std::fs::create_dir(&home).and_then(|()| Ok(rustix::fs::chmod(&home, Mode::from_raw_mode(0o1777))?));
+    made.map_err(|error| format!("making a home folder: {error}"))?;
     for (path, tree) in trees.iter().chain(&devices).chain([&(PathBuf::from("/proc"), processes)]) {
         attach(tree, root, path)?;
     }
@@ -152,7 +159,8 @@ fn workspace_tree(path: &Path, map: Option<&OwnedFd>) -> Result<OwnedFd, String>
     Ok(tree)
 }
 
-fn attach(tree: &OwnedFd, root: &Path, path: &Path) -> Result<(), String> {
+/// Show `tree` at `path` of the tree that is built at `root`.
+pub(super) fn attach(tree: &OwnedFd, root: &Path, path: &Path) -> Result<(), String> {
     let failed = |error: io::Error| format!("showing `{}`: {error}", path.display());
     let target = root.join(path.strip_prefix("/").unwrap_or(path));
     let is_folder = rustix::fs::fstat(tree).map_err(|error| failed(error.into()))?.st_mode & libc::S_IFMT == libc::S_IFDIR;

@@ -1,12 +1,13 @@
 //! What a session has for itself: `/proc`, a disk in memory with a quota, a host name, a loopback if asked for.
 
 use super::calls;
-use super::root::WORKSPACE;
+use super::root::{self, WORKSPACE};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, mount, mount_bind, move_mount, open_tree};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::Path;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 
 /// What to build for one session.
 #[derive(Debug, Clone)]
@@ -53,6 +54,7 @@ pub(crate) fn build(plan: &Plan) -> Result<(), String> {
     let options = c_string(format!("hidepid=invisible,gid={}", plan.init))?;
     mount("proc", "/proc", "proc", flags | MountFlags::NOEXEC, Some(options.as_c_str())).map_err(at("mounting /proc"))?;
     hide().map_err(|error| format!("hiding parts of /proc: {error}"))?;
+    let covered = covered_mounts().map_err(|error| format!("looking for mounts: {error}"))?;
     let (bytes, files, cell) = (plan.disk_bytes_max, plan.disk_files_max, plan.cell);
     let options = c_string(format!("mode=755,size={bytes},nr_inodes={files},uid={cell},gid={cell}"))?;
     mount("codeact", "/tmp", "tmpfs", flags, Some(options.as_c_str())).map_err(at("mounting the disk"))?;
@@ -67,6 +69,10 @@ pub(crate) fn build(plan: &Plan) -> Result<(), String> {
     std::fs::create_dir("/tmp/home")
         .and_then(|()| std::os::unix::fs::chown("/tmp/home", Some(cell), Some(cell)))
         .map_err(|error| format!("making the home folder: {error}"))?;
+    // Python, or the workspace, may lie below a folder that has just been covered.
+    for (path, tree) in covered {
+        root::attach(&tree, Path::new("/"), &path)?;
+    }
     rustix::system::sethostname(b"codeact").map_err(at("naming the host"))?;
     if plan.own_network && plan.loopback {
         raise_loopback().map_err(|error| format!("raising the loopback: {error}"))?;
@@ -80,6 +86,42 @@ pub(crate) fn build(plan: &Plan) -> Result<(), String> {
 /// What `open` answers.
 pub(crate) fn open_workspace(path: &str) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Mounts below the folders that the session's disk will cover, taken before it does.
+fn covered_mounts() -> io::Result<Vec<(PathBuf, OwnedFd)>> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let text = std::fs::read("/proc/self/mountinfo")?;
+    let points = text.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
+    let mut covered: Vec<(PathBuf, OwnedFd)> = Vec::new();
+    for point in points.map(unescaped) {
+        let is_covered = ["/tmp", WORKSPACE].iter().any(|folder| point.starts_with(folder) && point != Path::new(folder));
+        if is_covered && !covered.iter().any(|(above, _)| point.starts_with(above)) {
+            let tree = open_tree(CWD, &point, flags)?;
+            covered.push((point, tree));
+        }
+    }
+    Ok(covered)
+}
+
+/// A path of `mountinfo`, where blanks and backslashes are octal numbers: `\040`.
+fn unescaped(field: &[u8]) -> PathBuf {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, after)) = rest.split_first() {
+        let number = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
+        match number.filter(|_| *first == b'\\').and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[3..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    PathBuf::from(std::ffi::OsString::from_vec(bytes))
 }
 
 fn hide() -> io::Result<()> {
@@ -115,4 +157,15 @@ fn c_string(text: String) -> Result<std::ffi::CString, String> {
 
 fn at(step: &'static str) -> impl Fn(rustix::io::Errno) -> String {
     move |error| format!("{step}: {error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_mounts_are_read_as_the_kernel_writes_them() {
+        assert_eq!(unescaped(br"/tmp/a\040b\134c"), Path::new(r"/tmp/a b\c"));
+        assert_eq!(unescaped(br"/x\04"), Path::new(r"/x\04"));
+    }
 }

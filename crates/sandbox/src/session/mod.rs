@@ -184,12 +184,13 @@ impl Session {
         let is_crowded = yard.memory_bytes().is_some_and(|bytes| bytes > limits.memory_bytes_max / 4 * 3)
             || yard.snapshot_bytes() > limits.checkpoint_bytes_max / 4 * 3;
         let kept_max = if is_crowded { 1 } else { limits.checkpoints_max };
+        // First the fork: the next cell waits for it, and the end of an old one slows it down.
+        self.save(yard);
         let kept: Vec<usize> = (0..self.steps.len()).filter(|at| self.steps[*at].before.is_kept()).collect();
         for at in &kept[..kept.len().saturating_sub(kept_max)] {
             let point = std::mem::take(&mut self.steps[*at].before);
             yard.forget(&point);
         }
-        self.save(yard);
     }
 
     /// A handle that stops the running cell from another thread.

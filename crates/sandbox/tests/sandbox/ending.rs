@@ -148,7 +148,7 @@ fn exit_and_other_base_exceptions_end_the_cell_and_keep_the_variables() {
         assert_eq!(cell.error.unwrap().traceback.lines().last(), Some(line));
     }
     assert_eq!(see(&mut session, "x"), "1");
-    assert_eq!(see(&mut session, "input()").lines().last(), Some("EOFError: EOF when reading a line"));
+    assert_eq!(see(&mut session, "input()").lines().last(), Some("EOFError: there is no input in this sandbox"));
 }
 
 #[test]
