@@ -135,6 +135,7 @@ fn first_process(
             disk_bytes_max: request.disk_bytes_max,
             disk_files_max: request.disk_files_max,
             workspace: workspace.clone(),
+            shown: begin.readable.iter().chain([&begin.python]).chain(&begin.workspace).cloned().collect(),
             loopback: request.network,
             own_network: !begin.host_network,
         })?;
