@@ -50,7 +50,7 @@ pub use bundle::Bundle;
 pub use cell::{Cell, CellEnd, CellError, State};
 pub use policy::{Limits, Network, Policy, Rung};
 pub use protection::{Layer, LayerState, Protection, Refusal};
-pub use session::{Event, Interrupter, Kind, OnEvent, Restored, Session, Stream};
+pub use session::{Event, Interrupter, Kind, OnEvent, Recovery, Restored, Session, Stream};
 pub use tools::{Approval, Tool, Toolbox};
 pub use workspace::{Entry as FileEntry, EntryKind, FileError, Files, Listing};
 
@@ -121,6 +121,18 @@ pub enum SandboxError {
         /// What Python says.
         reason: String,
     },
+    /// The journal of a recorded session does not take more, or cannot be read.
+    #[error(transparent)]
+    Journal(journal::JournalError),
+    /// The journal does not tell of a session.
+    #[error(transparent)]
+    Replay(journal::ReplayError),
+    /// A branch of a session without a journal has none either.
+    #[error("this session is not recorded, so its branch cannot be")]
+    NotRecorded,
+    /// A file could not be put into the workspace.
+    #[error(transparent)]
+    File(FileError),
     /// The processes of a branch are gone.
     #[error("the branch cannot go on: {0}")]
     Branch(String),
@@ -152,6 +164,10 @@ impl SandboxError {
             | SandboxError::CellTooLarge { .. }
             | SandboxError::AllowList(_)
             | SandboxError::Tool { .. }
+            | SandboxError::Journal(_)
+            | SandboxError::Replay(_)
+            | SandboxError::NotRecorded
+            | SandboxError::File(_)
             | SandboxError::NoSuchCell { .. } => true,
             SandboxError::NoStart { .. }
             | SandboxError::TooWeak { .. }

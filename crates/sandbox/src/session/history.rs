@@ -2,7 +2,7 @@
 
 use super::{Session, lock};
 use crate::SandboxError;
-use crate::journal::RecordedCell;
+use crate::journal::{Entry, RecordedCell};
 use crate::wire::fields::{Fields, Writer};
 use crate::workspace::SnapshotId;
 
@@ -22,6 +22,8 @@ pub(crate) struct Point {
 pub(crate) struct Step {
     pub record: RecordedCell,
     pub before: Point,
+    /// Its place in the journal, if there is one.
+    pub sequence: Option<u64>,
 }
 
 /// How an earlier state came back.
@@ -40,10 +42,6 @@ pub enum Restored {
 }
 
 impl Point {
-    /// Whether going back here is going back to an interpreter that still exists.
-    pub(super) fn is_kept(&self) -> bool {
-        self.checkpoint.is_some() || self.snapshot.is_some()
-    }
 
     fn reason(&self) -> String {
         self.unclean.clone().unwrap_or_else(|| "its checkpoint was given up".to_string())
@@ -78,6 +76,7 @@ impl Session {
         if count == 0 {
             return Ok(Restored::Resumed);
         }
+        self.note(&Entry::Undone { cells: count as u64 })?;
         let point = self.steps[at].before.clone();
         let yard = self.yard.clone();
         let mut yard = lock(&yard);
@@ -102,8 +101,7 @@ impl Session {
                 Ok(Restored::Resumed)
             }
             Err(reason) => {
-                yard.jail.kill();
-                drop(yard);
+                drop(yard); // which goes on if it has branches
                 let differences = self.replay(point)?;
                 Ok(Restored::Replayed { reason, differences })
             }
@@ -130,7 +128,7 @@ impl Session {
             None => Err(point.reason()),
         };
         // The way back beyond the branching point belongs to this session.
-        let record = |step: &Step| Step { record: step.record.clone(), before: Point::default() };
+        let record = |step: &Step| Step { before: Point::default(), ..step.clone() };
         let steps: Vec<Step> = self.steps[..at].iter().map(record).collect();
         match copied {
             Ok(()) => {

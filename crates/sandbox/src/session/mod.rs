@@ -12,12 +12,18 @@ mod history; // undo and branch
 
 mod replay; // running cells again where a state could not be kept
 
+mod record; // sessions that outlive the host: written down, and restored
+
+mod learn; // functions that are kept for later sessions
+
 pub use history::Restored;
 pub use interrupt::Interrupter;
+pub use record::Recovery;
 
 use crate::bundle::Bundle;
 use crate::capture::Capture;
 use crate::cgroup::{self, Group};
+use crate::journal::{Journal, JournalError, RecordedCell};
 use crate::launcher::client::{self, Launcher};
 use crate::protection::Protection;
 use crate::wire::fields::Writer;
@@ -82,6 +88,9 @@ pub enum Kind<'a> {
     Display(&'a Bundle),
 }
 
+/// Cells back to which the files are kept.
+const SNAPSHOTS_MAX: usize = 1000;
+
 /// Called for each event, in order. Output waits, and in the end the cell, for it to return.
 pub type OnEvent<'a> = dyn FnMut(Event<'_>) + 'a;
 
@@ -104,6 +113,9 @@ pub struct Session {
     late: Capture,
     interrupter: Interrupter,
     wake: UnixStream,
+    journal: Option<Journal>,
+    /// Why the journal could not take the last event; the next cell is refused with it.
+    unwritten: Option<JournalError>,
 }
 
 impl Session {
@@ -128,7 +140,22 @@ impl Session {
         let late = Capture::new(policy.limits.output_bytes_max, 0);
         let interrupter = Interrupter::new(wake_sender);
         let (steps, tip) = (Vec::new(), Point::default());
-        Ok(Session { yard, line, entry: line, steps, tip, policy, protection, rollbacks: 0, sequence: 0, late, interrupter, wake })
+        Ok(Session {
+            yard,
+            line,
+            entry: line,
+            steps,
+            tip,
+            policy,
+            protection,
+            rollbacks: 0,
+            sequence: 0,
+            late,
+            interrupter,
+            wake,
+            journal: None,
+            unwritten: None,
+        })
     }
 
     /// Define the tools, and ask for a checkpoint of the state before the first cell.
@@ -177,19 +204,33 @@ impl Session {
     }
 
     /// A cell has had its effect: keep the point before it, and as many of those as the limits allow.
-    fn advance(&mut self, yard: &mut Yard, record: crate::journal::RecordedCell) {
+    fn advance(&mut self, yard: &mut Yard, record: RecordedCell) {
         let before = std::mem::take(&mut self.tip);
-        self.steps.push(Step { record, before });
-        let limits = &self.policy.limits;
-        let is_crowded = yard.memory_bytes().is_some_and(|bytes| bytes > limits.memory_bytes_max / 4 * 3)
-            || yard.snapshot_bytes() > limits.checkpoint_bytes_max / 4 * 3;
-        let kept_max = if is_crowded { 1 } else { limits.checkpoints_max };
+        self.steps.push(Step { record, before, sequence: None });
         // First the fork: the next cell waits for it, and the end of an old one slows it down.
         self.save(yard);
-        let kept: Vec<usize> = (0..self.steps.len()).filter(|at| self.steps[*at].before.is_kept()).collect();
-        for at in &kept[..kept.len().saturating_sub(kept_max)] {
-            let point = std::mem::take(&mut self.steps[*at].before);
-            yard.forget(&point);
+        let limits = self.policy.limits.clone();
+        let is_crowded = yard.memory_bytes().is_some_and(|bytes| bytes > limits.memory_bytes_max / 4 * 3);
+        let kept_max = if is_crowded { 1 } else { limits.checkpoints_max };
+        self.give_up(kept_max, |point| point.checkpoint.take(), |id| yard.drop_checkpoint(id));
+        // Files are cheap to keep: states that are run again find them as they were.
+        let is_crowded = yard.snapshot_bytes() > limits.checkpoint_bytes_max / 4 * 3;
+        let kept_max = if is_crowded { 1 } else { SNAPSHOTS_MAX };
+        self.give_up(kept_max, |point| point.snapshot.take(), |id| yard.forget_snapshot(id));
+    }
+
+    /// Of what `take` takes out of the points before the cells, keep the newest `kept_max`.
+    fn give_up<T>(&mut self, kept_max: usize, take: impl Fn(&mut Point) -> Option<T>, mut forget: impl FnMut(T)) {
+        let mut kept = 0;
+        for step in self.steps.iter_mut().rev() {
+            let mut point = step.before.clone();
+            if let Some(thing) = take(&mut point) {
+                kept += 1;
+                if kept > kept_max {
+                    forget(thing);
+                    step.before = point;
+                }
+            }
         }
     }
 

@@ -60,8 +60,22 @@ impl Session {
     ///
     /// # Errors
     /// When `code` is too large, or a fresh interpreter that was needed did not start. Whatever the code does is a
-    /// [`Cell`].
+    /// [`Cell`]. And when the cell before could not be written to the journal of a recorded session.
     pub fn run(&mut self, code: &str, on_event: &mut OnEvent<'_>) -> Result<Cell, SandboxError> {
+        if let Some(error) = self.unwritten.take() {
+            return Err(SandboxError::Journal(error));
+        }
+        let cell = self.run_cell(code, on_event)?;
+        let before = match cell.state {
+            State::Kept => self.steps.last().and_then(|step| step.before.snapshot),
+            State::RolledBack | State::Lost => None,
+        };
+        self.write_down(&cell, code, before);
+        Ok(cell)
+    }
+
+    /// As [`Session::run`], without writing it down.
+    pub(super) fn run_cell(&mut self, code: &str, on_event: &mut OnEvent<'_>) -> Result<Cell, SandboxError> {
         if code.len() > CELL_BYTES_MAX {
             return Err(SandboxError::CellTooLarge { bytes: code.len(), bytes_max: CELL_BYTES_MAX });
         }

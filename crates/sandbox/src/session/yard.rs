@@ -224,11 +224,10 @@ impl Yard {
         }
     }
 
-    /// Remove all files of the workspace.
-    pub(super) fn clear_files(&mut self) {
-        for entry in self.files.list("", usize::MAX).map(|listing| listing.entries).unwrap_or_default() {
-            let _ = self.files.remove(&entry.path);
-        }
+    /// Paths that differ between two snapshots.
+    pub(super) fn changes(&self, before: SnapshotId, after: SnapshotId, changes_max: usize) -> Vec<String> {
+        let changes = self.snapshots.changes(before, after, changes_max).unwrap_or_default();
+        changes.into_iter().map(|change| change.path).collect()
     }
 
     /// What the proxy decided.
