@@ -14,8 +14,6 @@ use table::{ARCHITECTURE, NEWEST_CALL};
 pub(crate) struct Rules {
     /// Internet sockets may be made.
     pub network: bool,
-    /// An IPC namespace of its own: System V objects and message queues in it are the session's.
-    pub private_ipc: bool,
     /// A process id namespace of its own: no id in it names a process outside.
     ///
     /// Without one, calls that change a process by its id are bound to the caller. The host may run as the same user,

@@ -95,7 +95,7 @@ fn covered_mounts() -> io::Result<Vec<(PathBuf, OwnedFd)>> {
     let points = text.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
     let mut covered: Vec<(PathBuf, OwnedFd)> = Vec::new();
     for point in points.map(unescaped) {
-        let is_covered = ["/tmp", WORKSPACE].iter().any(|folder| point.starts_with(folder) && point != Path::new(folder));
+        let is_covered = ["/tmp", "/dev/shm", WORKSPACE].iter().any(|folder| point.starts_with(folder) && point != Path::new(folder));
         if is_covered && !covered.iter().any(|(above, _)| point.starts_with(above)) {
             let tree = open_tree(CWD, &point, flags)?;
             covered.push((point, tree));

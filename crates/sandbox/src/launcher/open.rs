@@ -195,7 +195,7 @@ fn fence(launcher: &Launcher, request: &Open, workspace: &str, temporary: &str) 
 
 fn rules(launcher: &Launcher, request: &Open) -> seccomp::Rules {
     let has_namespaces = launcher.zygote.is_some();
-    seccomp::Rules { network: request.network, private_ipc: has_namespaces, private_pids: has_namespaces }
+    seccomp::Rules { network: request.network, private_pids: has_namespaces }
 }
 
 /// The fields of a confinement that are the same with namespaces and without.

@@ -41,8 +41,9 @@ impl Zygote {
     /// Start it, and wait for its imports. Returns what it said about itself, for the host.
     pub(super) fn start(begin: &Begin) -> Result<(Zygote, Vec<u8>), String> {
         let environment = ["HOME=/tmp/home".to_string(), "TMPDIR=/tmp".to_string()].into_iter().chain(fixed_environment(&begin.python));
-        let (socket, mut child, stderr) = start(&begin.python, "zygote", &environment.collect::<Vec<_>>())?;
-        hand_over_sources(&socket, &begin.imports)?;
+        let environment: Vec<String> = environment.collect();
+        let (socket, mut child, stderr) = start(&begin.python, "zygote", &environment)?;
+        hand_over_sources(&socket, &begin.imports, &environment)?;
         match answer(&socket) {
             Ok(bytes) => Ok((Zygote { socket, _child: child }, bytes)),
             Err(error) => {
@@ -63,7 +64,7 @@ impl Zygote {
 pub(super) fn start_alone(begin: &Begin, confinement: Confinement<'_>) -> Result<(), String> {
     let environment: Vec<String> = fixed_environment(&begin.python).collect();
     let (socket, _child, stderr) = start(&begin.python, "alone", &environment)?;
-    hand_over_sources(&socket, &begin.imports)?;
+    hand_over_sources(&socket, &begin.imports, &environment)?;
     let begun = answer(&socket).and_then(|_| confinement.send(&socket)).and_then(|()| answer(&socket));
     begun.map(drop).map_err(|error| format!("{error}{}", last_words(stderr)))
 }
@@ -81,8 +82,8 @@ fn start(python: &Path, mode: &str, environment: &[String]) -> Result<(OwnedFd, 
     Ok((own, child, stderr))
 }
 
-fn hand_over_sources(socket: &OwnedFd, imports: &[String]) -> Result<(), String> {
-    let mut fields = Writer::default().put("imports", imports.join("\n"));
+fn hand_over_sources(socket: &OwnedFd, imports: &[String], environment: &[String]) -> Result<(), String> {
+    let mut fields = Writer::default().put("imports", imports.join("\n")).put("environment", environment.join("\0"));
     for (name, text) in python::SOURCES {
         fields = fields.put(&format!("source/{name}"), text);
     }

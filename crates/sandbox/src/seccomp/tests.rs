@@ -6,9 +6,9 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 
 const PROBE: &str = include_str!("probe.py");
-const CLOSED: Rules = Rules { network: false, private_ipc: true, private_pids: true };
-const OPEN: Rules = Rules { network: true, private_ipc: true, private_pids: true };
-const SHARED: Rules = Rules { network: false, private_ipc: false, private_pids: false };
+const CLOSED: Rules = Rules { network: false, private_pids: true };
+const OPEN: Rules = Rules { network: true, private_pids: true };
+const SHARED: Rules = Rules { network: false, private_pids: false };
 
 /// What the marked filter adds to each of its error numbers: no kernel answers with these by itself.
 const MARK: i32 = 2000;
@@ -172,7 +172,6 @@ fn calls_by_process_id_are_bound_to_the_caller_without_a_pid_namespace() {
         .map(|((number, arguments, _), _)| (*number, *arguments, 0))
         .collect();
     check(&CLOSED, &private);
-    check(&CLOSED, &[(libc::SYS_shmctl, INVALID, 0), (libc::SYS_mq_unlink, INVALID, 0)]);
 }
 
 #[test]

@@ -98,6 +98,8 @@ pub struct Session {
     tip: Point,
     policy: Policy,
     protection: Protection,
+    /// Cells in a row that ended with a rollback.
+    rollbacks: usize,
     sequence: u64,
     late: Capture,
     interrupter: Interrupter,
@@ -126,7 +128,7 @@ impl Session {
         let late = Capture::new(policy.limits.output_bytes_max, 0);
         let interrupter = Interrupter::new(wake_sender);
         let (steps, tip) = (Vec::new(), Point::default());
-        Ok(Session { yard, line, entry: line, steps, tip, policy, protection, sequence: 0, late, interrupter, wake })
+        Ok(Session { yard, line, entry: line, steps, tip, policy, protection, rollbacks: 0, sequence: 0, late, interrupter, wake })
     }
 
     /// Define the tools, and ask for a checkpoint of the state before the first cell.

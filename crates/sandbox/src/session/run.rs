@@ -18,6 +18,14 @@ use std::time::{Duration, Instant};
 
 /// What the first process may take after the deadline: the ladder, waking a checkpoint, and a loaded machine.
 const LADDER: Duration = Duration::from_millis(950);
+/// Time to make ready for a cell that the cell is given on top of its own: a fork, and a look at the files.
+const READY: Duration = Duration::from_millis(250);
+/// Cells that end with a rollback, in a row, before the state that they go back to is put to a test.
+const ROLLBACKS_MAX: usize = 2;
+/// What an interpreter may take to do nothing.
+const PROBE: Duration = Duration::from_millis(250);
+/// Interpreters, in a row, that end by themselves before they get to run a cell.
+const STARTS_MAX: usize = 4;
 const CELL_BYTES_MAX: usize = FRAME_BYTES_MAX - 4096;
 /// Figures and other displays of one cell.
 const DISPLAYS_MAX: usize = 256;
@@ -47,7 +55,8 @@ struct Ending {
 impl Session {
     /// Run `code` as one cell, handing what it shows to `on_event` while it runs. Variables of earlier cells are there.
     ///
-    /// Returns at the latest one second after the wall-clock limit.
+    /// Returns at the latest one second after the wall-clock limit. Where much time goes into making ready, it is the
+    /// cell's.
     ///
     /// # Errors
     /// When `code` is too large, or a fresh interpreter that was needed did not start. Whatever the code does is a
@@ -59,16 +68,24 @@ impl Session {
         if self.interrupter.take() {
             return Ok(Cell::not_run());
         }
+        let started = Instant::now();
         let mut was_lost = self.replace_if_dead()?;
-        loop {
+        if self.rollbacks >= ROLLBACKS_MAX && !was_lost && self.is_poisoned()? {
+            self.replace()?;
+            was_lost = true;
+        }
+        for attempt in 1..=STARTS_MAX {
             let yard = self.yard.clone();
             let mut yard = lock(&yard);
             self.activate(&mut yard)?;
             self.settle_point(&mut yard, on_event);
-            let (collected, ending) = self.exchange(&mut yard, code, on_event)?;
+            let wall = Duration::from_millis(self.policy.limits.wall_ms_max);
+            let wall = wall - started.elapsed().saturating_sub(READY).min(wall / 2);
+            let (collected, ending) = self.exchange(&mut yard, code, wall, on_event)?;
             if ending.as_ref().is_some_and(|ending| ending.end == "not_run") {
                 // The interpreter died between two cells; the state after the last one comes back, or all is lost.
-                let is_back = ending.is_some_and(|ending| ending.resumed.is_some())
+                let is_back = attempt == 1
+                    && ending.is_some_and(|ending| ending.resumed.is_some())
                     && self.roll_back(&mut yard) == State::RolledBack;
                 drop(yard);
                 if !is_back {
@@ -86,6 +103,19 @@ impl Session {
             }
             return Ok(cell);
         }
+        let reason = format!("{STARTS_MAX} in a row ended by themselves before they ran a cell");
+        Err(SandboxError::NoStart { python: self.policy.python.clone(), reason })
+    }
+
+    /// Whether the state that cells went back to cannot even do nothing: what is armed in it ends every cell.
+    fn is_poisoned(&mut self) -> Result<bool, SandboxError> {
+        let yard = self.yard.clone();
+        let mut yard = lock(&yard);
+        self.activate(&mut yard)?;
+        yard.finish_saving(&mut |_, _| {});
+        let (_, ending) = self.exchange(&mut yard, "", PROBE, &mut |_| {})?;
+        self.rollbacks = 0;
+        Ok(ending.is_none_or(|ending| CellEnd::named(&ending.end) != CellEnd::Finished))
     }
 
     /// Send the cell and listen until it has ended. `None`: the session's processes are gone or deaf.
@@ -93,10 +123,10 @@ impl Session {
         &mut self,
         yard: &mut Yard,
         code: &str,
+        wall: Duration,
         on_event: &mut OnEvent<'_>,
     ) -> Result<(Collected, Option<Ending>), SandboxError> {
-        let wall = Duration::from_millis(self.policy.limits.wall_ms_max);
-        let fields = Writer::default().number("wall_ms", self.policy.limits.wall_ms_max).put("code", code);
+        let fields = Writer::default().number("wall_ms", wall.as_millis() as u64).put("code", code);
         let fields = match self.tip.checkpoint {
             Some(id) => fields.number("base", id),
             None => fields,
@@ -232,6 +262,7 @@ impl Session {
             error,
             full_output,
         };
+        self.rollbacks = if state == State::RolledBack { self.rollbacks + 1 } else { 0 };
         if state == State::Kept {
             self.advance(yard, cell.record(code));
         }

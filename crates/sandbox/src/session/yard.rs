@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A fork of a large interpreter on a loaded machine takes a while.
-const SAVE_MAX: Duration = Duration::from_secs(6);
+const SAVE_MAX: Duration = Duration::from_secs(2);
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// The line that a session begins with. Lines, like checkpoints, are named by the next free number.
 pub(super) const FIRST_LINE: u64 = 0;

@@ -12,6 +12,8 @@ pub struct Attack {
     pub layer: Option<Layer>,
     pub expect: Vec<Expect>,
     pub seconds: u64,
+    /// Whether the interpreter lies from now on.
+    pub forges: bool,
     pub cells: Vec<String>,
 }
 
@@ -63,6 +65,7 @@ fn parse(name: &str, text: &str) -> Result<Attack, String> {
         layer: layer(value("layer")?)?,
         expect: value("expect")?.split('|').map(expect).collect::<Result<_, String>>()?,
         seconds: value("seconds")?.parse().map_err(|_| "`seconds` is no number")?,
+        forges: value("forges").is_ok_and(|value| value == "yes"),
         cells: text.split(NEXT_CELL).map(str::to_string).collect(),
     })
 }

@@ -7,6 +7,8 @@ use codeact_sandbox::{Cell, CellEnd};
 pub enum Verdict {
     Passed,
     Skipped(String),
+    /// An answer came too late.
+    Late(String),
     Failed(String),
 }
 
@@ -44,6 +46,7 @@ fn a_verdict_follows_from_the_last_line_and_the_end() {
         layer: None,
         expect: expect.to_vec(),
         seconds: 1,
+        forges: false,
         cells: Vec::new(),
     };
     let mut session = codeact_sandbox::Session::start(&crate::policy(crate::rung::best(), 1000)).unwrap();

@@ -19,8 +19,10 @@ pub fn best() -> Rung {
     if is_root() { Rung::Root } else { Rung::User }
 }
 
-/// Run `body` with `rung`, in this process or in one of another user; `test` is the path of the calling test.
+/// Run `body` with `rung`, in this process or in one of another user; `test` is the path of the calling test. One of
+/// these runs at a time.
 pub fn on(rung: Rung, test: &str, body: impl FnOnce(Rung)) {
+    let _turn = crate::turn();
     match (rung, is_root()) {
         (Rung::Root, false) => crate::report(&format!("skipped: {test}: not started by root")),
         (Rung::Root, true) | (_, false) => body(rung),
