@@ -199,9 +199,9 @@ mod tests {
         assert_eq!(policy("--preimport numpy,scipy.stats").unwrap().imports, ["numpy", "scipy.stats"]);
         assert!(policy("--preimport=").unwrap().imports.is_empty());
         assert!(policy("--preimport os;exit").unwrap_err().contains("not the name of a Python module"));
-        let allowed = Network::Allow(vec!["pypi.org".to_owned(), "*.example.org".to_owned()]);
-        assert_eq!(policy("--network pypi.org,*.example.org").unwrap().network, allowed);
+        let allowed = Network::Allow(vec!["files.example.org".to_owned(), "*.example.net".to_owned()]);
+        assert_eq!(policy("--network files.example.org,*.example.net").unwrap().network, allowed);
         assert_eq!(policy("--network loopback").unwrap().network, Network::Loopback);
-        assert!(policy("--network http://pypi.org/").is_err());
+        assert!(policy("--network http://example.org/").is_err());
     }
 }
