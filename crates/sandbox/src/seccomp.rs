@@ -62,7 +62,7 @@ pub(crate) fn program(rules: &Rules) -> Vec<u8> {
     program.extend([jump(libc::BPF_JGT, NEWEST_CALL, 0, 1), refuse(libc::ENOSYS)]);
     // Its flags lie in memory, where no filter sees them. The C library then uses `clone`.
     on(&mut program, libc::SYS_clone3, vec![refuse(libc::ENOSYS)]);
-    for call in table::refused(rules) {
+    for call in table::refused() {
         on(&mut program, call.number, vec![refuse(libc::EPERM)]);
     }
     for (number, block) in checked(rules) {

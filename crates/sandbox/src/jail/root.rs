@@ -91,6 +91,10 @@ pub(crate) fn enter(plan: &Plan) -> Result<(), String> {
     for (path, tree) in trees.iter().chain(&devices).chain([&(PathBuf::from("/proc"), processes)]) {
         attach(tree, root, path)?;
     }
+    // A socket can be connected to whether its mount is read-only or not.
+    for path in sockets_below(&plan.readable) {
+        attach(&tree_of(Path::new("/dev/null"))?, root, &path)?;
+    }
     if let Some((path, tree)) = &workspace {
         attach(tree, root, path)?;
     }
@@ -115,7 +119,12 @@ fn collect(plan: &Plan) -> Result<Vec<(PathBuf, OwnedFd)>, String> {
     let fixed = READABLE.iter().chain(names).map(PathBuf::from);
     // Both under the name that Python knows, and where links lead to.
     let python = plan.readable.iter().flat_map(|path| [path.canonicalize().ok(), Some(path.clone())]).flatten();
-    let mut paths: Vec<PathBuf> = fixed.chain(python).filter(|path| path.exists()).collect();
+    let paths = topmost(fixed.chain(python).filter(|path| path.exists()).collect());
+    take(paths.into_iter().filter(|path| !is_kept_as_link(path)))
+}
+
+/// Without what lies in another of the folders.
+fn topmost(mut paths: Vec<PathBuf>) -> Vec<PathBuf> {
     paths.sort();
     paths.dedup();
     let mut kept: Vec<PathBuf> = Vec::new();
@@ -124,7 +133,28 @@ fn collect(plan: &Plan) -> Result<Vec<(PathBuf, OwnedFd)>, String> {
             kept.push(path);
         }
     }
-    take(kept.into_iter().filter(|path| !is_kept_as_link(path)))
+    kept
+}
+
+/// Socket files in the folders of Python, which may be anywhere, and so in the company of anything. Those of the system
+/// hold none.
+fn sockets_below(python: &[PathBuf]) -> Vec<PathBuf> {
+    use std::os::unix::fs::FileTypeExt;
+    let mut found = Vec::new();
+    let own: Vec<PathBuf> = python.iter().filter_map(|path| path.canonicalize().ok()).collect();
+    let system = READABLE.iter().filter_map(|path| Path::new(path).canonicalize().ok());
+    let mut folders = topmost(own.iter().cloned().chain(system).collect());
+    folders.retain(|folder| own.contains(folder));
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                Ok(kind) if kind.is_socket() => found.push(entry.path()),
+                _ => {}
+            }
+        }
+    }
+    found
 }
 
 /// `/bin -> usr/bin` stays a link.

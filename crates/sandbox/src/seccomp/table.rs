@@ -131,8 +131,8 @@ const LASTING_IPC: &[Call] = calls![
     SYS_mq_getsetattr
 ];
 
-/// All calls that get EPERM under `rules`.
-pub(super) fn refused(rules: &Rules) -> impl Iterator<Item = &'static Call> {
+/// All calls that get EPERM.
+pub(super) fn refused() -> impl Iterator<Item = &'static Call> {
     let groups = [
         EXPOSED,
         OTHER_PROCESSES,

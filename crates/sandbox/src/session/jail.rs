@@ -59,7 +59,7 @@ impl Jail {
         };
         let request = Open {
             number: launcher.next_number(),
-            limits: resource_limits(&policy.limits, bounds_memory),
+            limits: resource_limits(&policy.limits, bounds_memory, launcher.begin.rung),
             disk_bytes_max: policy.limits.disk_bytes_max,
             disk_files_max: policy.limits.disk_files_max,
             network: policy.network != Network::None,
@@ -179,8 +179,10 @@ fn environment(policy: &Policy) -> Vec<String> {
 }
 
 /// Resource and value, never above what this process itself may have.
-fn resource_limits(limits: &Limits, bounds_memory: bool) -> Vec<(u32, u64)> {
+fn resource_limits(limits: &Limits, bounds_memory: bool, rung: Rung) -> Vec<(u32, u64)> {
     use rustix::process::{Resource, getrlimit};
+    // Without a user of its own, the kernel counts whatever else this user runs.
+    let others = if rung >= Rung::Weak { threads_of_this_user() } else { 0 };
     let mut wanted = vec![
         (Resource::Nofile, limits.open_files_max),
         (Resource::Fsize, limits.disk_bytes_max),
@@ -190,11 +192,20 @@ fn resource_limits(limits: &Limits, bounds_memory: bool) -> Vec<(u32, u64)> {
         (Resource::Msgqueue, 0),
         (Resource::Rtprio, 0),
         // Checkpoints are processes of the same user.
-        (Resource::Nproc, limits.processes_max + limits.checkpoints_max as u64 + 4),
+        (Resource::Nproc, others + limits.processes_max + limits.checkpoints_max as u64 + 4),
     ];
     if !bounds_memory {
         wanted.push((Resource::Data, limits.memory_bytes_max));
     }
     let own = |resource| getrlimit(resource).maximum.unwrap_or(u64::MAX);
     wanted.into_iter().map(|(resource, value)| (resource as u32, value.min(own(resource)))).collect()
+}
+
+fn threads_of_this_user() -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let own = rustix::process::getuid().as_raw();
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let folders = entries.filter(|entry| entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit()));
+    let tasks = folders.filter(|entry| entry.metadata().is_ok_and(|metadata| metadata.uid() == own));
+    tasks.filter_map(|entry| Some(std::fs::read_dir(entry.path().join("task")).ok()?.count() as u64)).sum()
 }

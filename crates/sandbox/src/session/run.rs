@@ -14,6 +14,7 @@ use std::io::Read;
 use std::os::fd::AsFd;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// What the first process may take after the deadline: the ladder, waking a checkpoint, and a loaded machine.
@@ -38,6 +39,8 @@ pub(super) struct Collected {
     displays: Vec<Bundle>,
     calls: usize,
     results: (Sender<ToolResult>, Receiver<ToolResult>),
+    /// For calls that still wait when the cell has ended.
+    is_over: Arc<AtomicBool>,
 }
 
 type ToolResult = (Vec<u8>, Result<String, String>);
@@ -171,6 +174,7 @@ impl Session {
             }
             self.show(&mut collected, frame, on_event);
         };
+        collected.is_over.store(true, Ordering::Relaxed);
         Ok((collected, ending))
     }
 
@@ -221,7 +225,7 @@ impl Session {
         let (id, arguments) = (id.to_vec(), fields.bytes("arguments").unwrap_or(b"{}").to_vec());
         collected.calls += 1;
         let results = collected.results.0.clone();
-        let interrupter = self.interrupter.clone();
+        let (interrupter, is_over) = (self.interrupter.clone(), collected.is_over.clone());
         let toolbox = self.policy.tools.clone().filter(|_| collected.calls <= tools::CALLS_MAX);
         let Some(toolbox) = toolbox else {
             let reason = format!("a cell may make {} calls", tools::CALLS_MAX);
@@ -232,7 +236,7 @@ impl Session {
         std::thread::spawn(move || {
             let toolbox: Arc<dyn Toolbox> = toolbox;
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                tools::call(toolbox.as_ref(), &name, &arguments)
+                tools::call(toolbox.as_ref(), &name, &arguments, &is_over)
             }));
             let result = result.unwrap_or_else(|_| Err(format!("the tool `{name}` failed")));
             if results.send((id, result)).is_ok() {
@@ -315,7 +319,7 @@ impl Collected {
     fn new(nonce: Nonce, policy: &Policy) -> Collected {
         let capture = || Capture::new(policy.limits.output_bytes_max, policy.limits.output_file_bytes_max);
         let results = channel();
-        Collected { nonce, stdout: capture(), stderr: capture(), displays: Vec::new(), calls: 0, results }
+        Collected { nonce, stdout: capture(), stderr: capture(), displays: Vec::new(), calls: 0, results, is_over: Arc::default() }
     }
 
     fn send_results(&mut self, jail: &mut Jail) {

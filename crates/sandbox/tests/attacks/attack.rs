@@ -49,6 +49,11 @@ pub fn all() -> Vec<Attack> {
     attacks.filter(|attack| attack.name.starts_with(&wanted)).collect()
 }
 
+/// The attack in the file `name.py`.
+pub fn read(name: &str) -> Attack {
+    parse(name, &std::fs::read_to_string(folder().join(format!("{name}.py"))).unwrap()).unwrap()
+}
+
 fn parse(name: &str, text: &str) -> Result<Attack, String> {
     let head: Vec<(&str, &str)> = text.lines().map_while(|line| line.strip_prefix("# ")?.split_once(": ")).collect();
     let value = |wanted: &str| {

@@ -36,7 +36,8 @@ impl Bystander {
 #[derive(Debug)]
 pub struct Listeners {
     _ports: Vec<TcpListener>,
-    _name: UnixListener,
+    /// `None`: another run of these tests listens under it already.
+    _name: Option<UnixListener>,
 }
 
 impl Listeners {
@@ -45,6 +46,10 @@ impl Listeners {
         let ports: Vec<TcpListener> = ports.collect();
         assert!(!ports.is_empty(), "this machine has no loopback");
         let name = SocketAddr::from_abstract_name(ABSTRACT_NAME).unwrap();
-        Listeners { _ports: ports, _name: UnixListener::bind_addr(&name).unwrap() }
+        let name = match UnixListener::bind_addr(&name) {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => None,
+            name => Some(name.unwrap()),
+        };
+        Listeners { _ports: ports, _name: name }
     }
 }

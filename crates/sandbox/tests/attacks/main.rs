@@ -11,6 +11,8 @@ mod bystander; // a session that minds its own business
 
 mod catalogue; // all files, on each rung
 
+mod host; // the same cases from the host's side
+
 use codeact_sandbox::{Cell, Limits, Policy, Session};
 use std::io::Write;
 use std::sync::{Mutex, MutexGuard};

@@ -19,6 +19,17 @@ pub fn best() -> Rung {
     if is_root() { Rung::Root } else { Rung::User }
 }
 
+/// On rungs A and B: see [`on`].
+pub fn on_each(test: &str, body: impl Fn(Rung)) {
+    match is_root() {
+        true => on(Rung::Root, test, &body),
+        false => on(Rung::User, test, &body),
+    }
+    if is_root() {
+        on(Rung::User, test, &body);
+    }
+}
+
 /// Run `body` with `rung`, in this process or in one of another user; `test` is the path of the calling test. One of
 /// these runs at a time.
 pub fn on(rung: Rung, test: &str, body: impl FnOnce(Rung)) {
