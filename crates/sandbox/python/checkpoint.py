@@ -9,16 +9,19 @@ import warnings
 from _random import Random
 from _thread import allocate_lock, get_ident
 from fcntl import F_GETFD, F_GETFL, FD_CLOEXEC, fcntl
-from os import (O_ACCMODE, O_CREAT, O_EXCL, O_RDONLY, O_TRUNC, SEEK_CUR, SEEK_SET, WNOHANG, chdir, close, dup2, fork,
-                fstat, getcwd, getpid, listdir, lseek, open as open_fd, readlink, register_at_fork, waitpid)
+from os import (O_ACCMODE, O_CLOEXEC, O_CREAT, O_EXCL, O_RDONLY, O_TRUNC, SEEK_CUR, SEEK_SET, WNOHANG, chdir, close,
+                dup2, fork, fstat, getcwd, getpid, listdir, lseek, open as open_fd, read, readlink, register_at_fork,
+                waitpid)
 from stat import S_ISREG
 from sys import _current_frames as current_frames, modules
+from time import sleep
 
 encode, tools = load("fields").encode, load("tools").Tools
 warnings_space, threading_active = vars(warnings), threading._active
 main_thread = get_ident()
 random_state_of, set_random_state = Random.getstate, Random.setstate
 STANDARD_FDS = 3
+THREAD_END_ROUNDS, THREAD_END_SECONDS = 20, 0.0002
 OPEN_FLAGS_DROPPED = O_CREAT | O_EXCL | O_TRUNC
 
 
@@ -58,6 +61,34 @@ def native_thread_count():
         return max(len(listdir("/proc/self/task")) - len(current_frames()), 0)
     except OSError:
         return 0                # no /proc here
+
+
+def let_threads_end():
+    """Give threads that were joined a moment to be gone: they would make this checkpoint count as unclean.
+
+    A thread that ends is running. One that a library keeps for later sleeps, and is not waited for.
+    """
+    for _ in range(THREAD_END_ROUNDS):
+        try:
+            others = [number for number in listdir("/proc/self/task") if int(number) != getpid()]
+            if len(current_frames()) > 1 or not any(is_running(number) for number in others):
+                return
+        except OSError:
+            return              # no /proc here
+        sleep(THREAD_END_SECONDS)
+
+
+def is_running(thread):
+    try:
+        fd = open_fd(f"/proc/self/task/{thread}/stat", O_RDONLY | O_CLOEXEC)
+    except OSError:
+        return False            # gone
+    try:
+        return read(fd, 4096).rpartition(b") ")[2].startswith(b"R")
+    except OSError:
+        return False
+    finally:
+        close(fd)
 
 
 def open_files():
@@ -115,6 +146,7 @@ def take(fd):
     Runs in the interruptible window: hooks of the cell run inside the fork, and may hang or raise.
     """
     reap()
+    let_threads_end()
     try:
         Checkpoint.directory = getcwd()
     except OSError:

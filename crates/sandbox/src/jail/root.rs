@@ -107,7 +107,18 @@ pub(crate) fn enter(plan: &Plan) -> Result<(), String> {
 
 /// What can be read where there is no tree of its own: the same, and what programs ask about the machine.
 pub(crate) fn readable(python: &[PathBuf], host_network: bool) -> Vec<PathBuf> {
-    const MORE: &[&str] = &["/proc", "/dev/random", "/dev/urandom", "/etc/passwd", "/etc/group", "/etc/nsswitch.conf"];
+    const MORE: &[&str] = &[
+        "/proc",
+        "/dev/random",
+        "/dev/urandom",
+        "/etc/passwd",
+        "/etc/group",
+        "/etc/nsswitch.conf",
+        // How many processors may be used: joblib takes files that exist for files that can be read.
+        "/sys/fs/cgroup/cpu.max",
+        "/sys/fs/cgroup/cpu/cpu.cfs_quota_us",
+        "/sys/fs/cgroup/cpu/cpu.cfs_period_us",
+    ];
     let names = if host_network { NAME_SERVICE } else { &[] };
     let fixed = READABLE.iter().chain(MORE).chain(names).map(PathBuf::from);
     fixed.chain(python.iter().cloned()).filter(|path| path.exists()).collect()
@@ -209,7 +220,11 @@ fn furnish(root: &Path, plan: &Plan) -> io::Result<()> {
     for folder in ["tmp", "var", "run", "dev/shm", "etc", &WORKSPACE[1..]] {
         std::fs::create_dir_all(root.join(folder))?;
     }
-    std::os::unix::fs::symlink("/tmp", root.join("var/tmp"))?;
+    let former = root.join("var/tmp");
+    if !former.exists() {
+        // It does where an environment lies in it.
+        std::os::unix::fs::symlink("/tmp", former)?;
+    }
     for (name, target) in [("fd", "fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")] {
         std::os::unix::fs::symlink(format!("/proc/self/{target}"), root.join("dev").join(name))?;
     }

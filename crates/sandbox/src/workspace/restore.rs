@@ -7,7 +7,7 @@ use super::dir::{Dir, TO_CHANGE, Time, facts_of};
 use super::manifest::{FileNode, Folder, LinkNode, Node, Stamp, push};
 use super::names::shown;
 use super::remove::remove;
-use rustix::fs::FileType;
+use rustix::fs::{FileType, OFlags};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -152,6 +152,13 @@ impl Restore {
                 return now(&file, wanted);
             }
         }
+        // The same file where that can be: SQLite, for one, looks whether the one it has open is still in its place.
+        if found.is_some()
+            && let Ok(Some(file)) = rewrite(folder, name, wanted)
+        {
+            self.restored.written += 1;
+            return now(&file, wanted);
+        }
         let file = match replace(folder, name, wanted) {
             // The old and the new one together may be too much.
             Err(error) if is_full(&error) && found.is_some() => {
@@ -198,6 +205,20 @@ fn settle(at: &Dir, fd: BorrowedFd<'_>, mode: u32, modified: Time) -> io::Result
         at.set_mode(fd, mode)?;
     }
     Ok(found.modified != modified || found.mode != mode)
+}
+
+/// Write `wanted` into the file that is there, unless it has other names, which may lie outside of the workspace.
+fn rewrite(folder: &Dir, name: &[u8], wanted: &FileNode) -> io::Result<Option<File>> {
+    let file = File::from(folder.open(name, OFlags::WRONLY, 0)?);
+    let facts = facts_of(file.as_fd())?;
+    if facts.kind != FileType::RegularFile || facts.links != 1 {
+        return Ok(None);
+    }
+    file.set_len(0)?;
+    wanted.content.write_to(&file, wanted.stamp.bytes)?;
+    folder.set_mode(file.as_fd(), wanted.mode)?;
+    folder.set_modified(file.as_fd(), wanted.stamp.modified)?;
+    Ok(Some(file))
 }
 
 /// Write `wanted` under a name of its own, then put it in place.

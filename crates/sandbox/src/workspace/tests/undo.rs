@@ -335,3 +335,26 @@ fn links_to_one_file_are_kept_once() {
     snapshots.take().unwrap();
     assert!(snapshots.bytes() <= 1 << 20);
 }
+
+#[test]
+fn a_file_stays_the_same_file_unless_it_has_other_names() {
+    let place = Place::new();
+    let mut snapshots = place.snapshots();
+    place.put("alone", "before");
+    place.put("shared", "before");
+    let id = snapshots.take().unwrap();
+    place.put("alone", "after, and longer");
+    std::fs::hard_link(place.path("shared"), place.path("second")).unwrap();
+    place.put("shared", "after");
+    let inode = |name: &str| std::fs::metadata(place.path(name)).unwrap().ino();
+    let held = File::open(place.path("shared")).unwrap();
+    let (alone, shared) = (inode("alone"), inode("shared"));
+    std::fs::rename(place.path("second"), place.outside().join("second")).unwrap();
+    let restored = snapshots.restore(id).unwrap();
+    assert_eq!(restored.failed, Vec::<String>::new());
+    let text = |name: &str| std::fs::read_to_string(place.path(name)).unwrap();
+    assert_eq!((text("alone"), text("shared")), ("before".to_string(), "before".to_string()));
+    assert_eq!(inode("alone"), alone);
+    assert_ne!(inode("shared"), shared);
+    assert_eq!(std::io::read_to_string(held).unwrap(), "after", "its other name lies outside");
+}
