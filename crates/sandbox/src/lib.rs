@@ -50,7 +50,7 @@ pub use bundle::Bundle;
 pub use cell::{Cell, CellEnd, CellError, State};
 pub use policy::{Limits, Network, Policy, Rung};
 pub use protection::{Layer, LayerState, Protection, Refusal};
-pub use session::{Event, Interrupter, Kind, OnEvent, Recovery, Restored, Session, Stream};
+pub use session::{Event, Interrupter, Kind, OnEvent, Recovery, Restored, Session, Stream, Usage};
 pub use tools::{Approval, Tool, Toolbox};
 pub use workspace::{Entry as FileEntry, EntryKind, FileError, Files, Listing};
 

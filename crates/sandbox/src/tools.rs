@@ -47,7 +47,12 @@ pub(crate) const JSON_BYTES_MAX: usize = 8 << 20;
 
 /// Check and make one call: `arguments` as they came from inside. `is_over` tells whether the cell has ended: what is
 /// approved later is not done.
-pub(crate) fn call(toolbox: &dyn Toolbox, name: &str, arguments: &[u8], is_over: &AtomicBool) -> Result<String, String> {
+pub(crate) fn call(
+    toolbox: &dyn Toolbox,
+    name: &str,
+    arguments: &[u8],
+    is_over: &AtomicBool,
+) -> Result<String, String> {
     if !toolbox.tools().iter().any(|tool| tool.name == name) {
         return Err(format!("there is no tool `{name}`"));
     }

@@ -96,7 +96,7 @@ impl Init {
                 saving.said = Some(frame.payload);
                 self.finish_saving();
             }
-            _ => self.saving_failed(&String::from_utf8_lossy(&frame.payload).into_owned()),
+            _ => self.saving_failed(&String::from_utf8_lossy(&frame.payload)),
         }
     }
 

@@ -80,11 +80,13 @@ pub(crate) fn enter(plan: &Plan) -> Result<(), String> {
     let processes = tree_of(Path::new("/proc"))?;
     let root = &plan.scratch;
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
-    mount("codeact", root, "tmpfs", flags, Some(c"mode=755,size=16m,nr_inodes=16384")).map_err(at("mounting a tmpfs"))?;
+    mount("codeact", root, "tmpfs", flags, Some(c"mode=755,size=16m,nr_inodes=16384"))
+        .map_err(at("mounting a tmpfs"))?;
     // For what libraries write when they are imported, like Matplotlib its list of fonts. Whoever that is by then.
     let temporary = root.join("tmp");
     std::fs::create_dir(&temporary).map_err(|error| format!("making `/tmp`: {error}"))?;
-    mount("codeact", &temporary, "tmpfs", flags, Some(c"mode=1777,size=64m,nr_inodes=4096")).map_err(at("mounting `/tmp`"))?;
+    mount("codeact", &temporary, "tmpfs", flags, Some(c"mode=1777,size=64m,nr_inodes=4096"))
+        .map_err(at("mounting `/tmp`"))?;
     let home = temporary.join("home");
     let made = std::fs::create_dir(&home).and_then(|()| Ok(rustix::fs::chmod(&home, Mode::from_raw_mode(0o1777))?));
     made.map_err(|error| format!("making a home folder: {error}"))?;
@@ -177,8 +179,12 @@ fn take(paths: impl Iterator<Item = PathBuf>) -> Result<Vec<(PathBuf, OwnedFd)>,
     let mut trees = Vec::new();
     for path in paths.filter(|path| path.exists()) {
         let tree = tree_of(&path)?;
-        calls::set_mount_attributes(&tree, if path.starts_with("/dev") { libc::MOUNT_ATTR_NOSUID } else { READ_ONLY }, true)
-            .map_err(|error| format!("protecting `{}`: {error}", path.display()))?;
+        calls::set_mount_attributes(
+            &tree,
+            if path.starts_with("/dev") { libc::MOUNT_ATTR_NOSUID } else { READ_ONLY },
+            true,
+        )
+        .map_err(|error| format!("protecting `{}`: {error}", path.display()))?;
         trees.push((path, tree));
     }
     Ok(trees)
@@ -191,7 +197,8 @@ fn tree_of(path: &Path) -> Result<OwnedFd, String> {
 
 fn workspace_tree(path: &Path, map: Option<&OwnedFd>) -> Result<OwnedFd, String> {
     let tree = tree_of(path)?;
-    calls::set_mount_attributes(&tree, PLAIN, true).map_err(|error| format!("protecting `{}`: {error}", path.display()))?;
+    calls::set_mount_attributes(&tree, PLAIN, true)
+        .map_err(|error| format!("protecting `{}`: {error}", path.display()))?;
     if let Some(map) = map {
         calls::map_ids(&tree, map).map_err(|error| {
             format!("the file system of `{}` cannot show its files under another owner: {error}", path.display())
@@ -204,7 +211,8 @@ fn workspace_tree(path: &Path, map: Option<&OwnedFd>) -> Result<OwnedFd, String>
 pub(super) fn attach(tree: &OwnedFd, root: &Path, path: &Path) -> Result<(), String> {
     let failed = |error: io::Error| format!("showing `{}`: {error}", path.display());
     let target = root.join(path.strip_prefix("/").unwrap_or(path));
-    let is_folder = rustix::fs::fstat(tree).map_err(|error| failed(error.into()))?.st_mode & libc::S_IFMT == libc::S_IFDIR;
+    let is_folder =
+        rustix::fs::fstat(tree).map_err(|error| failed(error.into()))?.st_mode & libc::S_IFMT == libc::S_IFDIR;
     if !target.exists() {
         match is_folder {
             true => std::fs::create_dir_all(&target),

@@ -52,7 +52,8 @@ const HIDDEN: &[&str] = &[
 pub(crate) fn build(plan: &Plan) -> Result<(), String> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     let options = c_string(format!("hidepid=invisible,gid={}", plan.init))?;
-    mount("proc", "/proc", "proc", flags | MountFlags::NOEXEC, Some(options.as_c_str())).map_err(at("mounting /proc"))?;
+    mount("proc", "/proc", "proc", flags | MountFlags::NOEXEC, Some(options.as_c_str()))
+        .map_err(at("mounting /proc"))?;
     hide().map_err(|error| format!("hiding parts of /proc: {error}"))?;
     let covered = covered_mounts().map_err(|error| format!("looking for mounts: {error}"))?;
     let (bytes, files, cell) = (plan.disk_bytes_max, plan.disk_files_max, plan.cell);
@@ -95,7 +96,9 @@ fn covered_mounts() -> io::Result<Vec<(PathBuf, OwnedFd)>> {
     let points = text.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
     let mut covered: Vec<(PathBuf, OwnedFd)> = Vec::new();
     for point in points.map(unescaped) {
-        let is_covered = ["/tmp", "/dev/shm", WORKSPACE].iter().any(|folder| point.starts_with(folder) && point != Path::new(folder));
+        let is_covered = ["/tmp", "/dev/shm", WORKSPACE]
+            .iter()
+            .any(|folder| point.starts_with(folder) && point != Path::new(folder));
         if is_covered && !covered.iter().any(|(above, _)| point.starts_with(above)) {
             let tree = open_tree(CWD, &point, flags)?;
             covered.push((point, tree));

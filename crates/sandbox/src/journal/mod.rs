@@ -327,7 +327,9 @@ impl Journal {
             let target = folder.join(BLOBS).join(blob.file_name());
             // They are named after their content, so one file can serve both.
             let linked = std::fs::hard_link(blob.path(), &target);
-            linked.or_else(|_| std::fs::copy(blob.path(), &target).map(drop)).map_err(system("copying into", folder))?;
+            linked
+                .or_else(|_| std::fs::copy(blob.path(), &target).map(drop))
+                .map_err(system("copying into", folder))?;
         }
         let mut last = 0;
         for record in records.iter().filter(|record| end.is_none_or(|end| record.sequence <= end)) {

@@ -42,7 +42,6 @@ pub enum Restored {
 }
 
 impl Point {
-
     fn reason(&self) -> String {
         self.unclean.clone().unwrap_or_else(|| "its checkpoint was given up".to_string())
     }
@@ -67,12 +66,21 @@ impl Session {
         self.steps.len()
     }
 
+    /// Files of the workspace that undo does not bring back, each with the reason; `paths_max` at most.
+    pub fn files_without_undo(&mut self, paths_max: usize) -> Vec<String> {
+        lock(&self.yard).uncovered(paths_max)
+    }
+
     /// Take the last `count` cells back: variables, imports and files are as before them.
     ///
     /// # Errors
     /// When there are fewer cells, or when the cells had to be run again and no interpreter started.
     pub fn undo(&mut self, count: usize) -> Result<Restored, SandboxError> {
-        let at = self.steps.len().checked_sub(count).ok_or(SandboxError::NoSuchCell { at: count, count: self.steps.len() })?;
+        let at = self
+            .steps
+            .len()
+            .checked_sub(count)
+            .ok_or(SandboxError::NoSuchCell { at: count, count: self.steps.len() })?;
         if count == 0 {
             return Ok(Restored::Resumed);
         }

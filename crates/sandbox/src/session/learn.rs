@@ -13,7 +13,11 @@ impl Session {
     /// # Errors
     /// When the candidate breaks a rule of the store, no session starts, or the disk fails. Tests that fail are no
     /// error.
-    pub fn learn(policy: &Policy, store: &SkillStore, candidate: &Candidate) -> Result<Added, SkillError<SandboxError>> {
+    pub fn learn(
+        policy: &Policy,
+        store: &SkillStore,
+        candidate: &Candidate,
+    ) -> Result<Added, SkillError<SandboxError>> {
         store.add(candidate, &mut |program| {
             let cell = Session::start(policy)?.run(program, &mut |_| {})?;
             Ok(match cell.end {

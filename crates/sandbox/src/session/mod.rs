@@ -34,8 +34,8 @@ use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
-pub(crate) use yard::Yard;
 use yard::FIRST_LINE;
+pub(crate) use yard::Yard;
 
 /// Where a piece of output came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -88,6 +88,17 @@ pub enum Kind<'a> {
     Display(&'a Bundle),
 }
 
+/// What a session uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Usage {
+    /// Memory of all its processes and of its disk, in bytes, where it is counted.
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads, where they are counted.
+    pub processes: Option<u64>,
+    /// Copies of files that are kept for undo, in bytes on the disk of the host.
+    pub snapshot_bytes: u64,
+}
+
 /// Cells back to which the files are kept.
 const SNAPSHOTS_MAX: usize = 1000;
 
@@ -132,7 +143,12 @@ impl Session {
         Session::over(Arc::new(Mutex::new(yard)), FIRST_LINE, policy, protection).and_then(Session::prepared)
     }
 
-    fn over(yard: Arc<Mutex<Yard>>, line: u64, policy: Policy, protection: Protection) -> Result<Session, SandboxError> {
+    fn over(
+        yard: Arc<Mutex<Yard>>,
+        line: u64,
+        policy: Policy,
+        protection: Protection,
+    ) -> Result<Session, SandboxError> {
         let (wake, wake_sender) = UnixStream::pair().map_err(SandboxError::system("making a socket pair"))?;
         for end in [&wake, &wake_sender] {
             end.set_nonblocking(true).map_err(SandboxError::system("preparing a socket"))?;
@@ -210,11 +226,12 @@ impl Session {
         // First the fork: the next cell waits for it, and the end of an old one slows it down.
         self.save(yard);
         let limits = self.policy.limits.clone();
-        let is_crowded = yard.memory_bytes().is_some_and(|bytes| bytes > limits.memory_bytes_max / 4 * 3);
+        let usage = yard.usage();
+        let is_crowded = usage.memory_bytes.is_some_and(|bytes| bytes > limits.memory_bytes_max / 4 * 3);
         let kept_max = if is_crowded { 1 } else { limits.checkpoints_max };
         self.give_up(kept_max, |point| point.checkpoint.take(), |id| yard.drop_checkpoint(id));
         // Files are cheap to keep: states that are run again find them as they were.
-        let is_crowded = yard.snapshot_bytes() > limits.checkpoint_bytes_max / 4 * 3;
+        let is_crowded = usage.snapshot_bytes > limits.checkpoint_bytes_max / 4 * 3;
         let kept_max = if is_crowded { 1 } else { SNAPSHOTS_MAX };
         self.give_up(kept_max, |point| point.snapshot.take(), |id| yard.forget_snapshot(id));
     }
@@ -254,6 +271,11 @@ impl Session {
         lock(&self.yard).jail.workspace.clone()
     }
 
+    /// What the session uses now, its branches and checkpoints included.
+    pub fn usage(&self) -> Usage {
+        lock(&self.yard).usage()
+    }
+
     /// Version of the interpreter: `3.11.7`.
     pub fn python_version(&self) -> String {
         lock(&self.yard).jail.python.clone()
@@ -291,7 +313,8 @@ fn open_best(policy: &Policy, interpreter: &interpreter::Interpreter) -> Result<
     let mut policy = policy.clone();
     let mut refusals = Vec::new();
     loop {
-        let launcher: Arc<Launcher> = client::find(&policy, interpreter, policy.workspace.clone()).map_err(|error| error.after(&refusals))?;
+        let launcher: Arc<Launcher> =
+            client::find(&policy, interpreter, policy.workspace.clone()).map_err(|error| error.after(&refusals))?;
         let rung = launcher.begin.rung;
         match Yard::open(launcher.clone(), &policy) {
             Ok(yard) => {

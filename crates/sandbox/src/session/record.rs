@@ -168,7 +168,7 @@ impl Session {
         while let Some(folder) = folders.pop() {
             let entries = files.list(&folder, left).map(|listing| listing.entries).unwrap_or_default();
             for entry in entries {
-                let path = if folder.is_empty() { entry.path } else { format!("{folder}/{}", entry.path) };
+                let path = entry.path;
                 left = left.saturating_sub(1);
                 match entry.kind {
                     EntryKind::Folder => folders.push(path),
@@ -176,7 +176,8 @@ impl Session {
                         // One that cannot be read now is missing after a restore, which then says so.
                         let Ok(mut content) = files.open(&path) else { continue };
                         let Some(journal) = &mut self.journal else { return Ok(()) };
-                        let blob = journal.put_blob(&mut (&mut content).take(entry.bytes)).map_err(SandboxError::Journal)?;
+                        let blob =
+                            journal.put_blob(&mut (&mut content).take(entry.bytes)).map_err(SandboxError::Journal)?;
                         self.note(&Entry::Uploaded { path, blob, bytes: entry.bytes })?;
                     }
                     _ => {}

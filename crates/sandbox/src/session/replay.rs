@@ -26,7 +26,8 @@ impl Session {
             // What ran may still hold the old ones, as the first process of a branch beside this one.
             lock(&self.yard).hand_files_over(None, &mut fresh);
         }
-        let session = Session::over(Arc::new(Mutex::new(fresh)), FIRST_LINE, self.policy.clone(), protection)?.prepared()?;
+        let session =
+            Session::over(Arc::new(Mutex::new(fresh)), FIRST_LINE, self.policy.clone(), protection)?.prepared()?;
         for step in &mut self.steps {
             step.before = Point::default();
         }

@@ -12,9 +12,9 @@ use crate::wire::frame::{FRAME_BYTES_MAX, Frame, Nonce};
 use crate::{Policy, SandboxError};
 use std::io::Read;
 use std::os::fd::AsFd;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 /// What the first process may take after the deadline: the ladder, waking a checkpoint, and a loaded machine.
@@ -319,7 +319,15 @@ impl Collected {
     fn new(nonce: Nonce, policy: &Policy) -> Collected {
         let capture = || Capture::new(policy.limits.output_bytes_max, policy.limits.output_file_bytes_max);
         let results = channel();
-        Collected { nonce, stdout: capture(), stderr: capture(), displays: Vec::new(), calls: 0, results, is_over: Arc::default() }
+        Collected {
+            nonce,
+            stdout: capture(),
+            stderr: capture(),
+            displays: Vec::new(),
+            calls: 0,
+            results,
+            is_over: Arc::default(),
+        }
     }
 
     fn send_results(&mut self, jail: &mut Jail) {

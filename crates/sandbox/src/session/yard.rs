@@ -1,8 +1,9 @@
 //! What the branches of one session share: its processes, its workspace with the snapshots, and its cgroup.
 
-use super::Stream;
 use super::history::Point;
 use super::jail::{Heard, Jail};
+use super::{Stream, Usage};
+use crate::SandboxError;
 use crate::cgroup::{self, Group};
 use crate::launcher::client::Launcher;
 use crate::policy::{Network, Policy};
@@ -10,7 +11,6 @@ use crate::proxy::{AllowList, Decision, Proxy, ProxyLimits};
 use crate::wire::fields::{Fields, Writer};
 use crate::wire::frame::Nonce;
 use crate::workspace::{Files, Owner, SnapshotId, SnapshotLimits, Snapshots};
-use crate::SandboxError;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -65,7 +65,8 @@ impl Yard {
         let (jail, workspace, listener) = Jail::open(launcher, policy, &cgroups, bounds_memory)?;
         let proxy = match (allowed, listener) {
             (Some(allowed), Some(listener)) => Some(
-                Proxy::start(listener.into(), allowed, ProxyLimits::default()).map_err(SandboxError::system("starting the proxy"))?,
+                Proxy::start(listener.into(), allowed, ProxyLimits::default())
+                    .map_err(SandboxError::system("starting the proxy"))?,
             ),
             _ => None,
         };
@@ -224,6 +225,27 @@ impl Yard {
         }
     }
 
+    /// What a snapshot taken now would leave out.
+    pub(super) fn uncovered(&mut self, paths_max: usize) -> Vec<String> {
+        match self.snapshots.take() {
+            Ok(id) => {
+                let paths = self.snapshots.uncovered(id, paths_max).unwrap_or_default();
+                self.snapshots.forget(id);
+                paths
+            }
+            Err(error) => vec![error.to_string()],
+        }
+    }
+
+    /// What the session uses now.
+    pub(super) fn usage(&self) -> Usage {
+        Usage {
+            memory_bytes: self.group.memory_bytes(),
+            processes: self.group.processes(),
+            snapshot_bytes: self.snapshots.bytes(),
+        }
+    }
+
     /// Paths that differ between two snapshots.
     pub(super) fn changes(&self, before: SnapshotId, after: SnapshotId, changes_max: usize) -> Vec<String> {
         let changes = self.snapshots.changes(before, after, changes_max).unwrap_or_default();
@@ -239,16 +261,6 @@ impl Yard {
     pub(super) fn out_of_memory(&mut self) -> bool {
         let kills = self.group.out_of_memory_kills();
         std::mem::replace(&mut self.kills_seen, kills) < kills
-    }
-
-    /// Memory of all processes and of the disk, in bytes, where it is counted.
-    pub(super) fn memory_bytes(&self) -> Option<u64> {
-        self.group.memory_bytes()
-    }
-
-    /// Bytes that snapshots take on the disk of the host.
-    pub(super) fn snapshot_bytes(&self) -> u64 {
-        self.snapshots.bytes()
     }
 }
 

@@ -113,7 +113,7 @@ mod tests {
                 let size = (random(&mut state) % 300) as usize;
                 let mut bytes: Vec<u8> = (0..size).map(|_| random(&mut state) as u8).collect();
                 // A plausible length now and then, so that bodies are parsed too.
-                if bytes.len() > 4 && random(&mut state) % 4 > 0 {
+                if bytes.len() > 4 && !random(&mut state).is_multiple_of(4) {
                     bytes[..4].copy_from_slice(&((17 + random(&mut state) % 100) as u32).to_le_bytes());
                 }
                 fed += bytes.len();

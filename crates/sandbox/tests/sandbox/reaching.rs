@@ -91,7 +91,8 @@ fn nobody_is_root_inside() {
     let text = see(&mut session, "os.setuid(0)");
     // Refused, or no such user in its namespace.
     assert!(text.contains("Error: [Errno"), "{text}");
-    let code = "[line.split()[1] for line in open('/proc/self/status') if line.startswith(('Cap', 'NoNewPrivs', 'Seccomp:'))]";
+    let code =
+        "[line.split()[1] for line in open('/proc/self/status') if line.startswith(('Cap', 'NoNewPrivs', 'Seccomp:'))]";
     let none = "'0000000000000000'";
     assert_eq!(see(&mut session, code), format!("[{none}, {none}, {none}, {none}, {none}, '1', '2']"));
 }
@@ -177,7 +178,9 @@ fn a_missing_workspace_is_an_error() {
 fn the_protection_lists_every_layer_and_the_rung() {
     let session = start();
     let text = session.protection().to_string();
-    for layer in ["Network", "Filesystem", "Signals", "Identity", "Privileges", "Memory", "Processes", "Disk", "Syscalls"] {
+    for layer in
+        ["Network", "Filesystem", "Signals", "Identity", "Privileges", "Memory", "Processes", "Disk", "Syscalls"]
+    {
         assert!(text.contains(layer), "{text}");
     }
     assert!(text.starts_with("rung ") && session.protection().rung <= Rung::User, "{text}");
