@@ -4,7 +4,7 @@ use crate::event::formats;
 use crate::{AgentError, Completion, Event, FinishReason, Model, Profile};
 use codeact_chat::action::{Action, ActionParser, Piece};
 use codeact_chat::{Message, Role};
-use codeact_sandbox::{Cell, CellEnd, Kind, Session};
+use codeact_sandbox::{Cell, CellEnd, Interpreter, Kind};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -87,10 +87,10 @@ impl Interrupter {
     }
 }
 
-/// A model, a Python session, and their conversation.
+/// A model, an interpreter, and their conversation.
 pub struct Agent {
     model: Box<dyn Model>,
-    session: Session,
+    session: Box<dyn Interpreter>,
     profile: Profile,
     limits: Limits,
     messages: Vec<Message>,
@@ -120,7 +120,7 @@ struct Reply {
 
 impl Agent {
     /// A new conversation in the wording of `profile`.
-    pub fn new(model: Box<dyn Model>, session: Session, profile: Profile, limits: Limits) -> Agent {
+    pub fn new(model: Box<dyn Model>, session: Box<dyn Interpreter>, profile: Profile, limits: Limits) -> Agent {
         let messages = vec![Message::system(profile.system_prompt(&limits))];
         let interrupter = Interrupter { is_wanted: Arc::default(), cell: session.interrupter() };
         Agent { model, session, profile, limits, messages, interrupter }
@@ -159,11 +159,6 @@ impl Agent {
     /// The conversation so far, system message first.
     pub fn messages(&self) -> &[Message] {
         &self.messages
-    }
-
-    /// The Python session.
-    pub fn session(&self) -> &Session {
-        &self.session
     }
 
     /// A handle that stops the running turn from another thread.

@@ -70,7 +70,7 @@ fn the_loop_runs_on_a_local_model() {
     };
     let session = Session::start(&Policy::default()).unwrap();
     let limits = Limits { steps_max: 2, ..Limits::default() };
-    let mut agent = Agent::new(Box::new(model), session, Profile::quickstart(), limits);
+    let mut agent = Agent::new(Box::new(model), Box::new(session), Profile::quickstart(), limits);
     let turn = agent.run_turn("Say hello.", &mut |_| {}).unwrap();
     assert!(turn.steps >= 1 && turn.steps <= 2 && turn.completion_tokens > 0, "{turn:?}");
     assert_ne!(turn.end, TurnEnd::Interrupted);

@@ -5,13 +5,19 @@ use codeact_agent::{
     Agent, AgentError, Completion, Event, FinishReason, Limits, Model, Profile, ScriptedModel, Turn, TurnEnd,
 };
 use codeact_chat::{Message, Role};
-use codeact_sandbox::{CellEnd, Policy, Session, State, Stream};
+use codeact_sandbox::{CellEnd, Files, Policy, Session, State, Stream};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 fn agent_of(model: impl Model + 'static, limits: Limits) -> Agent {
+    agent_and_files(model, limits).0
+}
+
+fn agent_and_files(model: impl Model + 'static, limits: Limits) -> (Agent, Arc<Files>) {
     let session = Session::start(&Policy::default()).unwrap();
-    Agent::new(Box::new(model), session, Profile::quickstart(), limits)
+    let files = session.files();
+    (Agent::new(Box::new(model), Box::new(session), Profile::quickstart(), limits), files)
 }
 
 fn agent(replies: &[&str]) -> Agent {
@@ -158,7 +164,7 @@ fn a_long_observation_is_cut() {
 fn codeactinstruct_counts_the_steps_down() {
     let session = Session::start(&Policy::default()).unwrap();
     let model = ScriptedModel::new(["<execute>\nprint(1)\n</execute>", "<solution>1</solution>"]);
-    let mut agent = Agent::new(Box::new(model), session, Profile::codeactinstruct(), Limits::default());
+    let mut agent = Agent::new(Box::new(model), Box::new(session), Profile::codeactinstruct(), Limits::default());
     let (turn, _) = run(&mut agent, "One.");
     let seen = contents(&turn.messages);
     assert_eq!(seen[1], "Task:\nOne.");
@@ -193,7 +199,8 @@ fn an_interrupt_stops_running_code_and_the_conversation_goes_on() {
 
 #[test]
 fn an_interrupt_stops_a_reply_and_runs_nothing_of_it() {
-    let mut agent = agent(&["I will do <execute> open('ran', 'w') </execute>", "Fine."]);
+    let replies = ["I will do <execute> open('ran', 'w') </execute>", "Fine."];
+    let (mut agent, files) = agent_and_files(ScriptedModel::new(replies), Limits::default());
     let interrupter = agent.interrupter();
     let turn = agent
         .run_turn("Go.", &mut |event| {
@@ -203,7 +210,7 @@ fn an_interrupt_stops_a_reply_and_runs_nothing_of_it() {
         })
         .unwrap();
     assert_eq!((turn.end, turn.executions), (TurnEnd::Interrupted, 0));
-    assert_eq!(agent.session().files().list("", 10).unwrap().entries.len(), 0);
+    assert_eq!(files.list("", 10).unwrap().entries.len(), 0);
     assert_eq!(run(&mut agent, "Ok?").0.answer.as_deref(), Some("Fine."));
     assert_alternates(agent.messages());
 }
@@ -235,11 +242,11 @@ impl Model for Cut {
 
 #[test]
 fn code_that_was_cut_off_is_not_run() {
-    let mut agent = agent_of(Cut(false), Limits::default());
+    let (mut agent, files) = agent_and_files(Cut(false), Limits::default());
     let (turn, _) = run(&mut agent, "Go.");
     assert_eq!((turn.end, turn.executions), (TurnEnd::Answer, 0));
     assert!(turn.answer.unwrap().contains("cut off"));
-    assert_eq!(agent.session().files().list("", 10).unwrap().entries.len(), 0);
+    assert_eq!(files.list("", 10).unwrap().entries.len(), 0);
     assert_eq!((turn.prompt_tokens, turn.completion_tokens), (20, 10));
 }
 

@@ -46,7 +46,7 @@ fn conversation(plan: &Plan, profile: &Profile, policy: &Policy) -> Result<Conve
     let defaults = Limits::default();
     // A script may be longer than what a model is allowed: it says itself when it ends.
     let limits = Limits { steps_max: defaults.steps_max.max(plan.turns.len()), ..defaults };
-    let mut agent = Agent::new(Box::new(model), session, profile.clone(), limits);
+    let mut agent = Agent::new(Box::new(model), Box::new(session), profile.clone(), limits);
     let turn = agent.run_turn(&plan.task.prompt, &mut |_| {}).map_err(with_causes)?;
     let said: Vec<&str> = turn
         .messages

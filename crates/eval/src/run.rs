@@ -47,7 +47,7 @@ pub struct Outcome {
 pub fn run_task(task: &Task, model: Box<dyn Model>, profile: &Profile, policy: &Policy) -> Result<Outcome, EvalError> {
     let started = Instant::now();
     let session = prepared_session(task, policy)?;
-    let mut agent = Agent::new(model, session, profile.clone(), Limits::default());
+    let mut agent = Agent::new(model, Box::new(session), profile.clone(), Limits::default());
     let turn = match agent.run_turn(&task.prompt, &mut |_| {}) {
         Ok(turn) => Ok(turn),
         Err(AgentError::Engine(error @ EngineError::PromptTooLong { .. })) => Err(error.to_string()),

@@ -10,6 +10,11 @@ mod policy; // read first: what a caller may ask for
 
 mod session; // one interpreter from cell to cell: run, undo, branch
 
+mod backend; // what callers need of whatever runs cells
+
+#[cfg(feature = "jupyter")]
+pub mod jupyter; // a kernel of the user's own, without a sandbox
+
 mod cell; // what a cell leaves behind, and how a model sees it
 
 mod bundle; // one thing to show, in several formats
@@ -46,6 +51,7 @@ mod protection; // which layers hold, as data
 
 mod wire; // how these processes talk
 
+pub use backend::Interpreter;
 pub use bundle::Bundle;
 pub use cell::{Cell, CellEnd, CellError, State};
 pub use policy::{Limits, Network, Policy, Rung};
@@ -144,6 +150,10 @@ pub enum SandboxError {
         /// Cells that there are.
         count: usize,
     },
+    /// A Jupyter kernel cannot be found, started or used.
+    #[cfg(feature = "jupyter")]
+    #[error(transparent)]
+    Kernel(jupyter::KernelError),
     /// A system call of the host failed.
     #[error("{action} failed")]
     System {
@@ -169,6 +179,8 @@ impl SandboxError {
             | SandboxError::NotRecorded
             | SandboxError::File(_)
             | SandboxError::NoSuchCell { .. } => true,
+            #[cfg(feature = "jupyter")]
+            SandboxError::Kernel(error) => error.is_bad_input(),
             SandboxError::NoStart { .. }
             | SandboxError::TooWeak { .. }
             | SandboxError::Snapshot(_)

@@ -13,10 +13,14 @@ mod error;
 mod console; // events for a terminal
 mod doctor; // whether the sandbox holds here
 mod describe; // what stands in the start-up line
+#[cfg(feature = "jupyter")]
+mod jupyter; // code in a kernel of the user's own
 
 pub use api::app;
 pub use console::Console;
 pub use describe::start_lines;
 pub use doctor::{DoctorError, examine};
 pub use error::{ApiError, is_bad_input};
-pub use state::{AppState, MakeModel, ServeLimits};
+#[cfg(feature = "jupyter")]
+pub use jupyter::JupyterArgs;
+pub use state::{AppState, MakeInterpreter, MakeModel, ServeLimits};

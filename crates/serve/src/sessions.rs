@@ -132,7 +132,7 @@ mod tests {
     fn agent() -> Agent {
         let session = Session::start(&Policy::default()).unwrap();
         let model = Box::new(ScriptedModel::new([""; 0]));
-        Agent::new(model, session, Profile::quickstart(), Limits::default())
+        Agent::new(model, Box::new(session), Profile::quickstart(), Limits::default())
     }
 
     #[test]

@@ -5,12 +5,16 @@ use std::sync::Arc;
 use codeact_agent::Model;
 use codeact_engine::Sampling;
 use codeact_eval::{Actor, Sandbox};
+use codeact_sandbox::{Interpreter, SandboxError, Session};
 
 use crate::ApiError;
 use crate::sessions::Sessions;
 
 /// Makes the model of a new session.
 pub type MakeModel = Arc<dyn Fn(Sampling) -> Box<dyn Model> + Send + Sync>;
+
+/// Starts what runs the code of a new session.
+pub type MakeInterpreter = Arc<dyn Fn() -> Result<Box<dyn Interpreter>, SandboxError> + Send + Sync>;
 
 /// Bounds on what the server does at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +39,7 @@ pub struct AppState {
     pub(crate) limits: ServeLimits,
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) make_model: MakeModel,
+    pub(crate) make_interpreter: MakeInterpreter,
     pub(crate) sessions: Arc<Sessions>,
     /// Unix time in seconds at which the server started.
     pub(crate) created: u64,
@@ -57,6 +62,7 @@ impl AppState {
         make_model: MakeModel,
     ) -> AppState {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let policy = sandbox.policy.clone();
         AppState {
             sessions: Arc::new(Sessions::new(limits.sessions_max)),
             actor,
@@ -64,8 +70,15 @@ impl AppState {
             limits,
             sandbox: Arc::new(sandbox),
             make_model,
+            make_interpreter: Arc::new(move || Ok(Box::new(Session::start(&policy)?))),
             created: now.map_or(0, |elapsed| elapsed.as_secs()),
         }
+    }
+
+    /// The same, but the code of sessions runs in what `make_interpreter` starts, which the sandbox it was made with must
+    /// describe.
+    pub fn with_interpreters(self, make_interpreter: MakeInterpreter) -> AppState {
+        AppState { make_interpreter, ..self }
     }
 }
 

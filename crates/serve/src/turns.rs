@@ -10,7 +10,6 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use codeact_agent::{Agent, Limits};
-use codeact_sandbox::Session;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -60,7 +59,7 @@ pub(crate) async fn create_session(
     sampling.check()?;
     let start = move || -> Result<Value, ApiError> {
         let place = state.sessions.reserve()?;
-        let session = Session::start(&state.sandbox.policy)?;
+        let session = (state.make_interpreter)()?;
         let protection = session.protection().clone();
         let profile = state.actor.profile.clone();
         let profile_name = profile.name();

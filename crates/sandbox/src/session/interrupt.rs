@@ -17,7 +17,7 @@ struct Interrupt {
 }
 
 impl Interrupter {
-    pub(super) fn new(wake: UnixStream) -> Interrupter {
+    pub(crate) fn new(wake: UnixStream) -> Interrupter {
         Interrupter(Arc::new(Mutex::new(Interrupt { is_wanted: false, wake })))
     }
 
@@ -35,11 +35,11 @@ impl Interrupter {
     }
 
     /// Whether a cell should stop before it starts; forgets the wish.
-    pub(super) fn take(&self) -> bool {
+    pub(crate) fn take(&self) -> bool {
         std::mem::take(&mut self.state().is_wanted)
     }
 
-    pub(super) fn is_wanted(&self) -> bool {
+    pub(crate) fn is_wanted(&self) -> bool {
         self.state().is_wanted
     }
 

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Parser;
 use codeact_agent::{Agent, Limits, Profile, Turn};
 use codeact_engine::{EngineLimits, Sampling};
-use codeact_eval::{Actor, Dtype, SandboxArgs, profile_parser};
+use codeact_eval::{Actor, Dtype, Sandbox, SandboxArgs, profile_parser};
 use codeact_model::source;
+use codeact_sandbox::Interpreter;
 use codeact_serve::{Console, DoctorError, is_bad_input, start_lines};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
@@ -55,6 +56,9 @@ struct Args {
     profile: Option<Profile>,
     #[command(flatten)]
     sandbox: SandboxArgs,
+    #[cfg(feature = "jupyter")]
+    #[command(flatten)]
+    jupyter: codeact_serve::JupyterArgs,
 }
 
 #[derive(clap::Subcommand)]
@@ -114,7 +118,7 @@ fn prepare(args: &Args) -> anyhow::Result<Agent> {
     sampling.check()?;
     let model = args.model.as_deref().expect("the arguments need it where there is no command");
     // Python first: it starts faster than the weights load.
-    let (session, sandbox) = args.sandbox.start(args.workspace.clone())?;
+    let (session, sandbox) = start(args)?;
     let folder = source::resolve(model, &|text| eprintln!("{text}"))?;
     let actor = Actor::load(&folder, args.adapter.as_deref(), args.dtype, EngineLimits::default())?;
     let shown = shown_model(&folder, args.adapter.as_deref());
@@ -122,6 +126,16 @@ fn prepare(args: &Args) -> anyhow::Result<Agent> {
     let model = Box::new(actor.model(sampling));
     let profile = args.profile.clone().unwrap_or(actor.profile);
     Ok(Agent::new(model, session, profile, Limits::default()))
+}
+
+/// Starts what runs the code.
+fn start(args: &Args) -> anyhow::Result<(Box<dyn Interpreter>, Sandbox)> {
+    #[cfg(feature = "jupyter")]
+    if let Some((kernel, sandbox)) = args.jupyter.start(args.sandbox.policy(args.workspace.clone()))? {
+        return Ok((Box::new(kernel), sandbox));
+    }
+    let (session, sandbox) = args.sandbox.start(args.workspace.clone())?;
+    Ok((Box::new(session), sandbox))
 }
 
 fn shown_model(folder: &Path, adapter: Option<&Path>) -> String {

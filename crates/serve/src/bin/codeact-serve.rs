@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use codeact_engine::EngineLimits;
-use codeact_eval::{Actor, Dtype, SandboxArgs};
+use codeact_eval::{Actor, Dtype, Sandbox, SandboxArgs};
 use codeact_model::source;
-use codeact_serve::{AppState, ServeLimits, app, is_bad_input, start_lines};
+use codeact_serve::{AppState, MakeInterpreter, ServeLimits, app, is_bad_input, start_lines};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -41,6 +41,9 @@ struct Args {
     dtype: Dtype,
     #[command(flatten)]
     sandbox: SandboxArgs,
+    #[cfg(feature = "jupyter")]
+    #[command(flatten)]
+    jupyter: codeact_serve::JupyterArgs,
 }
 
 fn main() -> ExitCode {
@@ -64,12 +67,27 @@ fn main() -> ExitCode {
 
 fn prepare(args: &Args) -> anyhow::Result<AppState> {
     // Before the first request, and before the weights load: whether Python starts, and what protects this machine.
-    let (_, sandbox) = args.sandbox.start(None)?;
+    let (sandbox, make_interpreter) = start(args)?;
     let folder = source::resolve(&args.model, &|text| eprintln!("{text}"))?;
     let actor = Actor::load(&folder, args.adapter.as_deref(), args.dtype, EngineLimits::default())?;
     eprintln!("{}", start_lines(&folder.display().to_string(), args.dtype.name(), &sandbox));
     let limits = ServeLimits { sessions_max: args.sessions.into(), ..ServeLimits::default() };
-    Ok(AppState::new(actor, args.model.clone(), sandbox, limits))
+    let state = AppState::new(actor, args.model.clone(), sandbox, limits);
+    Ok(match make_interpreter {
+        Some(make_interpreter) => state.with_interpreters(make_interpreter),
+        None => state,
+    })
+}
+
+/// Tries what is to run the code of sessions. Without anything to start it with, it is the sandbox.
+fn start(args: &Args) -> anyhow::Result<(Sandbox, Option<MakeInterpreter>)> {
+    #[cfg(feature = "jupyter")]
+    if let Some((_, sandbox)) = args.jupyter.start(args.sandbox.policy(None))? {
+        let make_interpreter = args.jupyter.make_interpreter(&sandbox);
+        return Ok((sandbox, make_interpreter));
+    }
+    let (_, sandbox) = args.sandbox.start(None)?;
+    Ok((sandbox, None))
 }
 
 #[tokio::main]
