@@ -4,6 +4,7 @@
 
 use codeact_sandbox::jupyter::{Kernel, KernelError};
 use codeact_sandbox::{Cell, CellEnd, Event, Interpreter, Kind, Limits, Policy, Rung, SandboxError, State, Stream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -105,13 +106,13 @@ fn a_cell_over_its_time_is_interrupted_and_a_deaf_one_killed() {
     assert_eq!((cell.end, cell.state), (CellEnd::TimedOut, State::Kept));
     assert_eq!(see(&mut kernel, "x"), "5");
     let started = Instant::now();
-    let deaf = "import os; print(os.getpid())\nwhile True:\n    try:\n        while True: pass\n    except BaseException: pass";
+    let deaf = "import os, signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint(os.getpid())\nwhile True: pass";
     let cell = run(&mut kernel, deaf);
-    assert_eq!((cell.end, cell.state), (CellEnd::TimedOut, State::Lost));
+    assert_eq!((cell.end, cell.state), (CellEnd::TimedOut, State::Lost), "{cell:?}");
     assert!(started.elapsed() < Duration::from_millis(2600), "{:?}", started.elapsed());
     assert!(cell.observation(1000).contains("all variables are lost"));
     let pid = cell.stdout.trim();
-    assert!(!std::path::Path::new("/proc").join(pid).exists(), "{pid} lives");
+    assert!(!Path::new("/proc").join(pid).exists(), "{pid} lives");
     let cell = run(&mut kernel, "'x' in globals()");
     assert_eq!((cell.value.text().as_deref(), cell.state), (Some("False"), State::Kept));
 }
@@ -159,19 +160,41 @@ impl Drop for Foreign {
     }
 }
 
+impl Foreign {
+    fn start(policy: &Policy, file: &Path) -> Foreign {
+        let mut command = Command::new(&policy.python);
+        command.args(["-m", "ipykernel_launcher", "-f"]).arg(file).stdin(Stdio::null()).stdout(Stdio::null());
+        let foreign = Foreign(command.stderr(Stdio::null()).spawn().unwrap());
+        let end = Instant::now() + Duration::from_secs(30);
+        while Kernel::connect(file, policy).is_err() {
+            assert!(Instant::now() < end, "no kernel");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        foreign
+    }
+}
+
+#[test]
+fn a_running_kernel_whose_heart_stops_is_given_up() {
+    let Some(policy) = policy() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kernel.json");
+    let foreign = Foreign::start(&policy, &file);
+    let mut kernel = Kernel::connect(&file, &policy).unwrap();
+    let started = Instant::now();
+    let cell = run(&mut kernel, "print('bye', flush=True)\nimport os, signal\nos.kill(os.getpid(), signal.SIGKILL)");
+    assert_eq!((cell.end, cell.state), (CellEnd::Exited, State::Lost), "{cell:?}");
+    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
+    drop(foreign);
+    assert!(kernel.run("1", &mut |_| {}).is_err());
+}
+
 #[test]
 fn a_running_kernel_is_used_and_left_alone() {
     let Some(mut policy) = policy() else { return };
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("kernel.json");
-    let mut command = Command::new(&policy.python);
-    command.args(["-m", "ipykernel_launcher", "-f"]).arg(&file).stdin(Stdio::null()).stdout(Stdio::null());
-    let mut foreign = Foreign(command.stderr(Stdio::null()).spawn().unwrap());
-    let end = Instant::now() + Duration::from_secs(30);
-    while Kernel::connect(&file, &policy).is_err() {
-        assert!(Instant::now() < end, "no kernel");
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    let mut foreign = Foreign::start(&policy, &file);
     policy.limits.wall_ms_max = 1500;
     let mut kernel = Kernel::open(file.to_str().unwrap(), &policy).unwrap();
     assert_eq!(see(&mut kernel, "x = 9\nx"), "9");
