@@ -1,6 +1,5 @@
 //! The calls that are refused whatever their arguments, by reason.
 
-use super::Rules;
 
 /// A system call by name and number.
 #[derive(Debug, Clone, Copy)]
