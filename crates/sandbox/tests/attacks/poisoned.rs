@@ -25,10 +25,13 @@ fn is_given_up(rung: codeact_sandbox::Rung, poison: &str) {
 #[test]
 fn a_state_that_ends_every_cell_is_given_up() {
     rung::on_each("poisoned::a_state_that_ends_every_cell_is_given_up", |rung| {
+        // Hooks of Python code do not hear the runner; those of C cannot be kept from it.
         let hook = |event: &str, act: &str| {
             format!(
-                "import os, signal, sys, time\narmed = []\ndef hook(event, arguments):\n    \
-                 if armed and event == '{event}':\n        {act}\nsys.addaudithook(hook)"
+                "import ctypes, os, signal, time\narmed = []\n\
+                 @ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p)\n\
+                 def hook(event, arguments, own):\n    if armed and event == b'{event}':\n        {act}\n    return 0\n\
+                 ctypes.pythonapi.PySys_AddAuditHook(hook, None)"
             )
         };
         is_given_up(rung, &hook("compile", "os._exit(9)"));
