@@ -1,5 +1,9 @@
 //! The calls that are refused whatever their arguments, by reason.
 
+<<<<<<< HEAD
+=======
+
+>>>>>>> w-tests
 /// A system call by name and number.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Call {
