@@ -1,7 +1,7 @@
 //! Undo across what libraries leave behind: threads, open files, databases. Either the interpreter itself comes back, or
 //! the cells are run again, and it is said why.
 
-use crate::{policy, policy_with_libraries, rung, run, see, start};
+use crate::{policy, policy_with_libraries, run, rung, see, start};
 use codeact_sandbox::{Policy, Restored, Session};
 
 /// Undo one cell by running the earlier ones again; returns the reason given.
@@ -102,6 +102,9 @@ fn a_child_process_of_an_undone_cell_is_gone() {
                     multiprocessing.Process(target=beat, daemon=True).start()\ntime.sleep(0.2)\nos.path.exists('beat')";
         assert_eq!(see(&mut session, code), "True");
         session.undo(1).unwrap();
-        assert_eq!(see(&mut session, "time.sleep(0.2)\n(os.path.exists('beat'), 'beat' in globals())"), "(False, False)");
+        assert_eq!(
+            see(&mut session, "time.sleep(0.2)\n(os.path.exists('beat'), 'beat' in globals())"),
+            "(False, False)"
+        );
     });
 }
