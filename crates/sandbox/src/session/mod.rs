@@ -153,7 +153,7 @@ impl Session {
         for end in [&wake, &wake_sender] {
             end.set_nonblocking(true).map_err(SandboxError::system("preparing a socket"))?;
         }
-        let late = Capture::new(policy.limits.output_bytes_max, 0);
+        let late = Capture::new(policy.limits.output_bytes_max);
         let interrupter = Interrupter::new(wake_sender);
         let (steps, tip) = (Vec::new(), Point::default());
         Ok(Session {

@@ -12,6 +12,7 @@ use crate::wire::frame::{FRAME_BYTES_MAX, Frame, Nonce};
 use crate::{Policy, SandboxError};
 use std::io::Read;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -150,7 +151,7 @@ impl Session {
         };
         let nonce = yard.jail.ask(b'C', fields)?;
         let deadline = Instant::now() + wall + LADDER;
-        let mut collected = Collected::new(nonce, &self.policy);
+        let mut collected = Collected::new(nonce, &self.policy, &yard.outputs());
         let mut is_interrupted = false;
         let ending = loop {
             let frame = match yard.jail.listen(Some(self.wake.as_fd()), deadline) {
@@ -316,8 +317,9 @@ impl Session {
 }
 
 impl Collected {
-    fn new(nonce: Nonce, policy: &Policy) -> Collected {
-        let capture = || Capture::new(policy.limits.output_bytes_max, policy.limits.output_file_bytes_max);
+    fn new(nonce: Nonce, policy: &Policy, folder: &Path) -> Collected {
+        let limits = &policy.limits;
+        let capture = || Capture::new(limits.output_bytes_max).spooling(folder, limits.output_file_bytes_max);
         let results = channel();
         Collected {
             nonce,
