@@ -1,6 +1,6 @@
 //! States of an interpreter that end every cell: they are given up, and nothing else is.
 
-use crate::{policy, rung, run, see};
+use crate::{policy, run, rung, see};
 use codeact_sandbox::{CellEnd, Session, State};
 
 /// Cells that a poisoned state may cost before it is given up.
@@ -66,7 +66,8 @@ fn cells_that_are_killed_in_a_row_cost_no_variables() {
     rung::on_each("poisoned::cells_that_are_killed_in_a_row_cost_no_variables", |rung| {
         let mut session = Session::start(&policy(rung, 400)).unwrap();
         run(&mut session, "x = 41");
-        for code in ["import os; os._exit(1)", "import signal; signal.signal(2, signal.SIG_IGN)\nwhile True: pass"].repeat(3) {
+        let hangs = "import signal; signal.signal(2, signal.SIG_IGN)\nwhile True: pass";
+        for code in ["import os; os._exit(1)", hangs].repeat(3) {
             let cell = run(&mut session, code);
             assert!(matches!(cell.end, CellEnd::Exited | CellEnd::TimedOut));
             assert_eq!(cell.state, State::RolledBack, "{code}");
