@@ -1,9 +1,5 @@
 //! The calls that are refused whatever their arguments, by reason.
 
-<<<<<<< HEAD
-=======
-
->>>>>>> w-tests
 /// A system call by name and number.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Call {
