@@ -66,9 +66,8 @@ fn cells_that_are_killed_in_a_row_cost_no_variables() {
     rung::on_each("poisoned::cells_that_are_killed_in_a_row_cost_no_variables", |rung| {
         let mut session = Session::start(&policy(rung, 400)).unwrap();
         run(&mut session, "x = 41");
-        for code in
-            ["import os; os._exit(1)", "import signal; signal.signal(2, signal.SIG_IGN)\nwhile True: pass"].repeat(3)
-        {
+        let hangs = "import signal; signal.signal(2, signal.SIG_IGN)\nwhile True: pass";
+        for code in ["import os; os._exit(1)", hangs].repeat(3) {
             let cell = run(&mut session, code);
             assert!(matches!(cell.end, CellEnd::Exited | CellEnd::TimedOut));
             assert_eq!(cell.state, State::RolledBack, "{code}");
