@@ -122,6 +122,8 @@ pub struct Session {
     rollbacks: usize,
     sequence: u64,
     late: Capture,
+    /// Output that was too long to be kept in memory.
+    outputs: tempfile::TempDir,
     interrupter: Interrupter,
     wake: UnixStream,
     journal: Option<Journal>,
@@ -154,6 +156,7 @@ impl Session {
             end.set_nonblocking(true).map_err(SandboxError::system("preparing a socket"))?;
         }
         let late = Capture::new(policy.limits.output_bytes_max);
+        let outputs = tempfile::Builder::new().prefix("codeact-").tempdir();
         let interrupter = Interrupter::new(wake_sender);
         let (steps, tip) = (Vec::new(), Point::default());
         Ok(Session {
@@ -167,6 +170,7 @@ impl Session {
             rollbacks: 0,
             sequence: 0,
             late,
+            outputs: outputs.map_err(SandboxError::system("making a private folder"))?,
             interrupter,
             wake,
             journal: None,

@@ -151,7 +151,7 @@ impl Session {
         };
         let nonce = yard.jail.ask(b'C', fields)?;
         let deadline = Instant::now() + wall + LADDER;
-        let mut collected = Collected::new(nonce, &self.policy, &yard.outputs());
+        let mut collected = Collected::new(nonce, &self.policy, self.outputs.path());
         let mut is_interrupted = false;
         let ending = loop {
             let frame = match yard.jail.listen(Some(self.wake.as_fd()), deadline) {

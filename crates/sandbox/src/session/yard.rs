@@ -13,14 +13,11 @@ use crate::wire::frame::Nonce;
 use crate::workspace::{Files, Owner, SnapshotId, SnapshotLimits, Snapshots};
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A fork of a large interpreter on a loaded machine takes a while.
 const SAVE_MAX: Duration = Duration::from_secs(2);
-const SNAPSHOTS: &str = "snapshots";
-const OUTPUTS: &str = "outputs";
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// The line that a session begins with. Lines, like checkpoints, are named by the next free number.
 pub(super) const FIRST_LINE: u64 = 0;
@@ -52,8 +49,8 @@ pub(crate) struct Yard {
     /// Checkpoints that were made, by line, until the line asks.
     saved: HashMap<u64, Point>,
     kills_seen: u64,
-    /// Of this session alone, and gone with it: copies of files, and output that was too long.
-    folder: tempfile::TempDir,
+    /// Copies of files.
+    _folder: tempfile::TempDir,
 }
 
 impl Yard {
@@ -76,14 +73,11 @@ impl Yard {
         };
         let folder = tempfile::Builder::new().prefix("codeact-").tempdir();
         let folder = folder.map_err(SandboxError::system("making a private folder"))?;
-        for name in [SNAPSHOTS, OUTPUTS] {
-            std::fs::create_dir(folder.path().join(name)).map_err(SandboxError::system("making a private folder"))?;
-        }
         let owner = jail.cell_id().map(|id| Owner { uid: id, gid: id });
         let copy = |fd: &OwnedFd| fd.try_clone().map_err(SandboxError::system("copying a descriptor"));
         let snapshot_limits =
             SnapshotLimits { bytes_max: limits.checkpoint_bytes_max, files_max: limits.disk_files_max };
-        let snapshots = Snapshots::new(copy(&workspace)?, owner, &folder.path().join(SNAPSHOTS), snapshot_limits);
+        let snapshots = Snapshots::new(copy(&workspace)?, owner, folder.path(), snapshot_limits);
         Ok(Yard {
             jail,
             proxy,
@@ -97,7 +91,7 @@ impl Yard {
             saving: None,
             saved: HashMap::new(),
             kills_seen: 0,
-            folder,
+            _folder: folder,
         })
     }
 
@@ -230,11 +224,6 @@ impl Yard {
         if let Some(files) = files {
             let _ = self.snapshots.restore_into(files, &other.snapshots);
         }
-    }
-
-    /// Where output goes that is too long to be kept in memory.
-    pub(super) fn outputs(&self) -> PathBuf {
-        self.folder.path().join(OUTPUTS)
     }
 
     /// What a snapshot taken now would leave out.
