@@ -28,7 +28,7 @@ use crate::launcher::client::{self, Launcher};
 use crate::protection::Protection;
 use crate::wire::fields::Writer;
 use crate::workspace::Files;
-use crate::{Policy, Rung, SandboxError, interpreter};
+use crate::{Policy, Rung, SandboxError, interpreter, scratch};
 use history::{Point, Step};
 use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
@@ -308,6 +308,7 @@ fn open_best(policy: &Policy, interpreter: &interpreter::Interpreter) -> Result<
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
         cgroup::sweep();
+        scratch::sweep();
         drop(Group::create(&Yard::group_limits(policy)));
     });
     let mut policy = policy.clone();

@@ -70,7 +70,7 @@ impl Yard {
             ),
             _ => None,
         };
-        let store = tempfile::Builder::new().prefix("codeact-").tempdir();
+        let store = crate::scratch::folder();
         let store = store.map_err(SandboxError::system("making a private folder"))?;
         let owner = jail.cell_id().map(|id| Owner { uid: id, gid: id });
         let copy = |fd: &OwnedFd| fd.try_clone().map_err(SandboxError::system("copying a descriptor"));
