@@ -155,7 +155,7 @@ pub(crate) fn draw_nonce() -> std::io::Result<Nonce> {
 }
 
 fn own_folders() -> std::io::Result<tempfile::TempDir> {
-    let folder = tempfile::Builder::new().prefix("codeact-").tempdir()?;
+    let folder = crate::scratch::folder()?;
     for name in ["work", "tmp", "tmp/home"] {
         std::fs::create_dir(folder.path().join(name))?;
     }

@@ -28,7 +28,7 @@ use crate::launcher::client::{self, Launcher};
 use crate::protection::Protection;
 use crate::wire::fields::Writer;
 use crate::workspace::Files;
-use crate::{Policy, Rung, SandboxError, interpreter};
+use crate::{Policy, Rung, SandboxError, interpreter, scratch};
 use history::{Point, Step};
 use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
@@ -156,7 +156,7 @@ impl Session {
             end.set_nonblocking(true).map_err(SandboxError::system("preparing a socket"))?;
         }
         let late = Capture::new(policy.limits.output_bytes_max);
-        let outputs = tempfile::Builder::new().prefix("codeact-").tempdir();
+        let outputs = crate::scratch::folder();
         let interrupter = Interrupter::new(wake_sender);
         let (steps, tip) = (Vec::new(), Point::default());
         Ok(Session {
@@ -312,6 +312,7 @@ fn open_best(policy: &Policy, interpreter: &interpreter::Interpreter) -> Result<
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
         cgroup::sweep();
+        scratch::sweep();
         drop(Group::create(&Yard::group_limits(policy)));
     });
     let mut policy = policy.clone();

@@ -114,9 +114,11 @@ impl Session {
             }
             self.interrupter.clear();
             let mut cell = self.settle(&mut yard, collected, ending, code);
-            cell.state = if was_lost && cell.state == State::Kept { State::Lost } else { cell.state };
+            // Going back to the start of a fresh interpreter is a loss too.
+            let has_ended = cell.state == State::Lost;
+            cell.state = if was_lost { State::Lost } else { cell.state };
             drop(yard);
-            if cell.state == State::Lost && !was_lost {
+            if has_ended {
                 self.replace()?;
             }
             return Ok(cell);

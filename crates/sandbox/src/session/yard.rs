@@ -71,8 +71,7 @@ impl Yard {
             ),
             _ => None,
         };
-        let folder = tempfile::Builder::new().prefix("codeact-").tempdir();
-        let folder = folder.map_err(SandboxError::system("making a private folder"))?;
+        let folder = crate::scratch::folder().map_err(SandboxError::system("making a private folder"))?;
         let owner = jail.cell_id().map(|id| Owner { uid: id, gid: id });
         let copy = |fd: &OwnedFd| fd.try_clone().map_err(SandboxError::system("copying a descriptor"));
         let snapshot_limits =

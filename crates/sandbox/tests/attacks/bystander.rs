@@ -59,7 +59,7 @@ impl Listeners {
 
 impl Drop for Listeners {
     fn drop(&mut self) {
-        for id in &self.segment {
+        if let Some(id) = &self.segment {
             let _ = Command::new("ipcrm").args(["-m", id]).status();
         }
     }

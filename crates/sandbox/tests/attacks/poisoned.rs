@@ -75,3 +75,17 @@ fn cells_that_are_killed_in_a_row_cost_no_variables() {
         assert_eq!(see(&mut session, "x + 1"), "42");
     });
 }
+
+/// The interpreter ends between two cells, and what runs in the new one ends that too.
+#[test]
+fn a_loss_is_told_by_a_cell_that_is_rolled_back() {
+    rung::on_each("poisoned::a_loss_is_told_by_a_cell_that_is_rolled_back", |rung| {
+        let mut session = Session::start(&policy(rung, 2000)).unwrap();
+        run(&mut session, "import os, threading\nx = 1\nthreading.Timer(0.05, os._exit, [9]).start()");
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        let cell = run(&mut session, "import os; os._exit(1)");
+        assert_eq!((cell.end, cell.state), (CellEnd::Exited, State::Lost));
+        assert!(see(&mut session, "x").contains("NameError"));
+        assert_eq!(run(&mut session, "6 * 7").state, State::Kept);
+    });
+}
