@@ -36,7 +36,7 @@ impl Kept {
         let mut paths: Vec<&PathBuf> = shown.iter().filter(is_covered).filter(|path| path.exists()).collect();
         paths.sort();
         // A folder brings with it what lies in it.
-        paths.dedup_by(|path, above| path.starts_with(&**above));
+        paths.dedup_by(|path, above| path.starts_with(*above));
         let flags =
             OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
         let tree = |path: &PathBuf| {
