@@ -1,9 +1,11 @@
 //! The loop: one reply, one action, one observation, until there is an answer.
 
+use crate::event::formats;
 use crate::{AgentError, Completion, Event, FinishReason, Model, Profile};
 use codeact_chat::action::{Action, ActionParser, Piece};
 use codeact_chat::{Message, Role};
-use codeact_sandbox::{Cell, CellEnd, Session};
+use codeact_sandbox::{Cell, CellEnd, Kind, Session};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,13 +16,15 @@ pub struct Limits {
     pub steps_max: usize,
     /// Solutions that the wording of [`Profile::codeactinstruct`] offers. A turn ends with the first one.
     pub solutions_max: usize,
-    /// Characters of an observation that the model sees: the first and the last half.
+    /// Tokens of an observation that the model sees: the first and the last half of the text.
+    pub observation_tokens_max: usize,
+    /// The same in characters, for a model that does not count tokens.
     pub observation_chars_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { steps_max: 5, solutions_max: 2, observation_chars_max: 2000 }
+        Limits { steps_max: 5, solutions_max: 2, observation_tokens_max: 700, observation_chars_max: 2000 }
     }
 }
 
@@ -191,12 +195,14 @@ impl Agent {
             return Ok(None);
         }
         let cell = self.execute(&code, running)?;
-        let mut text = cell.observation(self.limits.observation_chars_max);
+        let mut text = self.observation(&cell);
         let is_repeat = running.last.as_ref().is_some_and(|last| (&last.0, &last.1) == (&code, &text));
         running.repeats = if is_repeat { running.repeats + 1 } else { 0 };
         running.last = Some((code, text.clone()));
-        let event = Event::Observation { text: text.clone(), end: cell.end, state_lost: cell.state_lost };
-        (running.on_event)(event);
+        // Plain text is in the observation already.
+        let has_more = cell.value.iter().any(|(mime, _)| mime != "text/plain");
+        let value = if has_more { formats(&cell.value) } else { BTreeMap::new() };
+        (running.on_event)(Event::Observation { text: text.clone(), end: cell.end, state: cell.state, value });
         if running.repeats == 1 {
             (running.on_event)(Event::Hint { text: REPEATED_HINT.to_string() });
             text = format!("{text}\n{REPEATED_HINT}");
@@ -239,10 +245,24 @@ impl Agent {
         running.turn.executions += 1;
         let on_event = &mut *running.on_event;
         on_event(Event::Execute { code: code.to_string(), step: running.turn.steps });
-        let cell = self.session.run(code, &mut |stream, text| {
-            on_event(Event::Output { stream, text: text.to_string() });
+        let cell = self.session.run(code, &mut |event| {
+            on_event(match event.kind {
+                Kind::Output { stream, text } => Event::Output { stream, text: text.to_string(), is_late: false },
+                Kind::Late { stream, text } => Event::Output { stream, text: text.to_string(), is_late: true },
+                Kind::Display(bundle) => Event::Display { data: formats(bundle) },
+            });
         })?;
         Ok(cell)
+    }
+
+    /// What the model gets to see of a cell.
+    fn observation(&self, cell: &Cell) -> String {
+        if self.model.count_tokens("").is_none() {
+            return cell.observation(self.limits.observation_chars_max);
+        }
+        // A text that cannot be counted is taken for the longest that it could be.
+        let count = |text: &str| self.model.count_tokens(text).unwrap_or(text.len());
+        cell.observation_within(self.limits.observation_tokens_max, &count)
     }
 
     /// Add to the user's side. After a turn that ended on an observation that is still the same message: roles must

@@ -1,7 +1,10 @@
 //! What a listener is told while a turn runs. One event is one JSON object with its kind in `type`.
 
 use crate::TurnEnd;
-use codeact_sandbox::{CellEnd, Stream};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use codeact_sandbox::{Bundle, CellEnd, State, Stream};
+use std::collections::BTreeMap;
 
 /// Something happened in a turn. Joined, the `text`s of one kind between two others are what was written.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -35,6 +38,14 @@ pub enum Event {
         stream: Stream,
         /// The next piece.
         text: String,
+        /// Whether it comes from what earlier code left running. In JSON, `late` stands there only where it is true.
+        #[serde(rename = "late", skip_serializing_if = "std::ops::Not::not")]
+        is_late: bool,
+    },
+    /// The code shows a figure, a table, or something else.
+    Display {
+        /// The same thing by MIME type: text as it is, everything else, such as `image/png`, in base64.
+        data: BTreeMap<String, String>,
     },
     /// The code has ended, and this is what the model will see of it.
     Observation {
@@ -42,8 +53,11 @@ pub enum Event {
         text: String,
         /// How it ended.
         end: CellEnd,
-        /// Whether Python had to be restarted.
-        state_lost: bool,
+        /// What became of the variables and files from before.
+        state: State,
+        /// The value of the last expression, as in a display, where it has more than plain text.
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        value: BTreeMap<String, String>,
     },
     /// The model has been told something besides an observation: that it repeats itself, or that its reply was cut.
     Hint {
@@ -69,4 +83,18 @@ pub enum Event {
         /// Why.
         end: TurnEnd,
     },
+}
+
+/// What an event has of `bundle`: by MIME type, text as it is, and everything else, such as `image/png`, in base64.
+pub(crate) fn formats(bundle: &Bundle) -> BTreeMap<String, String> {
+    let content = |mime: &str, bytes: &[u8]| match is_text(mime) {
+        true => String::from_utf8_lossy(bytes).into_owned(),
+        false => BASE64_STANDARD.encode(bytes),
+    };
+    bundle.iter().map(|(mime, bytes)| (mime.to_string(), content(mime, bytes))).collect()
+}
+
+fn is_text(mime: &str) -> bool {
+    mime.starts_with("text/")
+        || ["+json", "+xml", "/json", "/xml", "/javascript"].into_iter().any(|end| mime.ends_with(end))
 }

@@ -54,4 +54,8 @@ impl Model for LocalModel {
         let completion_tokens = generated.token_ids.len();
         Ok(Completion { text, prompt_tokens: generated.prompt_tokens, completion_tokens, finish })
     }
+
+    fn count_tokens(&self, text: &str) -> Option<usize> {
+        self.format.encode_text(text).ok().map(|ids| ids.len())
+    }
 }

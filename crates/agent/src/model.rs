@@ -16,6 +16,11 @@ pub trait Model: Send {
         messages: &[Message],
         on_text: &mut dyn FnMut(&str) -> bool,
     ) -> Result<Completion, AgentError>;
+
+    /// How many tokens `text` takes; `None` if the model does not count.
+    fn count_tokens(&self, _text: &str) -> Option<usize> {
+        None
+    }
 }
 
 /// A reply, and what it cost.

@@ -5,7 +5,9 @@ use codeact_agent::{
     Agent, AgentError, Completion, Event, FinishReason, Limits, Model, Profile, ScriptedModel, Turn, TurnEnd,
 };
 use codeact_chat::{Message, Role};
-use codeact_sandbox::{CellEnd, Policy, Session};
+use codeact_sandbox::{CellEnd, Policy, Session, State, Stream};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 fn agent_of(model: impl Model + 'static, limits: Limits) -> Agent {
     let session = Session::start(&Policy::default()).unwrap();
@@ -50,7 +52,9 @@ fn a_task_is_solved_and_its_transcript_is_a_training_conversation() {
         .collect();
     assert_eq!(text, "I add them.\nThe sum is ");
     assert!(events.contains(&Event::Execute { code: "x = 2 + 3\nprint(x)".into(), step: 1 }));
-    assert!(events.contains(&Event::Observation { text: "5".into(), end: CellEnd::Finished, state_lost: false }));
+    let value = BTreeMap::new();
+    let (end, state) = (CellEnd::Finished, State::Kept);
+    assert!(events.contains(&Event::Observation { text: "5".into(), end, state, value }));
     assert_eq!(events.last(), Some(&Event::Answer { text: "5".into() }));
     assert_alternates(&turn.messages);
 }
@@ -199,7 +203,7 @@ fn an_interrupt_stops_a_reply_and_runs_nothing_of_it() {
         })
         .unwrap();
     assert_eq!((turn.end, turn.executions), (TurnEnd::Interrupted, 0));
-    assert!(!agent.session().workspace().join("ran").exists());
+    assert_eq!(agent.session().files().list("", 10).unwrap().entries.len(), 0);
     assert_eq!(run(&mut agent, "Ok?").0.answer.as_deref(), Some("Fine."));
     assert_alternates(agent.messages());
 }
@@ -235,7 +239,7 @@ fn code_that_was_cut_off_is_not_run() {
     let (turn, _) = run(&mut agent, "Go.");
     assert_eq!((turn.end, turn.executions), (TurnEnd::Answer, 0));
     assert!(turn.answer.unwrap().contains("cut off"));
-    assert!(!agent.session().workspace().join("ran").exists());
+    assert_eq!(agent.session().files().list("", 10).unwrap().entries.len(), 0);
     assert_eq!((turn.prompt_tokens, turn.completion_tokens), (20, 10));
 }
 
@@ -252,6 +256,80 @@ fn events_are_tagged_json_objects() {
     let (_, events) = run(&mut agent, "Go.");
     let lines: Vec<String> = events.iter().map(|event| serde_json::to_string(event).unwrap()).collect();
     assert!(lines.contains(&r#"{"type":"output","stream":"stdout","text":"1\n"}"#.to_string()), "{lines:#?}");
-    assert!(lines.contains(&r#"{"type":"observation","text":"1","end":"finished","state_lost":false}"#.to_string()));
+    assert!(lines.contains(&r#"{"type":"observation","text":"1","end":"finished","state":"kept"}"#.to_string()));
     assert_eq!(lines.last().unwrap(), r#"{"type":"answer","text":"1"}"#);
+}
+
+#[test]
+fn what_is_displayed_comes_in_formats_for_people() {
+    let code = "display({'text/plain': 'two', 'text/html': '<b>2</b>', 'image/png': b'\\x89PNG\\r\\n'}, raw=True)\n\
+                class Shown:\n    def __repr__(self): return '3'\n    def _repr_html_(self): return '<i>3</i>'\nShown()";
+    let step = format!("<execute>\n{code}\n</execute>");
+    let mut agent = agent(&[&step, "<solution>2</solution>"]);
+    let (turn, events) = run(&mut agent, "Show.");
+    assert_eq!(contents(&turn.messages)[3], "Observation:\ntwo\n3");
+    let lines: Vec<String> = events.iter().map(|event| serde_json::to_string(event).unwrap()).collect();
+    let display =
+        r#"{"type":"display","data":{"image/png":"iVBORw0K","text/html":"<b>2</b>","text/plain":"two"}}"#.to_string();
+    assert!(lines.contains(&display), "{lines:#?}");
+    let value = r#""value":{"text/html":"<i>3</i>","text/plain":"3"}"#;
+    assert!(lines.iter().any(|line| line.contains(r#""type":"observation""#) && line.contains(value)), "{lines:#?}");
+}
+
+/// Says one thing after another, and takes its time.
+struct Slow(ScriptedModel);
+
+impl Model for Slow {
+    fn complete(
+        &mut self,
+        messages: &[Message],
+        on_text: &mut dyn FnMut(&str) -> bool,
+    ) -> Result<Completion, AgentError> {
+        std::thread::sleep(Duration::from_secs(1));
+        self.0.complete(messages, on_text)
+    }
+}
+
+#[test]
+fn what_earlier_code_left_running_writes_is_marked() {
+    let code = "import threading, time\ndef write():\n    while True:\n        time.sleep(0.02)\n        print('late')\n\
+                threading.Thread(target=write, daemon=True).start()";
+    let script = ScriptedModel::new([&format!("<execute>\n{code}\n</execute>"), "<execute>\n1\n</execute>", "Done."]);
+    let (_, events) = run(&mut agent_of(Slow(script), Limits::default()), "Write later.");
+    let is_late = |event: &Event| matches!(event, Event::Output { text, is_late: true, .. } if text.contains("late"));
+    assert!(events.iter().any(is_late), "{events:#?}");
+    let late = Event::Output { stream: Stream::Stdout, text: "x".into(), is_late: true };
+    let line = r#"{"type":"output","stream":"stdout","text":"x","late":true}"#;
+    assert_eq!(serde_json::to_string(&late).unwrap(), line);
+}
+
+/// Counts words, and runs one cell.
+struct Counting(bool);
+
+impl Model for Counting {
+    fn complete(
+        &mut self,
+        _messages: &[Message],
+        on_text: &mut dyn FnMut(&str) -> bool,
+    ) -> Result<Completion, AgentError> {
+        let text = match std::mem::replace(&mut self.0, true) {
+            false => "<execute>\nfor n in range(5000): print(n)\n</execute>",
+            true => "<solution>x</solution>",
+        };
+        on_text(text);
+        Ok(Completion { text: text.into(), prompt_tokens: 0, completion_tokens: 0, finish: FinishReason::Stop })
+    }
+
+    fn count_tokens(&self, text: &str) -> Option<usize> {
+        Some(text.split_whitespace().count())
+    }
+}
+
+#[test]
+fn an_observation_is_cut_by_tokens_where_the_model_counts_them() {
+    let limits = Limits { observation_tokens_max: 100, ..Limits::default() };
+    let (turn, _) = run(&mut agent_of(Counting(false), limits), "Count.");
+    let seen = contents(&turn.messages)[3].strip_prefix("Observation:\n").unwrap();
+    let words = seen.split_whitespace().count();
+    assert!((80..=100).contains(&words) && seen.starts_with("0\n1\n") && seen.ends_with("\n4999"), "{words}: {seen}");
 }

@@ -2,12 +2,13 @@
 
 use codeact_agent::{Agent, Limits, Profile, ScriptedModel, TurnEnd};
 use codeact_chat::{Conversation, Role};
+use codeact_sandbox::Policy;
 
 use crate::run::prepared_session;
 use crate::task::Plan;
 use crate::{EvalError, in_order, is_right};
 
-/// Runs every plan through the loop with the wording of `profile` and returns the conversations in the order of the
+/// Runs every plan through the loop with the wording of `profile`, in sessions under `policy`, and returns the conversations in the order of the
 /// plans. `on_done` is called after each, from any thread.
 ///
 /// # Errors
@@ -16,11 +17,12 @@ use crate::{EvalError, in_order, is_right};
 pub fn collect(
     plans: &[Plan],
     profile: &Profile,
+    policy: &Policy,
     threads: usize,
     on_done: &(dyn Fn() + Sync),
 ) -> Result<Vec<Conversation>, EvalError> {
     let results = in_order(plans, threads, |_, plan| {
-        let result = conversation(plan, profile);
+        let result = conversation(plan, profile, policy);
         on_done();
         Some(result)
     });
@@ -38,8 +40,8 @@ pub fn collect(
     }
 }
 
-fn conversation(plan: &Plan, profile: &Profile) -> Result<Conversation, String> {
-    let session = prepared_session(&plan.task).map_err(with_causes)?;
+fn conversation(plan: &Plan, profile: &Profile, policy: &Policy) -> Result<Conversation, String> {
+    let session = prepared_session(&plan.task, policy).map_err(with_causes)?;
     let model = ScriptedModel::new(plan.turns.iter().cloned());
     let defaults = Limits::default();
     // A script may be longer than what a model is allowed: it says itself when it ends.
@@ -83,7 +85,7 @@ mod tests {
     }
 
     fn run(plans: &[Plan]) -> Result<Vec<Conversation>, EvalError> {
-        collect(plans, &Profile::quickstart(), 2, &|| {})
+        collect(plans, &Profile::quickstart(), &Policy::default(), 2, &|| {})
     }
 
     #[test]

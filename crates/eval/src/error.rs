@@ -105,10 +105,8 @@ impl EvalError {
     pub fn is_bad_input(&self) -> bool {
         match self {
             EvalError::Source(source) => source.is_bad_input(),
-            EvalError::Write { .. }
-            | EvalError::Agent { .. }
-            | EvalError::Sandbox(_)
-            | EvalError::Interrupted { .. } => false,
+            EvalError::Sandbox(sandbox) => sandbox.is_bad_input(),
+            EvalError::Write { .. } | EvalError::Agent { .. } | EvalError::Interrupted { .. } => false,
             _ => true,
         }
     }

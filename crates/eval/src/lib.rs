@@ -6,12 +6,13 @@
 
 mod actor; // a model folder, ready to act
 mod collect; // scripted plans instead of a model
-mod describe; // what protects this machine, in one line
+mod describe; // what protects this machine, in words
 mod error;
 mod grade; // when a solution is right
 mod parallel; // several at once, results in order
 mod report; // what came of all tasks
 mod run; // one task through the loop
+mod sandbox; // the options about the sandbox, for all programs
 mod task; // read first: tasks and plans, as they stand in files
 
 pub use actor::{Actor, Dtype, profile_parser};
@@ -22,4 +23,5 @@ pub use grade::is_right;
 pub use parallel::in_order;
 pub use report::{Report, Tally, check_writable, write_atomically};
 pub use run::{Outcome, run_task};
+pub use sandbox::{Sandbox, SandboxArgs};
 pub use task::{Plan, Task, read_plans, read_tasks};

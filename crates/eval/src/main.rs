@@ -12,10 +12,10 @@ use clap::{CommandFactory, Parser};
 use codeact_agent::Profile;
 use codeact_engine::{EngineLimits, Sampling};
 use codeact_eval::{
-    Actor, Dtype, EvalError, Outcome, Report, Task, check_writable, in_order, profile_parser, read_plans, read_tasks,
-    run_task, sandbox_line,
+    Actor, Dtype, EvalError, Outcome, Report, SandboxArgs, Task, check_writable, in_order, profile_parser, read_plans,
+    read_tasks, run_task,
 };
-use codeact_sandbox::{Policy, Session};
+use codeact_sandbox::Policy;
 use indicatif::{ProgressBar, ProgressStyle};
 
 #[global_allocator]
@@ -54,6 +54,8 @@ struct Args {
     /// Wording of the prompts; without it, what the codeact.json of the model says
     #[arg(long, value_name = "NAME", value_parser = profile_parser())]
     profile: Option<Profile>,
+    #[command(flatten)]
+    sandbox: SandboxArgs,
 }
 
 #[derive(clap::Subcommand)]
@@ -66,6 +68,8 @@ enum Command {
         /// Conversations, in the order of the plans
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
+        #[command(flatten)]
+        sandbox: Box<SandboxArgs>,
     },
 }
 
@@ -73,7 +77,7 @@ fn main() -> ExitCode {
     codeact_ops::allocator::keep_freed_pages();
     let args = Args::parse();
     let result = match &args.command {
-        Some(Command::Collect { plans, out }) => collect(plans, out),
+        Some(Command::Collect { plans, out, sandbox }) => collect(plans, out, sandbox),
         None => evaluate(&args),
     };
     match result {
@@ -86,12 +90,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn collect(plans_path: &Path, out: &Path) -> anyhow::Result<()> {
+fn collect(plans_path: &Path, out: &Path, sandbox: &SandboxArgs) -> anyhow::Result<()> {
     let plans = read_plans(plans_path)?;
     check_writable(out)?;
+    let (_, sandbox) = sandbox.start(None).map_err(EvalError::from)?;
+    eprintln!("{}", sandbox.announcement(""));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let progress = Progress::new(plans.len());
-    let conversations = codeact_eval::collect(&plans, &Profile::quickstart(), threads, &|| progress.step(""));
+    let conversations =
+        codeact_eval::collect(&plans, &Profile::quickstart(), &sandbox.policy, threads, &|| progress.step(""));
     progress.finish();
     let conversations = conversations?;
     codeact_chat::write_jsonl(out, &conversations)
@@ -111,9 +118,8 @@ fn evaluate(args: &Args) -> anyhow::Result<()> {
         check_writable(out)?;
     }
     // A session of its own, to learn before the model loads whether Python starts and what protects this machine.
-    let session = Session::start(&Policy::default()).map_err(EvalError::from)?;
-    eprintln!("{}", sandbox_line(session.protection()));
-    drop(session);
+    let (_, sandbox) = args.sandbox.start(None).map_err(EvalError::from)?;
+    eprintln!("{}", sandbox.announcement(""));
     let folder = codeact_model::source::resolve(model, &|text| eprintln!("{text}")).map_err(EvalError::from)?;
     let limits = EngineLimits {
         running_max: args.parallel.into(),
@@ -127,7 +133,7 @@ fn evaluate(args: &Args) -> anyhow::Result<()> {
     let profile = actor.profile.name();
     eprintln!("{} tasks, model `{}`, {}, profile {profile}", tasks.len(), folder.display(), args.dtype.name());
     let started = Instant::now();
-    let outcomes = run_all(&actor, &tasks, args.parallel.into())?;
+    let outcomes = run_all(&actor, &sandbox.policy, &tasks, args.parallel.into())?;
     let adapter = args.adapter.as_ref().map(|adapter| adapter.display().to_string());
     let mut report =
         Report::new(folder.display().to_string(), adapter, args.dtype.name().into(), profile.into(), outcomes);
@@ -141,7 +147,7 @@ fn evaluate(args: &Args) -> anyhow::Result<()> {
 }
 
 /// All tasks, several at once. The first failure ends the run, and so does Ctrl-C after the tasks at hand.
-fn run_all(actor: &Actor, tasks: &[Task], parallel: usize) -> anyhow::Result<Vec<Outcome>> {
+fn run_all(actor: &Actor, policy: &Policy, tasks: &[Task], parallel: usize) -> anyhow::Result<Vec<Outcome>> {
     static IS_INTERRUPTED: AtomicBool = AtomicBool::new(false);
     ctrlc::set_handler(|| {
         if IS_INTERRUPTED.swap(true, Ordering::Relaxed) {
@@ -158,7 +164,7 @@ fn run_all(actor: &Actor, tasks: &[Task], parallel: usize) -> anyhow::Result<Vec
             return None;
         }
         let model = Box::new(actor.model(Sampling::default()));
-        match run_task(task, model, &actor.profile) {
+        match run_task(task, model, &actor.profile, policy) {
             Ok(outcome) => {
                 let solved = solved.fetch_add(usize::from(outcome.is_solved), Ordering::Relaxed)
                     + usize::from(outcome.is_solved);
@@ -230,5 +236,7 @@ mod tests {
         assert!(parse("codeact-eval --model m collect --plans p --out o").is_err());
         assert!(parse("codeact-eval --model m --tasks t --parallel 0").is_err());
         assert!(parse("codeact-eval collect --plans p").is_err());
+        assert!(parse("codeact-eval collect --plans p --out o --sandbox weak").is_ok());
+        assert!(parse("codeact-eval --sandbox weak collect --plans p --out o").is_err());
     }
 }

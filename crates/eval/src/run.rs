@@ -39,14 +39,14 @@ pub struct Outcome {
     pub transcript: Vec<Message>,
 }
 
-/// Lets `model` solve `task` in a session of its own.
+/// Lets `model` solve `task` in a session of its own under `policy`.
 ///
 /// # Errors
 /// When Python does not start, the task's setup fails, or the model does. Not when the conversation outgrows the
 /// context: that is an [`Outcome`].
-pub fn run_task(task: &Task, model: Box<dyn Model>, profile: &Profile) -> Result<Outcome, EvalError> {
+pub fn run_task(task: &Task, model: Box<dyn Model>, profile: &Profile, policy: &Policy) -> Result<Outcome, EvalError> {
     let started = Instant::now();
-    let session = prepared_session(task)?;
+    let session = prepared_session(task, policy)?;
     let mut agent = Agent::new(model, session, profile.clone(), Limits::default());
     let turn = match agent.run_turn(&task.prompt, &mut |_| {}) {
         Ok(turn) => Ok(turn),
@@ -83,11 +83,11 @@ fn outcome(task: &Task, turn: Result<Turn, String>, messages: &[Message], second
 }
 
 /// A fresh Python in which the task's setup has run.
-pub(crate) fn prepared_session(task: &Task) -> Result<Session, EvalError> {
+pub(crate) fn prepared_session(task: &Task, policy: &Policy) -> Result<Session, EvalError> {
     let failed = |source| EvalError::Agent { id: task.id.clone(), source: AgentError::Sandbox(source) };
-    let mut session = Session::start(&Policy::default()).map_err(failed)?;
+    let mut session = Session::start(policy).map_err(failed)?;
     if let Some(setup) = &task.setup {
-        let cell = session.run(setup, &mut |_, _| {}).map_err(failed)?;
+        let cell = session.run(setup, &mut |_| {}).map_err(failed)?;
         if cell.end != CellEnd::Finished {
             let observation = cell.observation(SETUP_CHARS_MAX);
             return Err(EvalError::Setup { id: task.id.clone(), observation });
@@ -117,7 +117,7 @@ mod tests {
 
     fn run(task: &Task, turns: &[&str]) -> Result<Outcome, EvalError> {
         let model = ScriptedModel::new(turns.iter().copied());
-        run_task(task, Box::new(model), &Profile::quickstart())
+        run_task(task, Box::new(model), &Profile::quickstart(), &Policy::default())
     }
 
     #[test]

@@ -1,6 +1,6 @@
 # case: 12
 # title: hoard kernel memory in the buffers of sockets
-# layer: none
+# layer: memory
 # expect: held|ends
 # doctor: no
 # seconds: 10

@@ -7,7 +7,9 @@
 import os
 import sys
 
-SYSTEM = ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/usr", "/etc", "/dev", "/proc", "/tmp"]
+# Of /sys there is what libraries ask for the number of processors.
+SYSTEM = ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/usr", "/etc", "/dev", "/proc", "/tmp",
+          "/sys/devices/system/cpu"]
 
 
 def allowed():

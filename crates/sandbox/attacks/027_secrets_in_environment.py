@@ -21,7 +21,11 @@ def attack():
         if error.errno not in (errno.EACCES, errno.ENOENT):
             raise
     names = [entry.split(b"=")[0].decode(errors="replace").upper() for entry in found]
+    # The one word that the sandbox itself has for its cells.
+    allowed = {b"CODEACT_NETWORK=none": "CODEACT_NETWORK"}
+    known = [allowed[entry] for entry in found if entry in allowed]
     leaked = [name for name in names if name.startswith(NAMES) or any(word in name for word in WORDS)]
+    leaked = [name for name in leaked if name not in known]
     if leaked:
         return f"escaped: {sorted(leaked)}"
     return f"held: {sorted(filter(None, names))}"

@@ -4,6 +4,7 @@
 # expect: ends|survives
 # doctor: no
 # seconds: 3
+# forges: yes
 import os
 import socket
 import stat

@@ -31,7 +31,6 @@ raise Lying
 # --- next cell
 class Meta(type):
     __name__ = property(lambda self: 1 / 0)
-    __qualname__ = property(lambda self: 1 / 0)
 
     def __getattribute__(self, name):
         raise RuntimeError(name)

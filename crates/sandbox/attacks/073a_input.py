@@ -12,7 +12,8 @@ import warnings
 
 def attack():
     try:
-        return f"escaped: input gave {input('name? ')!r}"
+        answer = input("name?\n")
+        return f"escaped: input gave {answer!r}"
     except EOFError:
         pass
     for name, read in {

@@ -1,9 +1,7 @@
 """One cell: compile, run, echo the last expression. And what a notebook remembers: In, Out, `_`."""
-import sys
 from _ast import Expr, Expression, PyCF_ALLOW_TOP_LEVEL_AWAIT, PyCF_ONLY_AST
 from linecache import cache as line_cache
 from os import getpid
-from sys import modules
 
 import __future__
 

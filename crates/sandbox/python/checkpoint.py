@@ -141,7 +141,7 @@ def restore_random(kept):
 
 
 def take(fd):
-    """Fork a checkpoint that uses `fd`. Returns (is this the child, tag, payload to answer with).
+    """Fork a checkpoint that uses `fd`. Returns (tag, payload) to answer with, in the head and in the checkpoint.
 
     Runs in the interruptible window: hooks of the cell run inside the fork, and may hang or raise.
     """
@@ -166,14 +166,20 @@ def take(fd):
             Checkpoint.children = []
             tools.calling = allocate_lock()     # a thread that is no longer here may have held it
             restore_random(generator)
-            return True, b"S", b""
+            return b"S", b""
     native = native_thread_count()      # before anything lets a library start its threads again
     close(fd)
     if failure is not None:
-        return False, b"N", f"{type(failure).__name__}: {failure}".encode("utf-8", "backslashreplace")
+        return b"N", reason(failure)
     writable = [entry[1] for entry in Checkpoint.files if entry[2] & O_ACCMODE != O_RDONLY]
-    return False, b"S", encode([("threads", "\n".join(thread_names())), ("native_threads", str(native)),
-                                ("files", "\n".join(writable))])
+    return b"S", encode([("threads", "\n".join(thread_names())), ("native_threads", str(native)),
+                         ("files", "\n".join(writable))])
+
+
+def reason(error):
+    """Why there is no checkpoint. Only the errors of the system say more than their name: others are code of a cell."""
+    text = f": {error.strerror}" if type(error) in (OSError, BlockingIOError, PermissionError) else ""
+    return f"{type(error).__name__}{text}".encode("utf-8", "backslashreplace")
 
 
 def quiet_fork():

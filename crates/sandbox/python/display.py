@@ -24,10 +24,14 @@ class Display:
     figures = None          # the figures module, once it is there
 
 
+def own_text(value):
+    text = repr(value)
+    return shorten(text if type(text) is str else type_text(text))
+
+
 def plain_text(value):
     try:
-        text = repr(value)
-        return shorten(text if type(text) is str else type_text(text))
+        return own_text(value)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -89,8 +93,15 @@ def has_every_name(value):
         return True
 
 
-def bundle(value):
-    """{mime: bytes} with text/plain first."""
+def bundle(value, is_echo=False):
+    """{mime: bytes} with text/plain first. An echo whose `repr` fails raises that, unless there are other forms."""
+    parts = forms(value)
+    if is_echo and len(parts) == 1 and parts[PLAIN].endswith(b">") and b": repr failed with " in parts[PLAIN]:
+        parts[PLAIN] = own_text(value).encode("utf-8", "backslashreplace")
+    return parts
+
+
+def forms(value):
     parts = {}
     if has_every_name(value):
         return {PLAIN: plain_text(value).encode("utf-8", "backslashreplace")}

@@ -201,10 +201,10 @@ class Session(Head):
         tag, payload, displays = (head or self).ask("C", code.encode("utf-8", "surrogatepass"))
         return Answer(tag, payload, displays, self.drain(self.out), self.drain(self.err))
 
-    def interrupt_after(self, seconds):
-        """SIGINT to the worker, from a child process, while the test waits for the answer."""
-        return subprocess.Popen([sys.executable, "-c",
-                                 f"import os,time; time.sleep({seconds}); os.kill({self.pid}, {int(signal.SIGINT)})"])
+    def interrupt_after(self, *seconds):
+        """SIGINT to the worker after each of these waits, from a child process, while the test waits for the answer."""
+        code = f"import os, time\nfor wait in {seconds}: time.sleep(wait); os.kill({self.pid}, {int(signal.SIGINT)})"
+        return subprocess.Popen([sys.executable, "-c", code])
 
     def checkpoint(self, head=None):
         """(answer of the head, the checkpoint's own socket or None)."""

@@ -9,7 +9,6 @@
 Every name the loop uses was bound before the first cell ran, on a private copy of the builtins, and nothing is imported
 for it afterwards. The frames under a cell hold the code and the namespace, never the nonce.
 """
-import faulthandler
 import sys
 from _signal import SIG_BLOCK, pthread_sigmask
 from gc import disable as gc_disable
@@ -65,10 +64,6 @@ def prepare(control, argv0):
     gc_disable()
     guard.remember()
     guard.restore()
-    try:
-        faulthandler.enable(state.saved_err, all_threads=False)     # a crash says where
-    except (OSError, RuntimeError, ValueError):
-        pass                    # no stderr to say it on
 
 
 def reseed():
@@ -81,29 +76,42 @@ def reseed():
 # ---- cells
 
 
-def execute(code):
-    """Run a cell. Returns (tag, payload). All of it but the very end can be interrupted."""
-    guard.open_window(True)
+def in_window(in_cell, work, failed):
+    """work() where interrupts reach it; what it raises goes to failed(), where they no longer do."""
     try:
-        pairs, tag = run_window(code)
-    except BaseException as failure:    # an interrupt in the report, or a report that cannot be made
-        each(map(call, STEPS))     # first: a callback may raise at every call of a Python function
+        guard.open_window(in_cell)
+        result = work()
+        state.armed = False
+    except BaseException as error:
+        state.armed = False             # at once: a second interrupt must not come out of here
+        each(map(call, STEPS))          # next: a callback may raise at every call of a Python function
+        result = failed(error)
+    each(map(call, STEPS))
+    guard.stop_tracing()
+    guard.close_window()
+    return result
+
+
+def execute(code):
+    """Run a cell. Returns (tag, payload)."""
+    def without_report(error):          # an interrupt while its report was made, or a report that cannot be made
         guard.stop_tracing()
-        guard.close_window()
-        name = tracebacks.exception_name(type(failure))
-        pairs, tag = [("error/name", name), ("error/message", ""), ("error/traceback", name)], b"R"
+        name = tracebacks.exception_name(type(error))
+        return [("error/name", name), ("error/message", ""), ("error/traceback", name)], b"R"
+
+    pairs, tag = in_window(True, lambda: run_window(code), without_report)
     return tag, encode(pairs)
 
 
 def run_window(code):
     name = cells.begin(code)
     figures.begin_cell()
-    pairs, tag, error = [], b"F", None
+    pairs, tag = [], b"F"
     try:
         value = cells.run_source(code, name, namespace)
         if value is not None:
             cells.remember_value(value)
-            pairs = [("value/" + mime, data) for mime, data in display.bundle(value).items()]
+            pairs = [("value/" + mime, data) for mime, data in display.bundle(value, is_echo=True).items()]
     except BaseException as raised:
         each(map(call, STEPS))
         guard.stop_tracing()
@@ -114,7 +122,6 @@ def run_window(code):
     leave_fork(None)
     figures.end_cell()
     guard.flush_streams()
-    guard.close_window()
     return pairs, tag
 
 
@@ -164,14 +171,7 @@ def take_checkpoint():
     fd = Runner.channel.take_descriptor()
     if fd is None:
         return b"N", b"no socket came with the request"
-    guard.open_window(False)
-    try:
-        _, tag, payload = checkpoint.take(fd)
-    except BaseException as error:
-        tag, payload = b"N", f"{type(error).__name__}: {error}".encode("utf-8", "backslashreplace")
-    guard.stop_tracing()
-    guard.close_window()
-    return tag, payload
+    return in_window(False, lambda: checkpoint.take(fd), lambda error: (b"N", checkpoint.reason(error)))
 
 
 def define_tools(payload):

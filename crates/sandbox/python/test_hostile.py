@@ -39,7 +39,7 @@ SURVIVED = [
                               "f(1)"], None),
     ("recursion limit huge", ["import sys; sys.setrecursionlimit(10**9)"], "F"),
     ("recursion", ["def f(): return f()\nf()"], "R"),
-    ("recursion in repr", ["class A:\n  def __repr__(self): return repr(self)\nA()"], "F"),
+    ("recursion in repr", ["class A:\n  def __repr__(self): return repr(self)\nA()"], "R"),
     ("gc disabled and frozen", ["import gc; gc.disable(); gc.freeze(); gc.set_threshold(1)"], "F"),
     ("finalizers that raise", ["class A:\n  def __del__(self): raise SystemExit\na = A(); a.a = a; del a"], "F"),
     ("finalizers that exit the loop", ["class A:\n  def __del__(self): raise GeneratorExit\nx = [A()]", "del x"], "F"),
@@ -180,6 +180,26 @@ class Hostile(harness.Case):
                 sender.wait()
                 self.assertEqual((answer.tag, answer.name()), ("R", "KeyboardInterrupt"), answer)
                 self.assertEqual(session.cell("2 + 3").value(), "5")
+
+    def test_second_interrupt(self):
+        session = self.session()
+        for code in ("import time\ntry: time.sleep(60)\nfinally: time.sleep(60)",
+                     "class E(Exception):\n  def __str__(s):\n    while 1: pass\ntry: time.sleep(60)\nexcept BaseException: raise E",
+                     "import sys\nclass S:\n  def flush(s): time.sleep(60)\nsys.stdout = S()\ntime.sleep(60)"):
+            with self.subTest(code):
+                sender = session.interrupt_after(0.3, 0.3)
+                answer = session.cell(code)
+                sender.wait()
+                self.assertEqual((answer.tag, answer.name()), ("R", "KeyboardInterrupt"), answer)
+                self.assertEqual(session.cell("2 + 3").value(), "5")
+
+    def test_storm_of_interrupts(self):
+        session = self.session()
+        sender = session.interrupt_after(*[0.001] * 500)
+        while sender.poll() is None:
+            self.assertIn(session.cell("for i in range(20000): pass\n1/0").name(), ("ZeroDivisionError", "KeyboardInterrupt"))
+            self.assertIn(session.checkpoint()[0].tag, "SN")
+        self.assertEqual(session.cell("2 + 3").value(), "5")
 
     def test_late_interrupt_is_dropped(self):
         session = self.session()

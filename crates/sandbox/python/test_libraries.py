@@ -29,8 +29,7 @@ class Numbers(harness.Case):
 
     def test_library_frames_are_cut(self):
         text = self.session().cell("import pandas as pd\npd.DataFrame({'a': [1]})['b']").traceback()
-        self.assertRegex(text, r'  \[\.\.\. \d+ library frames? \.\.\.\]\n  File "pandas/core/indexes/[a-z]+.py", line \d+, in get_loc\n')
-        self.assertTrue(text.endswith("KeyError: 'b'"), text)
+        self.assertTrue(text.endswith("    pd.DataFrame({'a': [1]})['b']\nKeyError: 'b'"), text)
 
     def test_sessions_do_not_share_random_numbers(self):
         code = "import numpy; numpy.random.rand()"

@@ -1,4 +1,6 @@
 """Magics, shell commands, display and the stand-in for IPython."""
+import os
+import tempfile
 import unittest
 
 import harness
@@ -69,6 +71,19 @@ class Magics(harness.Case):
                 self.assertIn("there is no network in this sandbox", answer.out)
                 self.assertEqual(answer.out.count("\n"), 1)
         self.assertEqual(session.cell("!echo pip install").out, "pip install\n")
+
+    def test_installing_with_a_network(self):
+        if not harness.has_modules("pip"):
+            harness.skip("pip is not installed")
+        with tempfile.TemporaryDirectory() as folder:
+            more = self.launcher.environment + f"\0CODEACT_NETWORK=full\0CODEACT_PACKAGES={folder}"
+            session = self.session(environment=more)
+            self.assertRegex(session.cell("%pip --version").out, r"^pip \d")
+            self.assertEqual(session.cell("!echo $PIP_TARGET").out, folder + "\n")
+            with open(folder + "/arrived.py", "w") as file:
+                file.write("x = 5")
+            os.chmod(folder, 0o755)
+            self.assertEqual(session.cell("import arrived; arrived.x").value(), "5")
 
     def test_valid_python_is_never_rewritten(self):
         session = self.session()

@@ -25,10 +25,10 @@ class Tools(harness.Case):
         session = self.prepared()
         self.assertEqual(session.cell("weather('Bern')['calls'], weather('Ulm', 1, 7, flag=True, x={'a': (1, {2})})['é']").value(),
                          "(1, [1.5, None])")
-        self.assertEqual(self.calls, [("weather", {"city": "Bern"}),
+        self.assertEqual(self.calls, [("weather", {"city": "Bern", "days": 3, "flag": False}),
                                       ("weather", {"city": "Ulm", "days": 1, "more": [7], "flag": True, "x": {"a": [1, [2]]}})])
-        self.assertEqual(session.cell("weather?").out, "Signature: weather(city: 'str', days: 'int' = 3, *more, flag=False, "
-                         "**rest) -> 'dict'\nType: function\nDocumentation:\nThe weather.\n")
+        self.assertEqual(session.cell("weather?").out, "Signature: weather(city: str, days: int = 3, *more, flag=False, "
+                         "**rest) -> dict\nType: function\nDocumentation:\nThe weather.\n")
         self.assertEqual(session.cell("weather()").name(), "TypeError")
         self.assertEqual(session.cell("weather(lambda: 1)").name(), "TypeError")
         self.assertEqual(session.cell("weather(float('nan'))").name(), "ValueError")

@@ -66,11 +66,10 @@ class Launch(harness.Case):
         launcher.close()
 
     def test_hostile_imports_and_output(self):
-        with tempfile.TemporaryDirectory() as folder:
-            launcher = harness.Launcher("zygote", ["antigravity_not", "this", "__phello__"])
-            self.assertNotIn("this:", launcher.ready["missing"].decode())
-            self.assertEqual(self.session(launcher).cell("1").out, "")
-            launcher.close()
+        launcher = harness.Launcher("zygote", ["this", "__phello__", "idlelib.idle"])      # two print, one wants a screen
+        self.addCleanup(launcher.close)
+        self.assertNotIn("this:", launcher.ready["missing"].decode())
+        self.assertEqual(self.session(launcher).cell("1").out, "")
 
     def test_garbage_packets(self):
         for data in (b"\1", harness.encode([("fds", "control")]), harness.encode([("fds", "")]), b"x" * 5000):
@@ -129,6 +128,7 @@ class Namespaces(harness.Case):
         answer, child = session.checkpoint()
         self.assertEqual(answer.tag, "S")
         os.kill(pid, 9)
+        self.assertTrue(harness.wait_for(lambda: select.select([fd], [], [], 0)[0]))
         for head in (session, child):
             with self.assertRaises(harness.Dead):
                 head.ask("C", b"1")
@@ -188,6 +188,13 @@ class Confinement(harness.Case):
             self.assertEqual(session.cell("import resource as r; r.getrlimit(r.RLIMIT_FSIZE), r.getrlimit(r.RLIMIT_NOFILE)").value(),
                              "((12345, 12345), (99, 99))")
             self.assertEqual(session.cell("open('f', 'wb').write(bytes(20000))").name(), "OSError")
+
+    def test_checkpoint_without_room_for_a_process(self):
+        limit = resource.RLIMIT_NPROC.to_bytes(4, "little") + bytes(8)
+        session = self.session(limits=[limit], **(IDS if os.geteuid() == 0 else {}))
+        answer, _ = session.checkpoint()
+        self.assertEqual((answer.tag, answer.fields["reason"]), ("N", b"BlockingIOError: Resource temporarily unavailable"))
+        self.assertEqual(session.cell("6 * 7").value(), "42")
 
     def test_identity(self):
         if os.geteuid() != 0:

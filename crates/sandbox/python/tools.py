@@ -23,6 +23,7 @@ state, namespace = guard.state, guard.namespace
 ANNOTATIONS = __future__.annotations.compiler_flag
 STEP_MILLISECONDS = 20
 TEXT_CHARS_MAX = 8 << 20
+CO_FUTURE_ANNOTATIONS = 0x1000000   # of __future__.annotations: they stay text
 
 
 class Tools:
@@ -51,12 +52,15 @@ def plain(value, depth=0):
 def call(name, signature, args, keywords):
     """One call: returns the decoded value, or raises RuntimeError with the host's text."""
     bound = signature.bind(*args, **keywords)
+    bound.apply_defaults()
     arguments = {}
     for parameter in signature.parameters.values():
         if parameter.name in bound.arguments:
             value = bound.arguments[parameter.name]
             if parameter.kind is Parameter.VAR_KEYWORD:
                 arguments.update(value)
+            elif parameter.kind is Parameter.VAR_POSITIONAL and not value:
+                pass
             else:
                 arguments[parameter.name] = value
     text = dumps(plain(arguments))
@@ -94,6 +98,17 @@ def wait_for(channel, number, name):
 # ---- definitions
 
 
+class Annotation(str):
+    """Text that `help` and `inspect` show as it was written, without quotes."""
+
+    def __repr__(self):
+        return str(self)
+
+
+def bare(annotation):
+    return Annotation(annotation) if type(annotation) is str else annotation
+
+
 def parse_signature(text):
     """A Signature from its text. Annotations stay text, and defaults can use no names but those of plain types."""
     flags = PyCF_ONLY_AST | ANNOTATIONS
@@ -103,7 +118,9 @@ def parse_signature(text):
     space = {"__builtins__": {"str": str, "int": int, "float": float, "bool": bool, "list": list, "dict": dict,
                               "tuple": tuple, "set": set, "object": object, "bytes": bytes}}
     exec(compile(tree, "<tool>", "exec", ANNOTATIONS, True), space)
-    return Signature.from_callable(space["tool"])
+    signature = Signature.from_callable(space["tool"])
+    parameters = [one.replace(annotation=bare(one.annotation)) for one in signature.parameters.values()]
+    return signature.replace(parameters=parameters, return_annotation=bare(signature.return_annotation))
 
 
 def make_tool(name, signature, documentation):

@@ -1,6 +1,6 @@
 """Tracebacks as plain text, written by hand: the `traceback` module can be patched by a cell, and shows our frames.
 
-Shown are the frames of cells and of files in the workspace. Of each run of library frames only the last one stays.
+Shown are the frames of cells and of files in the workspace. Those of libraries are left out.
 Everything here may run code of the cell (an exception's `__str__`), and is called in the interruptible window only.
 """
 from os import fspath, stat
@@ -116,18 +116,9 @@ def frame_text(entry, count):
 
 
 def frame_lines(trace):
-    shown, hidden, last = [], 0, None
-    for entry, count in [*entries_of(trace), (None, 0)]:
-        if entry is not None and not is_user_code(entry[0]):
-            hidden += count
-            last = entry if not entry[0].startswith("<frozen ") else last
-            continue
-        if hidden:
-            cut = hidden - (last is not None)
-            shown += [f"  [... {cut} library frame{'s' if cut > 1 else ''} ...]\n"] if cut else []
-            shown += frame_text(last, 1) if last is not None else []
-            hidden, last = 0, None
-        if entry is not None:
+    shown = []
+    for entry, count in entries_of(trace):
+        if is_user_code(entry[0]):
             shown += frame_text(entry, count)
     if len(shown) > FRAMES_SHOWN_MAX:
         half = FRAMES_SHOWN_MAX // 2

@@ -22,6 +22,7 @@ encode, decode = fields.encode, fields.decode
 PACKET_BYTES_MAX = 4 << 20
 DESCRIPTORS_MAX = 32
 REASON_BYTES_MAX = 4096
+LIMIT_BYTES = 12                # u32 resource | u64 value
 VERSION = ".".join(str(part) for part in version_info[:3])
 ZERO_NONCE = bytes(16)
 
@@ -33,7 +34,7 @@ class Plan:
         values = {"limits": []}
         for key, value in decode(data):
             if key == "limits":
-                values["limits"].append((int.from_bytes(value[:4], "little"), int.from_bytes(value[4:12], "little")))
+                values["limits"] += unpack_limits(value)
             else:
                 values[key] = value
         names = values.get("fds", b"").decode().split(",")
@@ -52,6 +53,13 @@ class Plan:
         self.environment = values.get("environment", b"")
         self.directory = values.get("directory", b"")
         self.argv0 = fsdecode(values.get("argv0", b""))
+
+
+def unpack_limits(data):
+    if len(data) % LIMIT_BYTES:
+        raise ValueError(f"limits of {len(data)} bytes")
+    entries = [data[at:at + LIMIT_BYTES] for at in range(0, len(data), LIMIT_BYTES)]
+    return [(int.from_bytes(entry[:4], "little"), int.from_bytes(entry[4:], "little")) for entry in entries]
 
 
 def set_environment(data):

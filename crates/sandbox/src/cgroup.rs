@@ -173,15 +173,6 @@ impl Group {
         self.number("pids.current")
     }
 
-    /// Stop everything in the group where it is, or let it go on.
-    ///
-    /// # Errors
-    /// Without a version 2 hierarchy, and those of writing the file.
-    pub(crate) fn freeze(&self, frozen: bool) -> io::Result<()> {
-        let path = self.file("cgroup.freeze").ok_or(io::ErrorKind::Unsupported)?;
-        write(&path, if frozen { "1" } else { "0" })
-    }
-
     /// Kill everything in the group; returns when it is gone, or after a second. The group
     /// can be used again.
     pub(crate) fn kill(&self) {

@@ -26,6 +26,8 @@ pub mod journal; // what happened in a session, kept on the disk
 
 pub mod skills; // functions that proved useful, kept for later sessions
 
+pub mod doctor; // the sandbox tried out where it is to hold
+
 mod launcher; // the process that starts sessions
 
 mod init; // the first process of a session
@@ -48,7 +50,7 @@ pub use bundle::Bundle;
 pub use cell::{Cell, CellEnd, CellError, State};
 pub use policy::{Limits, Network, Policy, Rung};
 pub use protection::{Layer, LayerState, Protection, Refusal};
-pub use session::{Event, Interrupter, Kind, OnEvent, Restored, Session, Stream};
+pub use session::{Event, Interrupter, Kind, OnEvent, Recovery, Restored, Session, Stream, Usage};
 pub use tools::{Approval, Tool, Toolbox};
 pub use workspace::{Entry as FileEntry, EntryKind, FileError, Files, Listing};
 
@@ -119,6 +121,18 @@ pub enum SandboxError {
         /// What Python says.
         reason: String,
     },
+    /// The journal of a recorded session does not take more, or cannot be read.
+    #[error(transparent)]
+    Journal(journal::JournalError),
+    /// The journal does not tell of a session.
+    #[error(transparent)]
+    Replay(journal::ReplayError),
+    /// A branch of a session without a journal has none either.
+    #[error("this session is not recorded, so its branch cannot be")]
+    NotRecorded,
+    /// A file could not be put into the workspace.
+    #[error(transparent)]
+    File(FileError),
     /// The processes of a branch are gone.
     #[error("the branch cannot go on: {0}")]
     Branch(String),
@@ -141,6 +155,28 @@ pub enum SandboxError {
 }
 
 impl SandboxError {
+    /// Whether what was asked for is at fault, rather than this machine.
+    pub fn is_bad_input(&self) -> bool {
+        match self {
+            SandboxError::NoPython { .. }
+            | SandboxError::OldPython { .. }
+            | SandboxError::Workspace { .. }
+            | SandboxError::CellTooLarge { .. }
+            | SandboxError::AllowList(_)
+            | SandboxError::Tool { .. }
+            | SandboxError::Journal(_)
+            | SandboxError::Replay(_)
+            | SandboxError::NotRecorded
+            | SandboxError::File(_)
+            | SandboxError::NoSuchCell { .. } => true,
+            SandboxError::NoStart { .. }
+            | SandboxError::TooWeak { .. }
+            | SandboxError::Snapshot(_)
+            | SandboxError::Branch(_)
+            | SandboxError::System { .. } => false,
+        }
+    }
+
     fn system(action: &'static str) -> impl Fn(std::io::Error) -> SandboxError {
         move |source| SandboxError::System { action, source }
     }
@@ -157,8 +193,10 @@ impl SandboxError {
 }
 
 fn too_weak(weakest: Rung, refusals: &[Refusal]) -> String {
-    let reasons: String =
-        refusals.iter().map(|refusal| format!("\n  {} ({}): {}", refusal.rung.letter(), refusal.rung.name(), refusal.reason)).collect();
+    let reasons: String = refusals
+        .iter()
+        .map(|refusal| format!("\n  {} ({}): {}", refusal.rung.letter(), refusal.rung.name(), refusal.reason))
+        .collect();
     let way_out = match weakest {
         Rung::Root | Rung::User => "allow user namespaces, or accept less with `sandbox = \"weak\"`",
         Rung::Weak => "use a kernel with Landlock, or run without protection, which only a throw-away machine is for",

@@ -59,7 +59,7 @@ pub enum Network {
     None,
     /// Processes of the same session, over a loopback of its own.
     Loopback,
-    /// The hosts that are named, through an HTTP proxy: `pypi.org`, `*.example.org`, `10.0.0.5:8080`.
+    /// The hosts that are named, through an HTTP proxy: `files.example.org`, `*.example.net`, `10.0.0.5:8080`.
     Allow(Vec<String>),
     /// Whomever this machine can reach, and this machine itself.
     Full,

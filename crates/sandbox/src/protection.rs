@@ -83,7 +83,8 @@ impl Protection {
             (false, "the workspace is a folder of this machine, without a quota".to_string())
         } else {
             let limits = &policy.limits;
-            let quota = format!("a disk in memory of {} MiB and {} files", limits.disk_bytes_max >> 20, limits.disk_files_max);
+            let quota =
+                format!("a disk in memory of {} MiB and {} files", limits.disk_bytes_max >> 20, limits.disk_files_max);
             by(has_namespaces, quota, "no quota: only each file is bounded")
         };
         let layers = [
@@ -91,12 +92,21 @@ impl Protection {
             (Layer::Filesystem, by(rung < Rung::None, means.clone(), "everything this user can read and write")),
             (Layer::Signals, by(rung < Rung::None, means, "every process of this user")),
             (Layer::Identity, identity(launcher)),
-            (Layer::Privileges, by(rung < Rung::None, "no_new_privs, no capabilities".to_string(), "those of this user")),
+            (
+                Layer::Privileges,
+                by(rung < Rung::None, "no_new_privs, no capabilities".to_string(), "those of this user"),
+            ),
             (Layer::Memory, memory(yard, policy)),
-            (Layer::Processes, by(has_namespaces, "limit of a user of its own".to_string(), "counted with all processes of this user")),
+            (
+                Layer::Processes,
+                by(has_namespaces, "limit of a user of its own".to_string(), "counted with all processes of this user"),
+            ),
             (Layer::Disk, disk),
             (Layer::Syscalls, by(rung < Rung::None, "seccomp".to_string(), "no filter")),
-            (Layer::Ending, by(has_namespaces, "PID namespace".to_string(), "descendants are killed; a killed host leaves them")),
+            (
+                Layer::Ending,
+                by(has_namespaces, "PID namespace".to_string(), "descendants are killed; a killed host leaves them"),
+            ),
         ];
         let layers = layers.into_iter().map(|(layer, (holds, detail))| LayerState { layer, holds, detail }).collect();
         Protection { rung, refusals, layers, missing_modules: launcher.missing.clone() }

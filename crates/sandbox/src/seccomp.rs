@@ -14,8 +14,6 @@ use table::{ARCHITECTURE, NEWEST_CALL};
 pub(crate) struct Rules {
     /// Internet sockets may be made.
     pub network: bool,
-    /// An IPC namespace of its own: System V objects and message queues in it are the session's.
-    pub private_ipc: bool,
     /// A process id namespace of its own: no id in it names a process outside.
     ///
     /// Without one, calls that change a process by its id are bound to the caller. The host may run as the same user,
@@ -64,7 +62,7 @@ pub(crate) fn program(rules: &Rules) -> Vec<u8> {
     program.extend([jump(libc::BPF_JGT, NEWEST_CALL, 0, 1), refuse(libc::ENOSYS)]);
     // Its flags lie in memory, where no filter sees them. The C library then uses `clone`.
     on(&mut program, libc::SYS_clone3, vec![refuse(libc::ENOSYS)]);
-    for call in table::refused(rules) {
+    for call in table::refused() {
         on(&mut program, call.number, vec![refuse(libc::EPERM)]);
     }
     for (number, block) in checked(rules) {

@@ -1,6 +1,7 @@
 //! Functions of the host that cells can call.
 
 use serde_json::Value;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How a function looks from inside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,8 +45,14 @@ pub(crate) const CALLS_MAX: usize = 1000;
 /// Size of the arguments of a call, and of its result, in bytes of JSON.
 pub(crate) const JSON_BYTES_MAX: usize = 8 << 20;
 
-/// Check and make one call: `arguments` as they came from inside.
-pub(crate) fn call(toolbox: &dyn Toolbox, name: &str, arguments: &[u8]) -> Result<String, String> {
+/// Check and make one call: `arguments` as they came from inside. `is_over` tells whether the cell has ended: what is
+/// approved later is not done.
+pub(crate) fn call(
+    toolbox: &dyn Toolbox,
+    name: &str,
+    arguments: &[u8],
+    is_over: &AtomicBool,
+) -> Result<String, String> {
     if !toolbox.tools().iter().any(|tool| tool.name == name) {
         return Err(format!("there is no tool `{name}`"));
     }
@@ -58,6 +65,9 @@ pub(crate) fn call(toolbox: &dyn Toolbox, name: &str, arguments: &[u8]) -> Resul
     }
     if let Approval::Deny(reason) = toolbox.approve(name, &arguments) {
         return Err(format!("the call of `{name}` was not approved: {reason}"));
+    }
+    if is_over.load(Ordering::Relaxed) {
+        return Err("the cell has ended".to_string());
     }
     let result = toolbox.call(name, arguments)?.to_string();
     if result.len() > JSON_BYTES_MAX {

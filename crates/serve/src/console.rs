@@ -1,7 +1,10 @@
 //! Events for a terminal: thoughts as they come, code behind a bar, output as it is printed, and the answer.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use codeact_agent::{Event, TurnEnd};
 use codeact_sandbox::Stream;
 
@@ -13,6 +16,7 @@ enum Part {
     Code,
     Stdout,
     Stderr,
+    Late,
 }
 
 /// Writes events for people, or as one JSON object a line.
@@ -22,8 +26,8 @@ pub struct Console<W: Write> {
     is_coloured: bool,
     part: Part,
     is_line_start: bool,
-    /// Output of the running cell that was shown already.
-    shown: String,
+    /// What was shown already of the running cell.
+    shown: Shown,
     /// Whether the answer stands on the screen already, as the text of the reply.
     has_text: bool,
 }
@@ -33,6 +37,7 @@ const CODE_COLOUR: &str = "\x1b[36m";
 const ERROR_COLOUR: &str = "\x1b[31m";
 const ANSWER_COLOUR: &str = "\x1b[1;32m";
 const NO_COLOUR: &str = "\x1b[0m";
+const LATE: &str = "[from code that still runs]";
 
 impl<W: Write> Console<W> {
     /// `is_json`: one event a line and nothing else. `is_coloured`: with the escape codes of a terminal.
@@ -43,7 +48,7 @@ impl<W: Write> Console<W> {
             is_coloured: is_coloured && !is_json,
             part: Part::Nothing,
             is_line_start: true,
-            shown: String::new(),
+            shown: Shown::default(),
             has_text: false,
         }
     }
@@ -87,22 +92,31 @@ impl<W: Write> Console<W> {
                 if self.part != Part::Code {
                     self.write(Part::Code, code)?;
                 }
-                self.shown.clear();
+                self.shown = Shown::default();
                 self.has_text = false;
                 self.end_line()
             }
-            Event::Output { stream, text } => {
-                self.shown.push_str(text);
-                let part = match stream {
-                    Stream::Stdout => Part::Stdout,
-                    Stream::Stderr => Part::Stderr,
-                };
-                self.write(part, text)
+            Event::Output { text, is_late: true, .. } => {
+                if self.part != Part::Late {
+                    self.note("", LATE)?;
+                }
+                self.write(Part::Late, text)
+            }
+            Event::Output { stream: Stream::Stdout, text, .. } => {
+                self.shown.stdout.push_str(text);
+                self.write(Part::Stdout, text)
+            }
+            Event::Output { stream: Stream::Stderr, text, .. } => {
+                self.shown.stderr.push_str(text);
+                self.write(Part::Stderr, text)
+            }
+            Event::Display { data } => {
+                self.shown.displays.push(plain(data));
+                self.note("", &picture(data).unwrap_or_else(|| plain(data)))
             }
             Event::Observation { text, .. } => {
                 // Value and traceback are not printed by the code; what it printed is on the screen already.
-                let rest = text.strip_prefix(self.shown.trim_end_matches('\n')).unwrap_or(text);
-                let rest = rest.trim_start_matches('\n').to_owned();
+                let rest = self.shown.rest_of(text).to_owned();
                 self.end_line()?;
                 self.write(Part::Stdout, &rest)?;
                 self.end_line()
@@ -141,7 +155,7 @@ impl<W: Write> Console<W> {
             let colour = match part {
                 Part::Code => CODE_COLOUR,
                 Part::Stderr => ERROR_COLOUR,
-                Part::Nothing | Part::Text | Part::Stdout => "",
+                Part::Nothing | Part::Text | Part::Stdout | Part::Late => "",
             };
             self.paint(colour, line)?;
             self.is_line_start = line.ends_with('\n');
@@ -175,6 +189,43 @@ impl<W: Write> Console<W> {
     }
 }
 
+/// The plain text of a display, as it stands in the observation.
+fn plain(data: &BTreeMap<String, String>) -> String {
+    let kind = || data.keys().next().map(|mime| format!("[{mime}]"));
+    data.get("text/plain").cloned().or_else(kind).unwrap_or_default()
+}
+
+/// What a terminal shows in place of a picture.
+fn picture(data: &BTreeMap<String, String>) -> Option<String> {
+    let png = data.get("image/png")?;
+    // Width and height stand in the first 24 bytes.
+    let head = BASE64_STANDARD.decode(png.get(..32)?).ok()?;
+    let number = |at: usize| Some(u32::from_be_bytes(head.get(at..at + 4)?.try_into().ok()?));
+    Some(format!("[figure {}x{} PNG]", number(16)?, number(20)?))
+}
+
+/// What was shown of a cell while it ran.
+#[derive(Debug, Default)]
+struct Shown {
+    stdout: String,
+    stderr: String,
+    displays: Vec<String>,
+}
+
+impl Shown {
+    /// What of an observation was not shown yet. All of it where it is cut, and does not begin like that.
+    fn rest_of<'a>(&self, text: &'a str) -> &'a str {
+        let mut rest = text;
+        for part in [&self.stdout, &self.stderr].into_iter().chain(&self.displays) {
+            match rest.strip_prefix(part.trim_end_matches('\n')) {
+                Some(after) => rest = after.trim_start_matches('\n'),
+                None => return text,
+            }
+        }
+        rest
+    }
+}
+
 /// Text that cannot steer the terminal: models and their code write what they like, escape codes too.
 fn harmless(text: &str) -> String {
     let steers = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
@@ -192,7 +243,7 @@ fn stop_text(end: TurnEnd) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use codeact_sandbox::CellEnd;
+    use codeact_sandbox::{CellEnd, State};
 
     use super::*;
 
@@ -203,6 +254,10 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
+    fn observation(text: &str, end: CellEnd) -> Event {
+        Event::Observation { text: text.into(), end, state: State::Kept, value: BTreeMap::new() }
+    }
+
     fn turn() -> Vec<Event> {
         let text = |text: &str| text.to_owned();
         vec![
@@ -211,8 +266,8 @@ mod tests {
             Event::Code { text: text("\nx = 1\npri") },
             Event::Code { text: text("nt(x)\nx") },
             Event::Execute { code: text("x = 1\nprint(x)\nx"), step: 1 },
-            Event::Output { stream: Stream::Stdout, text: text("1\n") },
-            Event::Observation { text: text("1\n1"), end: CellEnd::Finished, state_lost: false },
+            Event::Output { stream: Stream::Stdout, text: text("1\n"), is_late: false },
+            observation("1\n1", CellEnd::Finished),
             Event::Text { text: text("The answer is ") },
             Event::Solution { text: text("1") },
             Event::Answer { text: text("1") },
@@ -241,7 +296,8 @@ mod tests {
         let evil = "a\tb\x1b]0;title\x07\rc\u{9b}2J\x7f\n";
         let events = [
             Event::Text { text: evil.into() },
-            Event::Output { stream: Stream::Stderr, text: evil.into() },
+            Event::Output { stream: Stream::Stderr, text: evil.into(), is_late: false },
+            Event::Display { data: [("text/plain".into(), evil.into())].into() },
             Event::Hint { text: evil.into() },
         ];
         let text = shown(&events, false);
@@ -268,15 +324,39 @@ mod tests {
     fn a_traceback_follows_what_was_printed() {
         let events = [
             Event::Execute { code: "1/0".into(), step: 1 },
-            Event::Observation {
-                text: "Traceback (most recent call last):\nZeroDivisionError: division by zero".into(),
-                end: CellEnd::Raised,
-                state_lost: false,
-            },
+            observation("Traceback (most recent call last):\nZeroDivisionError: division by zero", CellEnd::Raised),
             Event::Stopped { end: TurnEnd::StepLimit },
         ];
         let text = shown(&events, false);
         assert!(text.starts_with("│ 1/0\nTraceback"), "{text}");
         assert!(text.ends_with("by zero\n[no answer: all steps are used]\n"), "{text}");
+    }
+
+    #[test]
+    fn figures_are_named_and_nothing_is_shown_twice() {
+        let png = "iVBORw0KGgoAAAANSUhEUgAAAoAAAAHgCAYAAAA10dzk"; // the beginning of one of 640 by 480
+        let data = [("image/png", png), ("text/plain", "<Figure size 640x480>")].map(|(k, v)| (k.into(), v.into()));
+        let print = |stream, text: &str| Event::Output { stream, text: text.into(), is_late: false };
+        let events = [
+            Event::Execute { code: "draw()".into(), step: 1 },
+            print(Stream::Stderr, "careful\n"),
+            print(Stream::Stdout, "drawing\n"),
+            Event::Display { data: data.into() },
+            print(Stream::Stdout, "drawn"),
+            observation("drawing\ndrawn\ncareful\n<Figure size 640x480>\n7", CellEnd::Finished),
+        ];
+        assert_eq!(shown(&events, false), "│ draw()\ncareful\ndrawing\n[figure 640x480 PNG]\ndrawn\n7\n");
+    }
+
+    #[test]
+    fn late_output_is_marked_and_belongs_to_no_observation() {
+        let late = |text: &str| Event::Output { stream: Stream::Stdout, text: text.into(), is_late: true };
+        let events = [
+            Event::Execute { code: "1".into(), step: 2 },
+            late("tick\n"),
+            late("tock\n"),
+            observation("1", CellEnd::Finished),
+        ];
+        assert_eq!(shown(&events, false), format!("│ 1\n{LATE}\ntick\ntock\n1\n"));
     }
 }

@@ -1,22 +1,25 @@
 //! What stands in the start-up line.
 
-use codeact_eval::sandbox_line;
-use codeact_sandbox::Protection;
+use codeact_eval::Sandbox;
 
-/// Model, precision, threads and protection in one line.
-pub fn start_line(model: &str, dtype: &str, protection: &Protection) -> String {
+/// Model, precision, threads and protection in one line; below it, what must be known besides.
+pub fn start_lines(model: &str, dtype: &str, sandbox: &Sandbox) -> String {
     let threads = rayon::current_num_threads();
-    format!("model `{model}`, {dtype}, {threads} threads; {}", sandbox_line(protection))
+    sandbox.announcement(&format!("model `{model}`, {dtype}, {threads} threads; "))
 }
 
 #[cfg(test)]
 mod tests {
+    use codeact_sandbox::{Policy, Protection, Rung};
+
     use super::*;
 
     #[test]
     fn the_line_names_model_precision_and_the_threads_that_compute() {
-        let line = start_line("m", "bf16", &Protection { layers: Vec::new(), gaps: Vec::new() });
+        let protection =
+            Protection { rung: Rung::Root, refusals: Vec::new(), layers: Vec::new(), missing_modules: Vec::new() };
+        let line = start_lines("m", "bf16", &Sandbox::new(Policy::default(), protection));
         let threads = rayon::current_num_threads();
-        assert!(line.starts_with(&format!("model `m`, bf16, {threads} threads; sandbox:")), "{line}");
+        assert_eq!(line, format!("model `m`, bf16, {threads} threads; sandbox: rung A (root)"));
     }
 }

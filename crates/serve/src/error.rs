@@ -6,6 +6,8 @@ use axum::response::{IntoResponse, Response};
 use codeact_agent::AgentError;
 use codeact_chat::FormatError;
 use codeact_engine::EngineError;
+use codeact_eval::EvalError;
+use codeact_model::source::SourceError;
 use codeact_sandbox::SandboxError;
 use serde_json::json;
 
@@ -104,4 +106,12 @@ impl From<AgentError> for ApiError {
             other => ApiError::Internal(other.to_string()),
         }
     }
+}
+
+/// Whether a program could not start because of what it was asked for, rather than because of this machine.
+pub fn is_bad_input(error: &anyhow::Error) -> bool {
+    let source = error.downcast_ref().map(SourceError::is_bad_input);
+    let sandbox = || error.downcast_ref().map(SandboxError::is_bad_input);
+    let loading = || error.downcast_ref().map(EvalError::is_bad_input);
+    source.or_else(sandbox).or_else(loading).unwrap_or(true)
 }

@@ -11,10 +11,12 @@ mod completions; // the plain model, as OpenAI's API has it
 mod turns; // the agent's turns as server-sent events
 mod error;
 mod console; // events for a terminal
+mod doctor; // whether the sandbox holds here
 mod describe; // what stands in the start-up line
 
 pub use api::app;
 pub use console::Console;
-pub use describe::start_line;
-pub use error::ApiError;
+pub use describe::start_lines;
+pub use doctor::{DoctorError, examine};
+pub use error::{ApiError, is_bad_input};
 pub use state::{AppState, MakeModel, ServeLimits};

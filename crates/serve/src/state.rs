@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use codeact_agent::Model;
 use codeact_engine::Sampling;
-use codeact_eval::Actor;
-use codeact_sandbox::Policy;
+use codeact_eval::{Actor, Sandbox};
 
 use crate::ApiError;
 use crate::sessions::Sessions;
@@ -34,7 +33,7 @@ pub struct AppState {
     pub(crate) actor: Actor,
     pub(crate) model_name: Arc<str>,
     pub(crate) limits: ServeLimits,
-    pub(crate) policy: Arc<Policy>,
+    pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) make_model: MakeModel,
     pub(crate) sessions: Arc<Sessions>,
     /// Unix time in seconds at which the server started.
@@ -42,18 +41,18 @@ pub struct AppState {
 }
 
 impl AppState {
-    /// Serves `actor` under the name `model_name`; sessions run Python under `policy`.
-    pub fn new(actor: Actor, model_name: String, policy: Policy, limits: ServeLimits) -> AppState {
+    /// Serves `actor` under the name `model_name`; sessions run Python in `sandbox`.
+    pub fn new(actor: Actor, model_name: String, sandbox: Sandbox, limits: ServeLimits) -> AppState {
         let model = actor.clone();
         let make_model: MakeModel = Arc::new(move |sampling| Box::new(model.model(sampling)));
-        AppState::with_models(actor, model_name, policy, limits, make_model)
+        AppState::with_models(actor, model_name, sandbox, limits, make_model)
     }
 
     /// As [`AppState::new`], but what acts in sessions comes from `make_model`, for example a remote model.
     pub fn with_models(
         actor: Actor,
         model_name: String,
-        policy: Policy,
+        sandbox: Sandbox,
         limits: ServeLimits,
         make_model: MakeModel,
     ) -> AppState {
@@ -63,7 +62,7 @@ impl AppState {
             actor,
             model_name: model_name.into(),
             limits,
-            policy: Arc::new(policy),
+            sandbox: Arc::new(sandbox),
             make_model,
             created: now.map_or(0, |elapsed| elapsed.as_secs()),
         }

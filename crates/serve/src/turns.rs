@@ -60,7 +60,7 @@ pub(crate) async fn create_session(
     sampling.check()?;
     let start = move || -> Result<Value, ApiError> {
         let place = state.sessions.reserve()?;
-        let session = Session::start(&state.policy)?;
+        let session = Session::start(&state.sandbox.policy)?;
         let protection = session.protection().clone();
         let profile = state.actor.profile.clone();
         let profile_name = profile.name();

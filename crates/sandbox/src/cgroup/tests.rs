@@ -196,23 +196,6 @@ fn is_zombie(pid: i32) -> bool {
 }
 
 #[test]
-fn frozen_processes_go_on_later_and_can_be_killed() {
-    let (group, missing) = Group::create(&LIMITS);
-    if group.freeze(false).is_err() {
-        println!("skipped: no version 2 group here: {missing:?}");
-        return;
-    }
-    let mut child = start(&group, "sleep", &["600"]);
-    let is = |line: &str| group.text("cgroup.events").is_some_and(|text| text.lines().any(|other| other == line));
-    for (frozen, line) in [(true, "frozen 1"), (false, "frozen 0"), (true, "frozen 1")] {
-        group.freeze(frozen).unwrap();
-        eventually(line, || is(line));
-    }
-    group.kill();
-    assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));
-}
-
-#[test]
 fn sweeping_takes_the_groups_of_the_dead() {
     let (group, missing) = Group::create(&LIMITS);
     let (Some(this), false) = (Maker::this(), group.folders.is_empty()) else {

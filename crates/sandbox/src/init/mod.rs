@@ -54,7 +54,9 @@ enum Doing {
     Starting,
     Cell(Cell),
     /// Tools are being defined.
-    Telling { nonce: Nonce },
+    Telling {
+        nonce: Nonce,
+    },
     Saving(Saving),
     Waking(Waking),
 }
@@ -147,10 +149,8 @@ impl Init {
     /// Sleep until there is something to do.
     fn wait(&mut self) {
         let reads = self.host.waiting_bytes() < WAITING_BYTES_MAX;
-        let mut fds = vec![
-            PollFd::new(&self.host, self.host.interest(true)),
-            PollFd::new(&self.child_ends, PollFlags::IN),
-        ];
+        let mut fds =
+            vec![PollFd::new(&self.host, self.host.interest(true)), PollFd::new(&self.child_ends, PollFlags::IN)];
         for (fd, _, _) in self.outputs.iter().filter(|(_, _, is_open)| reads && *is_open) {
             fds.push(PollFd::new(fd, PollFlags::IN));
         }

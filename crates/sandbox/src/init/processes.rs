@@ -33,7 +33,12 @@ impl Census {
     /// Kill all but `kept`, and what they start meanwhile.
     pub(super) fn kill_all_but(self, kept: &BTreeSet<i32>) {
         for pass in 0..PASSES_MAX {
-            let others: Vec<i32> = self.take().difference(kept).copied().filter(|pid| Stat::of(*pid).is_some_and(|stat| !stat.is_over)).collect();
+            let others: Vec<i32> = self
+                .take()
+                .difference(kept)
+                .copied()
+                .filter(|pid| Stat::of(*pid).is_some_and(|stat| !stat.is_over))
+                .collect();
             if others.is_empty() {
                 return;
             }
@@ -51,7 +56,8 @@ impl Census {
     pub(super) fn stop_all_but(self, kept: &BTreeSet<i32>) -> BTreeSet<i32> {
         let mut stopped = BTreeSet::new();
         for _ in 0..PASSES_MAX {
-            let fresh: Vec<i32> = self.take().into_iter().filter(|pid| !kept.contains(pid) && !stopped.contains(pid)).collect();
+            let fresh: Vec<i32> =
+                self.take().into_iter().filter(|pid| !kept.contains(pid) && !stopped.contains(pid)).collect();
             if fresh.is_empty() {
                 break;
             }

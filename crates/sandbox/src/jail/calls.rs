@@ -60,7 +60,11 @@ pub(crate) fn set_mount_attributes(tree: impl AsFd, attributes: u64, below: bool
 /// EINVAL where the file system cannot.
 pub(crate) fn map_ids(tree: impl AsFd, map: impl AsFd) -> io::Result<()> {
     let user_namespace_fd = map.as_fd().as_raw_fd() as u64;
-    mount_setattr(tree, false, &MountAttributes { set: libc::MOUNT_ATTR_IDMAP, user_namespace_fd, ..Default::default() })
+    mount_setattr(
+        tree,
+        false,
+        &MountAttributes { set: libc::MOUNT_ATTR_IDMAP, user_namespace_fd, ..Default::default() },
+    )
 }
 
 fn mount_setattr(tree: impl AsFd, below: bool, attributes: &MountAttributes) -> io::Result<()> {

@@ -80,16 +80,22 @@ pub(crate) fn enter(plan: &Plan) -> Result<(), String> {
     let processes = tree_of(Path::new("/proc"))?;
     let root = &plan.scratch;
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
-    mount("codeact", root, "tmpfs", flags, Some(c"mode=755,size=16m,nr_inodes=16384")).map_err(at("mounting a tmpfs"))?;
+    mount("codeact", root, "tmpfs", flags, Some(c"mode=755,size=16m,nr_inodes=16384"))
+        .map_err(at("mounting a tmpfs"))?;
     // For what libraries write when they are imported, like Matplotlib its list of fonts. Whoever that is by then.
     let temporary = root.join("tmp");
     std::fs::create_dir(&temporary).map_err(|error| format!("making `/tmp`: {error}"))?;
-    mount("codeact", &temporary, "tmpfs", flags, Some(c"mode=1777,size=64m,nr_inodes=4096")).map_err(at("mounting `/tmp`"))?;
+    mount("codeact", &temporary, "tmpfs", flags, Some(c"mode=1777,size=64m,nr_inodes=4096"))
+        .map_err(at("mounting `/tmp`"))?;
     let home = temporary.join("home");
     let made = std::fs::create_dir(&home).and_then(|()| Ok(rustix::fs::chmod(&home, Mode::from_raw_mode(0o1777))?));
     made.map_err(|error| format!("making a home folder: {error}"))?;
     for (path, tree) in trees.iter().chain(&devices).chain([&(PathBuf::from("/proc"), processes)]) {
         attach(tree, root, path)?;
+    }
+    // A socket can be connected to whether its mount is read-only or not.
+    for path in sockets_below(&plan.readable) {
+        attach(&tree_of(Path::new("/dev/null"))?, root, &path)?;
     }
     if let Some((path, tree)) = &workspace {
         attach(tree, root, path)?;
@@ -126,7 +132,12 @@ fn collect(plan: &Plan) -> Result<Vec<(PathBuf, OwnedFd)>, String> {
     let fixed = READABLE.iter().chain(names).map(PathBuf::from);
     // Both under the name that Python knows, and where links lead to.
     let python = plan.readable.iter().flat_map(|path| [path.canonicalize().ok(), Some(path.clone())]).flatten();
-    let mut paths: Vec<PathBuf> = fixed.chain(python).filter(|path| path.exists()).collect();
+    let paths = topmost(fixed.chain(python).filter(|path| path.exists()).collect());
+    take(paths.into_iter().filter(|path| !is_kept_as_link(path)))
+}
+
+/// Without what lies in another of the folders.
+fn topmost(mut paths: Vec<PathBuf>) -> Vec<PathBuf> {
     paths.sort();
     paths.dedup();
     let mut kept: Vec<PathBuf> = Vec::new();
@@ -135,7 +146,28 @@ fn collect(plan: &Plan) -> Result<Vec<(PathBuf, OwnedFd)>, String> {
             kept.push(path);
         }
     }
-    take(kept.into_iter().filter(|path| !is_kept_as_link(path)))
+    kept
+}
+
+/// Socket files in the folders of Python, which may be anywhere, and so in the company of anything. Those of the system
+/// hold none.
+fn sockets_below(python: &[PathBuf]) -> Vec<PathBuf> {
+    use std::os::unix::fs::FileTypeExt;
+    let mut found = Vec::new();
+    let own: Vec<PathBuf> = python.iter().filter_map(|path| path.canonicalize().ok()).collect();
+    let system: Vec<PathBuf> = READABLE.iter().filter_map(|path| Path::new(path).canonicalize().ok()).collect();
+    let mut folders = topmost(own.into_iter().chain(system.iter().cloned()).collect());
+    folders.retain(|folder| !system.contains(folder));
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                Ok(kind) if kind.is_socket() => found.push(entry.path()),
+                _ => {}
+            }
+        }
+    }
+    found
 }
 
 /// `/bin -> usr/bin` stays a link.
@@ -147,8 +179,12 @@ fn take(paths: impl Iterator<Item = PathBuf>) -> Result<Vec<(PathBuf, OwnedFd)>,
     let mut trees = Vec::new();
     for path in paths.filter(|path| path.exists()) {
         let tree = tree_of(&path)?;
-        calls::set_mount_attributes(&tree, if path.starts_with("/dev") { libc::MOUNT_ATTR_NOSUID } else { READ_ONLY }, true)
-            .map_err(|error| format!("protecting `{}`: {error}", path.display()))?;
+        calls::set_mount_attributes(
+            &tree,
+            if path.starts_with("/dev") { libc::MOUNT_ATTR_NOSUID } else { READ_ONLY },
+            true,
+        )
+        .map_err(|error| format!("protecting `{}`: {error}", path.display()))?;
         trees.push((path, tree));
     }
     Ok(trees)
@@ -161,7 +197,8 @@ fn tree_of(path: &Path) -> Result<OwnedFd, String> {
 
 fn workspace_tree(path: &Path, map: Option<&OwnedFd>) -> Result<OwnedFd, String> {
     let tree = tree_of(path)?;
-    calls::set_mount_attributes(&tree, PLAIN, true).map_err(|error| format!("protecting `{}`: {error}", path.display()))?;
+    calls::set_mount_attributes(&tree, PLAIN, true)
+        .map_err(|error| format!("protecting `{}`: {error}", path.display()))?;
     if let Some(map) = map {
         calls::map_ids(&tree, map).map_err(|error| {
             format!("the file system of `{}` cannot show its files under another owner: {error}", path.display())
@@ -170,10 +207,12 @@ fn workspace_tree(path: &Path, map: Option<&OwnedFd>) -> Result<OwnedFd, String>
     Ok(tree)
 }
 
-fn attach(tree: &OwnedFd, root: &Path, path: &Path) -> Result<(), String> {
+/// Show `tree` at `path` of the tree that is built at `root`.
+pub(super) fn attach(tree: &OwnedFd, root: &Path, path: &Path) -> Result<(), String> {
     let failed = |error: io::Error| format!("showing `{}`: {error}", path.display());
     let target = root.join(path.strip_prefix("/").unwrap_or(path));
-    let is_folder = rustix::fs::fstat(tree).map_err(|error| failed(error.into()))?.st_mode & libc::S_IFMT == libc::S_IFDIR;
+    let is_folder =
+        rustix::fs::fstat(tree).map_err(|error| failed(error.into()))?.st_mode & libc::S_IFMT == libc::S_IFDIR;
     if !target.exists() {
         match is_folder {
             true => std::fs::create_dir_all(&target),

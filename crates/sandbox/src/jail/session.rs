@@ -1,11 +1,12 @@
 //! What a session has for itself: `/proc`, a disk in memory with a quota, a host name, a loopback if asked for.
 
 use super::calls;
-use super::root::WORKSPACE;
+use super::root::{self, WORKSPACE};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, mount, mount_bind, move_mount, open_tree};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 /// What to build for one session.
@@ -18,50 +19,8 @@ pub(crate) struct Plan {
     pub disk_files_max: u64,
     /// Where cells start: the folder of the host, or [`WORKSPACE`].
     pub workspace: String,
-    /// What the tree of the launcher shows and the session has to go on seeing: see [`Kept`].
-    pub shown: Vec<PathBuf>,
     pub loopback: bool,
     pub own_network: bool,
-}
-
-/// Folders that every session covers with parts of its own disk.
-const COVERED: [&str; 3] = [WORKSPACE, "/dev/shm", "/tmp"];
-
-/// What lies in one of them (an environment in `/tmp`, a folder given by the host), and is shown again on top.
-struct Kept(Vec<(PathBuf, OwnedFd)>);
-
-impl Kept {
-    fn take(shown: &[PathBuf]) -> Result<Kept, String> {
-        let is_covered = |path: &&PathBuf| COVERED.iter().any(|covered| path.starts_with(covered));
-        let mut paths: Vec<&PathBuf> = shown.iter().filter(is_covered).filter(|path| path.exists()).collect();
-        paths.sort();
-        // A folder brings with it what lies in it.
-        paths.dedup_by(|path, above| path.starts_with(*above));
-        let flags =
-            OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
-        let tree = |path: &PathBuf| {
-            let tree = open_tree(CWD, path, flags).map_err(|error| format!("keeping `{}`: {error}", path.display()))?;
-            Ok((path.clone(), tree))
-        };
-        paths.into_iter().map(tree).collect::<Result<_, String>>().map(Kept)
-    }
-
-    fn show(&self) -> Result<(), String> {
-        for (path, tree) in &self.0 {
-            let failed = |error: io::Error| format!("showing `{}` again: {error}", path.display());
-            let kind = rustix::fs::fstat(tree).map_err(|error| failed(error.into()))?.st_mode & libc::S_IFMT;
-            if !path.exists() {
-                match kind {
-                    libc::S_IFDIR => std::fs::create_dir_all(path),
-                    _ => path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(path, "")),
-                }
-                .map_err(failed)?;
-            }
-            move_mount(tree, "", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
-                .map_err(|error| failed(error.into()))?;
-        }
-        Ok(())
-    }
 }
 
 /// Parts of `/proc` that tell of the machine and not of the session.
@@ -93,9 +52,10 @@ const HIDDEN: &[&str] = &[
 pub(crate) fn build(plan: &Plan) -> Result<(), String> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     let options = c_string(format!("hidepid=invisible,gid={}", plan.init))?;
-    mount("proc", "/proc", "proc", flags | MountFlags::NOEXEC, Some(options.as_c_str())).map_err(at("mounting /proc"))?;
+    mount("proc", "/proc", "proc", flags | MountFlags::NOEXEC, Some(options.as_c_str()))
+        .map_err(at("mounting /proc"))?;
     hide().map_err(|error| format!("hiding parts of /proc: {error}"))?;
-    let kept = Kept::take(&plan.shown)?;
+    let covered = covered_mounts().map_err(|error| format!("looking for mounts: {error}"))?;
     let (bytes, files, cell) = (plan.disk_bytes_max, plan.disk_files_max, plan.cell);
     let options = c_string(format!("mode=755,size={bytes},nr_inodes={files},uid={cell},gid={cell}"))?;
     mount("codeact", "/tmp", "tmpfs", flags, Some(options.as_c_str())).map_err(at("mounting the disk"))?;
@@ -110,7 +70,10 @@ pub(crate) fn build(plan: &Plan) -> Result<(), String> {
     std::fs::create_dir("/tmp/home")
         .and_then(|()| std::os::unix::fs::chown("/tmp/home", Some(cell), Some(cell)))
         .map_err(|error| format!("making the home folder: {error}"))?;
-    kept.show()?;
+    // Python, or the workspace, may lie below a folder that has just been covered.
+    for (path, tree) in covered {
+        root::attach(&tree, Path::new("/"), &path)?;
+    }
     rustix::system::sethostname(b"codeact").map_err(at("naming the host"))?;
     if plan.own_network && plan.loopback {
         raise_loopback().map_err(|error| format!("raising the loopback: {error}"))?;
@@ -124,6 +87,44 @@ pub(crate) fn build(plan: &Plan) -> Result<(), String> {
 /// What `open` answers.
 pub(crate) fn open_workspace(path: &str) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Mounts below the folders that the session's disk will cover, taken before it does.
+fn covered_mounts() -> io::Result<Vec<(PathBuf, OwnedFd)>> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let text = std::fs::read("/proc/self/mountinfo")?;
+    let points = text.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
+    let mut covered: Vec<(PathBuf, OwnedFd)> = Vec::new();
+    for point in points.map(unescaped) {
+        let is_covered = ["/tmp", "/dev/shm", WORKSPACE]
+            .iter()
+            .any(|folder| point.starts_with(folder) && point != Path::new(folder));
+        if is_covered && !covered.iter().any(|(above, _)| point.starts_with(above)) {
+            let tree = open_tree(CWD, &point, flags)?;
+            covered.push((point, tree));
+        }
+    }
+    Ok(covered)
+}
+
+/// A path of `mountinfo`, where blanks and backslashes are octal numbers: `\040`.
+fn unescaped(field: &[u8]) -> PathBuf {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, after)) = rest.split_first() {
+        let number = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
+        match number.filter(|_| *first == b'\\').and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[3..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    PathBuf::from(std::ffi::OsString::from_vec(bytes))
 }
 
 fn hide() -> io::Result<()> {
@@ -159,4 +160,15 @@ fn c_string(text: String) -> Result<std::ffi::CString, String> {
 
 fn at(step: &'static str) -> impl Fn(rustix::io::Errno) -> String {
     move |error| format!("{step}: {error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_mounts_are_read_as_the_kernel_writes_them() {
+        assert_eq!(unescaped(br"/tmp/a\040b\134c"), Path::new(r"/tmp/a b\c"));
+        assert_eq!(unescaped(br"/x\04"), Path::new(r"/x\04"));
+    }
 }

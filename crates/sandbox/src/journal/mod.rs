@@ -312,6 +312,32 @@ impl Journal {
         Ok(file)
     }
 
+    /// Begin another journal in `folder` with the events up to number `end`, or all, and with the blobs of this one.
+    /// Returns it with the number of the last event that both have.
+    ///
+    /// # Errors
+    /// When this one cannot be read, or that one not be written.
+    pub fn branch(&self, end: Option<u64>, folder: &Path) -> Result<(Journal, u64), JournalError> {
+        let path = self.folder.join(EVENTS);
+        let events = File::open(&path).map_err(system("opening", &path))?;
+        let (records, _, _) = line::read_all(&events, &path)?;
+        let mut copy = Journal::create(folder)?;
+        let blobs = self.folder.join(BLOBS);
+        for blob in std::fs::read_dir(&blobs).map_err(system("reading", &blobs))?.flatten() {
+            let target = folder.join(BLOBS).join(blob.file_name());
+            // They are named after their content, so one file can serve both.
+            let linked = std::fs::hard_link(blob.path(), &target);
+            linked
+                .or_else(|_| std::fs::copy(blob.path(), &target).map(drop))
+                .map_err(system("copying into", folder))?;
+        }
+        let mut last = 0;
+        for record in records.iter().filter(|record| end.is_none_or(|end| record.sequence <= end)) {
+            last = copy.append(&record.entry)?;
+        }
+        Ok((copy, last))
+    }
+
     fn refuse_unsynced(&self) -> Result<(), JournalError> {
         match self.is_unsynced {
             true => Err(JournalError::Unsynced { folder: self.folder.clone() }),

@@ -217,7 +217,9 @@ impl Launcher {
         }
         let mut fds = fds.into_iter();
         match (fds.next(), fds.next(), fds.next()) {
-            (Some(host), Some(process), Some(workspace)) => Ok(Opened { host, process, workspace, listener: fds.next() }),
+            (Some(host), Some(process), Some(workspace)) => {
+                Ok(Opened { host, process, workspace, listener: fds.next() })
+            }
             _ => Err("the launcher handed over too little".to_string()),
         }
     }

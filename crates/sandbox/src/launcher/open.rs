@@ -93,7 +93,8 @@ fn accompany(
         return Err(error);
     }
     let process = Pid::from_raw(pid).ok_or("no process")?;
-    let process = rustix::process::pidfd_open(process, PidfdFlags::empty()).map_err(|error| format!("pidfd: {error}"))?;
+    let process =
+        rustix::process::pidfd_open(process, PidfdFlags::empty()).map_err(|error| format!("pidfd: {error}"))?;
     let mut fds = fds.into_iter();
     let workspace = fds.next().ok_or("the session has no workspace")?;
     let (fence, listener) = match request.proxy {
@@ -135,7 +136,6 @@ fn first_process(
             disk_bytes_max: request.disk_bytes_max,
             disk_files_max: request.disk_files_max,
             workspace: workspace.clone(),
-            shown: begin.readable.iter().chain([&begin.python]).chain(&begin.workspace).cloned().collect(),
             loopback: request.network,
             own_network: !begin.host_network,
         })?;
@@ -153,7 +153,10 @@ fn first_process(
         let kept = CapabilitySet::KILL | CapabilitySet::SYS_PTRACE;
         identity::give_up_rights(kept).map_err(|error| format!("giving up rights: {error}"))?;
     } else {
-        start_alone(begin, Confinement { fds: named(&ends, fence.as_ref(), None, cgroups), fields: confinement(launcher, request) })?;
+        start_alone(
+            begin,
+            Confinement { fds: named(&ends, fence.as_ref(), None, cgroups), fields: confinement(launcher, request) },
+        )?;
     }
     drop(ends);
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| error.to_string())?;
@@ -196,7 +199,7 @@ fn fence(launcher: &Launcher, request: &Open, workspace: &str, temporary: &str) 
 
 fn rules(launcher: &Launcher, request: &Open) -> seccomp::Rules {
     let has_namespaces = launcher.zygote.is_some();
-    seccomp::Rules { network: request.network, private_ipc: has_namespaces, private_pids: has_namespaces }
+    seccomp::Rules { network: request.network, private_pids: has_namespaces }
 }
 
 /// The fields of a confinement that are the same with namespaces and without.
@@ -223,7 +226,8 @@ fn named<'a>(
     process: Option<&'a OwnedFd>,
     cgroups: &'a [OwnedFd],
 ) -> Vec<(&'static str, std::os::fd::BorrowedFd<'a>)> {
-    let mut fds = vec![("control", ends.control.as_fd()), ("stdout", ends.stdout.as_fd()), ("stderr", ends.stderr.as_fd())];
+    let mut fds =
+        vec![("control", ends.control.as_fd()), ("stdout", ends.stdout.as_fd()), ("stderr", ends.stderr.as_fd())];
     fds.extend(fence.map(|fd| ("landlock", fd.as_fd())));
     fds.extend(process.map(|fd| ("init", fd.as_fd())));
     fds.extend(cgroups.iter().map(|fd| ("cgroup", fd.as_fd())));

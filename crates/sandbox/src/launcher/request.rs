@@ -119,7 +119,10 @@ impl Open {
         let fields = Fields::parse(bytes).ok()?;
         let limits = fields.bytes("limits")?.chunks_exact(12).map(|chunk| {
             let (resource, value) = chunk.split_at(4);
-            (u32::from_le_bytes(resource.try_into().unwrap_or_default()), u64::from_le_bytes(value.try_into().unwrap_or_default()))
+            (
+                u32::from_le_bytes(resource.try_into().unwrap_or_default()),
+                u64::from_le_bytes(value.try_into().unwrap_or_default()),
+            )
         });
         let environment = fields.text("environment")?;
         Some(Open {

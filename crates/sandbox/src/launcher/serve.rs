@@ -72,7 +72,8 @@ fn begin(host: &OwnedFd) -> Result<(Launcher, Vec<u8>), String> {
 }
 
 /// The namespaces that the launcher and the zygote share.
-const SHARED: UnshareFlags = UnshareFlags::NEWNS.union(UnshareFlags::NEWNET).union(UnshareFlags::NEWIPC).union(UnshareFlags::NEWUTS);
+const SHARED: UnshareFlags =
+    UnshareFlags::NEWNS.union(UnshareFlags::NEWNET).union(UnshareFlags::NEWIPC).union(UnshareFlags::NEWUTS);
 
 /// The tree is built with the rights of root, who can reach every folder, and then root is left behind.
 fn enter_as_root(begin: &Begin, host: &OwnedFd) -> Result<(), String> {

@@ -40,7 +40,9 @@ impl Confinement<'_> {
 impl Zygote {
     /// Start it, and wait for its imports. Returns what it said about itself, for the host.
     pub(super) fn start(begin: &Begin) -> Result<(Zygote, Vec<u8>), String> {
-        let environment = ["HOME=/tmp/home".to_string(), "TMPDIR=/tmp".to_string()].into_iter().chain(fixed_environment(&begin.python));
+        let environment = ["HOME=/tmp/home".to_string(), "TMPDIR=/tmp".to_string()]
+            .into_iter()
+            .chain(fixed_environment(&begin.python));
         let environment: Vec<String> = environment.collect();
         let (socket, mut child, stderr) = start(&begin.python, "zygote", &environment)?;
         hand_over_sources(&socket, &begin.imports, &environment)?;

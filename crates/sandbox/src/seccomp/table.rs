@@ -1,10 +1,9 @@
 //! The calls that are refused whatever their arguments, by reason.
 
-use super::Rules;
-
 /// A system call by name and number.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Call {
+    #[cfg_attr(not(test), expect(dead_code, reason = "the tests name what they try"))]
     pub name: &'static str,
     pub number: libc::c_long,
 }
@@ -107,8 +106,10 @@ const MEMORY_PLACEMENT: &[Call] =
 /// The policy lies in memory, where no filter sees it, and may be a realtime one.
 const SCHEDULING: &[Call] = calls![SYS_sched_setattr];
 
-/// Objects with names of their own beside the file system. Those of the host's user are open to it.
-const SHARED_IPC: &[Call] = calls![
+/// Objects with names of their own beside the file system. Without a namespace, those of the host's user are open to it;
+/// with one they still outlive the processes that made them, take memory until the session ends, and stay when a cell is
+/// undone. `/dev/shm` does the same as files.
+const LASTING_IPC: &[Call] = calls![
     SYS_shmget,
     SYS_shmat,
     SYS_shmdt,
@@ -129,8 +130,8 @@ const SHARED_IPC: &[Call] = calls![
     SYS_mq_getsetattr
 ];
 
-/// All calls that get EPERM under `rules`.
-pub(super) fn refused(rules: &Rules) -> impl Iterator<Item = &'static Call> {
+/// All calls that get EPERM.
+pub(super) fn refused() -> impl Iterator<Item = &'static Call> {
     let groups = [
         EXPOSED,
         OTHER_PROCESSES,
@@ -141,7 +142,7 @@ pub(super) fn refused(rules: &Rules) -> impl Iterator<Item = &'static Call> {
         PROCESSOR,
         MEMORY_PLACEMENT,
         SCHEDULING,
-        if rules.private_ipc { &[] } else { SHARED_IPC },
+        LASTING_IPC,
     ];
     groups.into_iter().flatten()
 }

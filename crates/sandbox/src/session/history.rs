@@ -2,7 +2,7 @@
 
 use super::{Session, lock};
 use crate::SandboxError;
-use crate::journal::RecordedCell;
+use crate::journal::{Entry, RecordedCell};
 use crate::wire::fields::{Fields, Writer};
 use crate::workspace::SnapshotId;
 
@@ -22,6 +22,8 @@ pub(crate) struct Point {
 pub(crate) struct Step {
     pub record: RecordedCell,
     pub before: Point,
+    /// Its place in the journal, if there is one.
+    pub sequence: Option<u64>,
 }
 
 /// How an earlier state came back.
@@ -40,11 +42,6 @@ pub enum Restored {
 }
 
 impl Point {
-    /// Whether going back here is going back to an interpreter that still exists.
-    pub(super) fn is_kept(&self) -> bool {
-        self.checkpoint.is_some() || self.snapshot.is_some()
-    }
-
     fn reason(&self) -> String {
         self.unclean.clone().unwrap_or_else(|| "its checkpoint was given up".to_string())
     }
@@ -69,15 +66,25 @@ impl Session {
         self.steps.len()
     }
 
+    /// Files of the workspace that undo does not bring back, each with the reason; `paths_max` at most.
+    pub fn files_without_undo(&mut self, paths_max: usize) -> Vec<String> {
+        lock(&self.yard).uncovered(paths_max)
+    }
+
     /// Take the last `count` cells back: variables, imports and files are as before them.
     ///
     /// # Errors
     /// When there are fewer cells, or when the cells had to be run again and no interpreter started.
     pub fn undo(&mut self, count: usize) -> Result<Restored, SandboxError> {
-        let at = self.steps.len().checked_sub(count).ok_or(SandboxError::NoSuchCell { at: count, count: self.steps.len() })?;
+        let at = self
+            .steps
+            .len()
+            .checked_sub(count)
+            .ok_or(SandboxError::NoSuchCell { at: count, count: self.steps.len() })?;
         if count == 0 {
             return Ok(Restored::Resumed);
         }
+        self.note(&Entry::Undone { cells: count as u64 })?;
         let point = self.steps[at].before.clone();
         let yard = self.yard.clone();
         let mut yard = lock(&yard);
@@ -102,8 +109,7 @@ impl Session {
                 Ok(Restored::Resumed)
             }
             Err(reason) => {
-                yard.jail.kill();
-                drop(yard);
+                drop(yard); // which goes on if it has branches
                 let differences = self.replay(point)?;
                 Ok(Restored::Replayed { reason, differences })
             }
@@ -130,7 +136,7 @@ impl Session {
             None => Err(point.reason()),
         };
         // The way back beyond the branching point belongs to this session.
-        let record = |step: &Step| Step { record: step.record.clone(), before: Point::default() };
+        let record = |step: &Step| Step { before: Point::default(), ..step.clone() };
         let steps: Vec<Step> = self.steps[..at].iter().map(record).collect();
         match copied {
             Ok(()) => {

@@ -10,7 +10,7 @@ use crate::wire::link::Link;
 use crate::{Rung, SandboxError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -57,23 +57,23 @@ impl Jail {
             Rung::Root | Rung::User => None,
             Rung::Weak | Rung::None => Some(own_folders().map_err(SandboxError::system("making a private folder"))?),
         };
-        let request = Open {
-            number: launcher.next_number(),
-            limits: resource_limits(&policy.limits, bounds_memory),
-            disk_bytes_max: policy.limits.disk_bytes_max,
-            disk_files_max: policy.limits.disk_files_max,
-            network: policy.network != Network::None,
-            proxy: matches!(policy.network, Network::Allow(_)),
-            environment: environment(policy),
-            folders: folders.as_ref().map(|folder| (folder.path().join("work"), folder.path().join("tmp"))),
-        };
-        let Opened { host, process, workspace, listener } = launcher.open(&request, cgroups).map_err(&failed)?;
-        let link = Link::new(host).map_err(SandboxError::system("preparing a socket"))?;
         let shown = match (&policy.workspace, &folders) {
             (Some(path), _) => path.clone(),
             (None, Some(folder)) => folder.path().join("work"),
             (None, None) => PathBuf::from(root::WORKSPACE),
         };
+        let request = Open {
+            number: launcher.next_number(),
+            limits: resource_limits(&policy.limits, bounds_memory, launcher.begin.rung),
+            disk_bytes_max: policy.limits.disk_bytes_max,
+            disk_files_max: policy.limits.disk_files_max,
+            network: policy.network != Network::None,
+            proxy: matches!(policy.network, Network::Allow(_)),
+            environment: environment(policy, &shown),
+            folders: folders.as_ref().map(|folder| (folder.path().join("work"), folder.path().join("tmp"))),
+        };
+        let Opened { host, process, workspace, listener } = launcher.open(&request, cgroups).map_err(&failed)?;
+        let link = Link::new(host).map_err(SandboxError::system("preparing a socket"))?;
         let begin = &launcher.begin;
         let cell_id = begin.ids.on_this_machine(begin.ids.pair(request.number, begin.workspace.is_some()));
         let (launcher, python) = (launcher.clone(), String::new());
@@ -162,7 +162,7 @@ fn own_folders() -> std::io::Result<tempfile::TempDir> {
     Ok(folder)
 }
 
-fn environment(policy: &Policy) -> Vec<String> {
+fn environment(policy: &Policy, workspace: &Path) -> Vec<String> {
     let network = match &policy.network {
         Network::None => "none",
         Network::Loopback => "loopback",
@@ -174,13 +174,19 @@ fn environment(policy: &Policy) -> Vec<String> {
         let names = ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"];
         environment.extend(names.map(|name| format!("{name}=http://127.0.0.1:3128")));
     }
+    if matches!(policy.network, Network::Allow(_) | Network::Full) {
+        // Beside the user's files, so that undo and restore cover what was installed.
+        environment.push(format!("CODEACT_PACKAGES={}", workspace.join(".packages").display()));
+    }
     environment.extend(policy.environment.iter().cloned());
     environment
 }
 
 /// Resource and value, never above what this process itself may have.
-fn resource_limits(limits: &Limits, bounds_memory: bool) -> Vec<(u32, u64)> {
+fn resource_limits(limits: &Limits, bounds_memory: bool, rung: Rung) -> Vec<(u32, u64)> {
     use rustix::process::{Resource, getrlimit};
+    // Without a user of its own, the kernel counts whatever else this user runs.
+    let others = if rung >= Rung::Weak { threads_of_this_user() } else { 0 };
     let mut wanted = vec![
         (Resource::Nofile, limits.open_files_max),
         (Resource::Fsize, limits.disk_bytes_max),
@@ -190,11 +196,20 @@ fn resource_limits(limits: &Limits, bounds_memory: bool) -> Vec<(u32, u64)> {
         (Resource::Msgqueue, 0),
         (Resource::Rtprio, 0),
         // Checkpoints are processes of the same user.
-        (Resource::Nproc, limits.processes_max + limits.checkpoints_max as u64 + 4),
+        (Resource::Nproc, others + limits.processes_max + limits.checkpoints_max as u64 + 4),
     ];
     if !bounds_memory {
         wanted.push((Resource::Data, limits.memory_bytes_max));
     }
     let own = |resource| getrlimit(resource).maximum.unwrap_or(u64::MAX);
     wanted.into_iter().map(|(resource, value)| (resource as u32, value.min(own(resource)))).collect()
+}
+
+fn threads_of_this_user() -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let own = rustix::process::getuid().as_raw();
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let folders = entries.filter(|entry| entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit()));
+    let tasks = folders.filter(|entry| entry.metadata().is_ok_and(|metadata| metadata.uid() == own));
+    tasks.filter_map(|entry| Some(std::fs::read_dir(entry.path().join("task")).ok()?.count() as u64)).sum()
 }

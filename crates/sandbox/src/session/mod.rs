@@ -12,12 +12,18 @@ mod history; // undo and branch
 
 mod replay; // running cells again where a state could not be kept
 
+mod record; // sessions that outlive the host: written down, and restored
+
+mod learn; // functions that are kept for later sessions
+
 pub use history::Restored;
 pub use interrupt::Interrupter;
+pub use record::Recovery;
 
 use crate::bundle::Bundle;
 use crate::capture::Capture;
 use crate::cgroup::{self, Group};
+use crate::journal::{Journal, JournalError, RecordedCell};
 use crate::launcher::client::{self, Launcher};
 use crate::protection::Protection;
 use crate::wire::fields::Writer;
@@ -28,8 +34,8 @@ use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
-pub(crate) use yard::Yard;
 use yard::FIRST_LINE;
+pub(crate) use yard::Yard;
 
 /// Where a piece of output came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -82,6 +88,20 @@ pub enum Kind<'a> {
     Display(&'a Bundle),
 }
 
+/// What a session uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Usage {
+    /// Memory of all its processes and of its disk, in bytes, where it is counted.
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads, where they are counted.
+    pub processes: Option<u64>,
+    /// Copies of files that are kept for undo, in bytes on the disk of the host.
+    pub snapshot_bytes: u64,
+}
+
+/// Cells back to which the files are kept.
+const SNAPSHOTS_MAX: usize = 1000;
+
 /// Called for each event, in order. Output waits, and in the end the cell, for it to return.
 pub type OnEvent<'a> = dyn FnMut(Event<'_>) + 'a;
 
@@ -98,10 +118,17 @@ pub struct Session {
     tip: Point,
     policy: Policy,
     protection: Protection,
+    /// Cells in a row that ended with a rollback.
+    rollbacks: usize,
     sequence: u64,
     late: Capture,
+    /// Output that was too long to be kept in memory.
+    outputs: tempfile::TempDir,
     interrupter: Interrupter,
     wake: UnixStream,
+    journal: Option<Journal>,
+    /// Why the journal could not take the last event; the next cell is refused with it.
+    unwritten: Option<JournalError>,
 }
 
 impl Session {
@@ -118,15 +145,37 @@ impl Session {
         Session::over(Arc::new(Mutex::new(yard)), FIRST_LINE, policy, protection).and_then(Session::prepared)
     }
 
-    fn over(yard: Arc<Mutex<Yard>>, line: u64, policy: Policy, protection: Protection) -> Result<Session, SandboxError> {
+    fn over(
+        yard: Arc<Mutex<Yard>>,
+        line: u64,
+        policy: Policy,
+        protection: Protection,
+    ) -> Result<Session, SandboxError> {
         let (wake, wake_sender) = UnixStream::pair().map_err(SandboxError::system("making a socket pair"))?;
         for end in [&wake, &wake_sender] {
             end.set_nonblocking(true).map_err(SandboxError::system("preparing a socket"))?;
         }
-        let late = Capture::new(policy.limits.output_bytes_max, 0);
+        let late = Capture::new(policy.limits.output_bytes_max);
+        let outputs = tempfile::Builder::new().prefix("codeact-").tempdir();
         let interrupter = Interrupter::new(wake_sender);
         let (steps, tip) = (Vec::new(), Point::default());
-        Ok(Session { yard, line, entry: line, steps, tip, policy, protection, sequence: 0, late, interrupter, wake })
+        Ok(Session {
+            yard,
+            line,
+            entry: line,
+            steps,
+            tip,
+            policy,
+            protection,
+            rollbacks: 0,
+            sequence: 0,
+            late,
+            outputs: outputs.map_err(SandboxError::system("making a private folder"))?,
+            interrupter,
+            wake,
+            journal: None,
+            unwritten: None,
+        })
     }
 
     /// Define the tools, and ask for a checkpoint of the state before the first cell.
@@ -175,19 +224,34 @@ impl Session {
     }
 
     /// A cell has had its effect: keep the point before it, and as many of those as the limits allow.
-    fn advance(&mut self, yard: &mut Yard, record: crate::journal::RecordedCell) {
+    fn advance(&mut self, yard: &mut Yard, record: RecordedCell) {
         let before = std::mem::take(&mut self.tip);
-        self.steps.push(Step { record, before });
-        let limits = &self.policy.limits;
-        let is_crowded = yard.memory_bytes().is_some_and(|bytes| bytes > limits.memory_bytes_max / 4 * 3)
-            || yard.snapshot_bytes() > limits.checkpoint_bytes_max / 4 * 3;
-        let kept_max = if is_crowded { 1 } else { limits.checkpoints_max };
+        self.steps.push(Step { record, before, sequence: None });
         // First the fork: the next cell waits for it, and the end of an old one slows it down.
         self.save(yard);
-        let kept: Vec<usize> = (0..self.steps.len()).filter(|at| self.steps[*at].before.is_kept()).collect();
-        for at in &kept[..kept.len().saturating_sub(kept_max)] {
-            let point = std::mem::take(&mut self.steps[*at].before);
-            yard.forget(&point);
+        let limits = self.policy.limits.clone();
+        let usage = yard.usage();
+        let is_crowded = usage.memory_bytes.is_some_and(|bytes| bytes > limits.memory_bytes_max / 4 * 3);
+        let kept_max = if is_crowded { 1 } else { limits.checkpoints_max };
+        self.give_up(kept_max, |point| point.checkpoint.take(), |id| yard.drop_checkpoint(id));
+        // Files are cheap to keep: states that are run again find them as they were.
+        let is_crowded = usage.snapshot_bytes > limits.checkpoint_bytes_max / 4 * 3;
+        let kept_max = if is_crowded { 1 } else { SNAPSHOTS_MAX };
+        self.give_up(kept_max, |point| point.snapshot.take(), |id| yard.forget_snapshot(id));
+    }
+
+    /// Of what `take` takes out of the points before the cells, keep the newest `kept_max`.
+    fn give_up<T>(&mut self, kept_max: usize, take: impl Fn(&mut Point) -> Option<T>, mut forget: impl FnMut(T)) {
+        let mut kept = 0;
+        for step in self.steps.iter_mut().rev() {
+            let mut point = step.before.clone();
+            if let Some(thing) = take(&mut point) {
+                kept += 1;
+                if kept > kept_max {
+                    forget(thing);
+                    step.before = point;
+                }
+            }
         }
     }
 
@@ -209,6 +273,11 @@ impl Session {
     /// The folder that cells start in, as they see it.
     pub fn workspace(&self) -> PathBuf {
         lock(&self.yard).jail.workspace.clone()
+    }
+
+    /// What the session uses now, its branches and checkpoints included.
+    pub fn usage(&self) -> Usage {
+        lock(&self.yard).usage()
     }
 
     /// Version of the interpreter: `3.11.7`.
@@ -248,7 +317,8 @@ fn open_best(policy: &Policy, interpreter: &interpreter::Interpreter) -> Result<
     let mut policy = policy.clone();
     let mut refusals = Vec::new();
     loop {
-        let launcher: Arc<Launcher> = client::find(&policy, interpreter, policy.workspace.clone()).map_err(|error| error.after(&refusals))?;
+        let launcher: Arc<Launcher> =
+            client::find(&policy, interpreter, policy.workspace.clone()).map_err(|error| error.after(&refusals))?;
         let rung = launcher.begin.rung;
         match Yard::open(launcher.clone(), &policy) {
             Ok(yard) => {

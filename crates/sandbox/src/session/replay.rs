@@ -26,7 +26,8 @@ impl Session {
             // What ran may still hold the old ones, as the first process of a branch beside this one.
             lock(&self.yard).hand_files_over(None, &mut fresh);
         }
-        let session = Session::over(Arc::new(Mutex::new(fresh)), FIRST_LINE, self.policy.clone(), protection)?.prepared()?;
+        let session =
+            Session::over(Arc::new(Mutex::new(fresh)), FIRST_LINE, self.policy.clone(), protection)?.prepared()?;
         for step in &mut self.steps {
             step.before = Point::default();
         }
@@ -53,13 +54,10 @@ impl Session {
         point: Point,
         old: &Arc<Mutex<super::Yard>>,
     ) -> Result<Vec<String>, SandboxError> {
-        // Cells make their files again, so they begin with none; a folder of the host is left as it is.
-        if self.policy.workspace.is_none() {
-            lock(&self.yard).clear_files();
-        }
         let mut differences = Vec::new();
         for (number, step) in (1..).zip(steps) {
-            let cell = self.run(&step.record.code, &mut |_| {})?;
+            self.bring_files(old, step.before.snapshot);
+            let cell = self.run_cell(&step.record.code, &mut |_| {})?;
             let now = cell.record(&step.record.code);
             if let Some(difference) = journal::differences(&step.record, &now) {
                 differences.push(format!("cell {number}: {difference}"));
@@ -68,9 +66,14 @@ impl Session {
                 break;
             }
         }
-        if self.policy.workspace.is_none() && point.snapshot.is_some() {
-            lock(old).hand_files_over(point.snapshot, &mut lock(&self.yard));
-        }
+        self.bring_files(old, point.snapshot);
         Ok(differences)
+    }
+
+    /// Give the cells that are run again the files of the first time. A folder of the host is left as it is.
+    fn bring_files(&self, old: &Arc<Mutex<super::Yard>>, files: Option<crate::workspace::SnapshotId>) {
+        if self.policy.workspace.is_none() && files.is_some() {
+            lock(old).hand_files_over(files, &mut lock(&self.yard));
+        }
     }
 }

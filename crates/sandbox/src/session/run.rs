@@ -12,12 +12,22 @@ use crate::wire::frame::{FRAME_BYTES_MAX, Frame, Nonce};
 use crate::{Policy, SandboxError};
 use std::io::Read;
 use std::os::fd::AsFd;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 /// What the first process may take after the deadline: the ladder, waking a checkpoint, and a loaded machine.
 const LADDER: Duration = Duration::from_millis(950);
+/// Time to make ready for a cell that the cell is given on top of its own: a fork, and a look at the files.
+const READY: Duration = Duration::from_millis(250);
+/// Cells that end with a rollback, in a row, before the state that they go back to is put to a test.
+const ROLLBACKS_MAX: usize = 2;
+/// What an interpreter may take to do nothing.
+const PROBE: Duration = Duration::from_millis(250);
+/// Interpreters, in a row, that end by themselves before they get to run a cell.
+const STARTS_MAX: usize = 4;
 const CELL_BYTES_MAX: usize = FRAME_BYTES_MAX - 4096;
 /// Figures and other displays of one cell.
 const DISPLAYS_MAX: usize = 256;
@@ -30,6 +40,8 @@ pub(super) struct Collected {
     displays: Vec<Bundle>,
     calls: usize,
     results: (Sender<ToolResult>, Receiver<ToolResult>),
+    /// For calls that still wait when the cell has ended.
+    is_over: Arc<AtomicBool>,
 }
 
 type ToolResult = (Vec<u8>, Result<String, String>);
@@ -47,28 +59,51 @@ struct Ending {
 impl Session {
     /// Run `code` as one cell, handing what it shows to `on_event` while it runs. Variables of earlier cells are there.
     ///
-    /// Returns at the latest one second after the wall-clock limit.
+    /// Returns at the latest one second after the wall-clock limit. Where much time goes into making ready, it is the
+    /// cell's.
     ///
     /// # Errors
     /// When `code` is too large, or a fresh interpreter that was needed did not start. Whatever the code does is a
-    /// [`Cell`].
+    /// [`Cell`]. And when the cell before could not be written to the journal of a recorded session.
     pub fn run(&mut self, code: &str, on_event: &mut OnEvent<'_>) -> Result<Cell, SandboxError> {
+        if let Some(error) = self.unwritten.take() {
+            return Err(SandboxError::Journal(error));
+        }
+        let cell = self.run_cell(code, on_event)?;
+        let before = match cell.state {
+            State::Kept => self.steps.last().and_then(|step| step.before.snapshot),
+            State::RolledBack | State::Lost => None,
+        };
+        self.write_down(&cell, code, before);
+        Ok(cell)
+    }
+
+    /// As [`Session::run`], without writing it down.
+    pub(super) fn run_cell(&mut self, code: &str, on_event: &mut OnEvent<'_>) -> Result<Cell, SandboxError> {
         if code.len() > CELL_BYTES_MAX {
             return Err(SandboxError::CellTooLarge { bytes: code.len(), bytes_max: CELL_BYTES_MAX });
         }
         if self.interrupter.take() {
             return Ok(Cell::not_run());
         }
+        let started = Instant::now();
         let mut was_lost = self.replace_if_dead()?;
-        loop {
+        if self.rollbacks >= ROLLBACKS_MAX && !was_lost && self.is_poisoned()? {
+            self.replace()?;
+            was_lost = true;
+        }
+        for attempt in 1..=STARTS_MAX {
             let yard = self.yard.clone();
             let mut yard = lock(&yard);
             self.activate(&mut yard)?;
             self.settle_point(&mut yard, on_event);
-            let (collected, ending) = self.exchange(&mut yard, code, on_event)?;
+            let wall = Duration::from_millis(self.policy.limits.wall_ms_max);
+            let wall = wall - started.elapsed().saturating_sub(READY).min(wall / 2);
+            let (collected, ending) = self.exchange(&mut yard, code, wall, on_event)?;
             if ending.as_ref().is_some_and(|ending| ending.end == "not_run") {
                 // The interpreter died between two cells; the state after the last one comes back, or all is lost.
-                let is_back = ending.is_some_and(|ending| ending.resumed.is_some())
+                let is_back = attempt == 1
+                    && ending.is_some_and(|ending| ending.resumed.is_some())
                     && self.roll_back(&mut yard) == State::RolledBack;
                 drop(yard);
                 if !is_back {
@@ -86,6 +121,19 @@ impl Session {
             }
             return Ok(cell);
         }
+        let reason = format!("{STARTS_MAX} in a row ended by themselves before they ran a cell");
+        Err(SandboxError::NoStart { python: self.policy.python.clone(), reason })
+    }
+
+    /// Whether the state that cells went back to cannot even do nothing: what is armed in it ends every cell.
+    fn is_poisoned(&mut self) -> Result<bool, SandboxError> {
+        let yard = self.yard.clone();
+        let mut yard = lock(&yard);
+        self.activate(&mut yard)?;
+        yard.finish_saving(&mut |_, _| {});
+        let (_, ending) = self.exchange(&mut yard, "", PROBE, &mut |_| {})?;
+        self.rollbacks = 0;
+        Ok(ending.is_none_or(|ending| CellEnd::named(&ending.end) != CellEnd::Finished))
     }
 
     /// Send the cell and listen until it has ended. `None`: the session's processes are gone or deaf.
@@ -93,17 +141,17 @@ impl Session {
         &mut self,
         yard: &mut Yard,
         code: &str,
+        wall: Duration,
         on_event: &mut OnEvent<'_>,
     ) -> Result<(Collected, Option<Ending>), SandboxError> {
-        let wall = Duration::from_millis(self.policy.limits.wall_ms_max);
-        let fields = Writer::default().number("wall_ms", self.policy.limits.wall_ms_max).put("code", code);
+        let fields = Writer::default().number("wall_ms", wall.as_millis() as u64).put("code", code);
         let fields = match self.tip.checkpoint {
             Some(id) => fields.number("base", id),
             None => fields,
         };
         let nonce = yard.jail.ask(b'C', fields)?;
         let deadline = Instant::now() + wall + LADDER;
-        let mut collected = Collected::new(nonce, &self.policy);
+        let mut collected = Collected::new(nonce, &self.policy, self.outputs.path());
         let mut is_interrupted = false;
         let ending = loop {
             let frame = match yard.jail.listen(Some(self.wake.as_fd()), deadline) {
@@ -127,6 +175,7 @@ impl Session {
             }
             self.show(&mut collected, frame, on_event);
         };
+        collected.is_over.store(true, Ordering::Relaxed);
         Ok((collected, ending))
     }
 
@@ -177,7 +226,7 @@ impl Session {
         let (id, arguments) = (id.to_vec(), fields.bytes("arguments").unwrap_or(b"{}").to_vec());
         collected.calls += 1;
         let results = collected.results.0.clone();
-        let interrupter = self.interrupter.clone();
+        let (interrupter, is_over) = (self.interrupter.clone(), collected.is_over.clone());
         let toolbox = self.policy.tools.clone().filter(|_| collected.calls <= tools::CALLS_MAX);
         let Some(toolbox) = toolbox else {
             let reason = format!("a cell may make {} calls", tools::CALLS_MAX);
@@ -188,7 +237,7 @@ impl Session {
         std::thread::spawn(move || {
             let toolbox: Arc<dyn Toolbox> = toolbox;
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                tools::call(toolbox.as_ref(), &name, &arguments)
+                tools::call(toolbox.as_ref(), &name, &arguments, &is_over)
             }));
             let result = result.unwrap_or_else(|_| Err(format!("the tool `{name}` failed")));
             if results.send((id, result)).is_ok() {
@@ -232,6 +281,7 @@ impl Session {
             error,
             full_output,
         };
+        self.rollbacks = if state == State::RolledBack { self.rollbacks + 1 } else { 0 };
         if state == State::Kept {
             self.advance(yard, cell.record(code));
         }
@@ -267,10 +317,19 @@ impl Session {
 }
 
 impl Collected {
-    fn new(nonce: Nonce, policy: &Policy) -> Collected {
-        let capture = || Capture::new(policy.limits.output_bytes_max, policy.limits.output_file_bytes_max);
+    fn new(nonce: Nonce, policy: &Policy, folder: &Path) -> Collected {
+        let limits = &policy.limits;
+        let capture = || Capture::new(limits.output_bytes_max).spooling(folder, limits.output_file_bytes_max);
         let results = channel();
-        Collected { nonce, stdout: capture(), stderr: capture(), displays: Vec::new(), calls: 0, results }
+        Collected {
+            nonce,
+            stdout: capture(),
+            stderr: capture(),
+            displays: Vec::new(),
+            calls: 0,
+            results,
+            is_over: Arc::default(),
+        }
     }
 
     fn send_results(&mut self, jail: &mut Jail) {

@@ -1,8 +1,9 @@
 //! What the branches of one session share: its processes, its workspace with the snapshots, and its cgroup.
 
-use super::Stream;
 use super::history::Point;
 use super::jail::{Heard, Jail};
+use super::{Stream, Usage};
+use crate::SandboxError;
 use crate::cgroup::{self, Group};
 use crate::launcher::client::Launcher;
 use crate::policy::{Network, Policy};
@@ -10,14 +11,13 @@ use crate::proxy::{AllowList, Decision, Proxy, ProxyLimits};
 use crate::wire::fields::{Fields, Writer};
 use crate::wire::frame::Nonce;
 use crate::workspace::{Files, Owner, SnapshotId, SnapshotLimits, Snapshots};
-use crate::SandboxError;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A fork of a large interpreter on a loaded machine takes a while.
-const SAVE_MAX: Duration = Duration::from_secs(6);
+const SAVE_MAX: Duration = Duration::from_secs(2);
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// The line that a session begins with. Lines, like checkpoints, are named by the next free number.
 pub(super) const FIRST_LINE: u64 = 0;
@@ -49,7 +49,8 @@ pub(crate) struct Yard {
     /// Checkpoints that were made, by line, until the line asks.
     saved: HashMap<u64, Point>,
     kills_seen: u64,
-    _store: tempfile::TempDir,
+    /// Copies of files.
+    _folder: tempfile::TempDir,
 }
 
 impl Yard {
@@ -65,17 +66,18 @@ impl Yard {
         let (jail, workspace, listener) = Jail::open(launcher, policy, &cgroups, bounds_memory)?;
         let proxy = match (allowed, listener) {
             (Some(allowed), Some(listener)) => Some(
-                Proxy::start(listener.into(), allowed, ProxyLimits::default()).map_err(SandboxError::system("starting the proxy"))?,
+                Proxy::start(listener.into(), allowed, ProxyLimits::default())
+                    .map_err(SandboxError::system("starting the proxy"))?,
             ),
             _ => None,
         };
-        let store = tempfile::Builder::new().prefix("codeact-").tempdir();
-        let store = store.map_err(SandboxError::system("making a private folder"))?;
+        let folder = tempfile::Builder::new().prefix("codeact-").tempdir();
+        let folder = folder.map_err(SandboxError::system("making a private folder"))?;
         let owner = jail.cell_id().map(|id| Owner { uid: id, gid: id });
         let copy = |fd: &OwnedFd| fd.try_clone().map_err(SandboxError::system("copying a descriptor"));
         let snapshot_limits =
             SnapshotLimits { bytes_max: limits.checkpoint_bytes_max, files_max: limits.disk_files_max };
-        let snapshots = Snapshots::new(copy(&workspace)?, owner, store.path(), snapshot_limits);
+        let snapshots = Snapshots::new(copy(&workspace)?, owner, folder.path(), snapshot_limits);
         Ok(Yard {
             jail,
             proxy,
@@ -89,7 +91,7 @@ impl Yard {
             saving: None,
             saved: HashMap::new(),
             kills_seen: 0,
-            _store: store,
+            _folder: folder,
         })
     }
 
@@ -224,11 +226,31 @@ impl Yard {
         }
     }
 
-    /// Remove all files of the workspace.
-    pub(super) fn clear_files(&mut self) {
-        for entry in self.files.list("", usize::MAX).map(|listing| listing.entries).unwrap_or_default() {
-            let _ = self.files.remove(&entry.path);
+    /// What a snapshot taken now would leave out.
+    pub(super) fn uncovered(&mut self, paths_max: usize) -> Vec<String> {
+        match self.snapshots.take() {
+            Ok(id) => {
+                let paths = self.snapshots.uncovered(id, paths_max).unwrap_or_default();
+                self.snapshots.forget(id);
+                paths
+            }
+            Err(error) => vec![error.to_string()],
         }
+    }
+
+    /// What the session uses now.
+    pub(super) fn usage(&self) -> Usage {
+        Usage {
+            memory_bytes: self.group.memory_bytes(),
+            processes: self.group.processes(),
+            snapshot_bytes: self.snapshots.bytes(),
+        }
+    }
+
+    /// Paths that differ between two snapshots.
+    pub(super) fn changes(&self, before: SnapshotId, after: SnapshotId, changes_max: usize) -> Vec<String> {
+        let changes = self.snapshots.changes(before, after, changes_max).unwrap_or_default();
+        changes.into_iter().map(|change| change.path).collect()
     }
 
     /// What the proxy decided.
@@ -240,16 +262,6 @@ impl Yard {
     pub(super) fn out_of_memory(&mut self) -> bool {
         let kills = self.group.out_of_memory_kills();
         std::mem::replace(&mut self.kills_seen, kills) < kills
-    }
-
-    /// Memory of all processes and of the disk, in bytes, where it is counted.
-    pub(super) fn memory_bytes(&self) -> Option<u64> {
-        self.group.memory_bytes()
-    }
-
-    /// Bytes that snapshots take on the disk of the host.
-    pub(super) fn snapshot_bytes(&self) -> u64 {
-        self.snapshots.bytes()
     }
 }
 

@@ -28,7 +28,7 @@ impl Writer {
 
 /// A decoded payload, borrowing its bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Fields<'a>(Vec<(&'a str, &'a [u8])>);
+pub(crate) struct Fields<'a>(Vec<Pair<'a>>);
 
 impl<'a> Fields<'a> {
     /// # Errors
@@ -68,7 +68,10 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn pair(bytes: &[u8]) -> Result<((&str, &[u8]), &[u8]), Corrupt> {
+type Pair<'a> = (&'a str, &'a [u8]);
+
+/// The first pair, and the bytes behind it.
+fn pair(bytes: &[u8]) -> Result<(Pair<'_>, &[u8]), Corrupt> {
     let (key, rest) = take(bytes)?;
     let (value, rest) = take(rest)?;
     Ok(((std::str::from_utf8(key).map_err(|_| Corrupt)?, value), rest))

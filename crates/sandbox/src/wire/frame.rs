@@ -108,12 +108,13 @@ mod tests {
         let (mut taken, mut refused) = (0, 0);
         while fed < 10 << 20 {
             let mut decoder = Decoder::default();
-            loop {
+            // Random lengths are mostly of frames that never come whole; a fresh decoder meets more of the rest.
+            for _ in 0..16 {
                 let size = (random(&mut state) % 300) as usize;
                 let mut bytes: Vec<u8> = (0..size).map(|_| random(&mut state) as u8).collect();
                 // A plausible length now and then, so that bodies are parsed too.
-                if bytes.len() > 4 && random(&mut state) % 4 > 0 {
-                    bytes[..4].copy_from_slice(&((random(&mut state) % 120) as u32).to_le_bytes());
+                if bytes.len() > 4 && !random(&mut state).is_multiple_of(4) {
+                    bytes[..4].copy_from_slice(&((17 + random(&mut state) % 100) as u32).to_le_bytes());
                 }
                 fed += bytes.len();
                 decoder.push(&bytes);

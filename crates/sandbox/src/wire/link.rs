@@ -9,7 +9,6 @@ use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 const READ_BYTES: usize = 64 << 10;
-const FDS_WAITING_MAX: usize = 8;
 
 /// A frame on its way out.
 #[derive(Debug)]
@@ -27,7 +26,6 @@ pub(crate) struct Link {
     decoder: Decoder,
     outgoing: VecDeque<Outgoing>,
     waiting_bytes: usize,
-    received: VecDeque<OwnedFd>,
     sender: Option<i32>,
     is_closed: bool,
 }
@@ -42,7 +40,6 @@ impl Link {
             decoder: Decoder::default(),
             outgoing: VecDeque::new(),
             waiting_bytes: 0,
-            received: VecDeque::new(),
             sender: None,
             is_closed: false,
         })
@@ -81,15 +78,13 @@ impl Link {
         }
     }
 
-    /// Read what has arrived, up to one buffer; [`Link::next`] then gives the frames.
+    /// Read what has arrived, up to one buffer, closing descriptors that came along: nobody here expects any; [`Link::next`] then gives the frames.
     pub(crate) fn fill(&mut self) {
         let mut buffer = [0; READ_BYTES];
         match packet::receive(&self.socket, &mut buffer) {
             Ok(received) => {
                 self.is_closed |= received.bytes == 0;
                 self.decoder.push(&buffer[..received.bytes]);
-                self.received.extend(received.fds);
-                self.received.truncate(FDS_WAITING_MAX); // a hostile peer may send them without end
                 self.sender = received.sender.or(self.sender);
             }
             Err(Errno::AGAIN | Errno::INTR) => {}
@@ -103,11 +98,6 @@ impl Link {
     /// When the peer does not keep to the protocol.
     pub(crate) fn next(&mut self) -> Result<Option<Frame>, Corrupt> {
         self.decoder.next()
-    }
-
-    /// Take the next descriptor that came with a frame.
-    pub(crate) fn take_fd(&mut self) -> Option<OwnedFd> {
-        self.received.pop_front()
     }
 
     /// The process that sent the last bytes, as the kernel says; needs SO_PASSCRED on the socket.

@@ -136,6 +136,7 @@ impl Snapshots {
     }
 
     /// Whether two snapshots hold the same files, whatever their times. False if one has been forgotten.
+    #[cfg(test)]
     pub(crate) fn same(&self, one: Id, other: Id) -> bool {
         self.changes(one, other, 1).is_ok_and(|changes| changes.is_empty())
     }

@@ -10,6 +10,8 @@ mod ending; // the ways a cell ends
 
 mod undoing; // undo, branch, replay
 
+mod recording; // journals, restored sessions, skills
+
 mod forging; // a cell against the channel and the runner
 
 mod reaching; // a cell against the machine

@@ -79,8 +79,10 @@ fn functions_of_the_host_are_called_from_a_cell() {
     let mut session = Session::start(&Policy { tools: Some(Arc::new(Weather)), ..policy() }).unwrap();
     assert_eq!(see(&mut session, "forecast('Oslo')['arguments']"), "{'city': 'Oslo', 'days': 3}");
     assert_eq!(see(&mut session, "[forecast('a', days=n)['arguments']['days'] for n in range(3)]"), "[0, 1, 2]");
-    assert_eq!(see(&mut session, "forecast.__doc__, str(__import__('inspect').signature(forecast))"),
-        "('Ask for forecast.', '(city: str, days: int = 3) -> dict')");
+    assert_eq!(
+        see(&mut session, "forecast.__doc__, str(__import__('inspect').signature(forecast))"),
+        "('Ask for forecast.', '(city: str, days: int = 3) -> dict')"
+    );
     assert!(see(&mut session, "forecast('Atlantis')").ends_with("RuntimeError: no such city"));
     assert!(see(&mut session, "forecast('Panic')").ends_with("RuntimeError: the tool `forecast` failed"));
     assert!(see(&mut session, "launch()").ends_with("was not approved: not today"));

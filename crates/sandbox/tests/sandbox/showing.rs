@@ -42,9 +42,9 @@ fn frames_of_functions_name_them_and_keep_their_source_in_later_cells() {
     see(&mut session, "def half(n):\n    return n / 0");
     let text = see(&mut session, "half(3)");
     let expected = "Traceback (most recent call last):\n  File \"<cell>\", line 1\n    half(3)\n  \
-                    File \"<cell>\", line 2, in half\n    return n / 0\nZeroDivisionError: division by zero";
+                    File \"<cell 1>\", line 2, in half\n    return n / 0\nZeroDivisionError: division by zero";
     assert_eq!(text, expected);
-    assert_eq!(see(&mut session, "import inspect\ninspect.getsource(half)"), "'def half(n):\\n    return n / 0'");
+    assert_eq!(see(&mut session, "import inspect\ninspect.getsource(half)"), "'def half(n):\\n    return n / 0\\n'");
 }
 
 #[test]

@@ -5,7 +5,10 @@ use codeact_sandbox::{Limits, Restored, State};
 fn an_undone_cell_leaves_no_trace_in_variables_and_files() {
     let mut session = start();
     see(&mut session, "x = [1]\nopen('data', 'w').write('first')");
-    see(&mut session, "x.append(2)\ndel __builtins__\nimport json\nopen('data', 'w').write('second')\nopen('more', 'w').close()");
+    see(
+        &mut session,
+        "x.append(2)\ndel __builtins__\nimport json\nopen('data', 'w').write('second')\nopen('more', 'w').close()",
+    );
     assert_eq!(session.cells(), 2);
     assert_eq!(session.undo(1).unwrap(), Restored::Resumed);
     let code = "import os, sys\n(x, 'json' in globals(), open('data').read(), os.listdir())";
@@ -85,7 +88,10 @@ fn branches_go_their_own_ways() {
     assert_eq!(see(&mut branch, "r"), number, "the state itself, not a second run");
     see(&mut branch, "x = 'branch'\nopen('f', 'w').write('branch')\nopen('only', 'w').close()");
     assert_eq!(see(&mut session, "import os\nx, open('f').read(), os.listdir()"), "('trunk', 'trunk', ['f'])");
-    assert_eq!(see(&mut branch, "import os\nx, open('f').read(), sorted(os.listdir())"), "('branch', 'branch', ['f', 'only'])");
+    assert_eq!(
+        see(&mut branch, "import os\nx, open('f').read(), sorted(os.listdir())"),
+        "('branch', 'branch', ['f', 'only'])"
+    );
     let (mut now, _) = branch.branch(branch.cells()).unwrap();
     assert_eq!(see(&mut now, "x"), "'branch'");
     // Undo, death and rollback of one do not touch the other.

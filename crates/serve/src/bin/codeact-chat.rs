@@ -8,10 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Parser;
 use codeact_agent::{Agent, Limits, Profile, Turn};
 use codeact_engine::{EngineLimits, Sampling};
-use codeact_eval::{Actor, Dtype, profile_parser};
-use codeact_model::source::{self, SourceError};
-use codeact_sandbox::{Policy, Session};
-use codeact_serve::{Console, start_line};
+use codeact_eval::{Actor, Dtype, SandboxArgs, profile_parser};
+use codeact_model::source;
+use codeact_serve::{Console, DoctorError, is_bad_input, start_lines};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
@@ -23,11 +22,13 @@ static ALLOCATOR: codeact_ops::allocator::Allocator = codeact_ops::allocator::Al
 /// Ctrl-C interrupts the turn. At the prompt, Ctrl-C twice or Ctrl-D leaves. Where the input is not a terminal, every
 /// line is a task of the same conversation.
 #[derive(Parser)]
-#[command(name = "codeact-chat", version)]
+#[command(name = "codeact-chat", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Model: a folder, a GGUF file, or a name on the hub
-    #[arg(long, value_name = "DIR")]
-    model: String,
+    #[arg(long, value_name = "DIR", required = true)]
+    model: Option<String>,
     /// PEFT adapter on top of the model
     #[arg(long, value_name = "DIR")]
     adapter: Option<PathBuf>,
@@ -52,6 +53,20 @@ struct Args {
     /// Wording of the prompts; without it, what the codeact.json of the model says
     #[arg(long, value_name = "NAME", value_parser = profile_parser())]
     profile: Option<Profile>,
+    #[command(flatten)]
+    sandbox: SandboxArgs,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Try out whether the sandbox holds on this machine: 0 if it does, 1 if not. Needs no model
+    Doctor {
+        /// Print one JSON object per line
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        sandbox: Box<SandboxArgs>,
+    },
 }
 
 /// What a signal means depends on it.
@@ -60,12 +75,14 @@ static IS_TURN_RUNNING: AtomicBool = AtomicBool::new(false);
 fn main() -> ExitCode {
     codeact_ops::allocator::keep_freed_pages();
     let args = Args::parse();
+    if let Some(Command::Doctor { json, sandbox }) = &args.command {
+        return examine(sandbox, *json);
+    }
     let agent = match prepare(&args) {
         Ok(agent) => agent,
         Err(error) => {
             eprintln!("error: {error:#}");
-            let is_bad_input = error.downcast_ref().is_none_or(SourceError::is_bad_input);
-            return ExitCode::from(if is_bad_input { 2 } else { 1 });
+            return ExitCode::from(if is_bad_input(&error) { 2 } else { 1 });
         }
     };
     match converse(&args, agent) {
@@ -78,19 +95,30 @@ fn main() -> ExitCode {
     }
 }
 
+fn examine(sandbox: &SandboxArgs, is_json: bool) -> ExitCode {
+    match codeact_serve::examine(&sandbox.policy(None), is_json, &mut std::io::stdout()) {
+        Ok(true) => ExitCode::SUCCESS,
+        // Asked for what cannot be: another Python, say. The report has it already.
+        Err(DoctorError::Sandbox(error)) if error.is_bad_input() => ExitCode::from(2),
+        Ok(false) | Err(DoctorError::Sandbox(_)) => ExitCode::from(1),
+        Err(DoctorError::Output(error)) => {
+            eprintln!("error: {error}");
+            ExitCode::from(1)
+        }
+    }
+}
+
 /// Loads the model, starts Python and says so.
 fn prepare(args: &Args) -> anyhow::Result<Agent> {
     let sampling = Sampling { temperature: args.temperature, seed: args.seed, ..Sampling::default() };
     sampling.check()?;
-    let policy = Policy { workspace: args.workspace.clone(), ..Policy::default() };
+    let model = args.model.as_deref().expect("the arguments need it where there is no command");
     // Python first: it starts faster than the weights load.
-    let session = Session::start(&policy)?;
-    let folder = source::resolve(&args.model, &|text| eprintln!("{text}"))?;
+    let (session, sandbox) = args.sandbox.start(args.workspace.clone())?;
+    let folder = source::resolve(model, &|text| eprintln!("{text}"))?;
     let actor = Actor::load(&folder, args.adapter.as_deref(), args.dtype, EngineLimits::default())?;
-    eprintln!(
-        "{}",
-        start_line(&shown_model(&folder, args.adapter.as_deref()), args.dtype.name(), session.protection())
-    );
+    let shown = shown_model(&folder, args.adapter.as_deref());
+    eprintln!("{}", start_lines(&shown, args.dtype.name(), &sandbox));
     let model = Box::new(actor.model(sampling));
     let profile = args.profile.clone().unwrap_or(actor.profile);
     Ok(Agent::new(model, session, profile, Limits::default()))

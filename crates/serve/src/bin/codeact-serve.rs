@@ -6,10 +6,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use codeact_engine::EngineLimits;
-use codeact_eval::{Actor, Dtype};
-use codeact_model::source::{self, SourceError};
-use codeact_sandbox::{Policy, Session};
-use codeact_serve::{AppState, ServeLimits, app, start_line};
+use codeact_eval::{Actor, Dtype, SandboxArgs};
+use codeact_model::source;
+use codeact_serve::{AppState, ServeLimits, app, is_bad_input, start_lines};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -40,6 +39,8 @@ struct Args {
     /// Precision of the weights
     #[arg(long, value_enum, default_value_t)]
     dtype: Dtype,
+    #[command(flatten)]
+    sandbox: SandboxArgs,
 }
 
 fn main() -> ExitCode {
@@ -49,8 +50,7 @@ fn main() -> ExitCode {
         Ok(state) => state,
         Err(error) => {
             eprintln!("error: {error:#}");
-            let is_bad_input = error.downcast_ref().is_none_or(SourceError::is_bad_input);
-            return ExitCode::from(if is_bad_input { 2 } else { 1 });
+            return ExitCode::from(if is_bad_input(&error) { 2 } else { 1 });
         }
     };
     match serve(&args, state) {
@@ -63,14 +63,13 @@ fn main() -> ExitCode {
 }
 
 fn prepare(args: &Args) -> anyhow::Result<AppState> {
-    let policy = Policy::default();
-    // A session of its own, to learn before the first request whether Python starts and what protects it.
-    let protection = Session::start(&policy)?.protection().clone();
+    // Before the first request, and before the weights load: whether Python starts, and what protects this machine.
+    let (_, sandbox) = args.sandbox.start(None)?;
     let folder = source::resolve(&args.model, &|text| eprintln!("{text}"))?;
     let actor = Actor::load(&folder, args.adapter.as_deref(), args.dtype, EngineLimits::default())?;
-    eprintln!("{}", start_line(&folder.display().to_string(), args.dtype.name(), &protection));
+    eprintln!("{}", start_lines(&folder.display().to_string(), args.dtype.name(), &sandbox));
     let limits = ServeLimits { sessions_max: args.sessions.into(), ..ServeLimits::default() };
-    Ok(AppState::new(actor, args.model.clone(), policy, limits))
+    Ok(AppState::new(actor, args.model.clone(), sandbox, limits))
 }
 
 #[tokio::main]

@@ -68,6 +68,21 @@ fn sessions_are_bounded_and_can_be_deleted() {
 }
 
 #[test]
+fn every_answer_about_code_says_what_protects_the_machine() {
+    let server = serve(&[]);
+    let answer = ask(server.port, "GET", "/v1/sandbox", "");
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let rung = answer.json()["rung"].as_str().unwrap().to_owned();
+    assert!(["root", "user"].contains(&rung.as_str()), "{rung}");
+    assert_eq!(answer.json()["layers"].as_array().unwrap().len(), 10);
+    let header = format!("x-codeact-sandbox: {rung}");
+    for answer in [answer, ask(server.port, "DELETE", "/v1/agent/sessions/none", "")] {
+        assert!(answer.head.to_ascii_lowercase().contains(&header), "{}", answer.head);
+    }
+    assert!(!ask(server.port, "GET", "/health", "").head.contains("x-codeact-sandbox"));
+}
+
+#[test]
 fn a_wrong_request_names_what_is_wrong() {
     let server = serve(&[]);
     let post = |path: &str, body: &str| ask(server.port, "POST", path, body).error(400);

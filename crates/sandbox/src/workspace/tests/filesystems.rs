@@ -100,7 +100,7 @@ fn a_workspace_of_a_user_namespace_works_without_its_root() {
         let _ = BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line);
     }
     if line == "mounted\n" {
-        let folder = PathBuf::from(format!("/proc/{}/root/mnt", child.id()));
+        let folder = PathBuf::from("/proc").join(child.id().to_string()).join("root").join("mnt");
         check_namespace_workspace(&folder);
     } else {
         println!("skipped: a user namespace with a file system cannot be made here");

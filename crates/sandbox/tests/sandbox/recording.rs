@@ -1,0 +1,108 @@
+use crate::{policy, run, see};
+use codeact_sandbox::skills::{Added, Candidate, SkillStore};
+use codeact_sandbox::{CellEnd, Limits, Policy, SandboxError, Session, State};
+
+#[test]
+fn a_recorded_session_comes_back_with_variables_and_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("session");
+    let mut session = Session::start_recorded(&policy(), &place).unwrap();
+    session.upload("in/data.txt", &mut &b"20"[..], 100).unwrap();
+    see(&mut session, "n = int(open('in/data.txt').read())\nopen('out.txt', 'w').write('made')");
+    see(&mut session, "n += 1000");
+    session.undo(1).unwrap();
+    assert_eq!(run(&mut session, "import os\nos._exit(1)").state, State::RolledBack);
+    see(&mut session, "n += 22\nimport time\nprint(time.time_ns(), object())");
+    drop(session);
+    let (mut session, recovery) = Session::restore(&policy(), &place).unwrap();
+    assert_eq!(recovery.cells, 2);
+    assert_eq!(recovery.differences.len(), 1, "{recovery:?}");
+    assert!(recovery.differences[0].starts_with("cell 2: "), "{recovery:?}");
+    assert_eq!(see(&mut session, "n, open('out.txt').read()"), "(42, 'made')");
+    session.undo(2).unwrap();
+    see(&mut session, "n *= 2");
+    session.end().unwrap();
+    let (mut session, recovery) = Session::restore(&policy(), &place).unwrap();
+    assert_eq!(recovery.cells, 2);
+    assert_eq!(see(&mut session, "n"), "40");
+}
+
+#[test]
+fn a_journal_that_was_cut_or_changed_is_recognised() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("session");
+    let mut session = Session::start_recorded(&policy(), &place).unwrap();
+    see(&mut session, "x = 1");
+    see(&mut session, "x = 2");
+    assert!(matches!(Session::restore(&policy(), &place), Err(SandboxError::Journal(_))), "two hosts at once");
+    drop(session);
+    let events = place.join("events.jsonl");
+    let text = std::fs::read(&events).unwrap();
+    std::fs::write(&events, &text[..text.len() - 5]).unwrap();
+    let (mut session, recovery) = Session::restore(&policy(), &place).unwrap();
+    assert!(recovery.cut.is_some());
+    assert_eq!(see(&mut session, "x"), "1");
+    drop(session);
+    let text = std::fs::read_to_string(&events).unwrap();
+    std::fs::write(&events, text.replacen("x = 1", "x = 7", 1)).unwrap();
+    assert!(matches!(Session::restore(&policy(), &place), Err(SandboxError::Journal(_))));
+}
+
+#[test]
+fn what_was_lost_is_not_run_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("session");
+    let without = Policy { limits: Limits { checkpoints_max: 0, ..Limits::default() }, ..policy() };
+    let mut session = Session::start_recorded(&without, &place).unwrap();
+    see(&mut session, "x = 1\nimport os\nos.mkdir('d')\nopen('d/kept', 'w').write('y')");
+    assert_eq!(run(&mut session, "import os\nos._exit(1)").state, State::Lost);
+    see(&mut session, "z = 3");
+    drop(session);
+    let (mut session, recovery) = Session::restore(&policy(), &place).unwrap();
+    assert_eq!((recovery.cells, recovery.differences), (1, Vec::new()));
+    assert_eq!(see(&mut session, "z, 'x' in globals(), open('d/kept').read()"), "(3, False, 'y')");
+}
+
+#[test]
+fn a_branch_has_a_journal_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let (trunk, side) = (folder.path().join("trunk"), folder.path().join("side"));
+    let mut session = Session::start_recorded(&policy(), &trunk).unwrap();
+    session.upload("data", &mut &b"7"[..], 100).unwrap();
+    see(&mut session, "x = int(open('data').read())");
+    see(&mut session, "x = 'trunk'");
+    let (mut branch, _) = session.branch_recorded(1, &side).unwrap();
+    see(&mut branch, "x += 1");
+    drop((session, branch));
+    let (mut branch, recovery) = Session::restore(&policy(), &side).unwrap();
+    assert_eq!((recovery.cells, recovery.differences), (2, Vec::new()));
+    assert_eq!(see(&mut branch, "x"), "8");
+    let (mut session, _) = Session::restore(&policy(), &trunk).unwrap();
+    assert_eq!(see(&mut session, "x"), "'trunk'");
+}
+
+#[test]
+fn a_skill_is_kept_only_if_its_tests_pass_in_a_fresh_session() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SkillStore::open(folder.path()).unwrap();
+    let candidate = |source: &str| Candidate {
+        name: "celsius".to_string(),
+        signature: "(fahrenheit: float) -> float".to_string(),
+        doc: "Convert a temperature.".to_string(),
+        source: source.to_string(),
+        tests: "assert celsius(212) == 100".to_string(),
+    };
+    let wrong = candidate("def celsius(fahrenheit):\n    return fahrenheit - 32");
+    let Added::Rejected(reason) = Session::learn(&policy(), &store, &wrong).unwrap() else { panic!("it is wrong") };
+    assert!(reason.contains("AssertionError"), "{reason}");
+    let endless = candidate("def celsius(fahrenheit):\n    while True:\n        pass");
+    let short = Policy { limits: Limits { wall_ms_max: 300, ..Limits::default() }, ..policy() };
+    assert!(matches!(Session::learn(&short, &store, &endless).unwrap(), Added::Rejected(_)));
+    let right = candidate("def celsius(fahrenheit):\n    return (fahrenheit - 32) / 9 * 5");
+    assert!(matches!(Session::learn(&policy(), &store, &right).unwrap(), Added::Stored { version: 1 }));
+    let found = store.search("convert temperature", 3).unwrap();
+    assert_eq!(found.hits.iter().map(|hit| hit.skill.name.as_str()).collect::<Vec<_>>(), ["celsius"]);
+    let mut session = Session::start(&policy()).unwrap();
+    assert_eq!(run(&mut session, &store.prelude(&["celsius"]).unwrap()).end, CellEnd::Finished);
+    assert_eq!(see(&mut session, "celsius(32)"), "0.0");
+}
