@@ -23,6 +23,17 @@ from train_step import REPOSITORY, machine, output as printed
 EXAMPLE = REPOSITORY / "target/release/examples/latency"
 LOOP = "total = 0\nfor number in range(100_000):\n    total += number * number"
 LIGHT = "sum(range(1000))"
+BARE_PARTS = ["--bare", "cells", "heap", "sessions", "loop", "parallel", "output"]
+IMPORTS_PARTS = ["cells", "heap", "sessions"]
+LISTS = [
+    ("cells", "back_to_back_ms"),
+    ("cells", "paused_ms"),
+    ("heap", "back_to_back_ms"),
+    ("heap", "paused_ms"),
+    ("heap", "undo_ms"),
+    ("sessions", "start_ms"),
+]
+VERSIONS = ["ipykernel", "jupyter_client", "smolagents", "numpy", "pandas", "matplotlib"]
 PEERS = [Kernel, Interpreter]
 
 
@@ -31,18 +42,17 @@ def collect(into, key, values):
 
 
 def measure_ours(args, found):
-    for label, more in (("bare", ["--bare", "cells", "heap", "sessions", "loop", "parallel", "output"]), ("imports", ["cells", "heap", "sessions"])):
+    for label, more in (("bare", BARE_PARTS), ("imports", IMPORTS_PARTS)):
         command = [EXAMPLE, "--python", sys.executable, *(["--rung", args.rung] if args.rung else []), *more]
         result = json.loads(printed(*command))
         if label == "imports" and result["missing"]:
             sys.exit(f"not imported: {result['missing']}\nhint: pip install -r bench/sandbox-requirements.txt")
         found["rung"] = result["rung"]
-        for part, key in (("cells", "back_to_back_ms"), ("cells", "paused_ms"), ("heap", "back_to_back_ms"), ("heap", "paused_ms"),
-                          ("heap", "undo_ms"), ("sessions", "start_ms")):
+        for part, key in LISTS:
             collect(found, f"{label} {part} {key}", result[part][key])
         # Per round, as both are taken in turns: what a cell waits for the checkpoint after the one before.
-        waits = {part: [statistics.median(result[part][key]) for key in ("back_to_back_ms", "paused_ms")] for part in ("cells", "heap")}
-        for part, (back_to_back, paused) in waits.items():
+        for part in ("cells", "heap"):
+            back_to_back, paused = (statistics.median(result[part][key]) for key in ("back_to_back_ms", "paused_ms"))
             collect(found, f"{label} {part} checkpoint_ms", back_to_back - paused)
         collect(found, f"{label} idle_mib", result["sessions"]["idle_pss_bytes"] / 2**20)
         found[f"{label} kinds"] = result["sessions"]["idle_by_kind"]
@@ -115,7 +125,8 @@ def table(found):
     for label, key, goal in ROWS:
         peers = [found[kind.name].get(key) for kind in PEERS]
         ratios = [ratio(ours[key], peer, key in RATES) for peer in peers]
-        lines.append(f"| {label} | {goal} | " + " | ".join([spread(ours[key]), *map(spread, peers), *ratios]) + " |")
+        cells_of_row = [label, goal, spread(ours[key]), *map(spread, peers), *ratios]
+        lines.append("| " + " | ".join(cells_of_row) + " |")
     lines += ["", "| sandbox only | goal | |", "| --- | --- | --- |"]
     lines += [f"| {label} | {goal} | {spread(ours[key])} |" for label, key, goal in OWN_ROWS]
     return lines
@@ -123,19 +134,22 @@ def table(found):
 
 def memory(found):
     ours, count = found["ours"], found["ours"]["idle_sessions"]
-    lines = [f"Memory of {count} live idle sessions after one cell each, MiB (PSS; goal with libraries: 1024), by process:", ""]
-    lines += ["| imported | all | per session | processes | a kernel of ipykernel |", "| --- " * 5 + "|"]
+    lines = [f"Memory of {count} live idle sessions after one cell each, in MiB (PSS; goal with libraries: 1024):", ""]
+    lines += ["| imported | all | per session | by process | a kernel of ipykernel |", "| --- " * 5 + "|"]
     for label, shown in (("bare", "nothing"), ("imports", ", ".join(IMPORTS))):
         total = statistics.median(ours[f"{label} idle_mib"])
-        kinds = ", ".join(f"{kind['processes']} {name} {kind['pss_bytes'] / 2**20:.0f}" for name, kind in ours[f"{label} kinds"].items())
-        lines.append(f"| {shown} | {total:.0f} | {total / count:.1f} | {kinds} | {statistics.median(found['ipykernel'][f'{label} idle_mib']):.0f} |")
+        kinds = [
+            f"{name} {kind['pss_bytes'] / 2**20:.0f} ({kind['processes']})" for name, kind in ours[f"{label} kinds"].items()
+        ]
+        kernel = statistics.median(found["ipykernel"][f"{label} idle_mib"])
+        lines.append(f"| {shown} | {total:.0f} | {total / count:.1f} | {', '.join(kinds)} | {kernel:.0f} |")
     return lines
 
 
 def report(args, found):
     commit = printed("git", "rev-parse", "--short", "HEAD").strip()
     changed = printed("git", "status", "--porcelain", "--untracked-files=no").strip()
-    peers = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("ipykernel", "jupyter_client", "smolagents", "numpy", "pandas", "matplotlib"))
+    peers = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in VERSIONS)
     return "\n".join(
         [
             "# Cells: the sandbox, ipykernel and smolagents",

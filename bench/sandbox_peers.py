@@ -101,7 +101,8 @@ def parallel(kind, code, session_count, cell_count):
     sessions = [kind([]) for _ in range(session_count)]
     try:
         [session.run(code) for session in sessions]
-        threads = [threading.Thread(target=lambda s=session: [s.run(code) for _ in range(cell_count)]) for session in sessions]
+        drive = lambda session: [session.run(code) for _ in range(cell_count)]
+        threads = [threading.Thread(target=drive, args=(session,)) for session in sessions]
         began = time.perf_counter()
         [thread.start() for thread in threads]
         [thread.join() for thread in threads]

@@ -1,7 +1,7 @@
 //! Times of the sandbox, as one JSON object on stdout: `latency [--bare] [--rung user] [--python PATH] [PART...]`.
 //!
-//! Parts: `cells`, `heap`, `sessions`, `loop`, `parallel`, `output`; all of them by default. Lists of times are in milliseconds,
-//! in the order in which they were taken. `bench/sandbox.py` runs this beside other executors and makes tables of it.
+//! Parts: `cells`, `heap`, `sessions`, `loop`, `parallel`, `output`; all of them by default. Lists of times are in
+//! milliseconds, in the order in which they were taken. `bench/sandbox.py` runs this beside other executors.
 
 use codeact_sandbox::{Policy, Rung, SandboxError, Session};
 use serde_json::{Map, Value, json};
