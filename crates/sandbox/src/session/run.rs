@@ -31,6 +31,8 @@ const STARTS_MAX: usize = 4;
 const CELL_BYTES_MAX: usize = FRAME_BYTES_MAX - 4096;
 /// Figures and other displays of one cell.
 const DISPLAYS_MAX: usize = 256;
+/// Bytes of all of them together.
+const DISPLAY_BYTES_MAX: usize = 64 << 20;
 
 /// What came out of a cell so far.
 pub(super) struct Collected {
@@ -38,7 +40,10 @@ pub(super) struct Collected {
     stdout: Capture,
     stderr: Capture,
     displays: Vec<Bundle>,
+    display_bytes: usize,
     calls: usize,
+    /// Calls whose result has not come.
+    calls_waiting: usize,
     results: (Sender<ToolResult>, Receiver<ToolResult>),
     /// For calls that still wait when the cell has ended.
     is_over: Arc<AtomicBool>,
@@ -199,6 +204,10 @@ impl Session {
                 }
             }
             b'D' if !is_late && collected.displays.len() < DISPLAYS_MAX => {
+                collected.display_bytes += frame.payload.len();
+                if collected.display_bytes > DISPLAY_BYTES_MAX {
+                    return;
+                }
                 let bundle = Bundle::collect(Fields::parse(&frame.payload).unwrap_or_default().iter(), "");
                 if !bundle.is_empty() {
                     self.emit(Kind::Display(&bundle), on_event);
@@ -229,9 +238,10 @@ impl Session {
         collected.calls += 1;
         let results = collected.results.0.clone();
         let (interrupter, is_over) = (self.interrupter.clone(), collected.is_over.clone());
-        let toolbox = self.policy.tools.clone().filter(|_| collected.calls <= tools::CALLS_MAX);
-        let Some(toolbox) = toolbox else {
-            let reason = format!("a cell may make {} calls", tools::CALLS_MAX);
+        collected.calls_waiting += 1;
+        let is_allowed = collected.calls <= tools::CALLS_MAX && collected.calls_waiting <= tools::CALLS_AT_ONCE_MAX;
+        let Some(toolbox) = self.policy.tools.clone().filter(|_| is_allowed) else {
+            let reason = format!("a cell may make {} calls, {} at once", tools::CALLS_MAX, tools::CALLS_AT_ONCE_MAX);
             let _ = results.send((id, Err(reason)));
             return interrupter.wake();
         };
@@ -328,7 +338,9 @@ impl Collected {
             stdout: capture(),
             stderr: capture(),
             displays: Vec::new(),
+            display_bytes: 0,
             calls: 0,
+            calls_waiting: 0,
             results,
             is_over: Arc::default(),
         }
@@ -336,6 +348,7 @@ impl Collected {
 
     fn send_results(&mut self, jail: &mut Jail) {
         while let Ok((id, result)) = self.results.1.try_recv() {
+            self.calls_waiting -= 1;
             let fields = Writer::default().put("id", id);
             let fields = match result {
                 Ok(value) => fields.put("value", value),
