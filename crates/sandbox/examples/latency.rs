@@ -1,7 +1,7 @@
 //! Times of the sandbox, as one JSON object on stdout: `latency [--bare] [--rung user] [--python PATH] [PART...]`.
 //!
-//! Parts: `cells`, `heap`, `sessions`, `parallel`, `output`; all of them by default. Lists of times are in milliseconds,
-//! in the order in which they were taken. `bench/sandbox.py` runs this beside other executors and makes tables of it.
+//! Parts: `cells`, `heap`, `sessions`, `loop`, `parallel`, `output`; all of them by default. Lists of times are in
+//! milliseconds, in the order in which they were taken. `bench/sandbox.py` runs this beside other executors.
 
 use codeact_sandbox::{Policy, Rung, SandboxError, Session};
 use serde_json::{Map, Value, json};
@@ -16,6 +16,9 @@ const STARTS: usize = 30;
 const IDLE_SESSIONS: usize = 100;
 const PARALLEL_SESSIONS: usize = 8;
 const PARALLEL_CELLS: usize = 100;
+/// Much work for the interpreter.
+const LOOP: &str = "total = 0\nfor number in range(100_000):\n    total += number * number";
+const LOOPS: usize = 5;
 const OUTPUT_BYTES: usize = 50_000_000;
 const OUTPUT_ROUNDS: usize = 3;
 /// 50 MB in objects of many pages: what a fork has to copy is the page table.
@@ -25,7 +28,7 @@ const LIGHT: &str = "sum(range(1000))";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (policy, mut parts) = arguments()?;
-    let all = ["cells", "heap", "sessions", "parallel", "output"];
+    let all = ["cells", "heap", "sessions", "loop", "parallel", "output"];
     if parts.is_empty() {
         parts = all.map(str::to_string).to_vec();
     }
@@ -43,6 +46,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "cells" => cells(&policy)?,
             "heap" => heap(&policy)?,
             "sessions" => sessions(&policy)?,
+            "loop" => long_loop(&policy)?,
             "parallel" => parallel(&policy)?,
             "output" => output(&policy)?,
             _ => return Err(format!("there is no part `{part}`, only {}", all.join(", ")).into()),
@@ -226,6 +230,16 @@ fn proportional_bytes(pid: u32) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? << 10)
+}
+
+fn long_loop(policy: &Policy) -> Result<Value, SandboxError> {
+    let mut session = Session::start(policy)?;
+    let mut times = Vec::new();
+    for _ in 0..LOOPS {
+        std::thread::sleep(PAUSE);
+        times.push(run(&mut session, LOOP)?);
+    }
+    Ok(json!({ "loop_ms": times }))
 }
 
 fn light_cells(session: &mut Session) -> Result<(), SandboxError> {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Collects one stream of one cell.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ pub(crate) struct Capture {
 /// All of the output, in a file, from the moment on at which it does not fit any more.
 #[derive(Debug)]
 struct Spool {
+    folder: PathBuf,
     bytes_left: u64,
     file: Option<tempfile::NamedTempFile>,
 }
@@ -42,8 +43,8 @@ impl Spool {
 const LIVE_CUT: &str = "\n[... more output, not shown while it runs ...]\n";
 
 impl Capture {
-    /// Keep `bytes_max` in memory, and, of longer output, the first `spooled_bytes_max` in a file.
-    pub(crate) fn new(bytes_max: usize, spooled_bytes_max: u64) -> Self {
+    /// Keep `bytes_max`.
+    pub(crate) fn new(bytes_max: usize) -> Self {
         Capture {
             half_bytes_max: bytes_max.div_ceil(2),
             head: Vec::new(),
@@ -51,8 +52,14 @@ impl Capture {
             omitted_bytes: 0,
             pending: Vec::new(),
             streamed_bytes: 0,
-            spool: Spool { bytes_left: spooled_bytes_max, file: None },
+            spool: Spool { folder: PathBuf::new(), bytes_left: 0, file: None },
         }
+    }
+
+    /// Keep the first `bytes_max` of longer output in a file in `folder`, too.
+    pub(crate) fn spooling(mut self, folder: &Path, bytes_max: u64) -> Self {
+        self.spool = Spool { folder: folder.to_path_buf(), bytes_left: bytes_max, file: None };
+        self
     }
 
     /// The file with all of the output, if it did not fit. It is the caller's from here on.
@@ -64,7 +71,7 @@ impl Capture {
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Option<String> {
         let kept = self.head.len() + self.tail.len();
         if self.spool.file.is_none() && self.spool.bytes_left > 0 && kept + bytes.len() > 2 * self.half_bytes_max {
-            self.spool.file = tempfile::Builder::new().prefix("codeact-output-").tempfile().ok();
+            self.spool.file = tempfile::Builder::new().prefix("output-").tempfile_in(&self.spool.folder).ok();
             self.tail.make_contiguous();
             self.spool.write(&self.head);
             self.spool.write(self.tail.as_slices().0);
@@ -145,7 +152,7 @@ mod tests {
 
     #[test]
     fn characters_split_between_reads_arrive_whole() {
-        let mut capture = Capture::new(100, 0);
+        let mut capture = Capture::new(100);
         let bytes = "aé€😀z".as_bytes();
         let live: String = bytes.chunks(1).filter_map(|byte| capture.push(byte)).collect();
         assert_eq!(live, "aé€😀z");
@@ -154,7 +161,7 @@ mod tests {
 
     #[test]
     fn bytes_that_are_not_text_become_replacement_characters() {
-        let mut capture = Capture::new(100, 0);
+        let mut capture = Capture::new(100);
         let live = capture.push(b"a\xffb").unwrap();
         assert_eq!(live, "a\u{fffd}b");
     }
@@ -162,7 +169,7 @@ mod tests {
     #[test]
     fn head_and_tail_are_kept_and_the_middle_counted() {
         for step in [1, 3, 7, 1000] {
-            let mut capture = Capture::new(10, 0);
+            let mut capture = Capture::new(10);
             let text: String = (0..100).map(|index| char::from(b'a' + index % 26)).collect();
             let live: String = text.as_bytes().chunks(step).filter_map(|bytes| capture.push(bytes)).collect();
             assert_eq!(capture.text(), format!("abcde\n[... 90 bytes omitted ...]\n{}", &text[95..]));
@@ -172,20 +179,20 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_whole_in_a_file() {
-        let mut capture = Capture::new(10, 50);
+        let folder = tempfile::tempdir().unwrap();
+        let mut capture = Capture::new(10).spooling(folder.path(), 50);
         for bytes in [&b"0123456"[..], b"789abc", &[b'x'; 100]] {
             capture.push(bytes);
         }
         let path = capture.spooled().unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        std::fs::remove_file(path).unwrap();
         assert_eq!(text, format!("0123456789abc{}", "x".repeat(37)));
-        assert_eq!(Capture::new(10, 50).spooled(), None);
+        assert_eq!(Capture::new(10).spooling(folder.path(), 50).spooled(), None);
     }
 
     #[test]
     fn output_of_exactly_the_cap_is_whole() {
-        let mut capture = Capture::new(10, 0);
+        let mut capture = Capture::new(10);
         assert_eq!(capture.push(b"0123456789").as_deref(), Some("0123456789"));
         assert_eq!(capture.text(), "0123456789");
     }

@@ -86,7 +86,7 @@ pub struct Cell {
     pub displays: Vec<Bundle>,
     /// What was raised, or how the interpreter ended.
     pub error: Option<CellError>,
-    /// The whole output, where `stdout` or `stderr` is cut; the file is the caller's.
+    /// The whole output, where `stdout` or `stderr` is cut. The file is there as long as the session.
     pub full_output: Option<PathBuf>,
 }
 

@@ -238,6 +238,16 @@ pub(crate) fn sweep() {
     stale::sweep();
 }
 
+/// A name that nothing else on this machine has, and that tells which process it is of.
+pub(crate) fn new_name() -> String {
+    stale::new_name()
+}
+
+/// Whether `name` was made by [`new_name`] in a process that has ended for certain.
+pub(crate) fn is_of_the_dead(name: &str) -> bool {
+    stale::is_of_the_dead(name)
+}
+
 /// Make the folder of a group in a hierarchy; also says what kept it from having more controllers.
 fn make(hierarchy: &Hierarchy, name: &str, controllers: &[&'static str]) -> Result<(PathBuf, Vec<String>), String> {
     let (parent, notes) = match hierarchy.version {

@@ -43,6 +43,8 @@ mod seccomp; // which system calls the kernel answers
 
 mod cgroup; // limits for all processes of a session together
 
+mod scratch; // private folders, and those that a dead host left
+
 mod python; // the Python that runs inside, as text
 
 mod interpreter; // which file `python3` really is

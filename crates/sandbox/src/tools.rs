@@ -42,6 +42,8 @@ pub trait Toolbox: std::fmt::Debug + Send + Sync {
 
 /// Calls that one cell may make.
 pub(crate) const CALLS_MAX: usize = 1000;
+/// Calls of one cell that may run at the same time, each on a thread of the host.
+pub(crate) const CALLS_AT_ONCE_MAX: usize = 16;
 /// Size of the arguments of a call, and of its result, in bytes of JSON.
 pub(crate) const JSON_BYTES_MAX: usize = 8 << 20;
 

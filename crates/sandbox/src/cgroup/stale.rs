@@ -64,6 +64,11 @@ pub(super) fn new_name() -> String {
     Maker::this().unwrap_or_else(unknown).name(COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
+/// Whether the process that made `name` has ended for certain.
+pub(super) fn is_of_the_dead(name: &str) -> bool {
+    Maker::of(name).zip(Maker::this()).is_some_and(|(maker, this)| maker.is_dead(&this))
+}
+
 pub(super) fn sweep() {
     if let Some(this) = Maker::this() {
         hierarchy::discover().iter().for_each(|hierarchy| sweep_hierarchy(hierarchy, &this));

@@ -17,6 +17,8 @@ pub struct Attack {
     pub expect: Vec<Expect>,
     /// Limit of each cell in seconds.
     pub seconds: u64,
+    /// Whether the interpreter lies from then on, so that only going back makes it right.
+    pub forges: bool,
     /// Its code.
     pub cells: Vec<String>,
 }
@@ -68,6 +70,7 @@ impl Attack {
             layer: layer(value("layer")?)?,
             expect: value("expect")?.split('|').map(expect).collect::<Result<_, String>>()?,
             seconds: value("seconds")?.parse().map_err(|_| "`seconds` is no number")?,
+            forges: value("forges").is_ok_and(|value| value == "yes"),
             cells: text.split(NEXT_CELL).map(str::to_string).collect(),
         })
     }

@@ -35,6 +35,8 @@ use std::time::{Duration, Instant};
 const WAITING_BYTES_MAX: usize = 1 << 20;
 /// Output read at the end of a cell at most, per stream: what its processes had written by then fits in a pipe.
 const DRAIN_BYTES_MAX: usize = 256 << 10;
+/// Results of tools waiting for Python.
+const RESULT_BYTES_MAX: usize = 32 << 20;
 const NO_NONCE: Nonce = [0; NONCE_BYTES];
 
 /// The channels of a session.
@@ -180,7 +182,9 @@ impl Init {
             match frame.tag {
                 b'I' => self.interrupt(),
                 b'T' => {
-                    if let Some(head) = &mut self.head {
+                    // A cell that asks for results and does not read them loses those that do not fit.
+                    let head = self.head.as_mut().filter(|head| head.link.waiting_bytes() < RESULT_BYTES_MAX);
+                    if let Some(head) = head {
                         head.link.send(&frame.nonce, b'T', &frame.payload, None);
                     }
                 }

@@ -155,9 +155,9 @@ fn sockets_below(python: &[PathBuf]) -> Vec<PathBuf> {
     use std::os::unix::fs::FileTypeExt;
     let mut found = Vec::new();
     let own: Vec<PathBuf> = python.iter().filter_map(|path| path.canonicalize().ok()).collect();
-    let system = READABLE.iter().filter_map(|path| Path::new(path).canonicalize().ok());
-    let mut folders = topmost(own.iter().cloned().chain(system).collect());
-    folders.retain(|folder| own.contains(folder));
+    let system: Vec<PathBuf> = READABLE.iter().filter_map(|path| Path::new(path).canonicalize().ok()).collect();
+    let mut folders = topmost(own.into_iter().chain(system.iter().cloned()).collect());
+    folders.retain(|folder| !system.contains(folder));
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             match entry.file_type() {

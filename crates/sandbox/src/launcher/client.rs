@@ -129,7 +129,7 @@ fn ways(rung: Rung) -> Result<Vec<Ids>, String> {
 static RANGES: AtomicU32 = AtomicU32::new(0);
 
 fn start(rung: Rung, ids: Ids, key: &Key) -> Result<Launcher, String> {
-    let scratch = tempfile::Builder::new().prefix("codeact-").tempdir().map_err(|error| error.to_string())?;
+    let scratch = crate::scratch::folder().map_err(|error| error.to_string())?;
     let owner = key.workspace.as_ref().filter(|_| rung == Rung::Root);
     let owner = owner.and_then(|path| path.metadata().ok()).map(|metadata| (metadata.uid(), metadata.gid()));
     let begin = Begin {

@@ -10,7 +10,7 @@ use crate::wire::link::Link;
 use crate::{Rung, SandboxError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -57,6 +57,11 @@ impl Jail {
             Rung::Root | Rung::User => None,
             Rung::Weak | Rung::None => Some(own_folders().map_err(SandboxError::system("making a private folder"))?),
         };
+        let shown = match (&policy.workspace, &folders) {
+            (Some(path), _) => path.clone(),
+            (None, Some(folder)) => folder.path().join("work"),
+            (None, None) => PathBuf::from(root::WORKSPACE),
+        };
         let request = Open {
             number: launcher.next_number(),
             limits: resource_limits(&policy.limits, bounds_memory, launcher.begin.rung),
@@ -64,16 +69,11 @@ impl Jail {
             disk_files_max: policy.limits.disk_files_max,
             network: policy.network != Network::None,
             proxy: matches!(policy.network, Network::Allow(_)),
-            environment: environment(policy),
+            environment: environment(policy, &shown),
             folders: folders.as_ref().map(|folder| (folder.path().join("work"), folder.path().join("tmp"))),
         };
         let Opened { host, process, workspace, listener } = launcher.open(&request, cgroups).map_err(&failed)?;
         let link = Link::new(host).map_err(SandboxError::system("preparing a socket"))?;
-        let shown = match (&policy.workspace, &folders) {
-            (Some(path), _) => path.clone(),
-            (None, Some(folder)) => folder.path().join("work"),
-            (None, None) => PathBuf::from(root::WORKSPACE),
-        };
         let begin = &launcher.begin;
         let cell_id = begin.ids.on_this_machine(begin.ids.pair(request.number, begin.workspace.is_some()));
         let (launcher, python) = (launcher.clone(), String::new());
@@ -155,14 +155,14 @@ pub(crate) fn draw_nonce() -> std::io::Result<Nonce> {
 }
 
 fn own_folders() -> std::io::Result<tempfile::TempDir> {
-    let folder = tempfile::Builder::new().prefix("codeact-").tempdir()?;
+    let folder = crate::scratch::folder()?;
     for name in ["work", "tmp", "tmp/home"] {
         std::fs::create_dir(folder.path().join(name))?;
     }
     Ok(folder)
 }
 
-fn environment(policy: &Policy) -> Vec<String> {
+fn environment(policy: &Policy, workspace: &Path) -> Vec<String> {
     let network = match &policy.network {
         Network::None => "none",
         Network::Loopback => "loopback",
@@ -173,6 +173,10 @@ fn environment(policy: &Policy) -> Vec<String> {
     if let Network::Allow(_) = policy.network {
         let names = ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"];
         environment.extend(names.map(|name| format!("{name}=http://127.0.0.1:3128")));
+    }
+    if matches!(policy.network, Network::Allow(_) | Network::Full) {
+        // Beside the user's files, so that undo and restore cover what was installed.
+        environment.push(format!("CODEACT_PACKAGES={}", workspace.join(".packages").display()));
     }
     environment.extend(policy.environment.iter().cloned());
     environment

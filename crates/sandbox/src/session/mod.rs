@@ -28,7 +28,7 @@ use crate::launcher::client::{self, Launcher};
 use crate::protection::Protection;
 use crate::wire::fields::Writer;
 use crate::workspace::Files;
-use crate::{Policy, Rung, SandboxError, interpreter};
+use crate::{Policy, Rung, SandboxError, interpreter, scratch};
 use history::{Point, Step};
 use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
@@ -122,6 +122,8 @@ pub struct Session {
     rollbacks: usize,
     sequence: u64,
     late: Capture,
+    /// Output that was too long to be kept in memory.
+    outputs: tempfile::TempDir,
     interrupter: Interrupter,
     wake: UnixStream,
     journal: Option<Journal>,
@@ -153,7 +155,8 @@ impl Session {
         for end in [&wake, &wake_sender] {
             end.set_nonblocking(true).map_err(SandboxError::system("preparing a socket"))?;
         }
-        let late = Capture::new(policy.limits.output_bytes_max, 0);
+        let late = Capture::new(policy.limits.output_bytes_max);
+        let outputs = crate::scratch::folder();
         let interrupter = Interrupter::new(wake_sender);
         let (steps, tip) = (Vec::new(), Point::default());
         Ok(Session {
@@ -167,6 +170,7 @@ impl Session {
             rollbacks: 0,
             sequence: 0,
             late,
+            outputs: outputs.map_err(SandboxError::system("making a private folder"))?,
             interrupter,
             wake,
             journal: None,
@@ -308,6 +312,7 @@ fn open_best(policy: &Policy, interpreter: &interpreter::Interpreter) -> Result<
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
         cgroup::sweep();
+        scratch::sweep();
         drop(Group::create(&Yard::group_limits(policy)));
     });
     let mut policy = policy.clone();

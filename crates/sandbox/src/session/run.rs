@@ -12,6 +12,7 @@ use crate::wire::frame::{FRAME_BYTES_MAX, Frame, Nonce};
 use crate::{Policy, SandboxError};
 use std::io::Read;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -30,6 +31,8 @@ const STARTS_MAX: usize = 4;
 const CELL_BYTES_MAX: usize = FRAME_BYTES_MAX - 4096;
 /// Figures and other displays of one cell.
 const DISPLAYS_MAX: usize = 256;
+/// Bytes of all of them together.
+const DISPLAY_BYTES_MAX: usize = 64 << 20;
 
 /// What came out of a cell so far.
 pub(super) struct Collected {
@@ -37,7 +40,10 @@ pub(super) struct Collected {
     stdout: Capture,
     stderr: Capture,
     displays: Vec<Bundle>,
+    display_bytes: usize,
     calls: usize,
+    /// Calls whose result has not come.
+    calls_waiting: usize,
     results: (Sender<ToolResult>, Receiver<ToolResult>),
     /// For calls that still wait when the cell has ended.
     is_over: Arc<AtomicBool>,
@@ -113,9 +119,11 @@ impl Session {
             }
             self.interrupter.clear();
             let mut cell = self.settle(&mut yard, collected, ending, code);
-            cell.state = if was_lost && cell.state == State::Kept { State::Lost } else { cell.state };
+            // Going back to the start of a fresh interpreter is a loss too.
+            let has_ended = cell.state == State::Lost;
+            cell.state = if was_lost { State::Lost } else { cell.state };
             drop(yard);
-            if cell.state == State::Lost && !was_lost {
+            if has_ended {
                 self.replace()?;
             }
             return Ok(cell);
@@ -150,7 +158,7 @@ impl Session {
         };
         let nonce = yard.jail.ask(b'C', fields)?;
         let deadline = Instant::now() + wall + LADDER;
-        let mut collected = Collected::new(nonce, &self.policy);
+        let mut collected = Collected::new(nonce, &self.policy, self.outputs.path());
         let mut is_interrupted = false;
         let ending = loop {
             let frame = match yard.jail.listen(Some(self.wake.as_fd()), deadline) {
@@ -196,6 +204,10 @@ impl Session {
                 }
             }
             b'D' if !is_late && collected.displays.len() < DISPLAYS_MAX => {
+                collected.display_bytes += frame.payload.len();
+                if collected.display_bytes > DISPLAY_BYTES_MAX {
+                    return;
+                }
                 let bundle = Bundle::collect(Fields::parse(&frame.payload).unwrap_or_default().iter(), "");
                 if !bundle.is_empty() {
                     self.emit(Kind::Display(&bundle), on_event);
@@ -226,9 +238,10 @@ impl Session {
         collected.calls += 1;
         let results = collected.results.0.clone();
         let (interrupter, is_over) = (self.interrupter.clone(), collected.is_over.clone());
-        let toolbox = self.policy.tools.clone().filter(|_| collected.calls <= tools::CALLS_MAX);
-        let Some(toolbox) = toolbox else {
-            let reason = format!("a cell may make {} calls", tools::CALLS_MAX);
+        collected.calls_waiting += 1;
+        let is_allowed = collected.calls <= tools::CALLS_MAX && collected.calls_waiting <= tools::CALLS_AT_ONCE_MAX;
+        let Some(toolbox) = self.policy.tools.clone().filter(|_| is_allowed) else {
+            let reason = format!("a cell may make {} calls, {} at once", tools::CALLS_MAX, tools::CALLS_AT_ONCE_MAX);
             let _ = results.send((id, Err(reason)));
             return interrupter.wake();
         };
@@ -316,15 +329,18 @@ impl Session {
 }
 
 impl Collected {
-    fn new(nonce: Nonce, policy: &Policy) -> Collected {
-        let capture = || Capture::new(policy.limits.output_bytes_max, policy.limits.output_file_bytes_max);
+    fn new(nonce: Nonce, policy: &Policy, folder: &Path) -> Collected {
+        let limits = &policy.limits;
+        let capture = || Capture::new(limits.output_bytes_max).spooling(folder, limits.output_file_bytes_max);
         let results = channel();
         Collected {
             nonce,
             stdout: capture(),
             stderr: capture(),
             displays: Vec::new(),
+            display_bytes: 0,
             calls: 0,
+            calls_waiting: 0,
             results,
             is_over: Arc::default(),
         }
@@ -332,6 +348,7 @@ impl Collected {
 
     fn send_results(&mut self, jail: &mut Jail) {
         while let Ok((id, result)) = self.results.1.try_recv() {
+            self.calls_waiting -= 1;
             let fields = Writer::default().put("id", id);
             let fields = match result {
                 Ok(value) => fields.put("value", value),

@@ -49,7 +49,8 @@ pub(crate) struct Yard {
     /// Checkpoints that were made, by line, until the line asks.
     saved: HashMap<u64, Point>,
     kills_seen: u64,
-    _store: tempfile::TempDir,
+    /// Copies of files.
+    _folder: tempfile::TempDir,
 }
 
 impl Yard {
@@ -70,13 +71,12 @@ impl Yard {
             ),
             _ => None,
         };
-        let store = tempfile::Builder::new().prefix("codeact-").tempdir();
-        let store = store.map_err(SandboxError::system("making a private folder"))?;
+        let folder = crate::scratch::folder().map_err(SandboxError::system("making a private folder"))?;
         let owner = jail.cell_id().map(|id| Owner { uid: id, gid: id });
         let copy = |fd: &OwnedFd| fd.try_clone().map_err(SandboxError::system("copying a descriptor"));
         let snapshot_limits =
             SnapshotLimits { bytes_max: limits.checkpoint_bytes_max, files_max: limits.disk_files_max };
-        let snapshots = Snapshots::new(copy(&workspace)?, owner, store.path(), snapshot_limits);
+        let snapshots = Snapshots::new(copy(&workspace)?, owner, folder.path(), snapshot_limits);
         Ok(Yard {
             jail,
             proxy,
@@ -90,7 +90,7 @@ impl Yard {
             saving: None,
             saved: HashMap::new(),
             kills_seen: 0,
-            _store: store,
+            _folder: folder,
         })
     }
 

@@ -1,30 +1,7 @@
-//! One attack: the leading lines of its file say what it claims, the rest are its cells. See `attacks/README.md`.
+//! The attacks of the catalogue, as files: see `attacks/README.md`.
 
-use codeact_sandbox::Layer;
+pub use codeact_sandbox::doctor::{Attack, Expect};
 use std::path::{Path, PathBuf};
-
-#[derive(Debug, Clone)]
-pub struct Attack {
-    /// File name without its extension.
-    pub name: String,
-    pub cases: Vec<u32>,
-    /// What must hold for the claim; `None`: nothing in particular.
-    pub layer: Option<Layer>,
-    pub expect: Vec<Expect>,
-    pub seconds: u64,
-    /// Whether the interpreter lies from now on.
-    pub forges: bool,
-    pub cells: Vec<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expect {
-    Held,
-    Ends,
-    Survives,
-}
-
-const NEXT_CELL: &str = "\n# --- next cell\n";
 
 /// Where a copy of this program that runs elsewhere finds the attacks.
 pub const FOLDER_VARIABLE: &str = "CODEACT_ATTACKS_FOLDER";
@@ -44,61 +21,14 @@ pub fn all() -> Vec<Attack> {
     paths.sort();
     let attacks = paths.iter().map(|path| {
         let name = path.file_stem().unwrap().to_str().unwrap();
-        parse(name, &std::fs::read_to_string(path).unwrap()).unwrap_or_else(|wrong| panic!("{name}: {wrong}"))
+        Attack::parse(name, &std::fs::read_to_string(path).unwrap()).unwrap_or_else(|wrong| panic!("{name}: {wrong}"))
     });
     attacks.filter(|attack| attack.name.starts_with(&wanted)).collect()
 }
 
 /// The attack in the file `name.py`.
 pub fn read(name: &str) -> Attack {
-    parse(name, &std::fs::read_to_string(folder().join(format!("{name}.py"))).unwrap()).unwrap()
-}
-
-fn parse(name: &str, text: &str) -> Result<Attack, String> {
-    let head: Vec<(&str, &str)> = text.lines().map_while(|line| line.strip_prefix("# ")?.split_once(": ")).collect();
-    let value = |wanted: &str| {
-        let found = head.iter().find(|(key, _)| *key == wanted);
-        found.map(|(_, value)| *value).ok_or_else(|| format!("there is no `{wanted}`"))
-    };
-    if !["yes", "no"].contains(&value("doctor")?) || value("title")?.is_empty() {
-        return Err("`doctor` is yes or no, and there is a title".to_string());
-    }
-    let cases = value("case")?.split(", ").map(|case| case.parse().map_err(|_| format!("`{case}` is no case")));
-    Ok(Attack {
-        name: name.to_string(),
-        cases: cases.collect::<Result<_, String>>()?,
-        layer: layer(value("layer")?)?,
-        expect: value("expect")?.split('|').map(expect).collect::<Result<_, String>>()?,
-        seconds: value("seconds")?.parse().map_err(|_| "`seconds` is no number")?,
-        forges: value("forges").is_ok_and(|value| value == "yes"),
-        cells: text.split(NEXT_CELL).map(str::to_string).collect(),
-    })
-}
-
-fn expect(word: &str) -> Result<Expect, String> {
-    match word {
-        "held" => Ok(Expect::Held),
-        "ends" => Ok(Expect::Ends),
-        "survives" => Ok(Expect::Survives),
-        _ => Err(format!("`{word}` cannot be expected")),
-    }
-}
-
-fn layer(name: &str) -> Result<Option<Layer>, String> {
-    Ok(Some(match name {
-        "none" => return Ok(None),
-        "network" => Layer::Network,
-        "filesystem" => Layer::Filesystem,
-        "signals" => Layer::Signals,
-        "identity" => Layer::Identity,
-        "privileges" => Layer::Privileges,
-        "memory" => Layer::Memory,
-        "processes" => Layer::Processes,
-        "disk" => Layer::Disk,
-        "syscalls" => Layer::Syscalls,
-        "pids" => Layer::Ending,
-        _ => return Err(format!("`{name}` is no layer")),
-    }))
+    Attack::parse(name, &std::fs::read_to_string(folder().join(format!("{name}.py"))).unwrap()).unwrap()
 }
 
 /// Numbers of all cases that the rows of the README list, with the rest of their row.

@@ -4,6 +4,7 @@ use codeact_sandbox::{Policy, Session, State};
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
+use std::process::Command;
 
 /// See `028_other_workspaces.py`.
 const MARKER: &str = "marker-of-another-session";
@@ -32,12 +33,14 @@ impl Bystander {
     }
 }
 
-/// What listens on this machine while attacks run.
+/// What listens, and lies about, on this machine while attacks run.
 #[derive(Debug)]
 pub struct Listeners {
     _ports: Vec<TcpListener>,
     /// `None`: another run of these tests listens under it already.
     _name: Option<UnixListener>,
+    /// A System V segment, where `ipcmk` is installed.
+    segment: Option<String>,
 }
 
 impl Listeners {
@@ -50,6 +53,19 @@ impl Listeners {
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => None,
             name => Some(name.unwrap()),
         };
-        Listeners { _ports: ports, _name: name }
+        Listeners { _ports: ports, _name: name, segment: make_segment() }
     }
+}
+
+impl Drop for Listeners {
+    fn drop(&mut self) {
+        if let Some(id) = &self.segment {
+            let _ = Command::new("ipcrm").args(["-m", id]).status();
+        }
+    }
+}
+
+fn make_segment() -> Option<String> {
+    let output = Command::new("ipcmk").args(["-M", "4096"]).output().ok()?;
+    String::from_utf8_lossy(&output.stdout).trim().rsplit(' ').next().map(str::to_string)
 }

@@ -1,7 +1,7 @@
 //! What the last cell of an attack may end in.
 
 use crate::attack::{Attack, Expect};
-use codeact_sandbox::{Cell, CellEnd};
+use codeact_sandbox::{Cell, doctor};
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -13,28 +13,10 @@ pub enum Verdict {
 }
 
 pub fn judge(attack: &Attack, last: &Cell) -> Verdict {
-    let line = last.stdout.trim_end().lines().next_back().unwrap_or_default().to_string();
-    if let Some(reason) = line.strip_prefix("skipped: ") {
-        return Verdict::Skipped(reason.to_string());
-    }
-    let has_ended = matches!(last.end, CellEnd::TimedOut | CellEnd::Exited);
-    if line.starts_with("escaped") && !(has_ended && attack.expect.contains(&Expect::Ends)) {
-        return Verdict::Failed(line);
-    }
-    let is_met = attack.expect.iter().any(|expect| match expect {
-        Expect::Held => last.end == CellEnd::Finished && line.starts_with("held: "),
-        Expect::Ends => has_ended,
-        Expect::Survives => matches!(last.end, CellEnd::Finished | CellEnd::Raised),
-    });
-    match is_met {
-        true => Verdict::Passed,
-        false => Verdict::Failed(format!(
-            "expected {:?}, but it {:?} with state {:?} and the observation `{}`",
-            attack.expect,
-            last.end,
-            last.state,
-            last.observation(600)
-        )),
+    match attack.judge(last) {
+        doctor::Verdict::Held(_) => Verdict::Passed,
+        doctor::Verdict::Skipped(reason) => Verdict::Skipped(reason),
+        doctor::Verdict::Failed(reason) => Verdict::Failed(reason),
     }
 }
 
@@ -42,6 +24,7 @@ pub fn judge(attack: &Attack, last: &Cell) -> Verdict {
 fn a_verdict_follows_from_the_last_line_and_the_end() {
     let attack = |expect: &[Expect]| Attack {
         name: "000_none".to_string(),
+        title: String::new(),
         cases: Vec::new(),
         layer: None,
         expect: expect.to_vec(),

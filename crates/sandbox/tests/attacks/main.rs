@@ -13,6 +13,10 @@ mod catalogue; // all files, on each rung
 
 mod host; // the same cases from the host's side
 
+mod poisoned; // states that end every cell
+
+mod fuzz; // random programs
+
 use codeact_sandbox::{Cell, Limits, Policy, Session};
 use std::io::Write;
 use std::sync::{Mutex, MutexGuard};

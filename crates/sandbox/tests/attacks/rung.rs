@@ -55,13 +55,24 @@ fn as_user(test: &str) {
         let entry = entry.unwrap();
         std::fs::copy(entry.path(), attacks.join(entry.file_name())).unwrap();
     }
+    let temporary = folder.path().join("temporary");
+    std::fs::create_dir(&temporary).unwrap();
+    std::fs::set_permissions(&temporary, PermissionsExt::from_mode(0o777)).unwrap();
     let own = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CODEACT_"));
     let mut command = Command::new(&program);
     command.args(["--exact", test, "--nocapture"]).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").envs(own);
-    command.env(FOLDER_VARIABLE, &attacks).current_dir("/").stdin(Stdio::null()).uid(USER).gid(USER);
+    command
+        .env(FOLDER_VARIABLE, &attacks)
+        .env("TMPDIR", &temporary)
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .uid(USER)
+        .gid(USER);
     let output = command.output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     text.lines().filter(|line| line.starts_with("rung ") || line.starts_with("skipped: ")).for_each(crate::report);
     let shown = String::from_utf8_lossy(&output.stdout);
     assert!(shown.contains("1 passed"), "as another user, {}:\n{shown}\n{text}", output.status);
+    let left: Vec<_> = std::fs::read_dir(&temporary).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.is_empty(), "left behind by another user: {left:?}");
 }

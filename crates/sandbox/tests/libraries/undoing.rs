@@ -1,5 +1,5 @@
-//! Undo across what libraries leave behind: threads, open files, databases. Either the interpreter itself comes back, or
-//! the cells are run again, and it is said why.
+//! Undo across what libraries leave behind: threads, open files, databases. Either the interpreter itself comes back,
+//! or the cells are run again, and it is said why.
 
 use crate::{policy, policy_with_libraries, run, rung, see, start};
 use codeact_sandbox::{Policy, Restored, Session};
