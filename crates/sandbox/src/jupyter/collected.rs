@@ -9,6 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 use jupyter_protocol::{
     ExecuteReply, ExecutionState, JupyterMessage, JupyterMessageContent, Media, Payload, ReplyError, Stdio,
 };
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Figures and other displays of one cell.
@@ -34,8 +35,8 @@ pub(super) struct Collected {
 }
 
 impl Collected {
-    pub fn new(id: String, limits: &Limits) -> Collected {
-        let capture = || Capture::new(limits.output_bytes_max, limits.output_file_bytes_max);
+    pub fn new(id: String, limits: &Limits, folder: &Path) -> Collected {
+        let capture = || Capture::new(limits.output_bytes_max).spooling(folder, limits.output_file_bytes_max);
         Collected {
             id,
             stdout: capture(),
@@ -140,10 +141,11 @@ impl Collected {
 impl Collected {
     /// The cell so far, and what waits for the rest.
     pub fn finish_early(self, stopped: Option<CellEnd>) -> (Cell, Collected) {
+        let unkept = Limits { output_bytes_max: 0, output_file_bytes_max: 0, ..Limits::default() };
         let rest = Collected {
             is_answered: self.is_answered,
             is_idle: self.is_idle,
-            ..Collected::new(self.id.clone(), &Limits::default())
+            ..Collected::new(self.id.clone(), &unkept, Path::new(""))
         };
         (self.finish(stopped, None, State::Kept), rest)
     }

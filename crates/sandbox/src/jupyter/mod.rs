@@ -54,6 +54,8 @@ pub struct Kernel {
     live: Option<Live>,
     sequence: u64,
     late: Capture,
+    /// Of outputs that are kept whole.
+    folder: tempfile::TempDir,
     interrupter: Interrupter,
     wake: UnixStream,
 }
@@ -117,6 +119,8 @@ impl Kernel {
         for end in [&wake, &wake_sender] {
             end.set_nonblocking(true).map_err(SandboxError::system("preparing a socket"))?;
         }
+        let folder = tempfile::Builder::new().prefix("codeact-outputs-").tempdir();
+        let folder = folder.map_err(SandboxError::system("making a folder for outputs"))?;
         let mut kernel = Kernel {
             source,
             policy: policy.clone(),
@@ -128,7 +132,8 @@ impl Kernel {
             },
             live: None,
             sequence: 0,
-            late: Capture::new(policy.limits.output_bytes_max, 0),
+            late: Capture::new(policy.limits.output_bytes_max),
+            folder,
             interrupter: Interrupter::new(wake_sender),
             wake,
         };
@@ -189,7 +194,7 @@ impl Kernel {
         };
         let deadline = Instant::now() + Duration::from_millis(self.policy.limits.wall_ms_max);
         let id = live.channels.request(request.into()).map_err(|reason| no_start(&self.name(), reason))?;
-        let mut collected = Collected::new(id, &self.policy.limits);
+        let mut collected = Collected::new(id, &self.policy.limits, self.folder.path());
         let mut stopped: Option<CellEnd> = None;
         let (mut rungs, mut next_rung) = (0, deadline);
         while !collected.is_over() {
