@@ -1,6 +1,6 @@
 # case: 20
 # title: list the System V objects of the host
-# layer: filesystem
+# layer: pids
 # expect: held
 # doctor: no
 # seconds: 5
