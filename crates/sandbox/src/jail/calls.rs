@@ -2,7 +2,7 @@
 
 use rustix::thread::UnshareFlags;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 /// Copy this process into new namespaces; 0 is returned in the copy.
 ///
@@ -133,6 +133,31 @@ pub(crate) fn let_go_of_the_host() -> io::Result<()> {
         if libc::syscall(libc::SYS_close_range, 3 as libc::c_uint, libc::c_uint::MAX, 0) != 0 {
             return Err(io::Error::last_os_error());
         }
+    }
+    Ok(())
+}
+
+/// Close all descriptors but `kept` and the standard streams, of which the first becomes `/dev/null`. For a copy of this
+/// process that will leave by [`exit`] and uses nothing else of what it had.
+///
+/// # Errors
+/// When descriptors would stay open.
+pub(crate) fn keep_only(kept: &[RawFd]) -> io::Result<()> {
+    let null = std::fs::File::open("/dev/null")?;
+    // SAFETY: the standard input is nobody's here but this function's.
+    if unsafe { libc::dup2(null.as_raw_fd(), libc::STDIN_FILENO) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    drop(null);
+    let mut kept: Vec<u64> = kept.iter().map(|fd| u64::from(fd.cast_unsigned())).filter(|fd| *fd > 2).collect();
+    kept.sort_unstable();
+    let mut first = 3;
+    for end in kept.into_iter().chain([u64::from(u32::MAX) + 1]) {
+        // SAFETY: the range holds no descriptor that is used again, as the caller promises.
+        if first < end && unsafe { libc::syscall(libc::SYS_close_range, first, end - 1, 0) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        first = end + 1;
     }
     Ok(())
 }

@@ -48,6 +48,8 @@ struct Key {
     imports: Vec<String>,
     workspace: Option<PathBuf>,
     host_network: bool,
+    /// Whether sessions need a network of their own that is more than nothing.
+    own_network: bool,
     rungs: (Rung, Rung),
 }
 
@@ -67,6 +69,7 @@ pub(crate) fn find(
         imports: policy.imports.clone(),
         workspace,
         host_network: policy.network == Network::Full,
+        own_network: matches!(policy.network, Network::Loopback | Network::Allow(_)),
         rungs: (policy.strongest, policy.weakest),
     };
     // Whatever a panicking thread left is valid: entries are only ever inserted and removed whole.
@@ -88,6 +91,10 @@ fn choose(policy: &Policy, key: &Key) -> Result<Launcher, SandboxError> {
     for rung in Rung::ALL.into_iter().filter(|rung| (policy.strongest..=policy.weakest).contains(rung)) {
         let mut reason = String::new();
         match ways(rung) {
+            // Without a namespace it would be the network of the machine, all of it.
+            Ok(_) if rung >= Rung::Weak && key.own_network => {
+                reason = "a loopback or an allow-list needs a network namespace".to_string();
+            }
             Ok(ways) => {
                 for ids in ways {
                     match start(rung, ids, key) {

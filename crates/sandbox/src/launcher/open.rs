@@ -13,7 +13,7 @@ use crate::wire::packet;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{DumpableBehavior, Pid, PidfdFlags, Signal};
 use rustix::thread::{CapabilitySet, UnshareFlags};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
 /// What goes back to the host.
@@ -49,8 +49,9 @@ pub(super) fn open(launcher: &mut Launcher, request: &Open, cgroups: Vec<OwnedFd
     let namespaces = if has_namespaces { begin.ids.namespaces(begin.host_network) } else { UnshareFlags::empty() };
     let pid = calls::fork_into(namespaces).map_err(|error| format!("making the namespaces of a session: {error}"))?;
     if pid == 0 {
-        drop((host, sync));
-        let status = match first_process(launcher, request, channels, ends, &init_sync, &cgroups) {
+        let begun = keep_only(&channels, &ends, &init_sync, &cgroups)
+            .and_then(|()| first_process(launcher, request, channels, ends, &init_sync, &cgroups));
+        let status = match begun {
             Ok(()) => 0,
             Err(error) => {
                 let _ = packet::send(&init_sync, &Writer::default().put("error", error).finish(), &[]);
@@ -67,6 +68,14 @@ pub(super) fn open(launcher: &mut Launcher, request: &Open, cgroups: Vec<OwnedFd
         let _ = rustix::process::kill_process(pid, Signal::KILL);
     }
     opened
+}
+
+/// Let go of what the launcher has: its socket to the host, the zygote's, the other ends of the channels.
+fn keep_only(channels: &Channels, ends: &Ends, sync: &OwnedFd, cgroups: &[OwnedFd]) -> Result<(), String> {
+    let Channels { host, control, stdout, stderr } = channels;
+    let own = [host, control, stdout, stderr, &ends.control, &ends.stdout, &ends.stderr, sync];
+    let kept: Vec<_> = own.into_iter().chain(cgroups).map(AsRawFd::as_raw_fd).collect();
+    calls::keep_only(&kept).map_err(|error| format!("closing the launcher's files: {error}"))
 }
 
 /// The launcher's part, while the first process builds the session.

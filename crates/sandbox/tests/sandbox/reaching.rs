@@ -234,3 +234,12 @@ fn a_proxy_reaches_what_is_allowed() {
     assert!(text.contains("HTTP Error 403"), "{text}");
     assert_eq!(session.network_decisions().len(), 2);
 }
+
+#[test]
+fn a_network_of_its_own_is_refused_where_it_would_be_that_of_the_machine() {
+    for network in [Network::Loopback, Network::Allow(vec!["example.org".to_string()])] {
+        let unprotected = Policy { strongest: Rung::None, weakest: Rung::None, network, ..policy() };
+        let error = Session::start(&unprotected).unwrap_err().to_string();
+        assert!(error.contains("needs a network namespace"), "{error}");
+    }
+}
