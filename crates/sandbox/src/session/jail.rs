@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 /// Starting Python on a loaded machine takes a while.
 const START_MAX: Duration = Duration::from_secs(60);
 
+/// Time that the processes of a session without namespaces have to be killed.
+const END_MAX: Duration = Duration::from_secs(2);
+
 /// See the module. Dropping it kills everything of the session.
 #[derive(Debug)]
 pub(crate) struct Jail {
@@ -30,7 +33,7 @@ pub(crate) struct Jail {
     /// The id of cells on this machine, where it is not that of the host.
     cell_id: Option<u32>,
     /// The folders of a session that has no disk of its own.
-    _folders: Option<tempfile::TempDir>,
+    folders: Option<tempfile::TempDir>,
 }
 
 /// What a wait ended with.
@@ -77,7 +80,7 @@ impl Jail {
         let begin = &launcher.begin;
         let cell_id = begin.ids.on_this_machine(begin.ids.pair(request.number, begin.workspace.is_some()));
         let (launcher, python) = (launcher.clone(), String::new());
-        let mut jail = Jail { link, process, launcher, python, workspace: shown, cell_id, _folders: folders };
+        let mut jail = Jail { link, process, launcher, python, workspace: shown, cell_id, folders };
         let reason = match jail.listen(None, Instant::now() + START_MAX) {
             Heard::Frame(frame) if frame.tag == b'H' => {
                 let fields = crate::wire::fields::Fields::parse(&frame.payload).unwrap_or_default();
@@ -139,6 +142,14 @@ impl Jail {
 impl Drop for Jail {
     fn drop(&mut self) {
         self.kill();
+        if let Some(folders) = self.folders.take() {
+            // Without namespaces the first process kills the others, and they may fill the folders until it has.
+            let _ = rustix::net::shutdown(&self.link, rustix::net::Shutdown::Both);
+            let timeout = Timespec::try_from(END_MAX).ok();
+            let _ = poll(&mut [PollFd::new(&self.process, PollFlags::IN)], timeout.as_ref());
+            // What cannot be removed now is tried again by the next host.
+            let _ = crate::workspace::remove_tree(folders.path());
+        }
     }
 }
 

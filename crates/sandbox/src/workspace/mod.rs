@@ -34,5 +34,18 @@ pub use error::FileError;
 pub use files::{Entry, EntryKind, Files, Listing};
 pub(crate) use snapshot::{Id as SnapshotId, SnapshotLimits, Snapshots};
 
+/// Remove the folder at `path`, however deep it is and whatever its modes are.
+///
+/// # Errors
+/// When something in it cannot be removed, or more comes than goes.
+pub(crate) fn remove_tree(path: &std::path::Path) -> std::io::Result<()> {
+    use std::os::unix::ffi::OsStrExt;
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(std::io::ErrorKind::InvalidInput.into());
+    };
+    let parent = dir::Dir::new(std::fs::File::open(parent)?.into(), dir::Actor(None));
+    remove::remove(&parent, name.as_bytes(), &mut 10_000_000)
+}
+
 #[cfg(test)]
 mod tests;
