@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::error::EngineError;
 use crate::event::{Event, FinishReason, Generated};
 use crate::forward::Forward;
-use crate::inbox::{Caller, Inbox, Job, OnEvent, Phase, Sessions, lock};
+use crate::inbox::{Caller, Inbox, Job, OnEvent, Phase, SessionList, lock};
 use crate::limits::EngineLimits;
 use crate::metrics::Metrics;
 use crate::request::{Output, Request, SessionId, Ticket};
@@ -38,7 +38,7 @@ struct Shared<A: Send + Sync + 'static> {
 /// used for longest loses its claim. Closed when dropped.
 pub struct SessionPin {
     id: SessionId,
-    sessions: Arc<Sessions>,
+    sessions: Arc<dyn SessionList>,
 }
 
 impl SessionPin {
@@ -190,13 +190,13 @@ impl<A: Send + Sync + 'static> Engine<A> {
 
     /// Opens a session, whose requests name it with [`Request::session`].
     pub fn open_session(&self) -> SessionPin {
-        let sessions = Arc::clone(&self.0.inbox.sessions);
-        SessionPin { id: sessions.open(), sessions }
+        let id = self.0.inbox.open();
+        SessionPin { id, sessions: Arc::clone(&self.0.inbox) as Arc<dyn SessionList> }
     }
 
     /// What the engine has done so far, and holds now.
     pub fn metrics(&self) -> Metrics {
-        Metrics { sessions: self.0.inbox.sessions.open_count(), ..lock(&self.0.metrics).clone() }
+        Metrics { sessions: self.0.inbox.open_count(), ..lock(&self.0.metrics).clone() }
     }
 
     /// The longest sequence this engine takes, prompt and answer together, in tokens.

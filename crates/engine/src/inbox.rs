@@ -62,24 +62,32 @@ pub(crate) struct Inbox<A> {
     stopped: Arc<OnceLock<String>>,
     /// Places of the requests that are in the engine.
     pub places: Arc<Places>,
-    pub sessions: Arc<Sessions>,
 }
 
 struct State<A> {
     jobs: Vec<Job<A>>,
     next_arrival: u64,
     phase: Phase,
+    open_sessions: BTreeSet<SessionId>,
+    closed_sessions: Vec<SessionId>,
+    next_session: u64,
 }
 
 impl<A> Inbox<A> {
     pub fn new(places_max: usize) -> Inbox<A> {
-        let state = State { jobs: Vec::new(), next_arrival: 0, phase: Phase::Open };
+        let state = State {
+            jobs: Vec::new(),
+            next_arrival: 0,
+            phase: Phase::Open,
+            open_sessions: BTreeSet::new(),
+            closed_sessions: Vec::new(),
+            next_session: 0,
+        };
         Inbox {
             state: Mutex::new(state),
             changed: Condvar::new(),
             stopped: Arc::default(),
             places: Arc::new(Places { taken: Mutex::new(0), max: places_max, changed: Condvar::new() }),
-            sessions: Arc::default(),
         }
     }
 
@@ -110,11 +118,12 @@ impl<A> Inbox<A> {
     /// What came in; with `wait`, sleeps until there is something.
     pub fn take(&self, wait: bool) -> Arrivals<A> {
         let mut state = lock(&self.state);
-        while wait && state.jobs.is_empty() && matches!(state.phase, Phase::Open | Phase::Draining) {
+        let is_empty = |state: &State<A>| state.jobs.is_empty() && state.closed_sessions.is_empty();
+        while wait && is_empty(&state) && matches!(state.phase, Phase::Open | Phase::Draining) {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        let jobs = std::mem::take(&mut state.jobs);
-        Arrivals { jobs, closed_sessions: self.sessions.take_closed(), phase: state.phase }
+        let (jobs, closed_sessions) = (std::mem::take(&mut state.jobs), std::mem::take(&mut state.closed_sessions));
+        Arrivals { jobs, closed_sessions, phase: state.phase }
     }
 
     /// Moves on to `phase`; never back.
@@ -147,8 +156,48 @@ impl<A> Inbox<A> {
     }
 }
 
+impl<A: Send + Sync> SessionList for Inbox<A> {
+    fn open(&self) -> SessionId {
+        let mut state = lock(&self.state);
+        let id = SessionId(state.next_session);
+        state.next_session += 1;
+        state.open_sessions.insert(id);
+        id
+    }
+
+    fn close(&self, id: SessionId) {
+        let mut state = lock(&self.state);
+        if state.open_sessions.remove(&id) {
+            state.closed_sessions.push(id);
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    fn is_open(&self, id: SessionId) -> bool {
+        lock(&self.state).open_sessions.contains(&id)
+    }
+
+    fn open_count(&self) -> usize {
+        lock(&self.state).open_sessions.len()
+    }
+}
+
+/// Which sessions are open, for those who do not know the adapter's type.
+pub(crate) trait SessionList: Send + Sync {
+    fn open(&self) -> SessionId;
+    fn close(&self, id: SessionId);
+    fn is_open(&self, id: SessionId) -> bool;
+    fn open_count(&self) -> usize;
+}
+
 fn stop_error(stopped: &OnceLock<String>) -> EngineError {
-    EngineError::Stopped { reason: stopped.get().cloned().unwrap_or_else(|| "it was told to".to_owned()) }
+    let reason = stopped.get().cloned().unwrap_or_else(|| {
+        // A request that was in the thread's hands when it panicked is dropped before the reason is known.
+        let is_panic = std::thread::panicking();
+        if is_panic { "its thread panicked" } else { "it was told to" }.to_owned()
+    });
+    EngineError::Stopped { reason }
 }
 
 /// A panic while one of these locks is held leaves its data whole: nothing under them can stop halfway.
@@ -240,47 +289,5 @@ impl Drop for Place {
         if *taken == 0 {
             self.0.changed.notify_all();
         }
-    }
-}
-
-/// Which sessions are open.
-#[derive(Default)]
-pub(crate) struct Sessions {
-    state: Mutex<SessionsState>,
-}
-
-#[derive(Default)]
-struct SessionsState {
-    open: BTreeSet<SessionId>,
-    closed: Vec<SessionId>,
-    next: u64,
-}
-
-impl Sessions {
-    pub fn open(&self) -> SessionId {
-        let mut state = lock(&self.state);
-        let id = SessionId(state.next);
-        state.next += 1;
-        state.open.insert(id);
-        id
-    }
-
-    pub fn close(&self, id: SessionId) {
-        let mut state = lock(&self.state);
-        if state.open.remove(&id) {
-            state.closed.push(id);
-        }
-    }
-
-    pub fn is_open(&self, id: SessionId) -> bool {
-        lock(&self.state).open.contains(&id)
-    }
-
-    pub fn open_count(&self) -> usize {
-        lock(&self.state).open.len()
-    }
-
-    fn take_closed(&self) -> Vec<SessionId> {
-        std::mem::take(&mut lock(&self.state).closed)
     }
 }

@@ -23,6 +23,14 @@ mod inbox; // between the handles and the thread
 mod forward; // the joint to the model
 mod worker; // the thread that owns the model
 
+mod sequence; // one request from its arrival to its end
+mod scheduler; // who reads how much of its prompt in a pass
+mod speculate; // guesses at the next tokens
+mod pages; // who holds which page
+mod pins; // what sessions keep
+mod radix; // full pages by their tokens
+mod pool; // free pages
+
 pub use engine::{Engine, SessionPin};
 pub use error::EngineError;
 pub use event::{Event, Finished, FinishReason, Generated};

@@ -1,5 +1,7 @@
 //! Counts and times of what an engine does.
 
+use crate::event::FinishReason;
+
 /// A snapshot. Counters only grow while the engine lives; times are in seconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metrics {
@@ -11,7 +13,7 @@ pub struct Metrics {
     pub sessions: usize,
     /// Pages of the key-value cache.
     pub pages_total: usize,
-    /// Pages that running requests hold now.
+    /// Pages that running requests or open sessions hold now.
     pub pages_used: usize,
     /// Pages that nobody holds, kept for prompts that begin with their tokens; the least recently used go first.
     pub pages_cached: usize,
@@ -138,6 +140,21 @@ impl Metrics {
             first_token_seconds: Histogram::new(SECONDS),
             inter_token_seconds: Histogram::new(SHORT_SECONDS),
             request_seconds: Histogram::new(SECONDS),
+        }
+    }
+
+    /// Counts an answer that ended `seconds` after it was asked for.
+    pub(crate) fn end(&mut self, reason: FinishReason, seconds: f64) {
+        let (count, is_finished) = match reason {
+            FinishReason::Stop => (&mut self.finished_stop, true),
+            FinishReason::Length => (&mut self.finished_length, true),
+            FinishReason::Context => (&mut self.finished_context, true),
+            FinishReason::Cancelled => (&mut self.cancelled, false),
+            FinishReason::Deadline => (&mut self.expired, false),
+        };
+        *count += 1;
+        if is_finished {
+            self.request_seconds.add(seconds, 1);
         }
     }
 }

@@ -43,6 +43,12 @@ impl<A> Request<A> {
             output: Output::Tokens,
         }
     }
+
+    /// Whether tokens are to be generated.
+    pub(crate) fn is_answered(&self) -> bool {
+        let is_scored_only = self.sampling.max_new_tokens == 0 && self.prompt_logprobs.is_some();
+        self.output == Output::Tokens && !is_scored_only
+    }
 }
 
 /// What an answer is.
