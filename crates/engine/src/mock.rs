@@ -48,7 +48,13 @@ pub(crate) struct Mock {
 impl Mock {
     pub fn new(page_tokens: usize, page_count: usize, context_tokens_max: usize) -> Mock {
         let control = Control { pages: vec![vec![(0, 0); page_tokens]; page_count], ..Control::default() };
-        Mock { page_tokens, page_count, context_tokens_max, control: Arc::new(Mutex::new(control)), gate: Arc::default() }
+        Mock {
+            page_tokens,
+            page_count,
+            context_tokens_max,
+            control: Arc::new(Mutex::new(control)),
+            gate: Arc::default(),
+        }
     }
 }
 

@@ -83,6 +83,7 @@ impl<F: Forward> Worker<F> {
     /// Takes what came in, lets go what is to end, and runs one pass.
     fn step(&mut self, arrivals: Arrivals<F::Adapter>) {
         for job in arrivals.jobs {
+            lock(&self.metrics).accepted += u64::from(!job.is_probe);
             let adapter = job.request.adapter.as_deref().map(F::adapter_id);
             self.wait(Sequence::new(job, adapter));
         }
