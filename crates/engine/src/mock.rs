@@ -217,7 +217,7 @@ pub(crate) fn alone(request: &Request<MockAdapter>, context_tokens_max: usize) -
         seen
     };
     let prompt: Vec<Seen> = request.prompt_ids.iter().map(|&token| see(token)).collect();
-    let mut sums = vec![0f64; 4];
+    let mut sums = [0f64; 4];
     for seen in &prompt {
         sums.iter_mut().zip(seen.hidden()).for_each(|(sum, value)| *sum += f64::from(value));
     }

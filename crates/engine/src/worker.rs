@@ -116,10 +116,9 @@ impl<F: Forward> Worker<F> {
     /// Ends an answer. What it computed stays in the tree, and is kept for its session.
     fn finish(&mut self, mut sequence: Sequence<F::Adapter>, reason: FinishReason) {
         let holding = std::mem::take(&mut sequence.holding);
-        if let Some(session) = sequence.job.request.session.filter(|_| holding.shared_count() > 0) {
-            if self.inbox.is_session_open(session) {
-                self.pages.pin(session, &holding);
-            }
+        let session = sequence.job.request.session.filter(|_| holding.shared_count() > 0);
+        if let Some(session) = session.filter(|&session| self.inbox.is_session_open(session)) {
+            self.pages.pin(session, &holding);
         }
         self.pages.end(holding);
         if !sequence.job.is_probe {
