@@ -1,5 +1,7 @@
 //! Bounds on an engine, what comes back from it, and what can go wrong.
 
+use codeact_grammar::GrammarError;
+
 use crate::sampling::SamplingError;
 
 /// Bounds on what an engine does at once.
@@ -113,6 +115,9 @@ pub enum EngineError {
         /// Index of the token that was to be chosen.
         position: usize,
     },
+    /// The answer cannot be what the request's grammar wants.
+    #[error(transparent)]
+    Constraint(#[from] GrammarError),
     /// The engine's thread is gone.
     #[error("the engine has stopped: {reason}")]
     Stopped {
@@ -126,6 +131,7 @@ impl From<SamplingError> for EngineError {
         match error {
             SamplingError::Refused { field, value, range } => EngineError::Sampling { field, value, range },
             SamplingError::NotFinite { position } => EngineError::NotFinite { position },
+            SamplingError::Constraint(error) => EngineError::Constraint(error),
         }
     }
 }
