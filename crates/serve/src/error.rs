@@ -77,7 +77,8 @@ impl From<EngineError> for ApiError {
             EngineError::PromptEmpty
             | EngineError::PromptTooLong { .. }
             | EngineError::TokenUnknown { .. }
-            | EngineError::Sampling { .. } => ApiError::BadRequest(message),
+            | EngineError::Sampling { .. }
+            | EngineError::Constraint(_) => ApiError::BadRequest(message),
             EngineError::Model { .. } | EngineError::NotFinite { .. } | EngineError::Stopped { .. } => {
                 ApiError::Internal(message)
             }
