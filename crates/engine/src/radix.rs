@@ -102,7 +102,8 @@ impl Radix {
         }
     }
 
-    /// Puts `page`, whose holder is the caller, behind `parent`, whose path the caller holds. Now the tree holds it too.
+    /// Puts `page`, whose holder is the caller, behind `parent`, whose path the caller holds too. From then on the tree
+    /// holds it as well.
     ///
     /// When the tree has these tokens there already, `page` is released and the caller holds the other one: take
     /// [`Radix::page`] of the node.
