@@ -10,3 +10,4 @@ mod real_data;
 mod saving;
 mod templates;
 mod tiny;
+mod token_bytes;
