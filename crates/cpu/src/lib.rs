@@ -9,8 +9,11 @@
 //! D head width.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod format; // how weights lie in files
 mod isa; // what this processor can do
+pub mod quant; // products of quantised weights
 mod team; // threads that share each step
 
+pub use format::Format;
 pub use isa::Isa;
 pub use team::Team;
