@@ -1,4 +1,8 @@
-//! Times products of quantised weights: `cargo run --release -p codeact-cpu --example quant [FORMAT...]`.
+//! Times products of quantised weights.
+//!
+//! ```text
+//! cargo run --release -p codeact-cpu --example quant [threads=N] [isa=Avx2] [FORMAT...]
+//! ```
 //!
 //! Shapes are those of a small model (SmolLM2-135M). Weights are as many copies as do not fit in the caches when there
 //! is one row, as in decoding; the best of some passes over them is printed.
@@ -16,11 +20,14 @@ const ROWS: [usize; 6] = [1, 2, 4, 8, 16, 512];
 const COLD_BYTES: usize = 96 << 20;
 
 fn main() {
-    let team = Team::of_machine();
-    let isa = Isa::best();
+    let (settings, wanted): (Vec<String>, Vec<String>) = std::env::args().skip(1).partition(|arg| arg.contains('='));
+    let setting = |name: &str| settings.iter().find_map(|setting| setting.strip_prefix(name));
+    let threads = setting("threads=").map(|threads| threads.parse().expect("a number of threads"));
+    let team = threads.map_or_else(Team::of_machine, Team::new);
+    let named = |name: &str| Isa::available().find(|isa| format!("{isa:?}") == name).expect("what this processor has");
+    let isa = setting("isa=").map_or(Isa::best(), named);
     println!("{isa:?}, {} threads", team.thread_count());
     println!("{:<6} {:>6} {:>6} {:>5} {:>9} {:>9} {:>8}", "format", "N", "K", "T", "us", "GOP/s", "GB/s");
-    let wanted: Vec<String> = std::env::args().skip(1).collect();
     for format in Format::ALL {
         if format.block_len() == 1 || !(wanted.is_empty() || wanted.iter().any(|name| name == format.name())) {
             continue;

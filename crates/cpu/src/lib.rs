@@ -9,6 +9,8 @@
 //! D head width.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod compiled; // plain Rust for each instruction set
+mod disjoint; // what threads write at the same time
 mod format; // how weights lie in files
 mod isa; // what this processor can do
 pub mod quant; // products of quantised weights

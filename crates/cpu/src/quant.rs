@@ -11,7 +11,9 @@
 //!                                             + minimum[n, g] * (x.scale[t, g] * sum of x.q)
 //! ```
 
+#[cfg(target_arch = "x86_64")]
 mod avx2; // kernels for AVX2
+#[cfg(target_arch = "x86_64")]
 mod avx512; // kernels for AVX-512 with VNNI
 mod int8; // rows as integers
 mod kernels; // which kernel runs
@@ -23,8 +25,11 @@ pub(crate) mod random;
 #[cfg(test)]
 mod tests;
 
-pub use int8::Int8Rows;
+pub use int8::{Int8Rows, TILE_ROWS};
 
+use std::ops::Range;
+
+use crate::disjoint::Disjoint;
 use crate::format::{Format, GROUP};
 use crate::{Isa, Team};
 use kernels::Kernels;
@@ -35,7 +40,7 @@ use panel::{Layout, Line, OUTPUTS};
 const TASK_BYTES: usize = 256 << 10;
 
 /// Rows that one task multiplies at most.
-const TASK_ROWS: usize = 128;
+const TASK_ROWS: usize = 132;
 
 /// Tasks for each thread that a product is cut into when it is large enough: a late thread costs a fraction of one.
 const TASKS_PER_THREAD: usize = 8;
@@ -185,24 +190,58 @@ impl QuantPanels {
         if self.rows == 0 || x.rows() == 0 {
             return;
         }
-        let panels = self.rows.div_ceil(OUTPUTS);
+        let panels = self.panel_count();
         let row_parts = x.rows().div_ceil(TASK_ROWS);
         let wanted = (team.thread_count() * TASKS_PER_THREAD).div_ceil(row_parts);
         let panels_max = TASK_BYTES / (self.layout.panel_lines() * size_of::<Line>()).max(1);
         let panels_per_task = (panels / wanted).clamp(1, panels_max.max(1));
         let panel_parts = panels.div_ceil(panels_per_task);
         let tiles = x.tile_count();
-        let y = kernels::Output::new(y, y_stride, first_column, self.rows);
+        let y = Disjoint::new(y);
         team.each(panel_parts * row_parts, &|task| {
             let (panel_part, row_part) = (task / row_parts, task % row_parts);
             let panels = panel_part * panels_per_task..((panel_part + 1) * panels_per_task).min(panels);
-            for tile in row_part * tiles / row_parts..(row_part + 1) * tiles / row_parts {
-                let tile = x.tile(tile);
-                for panel in panels.clone() {
-                    self.kernels.multiply(self.panel(panel), &tile, &y, panel * OUTPUTS);
+            let tiles = row_part * tiles / row_parts..(row_part + 1) * tiles / row_parts;
+            // SAFETY: tasks differ in their panels or their tiles.
+            unsafe { self.multiply_part(x, tiles, panels, &y, y_stride, first_column) };
+        });
+    }
+
+    /// Panels of 16 outputs, the last of what is left.
+    pub(crate) fn panel_count(&self) -> usize {
+        self.rows.div_ceil(OUTPUTS)
+    }
+
+    /// The products of some tiles of rows with some panels of outputs.
+    ///
+    /// * `tiles`: of `x`, each [`TILE_ROWS`] rows.
+    /// * `panels`: of this weight, each 16 outputs.
+    /// * `y`, `y_stride`, `first_column`: as for [`Self::multiply`].
+    ///
+    /// # Safety
+    /// Nobody else uses these rows and columns of `y` at the same time.
+    pub(crate) unsafe fn multiply_part(
+        &self,
+        x: &Int8Rows,
+        tiles: Range<usize>,
+        panels: Range<usize>,
+        y: &Disjoint<'_, f32>,
+        y_stride: usize,
+        first_column: usize,
+    ) {
+        for tile in tiles {
+            let tile = x.tile(tile);
+            for panel in panels.clone() {
+                let products = self.kernels.multiply(self.panel(panel), &tile);
+                let first = panel * OUTPUTS;
+                let count = OUTPUTS.min(self.rows - first);
+                for (row, products) in products[..tile.rows].iter().enumerate() {
+                    let at = (tile.first_row + row) * y_stride + first_column + first;
+                    // SAFETY: rows of this tile and columns of this panel, which the caller promises to nobody else.
+                    unsafe { y.part(at, count) }.copy_from_slice(&products[..count]);
                 }
             }
-        });
+        }
     }
 
     fn panel(&self, panel: usize) -> &[Line] {

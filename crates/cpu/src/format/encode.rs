@@ -74,7 +74,7 @@ impl Joined {
             let minimum = units(-grids[group].minimum, minimum_unit, (0, 63));
             let levels = grids[group].levels;
             // Rounding both to 6 bits moved the grid; a neighbour may now be nearer.
-            let neighbours = (-1..=1).flat_map(|i| (-1..=1).map(move |j| (scale + i, minimum + j)));
+            let neighbours = (-2..=2).flat_map(|i| (-2..=2).map(move |j| (scale + i, minimum + j)));
             let allowed = neighbours.filter(|(scale, minimum)| (0..64).contains(scale) && (0..64).contains(minimum));
             let error = |integers: &(i32, i32)| joined.grid_of(*integers, levels).error(values);
             let best =

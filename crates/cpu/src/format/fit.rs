@@ -6,8 +6,8 @@
 const LANES: usize = 8;
 
 /// Spacings tried below and above the plain one, and the change from one to the next as a part of a level.
-const STEPS: i32 = 6;
-const STEP: f32 = 0.15;
+const STEPS: i32 = 9;
+const STEP: f32 = 0.1;
 
 /// Added and taken away again, it rounds a number below 2^22 to the nearest integer, halves to even.
 const ROUNDER: f32 = 12_582_912.0;

@@ -3,11 +3,10 @@
 //! For each 32 columns the levels of 16 outputs are made once, 8 vectors that stay in registers, and multiplied with
 //! every row of the tile: `vpdpbusd` adds 4 products of a level (u8) and an integer (i8) to each of 16 sums. The zero of
 //! symmetric formats is where these sums begin.
-#![cfg(target_arch = "x86_64")]
 
 use std::arch::x86_64::*;
 
-use super::int8::{Tile, Words};
+use super::int8::{TILE_ROWS, Tile, Words};
 use super::kernels::{Kernel, Products};
 use super::panel::{Line, OUTPUTS, SUPER_LINES, VECTORS};
 use crate::format::Format;
@@ -15,25 +14,24 @@ use crate::format::Format;
 /// Lines that are asked for before they are read: memory takes about as long as the sums of some groups.
 const LINES_AHEAD: usize = 48;
 
-/// Runs `work`, compiled for these instructions where it is inlined.
-///
-/// # Safety
-/// The processor has them.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
-pub(super) fn with_avx512<T>(work: impl FnOnce() -> T) -> T {
-    work()
-}
-
-/// The kernels of a format for tiles of 1, 2, 4 and 8 rows.
-pub(super) fn kernels(format: Format) -> [Kernel; 4] {
+/// The kernels of a format for tiles of 1 to 12 rows.
+pub(super) fn kernels(format: Format) -> [Kernel; TILE_ROWS] {
     /// Bits of a level, whether there are minima, and whether 256 columns share a factor of scales.
     macro_rules! of_rows {
         ($bits:literal, $has_minimum:literal, $is_grouped:literal) => {
             [
                 multiply::<$bits, $has_minimum, $is_grouped, 1>,
                 multiply::<$bits, $has_minimum, $is_grouped, 2>,
+                multiply::<$bits, $has_minimum, $is_grouped, 3>,
                 multiply::<$bits, $has_minimum, $is_grouped, 4>,
+                multiply::<$bits, $has_minimum, $is_grouped, 5>,
+                multiply::<$bits, $has_minimum, $is_grouped, 6>,
+                multiply::<$bits, $has_minimum, $is_grouped, 7>,
                 multiply::<$bits, $has_minimum, $is_grouped, 8>,
+                multiply::<$bits, $has_minimum, $is_grouped, 9>,
+                multiply::<$bits, $has_minimum, $is_grouped, 10>,
+                multiply::<$bits, $has_minimum, $is_grouped, 11>,
+                multiply::<$bits, $has_minimum, $is_grouped, 12>,
             ]
         };
     }

@@ -2,11 +2,10 @@
 
 use std::sync::Mutex;
 
-use super::{avx2, avx512};
-use crate::{Isa, Team};
+use crate::{Isa, Team, compiled};
 
 /// Rows of a whole tile, which kernels multiply together.
-pub(super) const TILE_ROWS: usize = 8;
+pub const TILE_ROWS: usize = 12;
 
 /// Words of 4 integers for the 32 columns that share a scale.
 pub(super) const GROUP_WORDS: usize = 8;
@@ -21,7 +20,7 @@ pub(super) type Words = [i32; GROUP_WORDS];
 ///
 /// For each 32 columns of a row the scale is their largest magnitude over 127 (f32) and the integers are rounded, halves
 /// to even. A group with a number that is not finite has a scale that is not a number, and so has every product with it.
-/// Rows are stored in tiles of 8, 4, 2 or 1; within one, all rows of a group lie together.
+/// Rows are stored in tiles of 12, the last of what is left; within one, all rows of a group lie together.
 #[derive(Debug, Default)]
 pub struct Int8Rows {
     rows: usize,
@@ -40,7 +39,7 @@ struct Numbers {
     offsets: Vec<[i32; 2]>,
 }
 
-/// 1, 2, 4 or 8 rows.
+/// 1 to 12 rows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tile<'a> {
     pub(super) first_row: usize,
@@ -94,13 +93,7 @@ impl Int8Rows {
         self.numbers.offsets.resize(count, [0; 2]);
         let fill = |tile: &mut TileMut<'_>| {
             let source = &rows[tile.first_row * columns..][..tile.rows * columns];
-            match isa.min(Isa::best()) {
-                Isa::Portable => tile.fill(source, columns),
-                // SAFETY: the processor has the instructions.
-                Isa::Avx2 => unsafe { avx2::with_avx2(|| tile.fill(source, columns)) },
-                // SAFETY: the same.
-                Isa::Avx512 | Isa::Avx512Bf16 => unsafe { avx512::with_avx512(|| tile.fill(source, columns)) },
-            }
+            compiled::run(isa, || tile.fill(source, columns));
         };
         let mut tiles = self.tiles_mut();
         match tiles.len() < 2 || row_count <= TILE_ROWS {
@@ -112,23 +105,15 @@ impl Int8Rows {
         }
     }
 
-    /// Tiles: whole ones, then one for each bit of the number of the remaining rows.
-    pub(super) fn tile_count(&self) -> usize {
-        self.rows / TILE_ROWS + (self.rows % TILE_ROWS).count_ones() as usize
+    /// Tiles of all rows.
+    pub(crate) fn tile_count(&self) -> usize {
+        self.rows.div_ceil(TILE_ROWS)
     }
 
     /// The first row and the rows of a tile.
     fn tile_rows(&self, tile: usize) -> (usize, usize) {
-        let whole = self.rows / TILE_ROWS;
-        if tile < whole {
-            return (tile * TILE_ROWS, TILE_ROWS);
-        }
-        let (mut first, mut rest) = (whole * TILE_ROWS, self.rows % TILE_ROWS);
-        for _ in whole..tile {
-            let rows = 1 << rest.ilog2();
-            (first, rest) = (first + rows, rest - rows);
-        }
-        (first, 1 << rest.ilog2())
+        let first = tile * TILE_ROWS;
+        (first, TILE_ROWS.min(self.rows - first))
     }
 
     pub(super) fn tile(&self, tile: usize) -> Tile<'_> {

@@ -1,12 +1,12 @@
 //! Kernels in plain Rust: what other instruction sets must agree with, bit for bit.
 
-use super::int8::{Tile, Words};
+use super::int8::{TILE_ROWS, Tile};
 use super::kernels::{Kernel, Products};
 use super::panel::{self, Line, OUTPUTS, VECTORS};
 use crate::format::{Format, Lattice};
 
-/// The kernels of a format for tiles of 1, 2, 4 and 8 rows.
-pub(super) fn kernels(format: Format) -> [Kernel; 4] {
+/// The kernels of a format for tiles of 1 to 12 rows.
+pub(super) fn kernels(format: Format) -> [Kernel; TILE_ROWS] {
     let kernel: Kernel = match format {
         Format::Q8_0 => |panel, x, out| multiply(Lattice::Symmetric, 8, panel, x, out),
         Format::Q4_0 => |panel, x, out| multiply(Lattice::Symmetric, 4, panel, x, out),
@@ -18,7 +18,7 @@ pub(super) fn kernels(format: Format) -> [Kernel; 4] {
         Format::Q6K => |panel, x, out| multiply(Lattice::GroupedSymmetric, 6, panel, x, out),
         Format::F32 | Format::F16 | Format::Bf16 => unreachable!("{format} is not packed in panels"),
     };
-    [kernel; 4]
+    [kernel; TILE_ROWS]
 }
 
 fn multiply(lattice: Lattice, bits: usize, panel: &[Line], x: &Tile<'_>, out: &mut Products) {
@@ -58,7 +58,7 @@ fn multiply(lattice: Lattice, bits: usize, panel: &[Line], x: &Tile<'_>, out: &m
 }
 
 /// Sums of levels times integers for 16 outputs.
-fn sums(vectors: &[[u8; 64]], words: &[<Words as IntoIterator>::Item]) -> [i32; OUTPUTS] {
+fn sums(vectors: &[[u8; 64]], words: &[i32]) -> [i32; OUTPUTS] {
     let mut sums = [0; OUTPUTS];
     for (vector, word) in vectors.iter().zip(words) {
         let integers = word.to_le_bytes().map(|byte| i32::from(byte as i8));
