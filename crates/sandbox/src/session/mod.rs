@@ -102,6 +102,9 @@ pub struct Usage {
 /// Cells back to which the files are kept.
 const SNAPSHOTS_MAX: usize = 1000;
 
+/// What is said of a folder of the host after a cell that had to be killed.
+const LEFT_ALONE: &str = "the workspace is a folder of the user, which is left as it is";
+
 /// Called for each event, in order. Output waits, and in the end the cell, for it to return.
 pub type OnEvent<'a> = dyn FnMut(Event<'_>) + 'a;
 
@@ -120,6 +123,8 @@ pub struct Session {
     protection: Protection,
     /// Cells in a row that ended with a rollback.
     rollbacks: usize,
+    /// Why files are not as the next cell would be told that they are.
+    unrestored: Option<String>,
     sequence: u64,
     late: Capture,
     /// Output that was too long to be kept in memory.
@@ -168,6 +173,7 @@ impl Session {
             policy,
             protection,
             rollbacks: 0,
+            unrestored: None,
             sequence: 0,
             late,
             outputs: outputs.map_err(SandboxError::system("making a private folder"))?,
@@ -206,7 +212,8 @@ impl Session {
             return Ok(());
         }
         yard.finish_saving(&mut |_, _| {});
-        yard.switch(self.line, self.entry).map_err(SandboxError::Branch)?;
+        let unrestored = yard.switch(self.line, self.entry).map_err(SandboxError::Branch)?;
+        self.unrestored = unrestored.or(self.unrestored.take());
         if std::mem::replace(&mut self.entry, self.line) != self.line {
             self.save(yard); // a line that begins with a checkpoint has used it up
         }
@@ -215,7 +222,7 @@ impl Session {
 
     /// Ask for a checkpoint of the state now, to be heard of later.
     fn save(&mut self, yard: &mut Yard) {
-        self.tip = Point { snapshot: self.tip.snapshot, ..Point::default() };
+        self.tip = Point { snapshot: self.tip.snapshot, unkept: self.tip.unkept.take(), ..Point::default() };
         if self.policy.limits.checkpoints_max == 0 {
             self.tip.unclean = Some("checkpoints are switched off".to_string());
             return;

@@ -189,7 +189,7 @@ impl Session {
 
     fn changed_since(&mut self, before: Option<SnapshotId>) -> Vec<String> {
         let mut yard = lock(&self.yard);
-        let after = yard.take_snapshot().ok().flatten();
+        let after = yard.take_snapshot().ok();
         let (Some(before), Some(after)) = (before, after) else { return Vec::new() };
         let changes = yard.changes(before, after, CHANGES_MAX);
         yard.forget_snapshot(after);

@@ -109,7 +109,7 @@ impl Session {
                 // The interpreter died between two cells; the state after the last one comes back, or all is lost.
                 let is_back = attempt == 1
                     && ending.is_some_and(|ending| ending.resumed.is_some())
-                    && self.roll_back(&mut yard) == State::RolledBack;
+                    && self.go_on(&mut yard) == State::RolledBack;
                 drop(yard);
                 if !is_back {
                     self.replace()?;
@@ -126,6 +126,7 @@ impl Session {
             if has_ended {
                 self.replace()?;
             }
+            cell.unrestored = self.unrestored.take();
             return Ok(cell);
         }
         let reason = format!("{STARTS_MAX} in a row ended by themselves before they ran a cell");
@@ -286,6 +287,7 @@ impl Session {
         let cell = Cell {
             end,
             state,
+            unrestored: None,
             stdout: collected.stdout.text(),
             stderr: collected.stderr.text(),
             value,
@@ -302,7 +304,12 @@ impl Session {
 
     /// After the first process put the checkpoint before the cell in place: the files, and then let it run.
     fn roll_back(&mut self, yard: &mut Yard) -> State {
-        yard.restore(self.tip.snapshot);
+        self.unrestored = yard.restore(&self.tip).err();
+        self.go_on(yard)
+    }
+
+    /// Let the checkpoint run that was put in place.
+    fn go_on(&mut self, yard: &mut Yard) -> State {
         match yard.wake() {
             Ok(()) => {
                 self.save(yard);
@@ -318,12 +325,13 @@ impl Session {
         if let Some(point) = yard.saved(self.line) {
             self.tip = Point { snapshot: self.tip.snapshot, ..point };
         }
+        self.tip.unkept = None;
         if let Some(old) = self.tip.snapshot.take() {
             yard.forget_snapshot(old);
         }
         match yard.take_snapshot() {
-            Ok(id) => self.tip.snapshot = id,
-            Err(reason) => self.tip.unclean = Some(reason),
+            Ok(id) => self.tip.snapshot = Some(id),
+            Err(reason) => self.tip.unkept = Some(reason),
         }
     }
 }

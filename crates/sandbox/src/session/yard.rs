@@ -10,7 +10,7 @@ use crate::policy::{Network, Policy};
 use crate::proxy::{AllowList, Decision, Proxy, ProxyLimits};
 use crate::wire::fields::{Fields, Writer};
 use crate::wire::frame::Nonce;
-use crate::workspace::{Files, Owner, SnapshotId, SnapshotLimits, Snapshots};
+use crate::workspace::{Files, Owner, RestoredFiles, SnapshotError, SnapshotId, SnapshotLimits, Snapshots};
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 /// A fork of a large interpreter on a loaded machine takes a while.
 const SAVE_MAX: Duration = Duration::from_secs(2);
 const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// Paths that are told of a restore that left some out.
+const FAILED_TOLD_MAX: usize = 3;
 /// The line that a session begins with. Lines, like checkpoints, are named by the next free number.
 pub(super) const FIRST_LINE: u64 = 0;
 
@@ -130,15 +132,13 @@ impl Yard {
     }
 
     /// Record the files. `Err`: they are too many or too large, and undo cannot bring them back.
-    pub(super) fn take_snapshot(&mut self) -> Result<Option<SnapshotId>, String> {
-        self.snapshots.take().map(Some).map_err(|error| format!("the files could not be kept: {error}"))
+    pub(super) fn take_snapshot(&mut self) -> Result<SnapshotId, String> {
+        self.snapshots.take().map_err(|error| error.to_string())
     }
 
-    /// Bring the files back. What could not be is told by the next snapshot.
-    pub(super) fn restore(&mut self, id: Option<SnapshotId>) {
-        if let Some(id) = id {
-            let _ = self.snapshots.restore(id);
-        }
+    /// Bring the files of `point` back. `Err`: why they, or some of them, are not as they were.
+    pub(super) fn restore(&mut self, point: &Point) -> Result<(), String> {
+        whole(self.snapshots.restore(point.files()?))
     }
 
     pub(super) fn forget_snapshot(&mut self, id: SnapshotId) {
@@ -199,30 +199,35 @@ impl Yard {
         self.command(b'W', Writer::default()).map(drop)
     }
 
-    /// Let `line` run, with the files that it had, and keep those of the one that ran.
-    pub(super) fn switch(&mut self, line: u64, entry: u64) -> Result<(), String> {
+    /// Let `line` run, with the files that it had, and keep those of the one that ran. Returns why they are not all as
+    /// they were, if so.
+    pub(super) fn switch(&mut self, line: u64, entry: u64) -> Result<Option<String>, String> {
         let before = self.take_snapshot()?;
         self.command(b'A', Writer::default().number("id", entry).number("park", self.active))?;
-        self.parked.extend(before.map(|id| (self.active, id)));
+        self.parked.insert(self.active, before);
         self.active = line;
+        let mut unrestored = None;
         if let Some(files) = self.parked.remove(&line) {
-            self.restore(Some(files));
+            unrestored = whole(self.snapshots.restore(files)).err();
             self.snapshots.forget(files);
         }
-        self.wake()
+        self.wake().map(|()| unrestored)
     }
 
-    /// Remember which files a new line begins with.
-    pub(super) fn park_new(&mut self, line: u64, files: Option<SnapshotId>) {
-        self.parked.extend(files.and_then(|id| self.snapshots.copy(id)).map(|id| (line, id)));
+    /// Remember which files a new line begins with. `Err`: those of the line before it, and why.
+    pub(super) fn park_new(&mut self, line: u64, point: &Point) -> Result<(), String> {
+        let copy = self.snapshots.copy(point.files()?).ok_or_else(|| SnapshotError::Forgotten.to_string())?;
+        self.parked.insert(line, copy);
+        Ok(())
     }
 
-    /// The files as they are, put into the workspace of `other`, which is empty.
-    pub(super) fn hand_files_over(&mut self, files: Option<SnapshotId>, other: &mut Yard) {
-        let files = files.or_else(|| self.snapshots.take().ok());
-        if let Some(files) = files {
-            let _ = self.snapshots.restore_into(files, &other.snapshots);
-        }
+    /// The files, those of now if none are given, put into the workspace of `other`. `Err`: why not all are there.
+    pub(super) fn hand_files_over(&mut self, files: Option<SnapshotId>, other: &mut Yard) -> Result<(), String> {
+        let files = match files {
+            Some(files) => files,
+            None => self.take_snapshot()?,
+        };
+        whole(self.snapshots.restore_into(files, &other.snapshots))
     }
 
     /// What a snapshot taken now would leave out.
@@ -261,6 +266,16 @@ impl Yard {
     pub(super) fn out_of_memory(&mut self) -> bool {
         let kills = self.group.out_of_memory_kills();
         std::mem::replace(&mut self.kills_seen, kills) < kills
+    }
+}
+
+/// `Err`: what is missing of a restore.
+fn whole(restored: Result<RestoredFiles, SnapshotError>) -> Result<(), String> {
+    let failed = restored.map_err(|error| error.to_string())?.failed;
+    match failed.len() {
+        0 => Ok(()),
+        count @ 1..=FAILED_TOLD_MAX => Err(failed[..count].join(", ")),
+        count => Err(format!("{} and {} more", failed[..FAILED_TOLD_MAX].join(", "), count - FAILED_TOLD_MAX)),
     }
 }
 

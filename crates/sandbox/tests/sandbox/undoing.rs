@@ -129,3 +129,63 @@ fn a_large_array_is_shared_with_its_checkpoints() {
     session.undo(1).unwrap();
     assert_eq!(see(&mut session, "big[0]"), "120");
 }
+
+/// A session whose snapshots have less room than [`TOO_LARGE`] takes.
+fn start_narrow() -> Session {
+    start_with(Limits { checkpoint_bytes_max: 32 << 20, ..Limits::default() })
+}
+
+const TOO_LARGE: &str = "import os\nx = 5\nwith open('big', 'wb') as f:\n    f.write(os.urandom(40 << 20))";
+const WHY: &str = "the workspace has more than 33554432 bytes to keep, so its files cannot be undone";
+
+#[test]
+fn a_rollback_says_when_files_were_not_kept() {
+    let mut session = start_narrow();
+    see(&mut session, TOO_LARGE);
+    let cell = run(&mut session, "x = 6\nopen('more', 'w').close()\nos._exit(1)");
+    assert_eq!((cell.state, cell.unrestored.as_deref()), (State::RolledBack, Some(WHY)));
+    let said = format!("[Variables are as they were before this cell, files are not: {WHY}.]");
+    assert!(cell.observation(1000).ends_with(&said), "{}", cell.observation(1000));
+    assert_eq!(see(&mut session, "x, sorted(os.listdir())"), "(5, ['big', 'more'])");
+    see(&mut session, "os.remove('big')");
+    let cell = run(&mut session, "os.remove('more')\nos._exit(1)");
+    assert_eq!((cell.state, cell.unrestored.as_deref()), (State::RolledBack, None));
+    assert_eq!(see(&mut session, "os.listdir()"), "['more']");
+}
+
+#[test]
+fn undo_and_branch_say_when_files_were_not_kept() {
+    let mut session = start_narrow();
+    see(&mut session, TOO_LARGE);
+    see(&mut session, "os.remove('big')\nx = 6");
+    let without = Restored::WithoutFiles { reason: WHY.to_string() };
+    let (mut branch, how) = session.branch(1).unwrap();
+    assert_eq!(how, without);
+    assert_eq!(see(&mut branch, "x, os.listdir()"), "(5, [])");
+    assert_eq!(session.undo(1).unwrap(), without);
+    assert_eq!(see(&mut session, "x, os.listdir()"), "(5, [])");
+    assert_eq!(session.undo(2).unwrap(), Restored::Resumed, "at the start there was nothing to keep");
+}
+
+#[test]
+fn cells_that_are_run_again_say_when_files_were_not_kept() {
+    let limits = Limits { checkpoint_bytes_max: 32 << 20, checkpoints_max: 0, ..Limits::default() };
+    let mut session = start_with(limits);
+    see(&mut session, TOO_LARGE);
+    see(&mut session, "y = 6");
+    let Restored::Replayed { differences, .. } = session.undo(1).unwrap() else { panic!("there are no checkpoints") };
+    assert_eq!(differences, [format!("files: {WHY}")]);
+    assert_eq!(see(&mut session, "x, 'y' in globals()"), "(5, False)");
+}
+
+#[test]
+fn a_loss_says_when_files_are_gone_too() {
+    let limits = Limits { checkpoint_bytes_max: 32 << 20, checkpoints_max: 0, ..Limits::default() };
+    let mut session = start_with(limits);
+    let cell = run(&mut session, &format!("{TOO_LARGE}\nos._exit(1)"));
+    assert_eq!((cell.state, cell.unrestored.as_deref()), (State::Lost, Some(WHY)));
+    let said = format!("[Python was restarted and all variables are lost. Files are not as they were: {WHY}.]");
+    assert!(cell.observation(1000).ends_with(&said), "{}", cell.observation(1000));
+    let cell = run(&mut session, "import os\nos.listdir()");
+    assert_eq!((cell.observation(1000).as_str(), cell.unrestored), ("[]", None));
+}
