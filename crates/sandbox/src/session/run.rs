@@ -2,7 +2,7 @@
 
 use super::history::Point;
 use super::jail::{Heard, Jail};
-use super::{Event, Kind, OnEvent, Session, Stream, Yard, lock};
+use super::{Event, Kind, LEFT_ALONE, OnEvent, Session, Stream, Yard, lock};
 use crate::bundle::Bundle;
 use crate::capture::Capture;
 use crate::cell::{Cell, CellEnd, CellError, State};
@@ -303,8 +303,13 @@ impl Session {
     }
 
     /// After the first process put the checkpoint before the cell in place: the files, and then let it run.
+    ///
+    /// A folder of the host is left alone: what changed in it meanwhile may be the work of somebody else.
     fn roll_back(&mut self, yard: &mut Yard) -> State {
-        self.unrestored = yard.restore(&self.tip).err();
+        self.unrestored = match self.policy.workspace {
+            None => yard.restore(&self.tip).err(),
+            Some(_) => yard.differs_from(&self.tip).then(|| LEFT_ALONE.to_string()),
+        };
         self.go_on(yard)
     }
 

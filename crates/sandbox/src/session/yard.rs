@@ -141,6 +141,14 @@ impl Yard {
         whole(self.snapshots.restore(point.files()?))
     }
 
+    /// Whether the files are other than at `point`, as far as can be seen.
+    pub(super) fn differs_from(&mut self, point: &Point) -> bool {
+        let (Ok(before), Ok(now)) = (point.files(), self.take_snapshot()) else { return true };
+        let differs = !self.changes(before, now, 1).is_empty();
+        self.snapshots.forget(now);
+        differs
+    }
+
     pub(super) fn forget_snapshot(&mut self, id: SnapshotId) {
         self.snapshots.forget(id);
     }

@@ -1,5 +1,5 @@
-use crate::{run, see, start, start_with, value};
-use codeact_sandbox::{Limits, Restored, State};
+use crate::{policy, run, see, start, start_with, value};
+use codeact_sandbox::{Kind, Limits, Policy, Restored, Session, State};
 
 #[test]
 fn an_undone_cell_leaves_no_trace_in_variables_and_files() {
@@ -188,4 +188,32 @@ fn a_loss_says_when_files_are_gone_too() {
     assert!(cell.observation(1000).ends_with(&said), "{}", cell.observation(1000));
     let cell = run(&mut session, "import os\nos.listdir()");
     assert_eq!((cell.observation(1000).as_str(), cell.unrestored), ("[]", None));
+}
+
+#[test]
+fn a_folder_of_the_user_is_taken_back_by_undo_and_not_by_a_rollback() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let mut session = Session::start(&Policy { workspace: Some(folder.path().to_path_buf()), ..policy() }).unwrap();
+    see(&mut session, "import os\nx = 1");
+    see(&mut session, "x = 2\nopen('notes', 'w').write('of the cell')");
+    // The user works in it while the cell runs.
+    let code = "x = 3\nopen('made', 'w').close()\nprint('go', flush=True)\nwhile not os.path.exists('go'):\n    pass\nos._exit(1)";
+    let cell = session.run(code, &mut |event| {
+        if let Kind::Output { .. } = event.kind {
+            std::fs::write(at("notes"), "of the user").unwrap();
+            std::fs::write(at("go"), "").unwrap();
+        }
+    });
+    let said = "[Variables are as they were before this cell, files are not: \
+                the workspace is a folder of the user, which is left as it is.]";
+    let text = cell.unwrap().observation(1000);
+    assert!(text.ends_with(said), "{text}");
+    assert_eq!(std::fs::read_to_string(at("notes")).unwrap(), "of the user");
+    assert!(at("made").exists());
+    assert_eq!(see(&mut session, "x"), "2");
+    let text = run(&mut session, "os._exit(1)").observation(1000);
+    assert!(text.ends_with("[Variables and files are as they were before this cell.]"), "{text}");
+    assert_eq!(session.undo(2).unwrap(), Restored::Resumed);
+    assert_eq!(see(&mut session, "x, os.listdir()"), "(1, [])");
 }
