@@ -112,14 +112,14 @@ impl Session {
         self.activate(&mut yard)?;
         let removed: Vec<Step> = self.steps.drain(at..).collect();
         let resumed = match point.checkpoint {
-            Some(id) => yard.command(b'U', Writer::default().number("id", id)).map(|_| id),
+            Some(id) => yard.command(b'U', Writer::default().number("id", id)).map(|_| yard.costs.gone(id)),
             None => Err(point.reason()),
         };
         for step in removed.iter().skip(1) {
             yard.forget(&step.before);
         }
         yard.forget(&self.tip.clone());
-        let resumed = resumed.and_then(|_| {
+        let resumed = resumed.and_then(|()| {
             let unrestored = yard.restore(&point).err();
             yard.wake().map(|()| unrestored)
         });
@@ -153,7 +153,10 @@ impl Session {
         let point = self.steps.get(at).map_or_else(|| self.tip.clone(), |step| step.before.clone());
         let id = yard.next_id();
         let copied = match point.checkpoint {
-            Some(from) => yard.command(b'B', Writer::default().number("id", id).number("from", from)).map(drop),
+            Some(from) => {
+                let copied = yard.command(b'B', Writer::default().number("id", id).number("from", from));
+                copied.map(|payload| yard.costs.made(id, &payload))
+            }
             None => Err(point.reason()),
         };
         // The way back beyond the branching point belongs to this session.

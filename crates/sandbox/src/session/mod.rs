@@ -4,6 +4,8 @@ mod jail; // its processes, as the host sees them
 
 mod yard; // what the branches of a session share
 
+mod costs; // memory of what is kept for undo
+
 mod run; // one cell, from the request to the result
 
 mod interrupt; // stopping a cell from another thread
@@ -245,6 +247,19 @@ impl Session {
         let is_crowded = usage.snapshot_bytes > limits.checkpoint_bytes_max / 4 * 3;
         let kept_max = if is_crowded { 1 } else { SNAPSHOTS_MAX };
         self.give_up(kept_max, |point| point.snapshot.take(), |id| yard.forget_snapshot(id));
+    }
+
+    /// Give up the oldest checkpoints while all of them take more memory than they may.
+    fn bound_memory(&mut self, yard: &mut Yard) {
+        let mut excess = yard.costs.take_excess();
+        for step in &mut self.steps {
+            if excess > 0
+                && let Some(id) = step.before.checkpoint.take()
+            {
+                excess = excess.saturating_sub(yard.costs.of(id));
+                yard.drop_checkpoint(id);
+            }
+        }
     }
 
     /// Of what `take` takes out of the points before the cells, keep the newest `kept_max`.

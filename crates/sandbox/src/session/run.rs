@@ -158,7 +158,8 @@ impl Session {
             None => fields,
         };
         let nonce = yard.jail.ask(b'C', fields)?;
-        let deadline = Instant::now() + wall + LADDER;
+        let begun = Instant::now();
+        let deadline = begun + wall + LADDER;
         let mut collected = Collected::new(nonce, &self.policy, self.outputs.path());
         let mut is_interrupted = false;
         let ending = loop {
@@ -184,6 +185,7 @@ impl Session {
             self.show(&mut collected, frame, on_event);
         };
         collected.is_over.store(true, Ordering::Relaxed);
+        yard.costs.ran(begun.elapsed());
         Ok((collected, ending))
     }
 
@@ -315,6 +317,7 @@ impl Session {
 
     /// Let the checkpoint run that was put in place.
     fn go_on(&mut self, yard: &mut Yard) -> State {
+        self.tip.checkpoint.into_iter().for_each(|id| yard.costs.gone(id));
         match yard.wake() {
             Ok(()) => {
                 self.save(yard);
@@ -330,6 +333,7 @@ impl Session {
         if let Some(point) = yard.saved(self.line) {
             self.tip = Point { snapshot: self.tip.snapshot, ..point };
         }
+        self.bound_memory(yard);
         self.tip.unkept = None;
         if let Some(old) = self.tip.snapshot.take() {
             yard.forget_snapshot(old);

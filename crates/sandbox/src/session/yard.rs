@@ -1,5 +1,6 @@
 //! What the branches of one session share: its processes, its workspace with the snapshots, and its cgroup.
 
+use super::costs::Costs;
 use super::history::Point;
 use super::jail::{Heard, Jail};
 use super::{Stream, Usage};
@@ -9,7 +10,7 @@ use crate::launcher::client::Launcher;
 use crate::policy::{Network, Policy};
 use crate::proxy::{AllowList, Decision, Proxy, ProxyLimits};
 use crate::wire::fields::{Fields, Writer};
-use crate::wire::frame::Nonce;
+use crate::wire::frame::{Frame, Nonce};
 use crate::workspace::{Files, Owner, RestoredFiles, SnapshotError, SnapshotId, SnapshotLimits, Snapshots};
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
@@ -50,6 +51,9 @@ pub(crate) struct Yard {
     saving: Option<Saving>,
     /// Checkpoints that were made, by line, until the line asks.
     saved: HashMap<u64, Point>,
+    /// What checkpoints take, and the request to measure it.
+    pub(super) costs: Costs,
+    measuring: Option<Nonce>,
     kills_seen: u64,
     /// Copies of files.
     _folder: tempfile::TempDir,
@@ -91,6 +95,8 @@ impl Yard {
             next_id: FIRST_LINE + 1,
             saving: None,
             saved: HashMap::new(),
+            costs: Costs::new(limits.checkpoint_bytes_max),
+            measuring: None,
             kills_seen: 0,
             _folder: folder,
         })
@@ -164,6 +170,7 @@ impl Yard {
     }
 
     pub(super) fn drop_checkpoint(&mut self, id: u64) {
+        self.costs.gone(id);
         // A session whose processes are gone has no checkpoints either.
         let _ = self.jail.ask(b'X', Writer::default().number("id", id));
     }
@@ -174,26 +181,36 @@ impl Yard {
         // A session whose processes are gone says so when the next cell is to run.
         let asked = self.jail.ask(b'S', Writer::default().number("id", id));
         self.saving = asked.ok().map(|nonce| Saving { nonce, id, line });
+        if self.costs.must_be_measured() {
+            // Answered behind the one above, and in the time between two cells.
+            self.measuring = self.jail.ask(b'M', Writer::default()).ok();
+        }
     }
 
     /// Wait for the checkpoint that was asked for. `on_late` gets what is printed meanwhile.
     pub(super) fn finish_saving(&mut self, on_late: &mut dyn FnMut(Stream, &[u8])) {
         let deadline = Instant::now() + SAVE_MAX;
-        while let Some(saving) = self.saving.take() {
+        while self.saving.is_some() || self.measuring.is_some() {
             match self.jail.listen(None, deadline) {
-                Heard::Frame(frame) if frame.nonce == saving.nonce => {
-                    self.saved.insert(saving.line, Point::saved(saving.id, &frame.payload));
-                }
-                Heard::TimeOut | Heard::Gone => {}
-                heard => {
-                    if let Heard::Frame(frame) = heard
-                        && let Some(stream) = Stream::of_tag(frame.tag)
-                    {
-                        on_late(stream, &frame.payload);
-                    }
-                    self.saving = Some(saving);
-                }
+                Heard::Frame(frame) => self.hear(&frame, on_late),
+                Heard::Woken => {}
+                Heard::TimeOut | Heard::Gone => (self.saving, self.measuring) = (None, None),
             }
+        }
+    }
+
+    /// A frame that is no part of a cell.
+    fn hear(&mut self, frame: &Frame, on_late: &mut dyn FnMut(Stream, &[u8])) {
+        if let Some(saving) = self.saving.take_if(|saving| saving.nonce == frame.nonce) {
+            let point = Point::saved(saving.id, &frame.payload);
+            if point.checkpoint.is_some() {
+                self.costs.made(saving.id, &frame.payload);
+            }
+            self.saved.insert(saving.line, point);
+        } else if self.measuring.take_if(|nonce| *nonce == frame.nonce).is_some() {
+            self.costs.measured(&frame.payload);
+        } else if let Some(stream) = Stream::of_tag(frame.tag) {
+            on_late(stream, &frame.payload);
         }
     }
 
@@ -212,6 +229,7 @@ impl Yard {
     pub(super) fn switch(&mut self, line: u64, entry: u64) -> Result<Option<String>, String> {
         let before = self.take_snapshot()?;
         self.command(b'A', Writer::default().number("id", entry).number("park", self.active))?;
+        self.costs.gone(entry);
         self.parked.insert(self.active, before);
         self.active = line;
         let mut unrestored = None;

@@ -130,6 +130,28 @@ fn a_large_array_is_shared_with_its_checkpoints() {
     assert_eq!(see(&mut session, "big[0]"), "120");
 }
 
+#[test]
+fn memory_of_kept_states_is_bounded() {
+    let kept = |checkpoint_bytes_max: u64, code: &str| {
+        let mut session = start_with(Limits { checkpoint_bytes_max, ..Limits::default() });
+        see(&mut session, "big = bytearray(b'x') * (40 << 20)");
+        for _ in 0..7 {
+            see(&mut session, code);
+        }
+        (session.undo(1).unwrap(), session.undo(5).unwrap(), see(&mut session, "len(big) >> 20"))
+    };
+    let is_resumed = |how: &Restored| *how == Restored::Resumed;
+    // Each cell writes to all of the forty megabytes, or to none.
+    let writes = "big[:] = bytes(range(256)) * (40 << 12)";
+    let (newest, older, big) = kept(1 << 30, writes);
+    assert!(is_resumed(&newest) && is_resumed(&older) && big == "40", "{newest:?} {older:?}");
+    let (newest, older, big) = kept(100 << 20, "1");
+    assert!(is_resumed(&newest) && is_resumed(&older) && big == "40", "{newest:?} {older:?}");
+    let (newest, older, big) = kept(100 << 20, writes);
+    assert!(is_resumed(&newest) && big == "40", "{newest:?}");
+    assert!(matches!(&older, Restored::Replayed { reason, .. } if reason.contains("given up")), "{older:?}");
+}
+
 /// A session whose snapshots have less room than [`TOO_LARGE`] takes.
 fn start_narrow() -> Session {
     start_with(Limits { checkpoint_bytes_max: 32 << 20, ..Limits::default() })
