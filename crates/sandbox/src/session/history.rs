@@ -110,6 +110,7 @@ impl Session {
         let yard = self.yard.clone();
         let mut yard = lock(&yard);
         self.activate(&mut yard)?;
+        self.hear_of_point(&mut yard, &mut |_| {}); // to be given up below
         let removed: Vec<Step> = self.steps.drain(at..).collect();
         let resumed = match point.checkpoint {
             Some(id) => yard.command(b'U', Writer::default().number("id", id)).map(|_| yard.costs.gone(id)),

@@ -29,6 +29,7 @@ impl Session {
         };
         let session =
             Session::over(Arc::new(Mutex::new(fresh)), FIRST_LINE, self.policy.clone(), protection)?.prepared()?;
+        lock(&self.yard).abandon(self.line, self.entry);
         for step in &mut self.steps {
             step.before = Point::default();
         }

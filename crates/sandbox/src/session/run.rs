@@ -329,18 +329,22 @@ impl Session {
 
     /// Wait for the checkpoint that was asked for after the last cell, and take a snapshot of the files.
     pub(super) fn settle_point(&mut self, yard: &mut Yard, on_event: &mut OnEvent<'_>) {
-        yard.finish_saving(&mut |stream, bytes| self.show_late(stream, bytes, on_event));
-        if let Some(point) = yard.saved(self.line) {
-            self.tip = Point { snapshot: self.tip.snapshot, ..point };
-        }
+        self.hear_of_point(yard, on_event);
         self.bound_memory(yard);
-        self.tip.unkept = None;
         if let Some(old) = self.tip.snapshot.take() {
             yard.forget_snapshot(old);
         }
         match yard.take_snapshot() {
-            Ok(id) => self.tip.snapshot = Some(id),
+            Ok(id) => (self.tip.snapshot, self.tip.unkept) = (Some(id), None),
             Err(reason) => self.tip.unkept = Some(reason),
+        }
+    }
+
+    /// Wait for the checkpoint that was asked for after the last cell.
+    pub(super) fn hear_of_point(&mut self, yard: &mut Yard, on_event: &mut OnEvent<'_>) {
+        yard.finish_saving(&mut |stream, bytes| self.show_late(stream, bytes, on_event));
+        if let Some(point) = yard.saved(self.line) {
+            self.tip = Point { snapshot: self.tip.snapshot, unkept: self.tip.unkept.take(), ..point };
         }
     }
 }

@@ -46,6 +46,8 @@ pub(crate) struct Yard {
     parked: HashMap<u64, SnapshotId>,
     /// The line that runs.
     pub active: u64,
+    /// Whether its session is gone.
+    is_abandoned: bool,
     next_id: u64,
     /// A checkpoint that was asked for.
     saving: Option<Saving>,
@@ -92,6 +94,7 @@ impl Yard {
             snapshots: snapshots.map_err(|error| SandboxError::Snapshot(error.to_string()))?,
             parked: HashMap::new(),
             active: FIRST_LINE,
+            is_abandoned: false,
             next_id: FIRST_LINE + 1,
             saving: None,
             saved: HashMap::new(),
@@ -194,7 +197,12 @@ impl Yard {
             match self.jail.listen(None, deadline) {
                 Heard::Frame(frame) => self.hear(&frame, on_late),
                 Heard::Woken => {}
-                Heard::TimeOut | Heard::Gone => (self.saving, self.measuring) = (None, None),
+                Heard::TimeOut | Heard::Gone => {
+                    self.measuring = None;
+                    if let Some(saving) = self.saving.take() {
+                        self.drop_checkpoint(saving.id); // should it come after all
+                    }
+                }
             }
         }
     }
@@ -203,8 +211,10 @@ impl Yard {
     fn hear(&mut self, frame: &Frame, on_late: &mut dyn FnMut(Stream, &[u8])) {
         if let Some(saving) = self.saving.take_if(|saving| saving.nonce == frame.nonce) {
             let point = Point::saved(saving.id, &frame.payload);
-            if point.checkpoint.is_some() {
-                self.costs.made(saving.id, &frame.payload);
+            match point.checkpoint {
+                Some(id) if !self.is_abandoned => self.costs.made(id, &frame.payload),
+                // It may have been made, and nobody can go back to it.
+                _ => self.drop_checkpoint(saving.id),
             }
             self.saved.insert(saving.line, point);
         } else if self.measuring.take_if(|nonce| *nonce == frame.nonce).is_some() {
@@ -224,20 +234,40 @@ impl Yard {
         self.command(b'W', Writer::default()).map(drop)
     }
 
-    /// Let `line` run, with the files that it had, and keep those of the one that ran. Returns why they are not all as
-    /// they were, if so.
+    /// Let `line` run, with the files that it had, and keep the one that ran with its files. Returns why files are not all
+    /// as they were, if so.
     pub(super) fn switch(&mut self, line: u64, entry: u64) -> Result<Option<String>, String> {
-        let before = self.take_snapshot()?;
-        self.command(b'A', Writer::default().number("id", entry).number("park", self.active))?;
+        let fields = Writer::default().number("id", entry);
+        if self.is_abandoned {
+            self.command(b'A', fields)?;
+        } else {
+            let before = self.take_snapshot()?;
+            self.command(b'A', fields.number("park", self.active))?;
+            self.parked.insert(self.active, before);
+        }
         self.costs.gone(entry);
-        self.parked.insert(self.active, before);
-        self.active = line;
+        (self.active, self.is_abandoned) = (line, false);
         let mut unrestored = None;
         if let Some(files) = self.parked.remove(&line) {
             unrestored = whole(self.snapshots.restore(files)).err();
             self.snapshots.forget(files);
         }
         self.wake().map(|()| unrestored)
+    }
+
+    /// The session of `line`, which goes on from `entry` where it does not run, is gone.
+    pub(super) fn abandon(&mut self, line: u64, entry: u64) {
+        if let Some(point) = self.saved.remove(&line) {
+            self.forget(&point);
+        }
+        if self.active == line {
+            self.is_abandoned = true; // there has to be one that runs
+            return;
+        }
+        self.drop_checkpoint(entry);
+        if let Some(files) = self.parked.remove(&line) {
+            self.snapshots.forget(files);
+        }
     }
 
     /// Remember which files a new line begins with. `Err`: those of the line before it, and why.

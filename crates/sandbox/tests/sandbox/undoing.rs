@@ -1,5 +1,5 @@
-use crate::{policy, run, see, start, start_with, value};
-use codeact_sandbox::{Kind, Limits, Policy, Restored, Session, State};
+use crate::{policy, run, see, start, start_if, start_with, value};
+use codeact_sandbox::{Kind, Layer, Limits, Policy, Restored, Session, State};
 
 #[test]
 fn an_undone_cell_leaves_no_trace_in_variables_and_files() {
@@ -128,6 +128,48 @@ fn a_large_array_is_shared_with_its_checkpoints() {
     assert_eq!(value(&run(&mut session, "big[0] = 1\nlen(big)")).as_deref(), Some("209715200"));
     session.undo(1).unwrap();
     assert_eq!(see(&mut session, "big[0]"), "120");
+}
+
+/// Defines `count`, the number of processes of the session.
+const COUNT: &str = "import os, threading, time\ncount = lambda: sum(name.isdigit() for name in os.listdir('/proc'))";
+
+#[test]
+fn states_that_cannot_be_gone_back_to_are_not_kept() {
+    let Some(mut session) = start_if(Layer::Signals) else { return };
+    see(&mut session, COUNT);
+    // While it sleeps, there is nothing to be kept.
+    see(&mut session, "threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()");
+    let before: usize = see(&mut session, "count()").parse().unwrap();
+    (0..10).for_each(|_| drop(see(&mut session, "1")));
+    let after: usize = see(&mut session, "count()").parse().unwrap();
+    // The last ones may be about to go.
+    assert!(after < before + 5, "{before} processes, and {after} ten cells later");
+}
+
+#[test]
+fn branches_and_undone_states_leave_nothing_behind() {
+    let mut session = start_with(Limits { checkpoints_max: 2, ..Limits::default() });
+    if !session.protection().holds(Layer::Signals) {
+        return println!("skipped: Signals does not hold on this host");
+    }
+    see(&mut session, COUNT);
+    (0..3).for_each(|_| drop(see(&mut session, "1")));
+    let before = see(&mut session, "count()");
+    for _ in 0..5 {
+        see(&mut session, "1");
+        session.undo(1).unwrap();
+        let (mut branch, _) = session.branch(session.cells()).unwrap();
+        (0..3).for_each(|_| drop(see(&mut branch, "open('file', 'a').write('x')")));
+    }
+    // What was killed takes a moment to be gone.
+    let mut after = String::new();
+    let is_as_before = (0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        after = see(&mut session, "count()");
+        after == before
+    });
+    assert!(is_as_before, "{before} processes before and {after} after");
+    assert_eq!(see(&mut session, "os.listdir()"), "[]");
 }
 
 #[test]
