@@ -129,6 +129,7 @@ impl Cell {
             value: self.value.text(),
             error: self.error.as_ref().map(|error| error.traceback.clone()),
             rolled_back: self.state == State::RolledBack,
+            unrestored: self.unrestored.clone(),
             full_output: None,
             displays: Vec::new(),
             files_changed: Vec::new(),

@@ -114,9 +114,15 @@ fn a_python_that_ends_between_two_cells_is_replaced_and_the_loss_reported() {
     let mut session = start();
     // The thread waits for the file, so that the cell has ended before it exits. A thread also means no checkpoint.
     let code = "import os, threading, time\ndef leave():\n    while not os.path.exists('go'):\n        time.sleep(0.01)\n    \
-                os._exit(0)\nthreading.Thread(target=leave).start()";
+                os.remove('go')\n    os._exit(0)\nthreading.Thread(target=leave).start()";
     see(&mut session, code);
-    session.files().write("go", &mut std::io::empty(), 10).unwrap();
+    let files = session.files();
+    files.write("go", &mut std::io::empty(), 10).unwrap();
+    // A cell that runs when it ends would end with it.
+    while files.read("go", 10).is_ok() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    std::thread::sleep(Duration::from_millis(200));
     let seen = (0..200).any(|_| {
         std::thread::sleep(Duration::from_millis(20));
         let cell = run(&mut session, "1 + 1");
