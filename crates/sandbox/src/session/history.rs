@@ -126,6 +126,7 @@ impl Session {
         });
         match resumed {
             Ok(unrestored) => {
+                self.unrestored = None;
                 self.tip = point;
                 self.save(&mut yard);
                 Ok(Restored::resumed(unrestored))

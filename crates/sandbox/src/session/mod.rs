@@ -148,8 +148,12 @@ impl Session {
         let mut policy = policy.clone();
         policy.workspace = policy.workspace.as_deref().map(usable_folder).transpose()?;
         let interpreter = interpreter::find(&policy.python)?;
-        let (yard, protection) = open_best(&policy, &interpreter)?;
-        Session::over(Arc::new(Mutex::new(yard)), FIRST_LINE, policy, protection).and_then(Session::prepared)
+        let (mut yard, protection) = open_best(&policy, &interpreter)?;
+        define_tools(&mut yard, &policy)?;
+        let yard = Arc::new(Mutex::new(yard));
+        let mut session = Session::over(yard.clone(), FIRST_LINE, policy, protection)?;
+        session.save(&mut lock(&yard)); // the state before the first cell
+        Ok(session)
     }
 
     fn over(
@@ -184,21 +188,6 @@ impl Session {
             journal: None,
             unwritten: None,
         })
-    }
-
-    /// Define the tools, and ask for a checkpoint of the state before the first cell.
-    fn prepared(mut self) -> Result<Session, SandboxError> {
-        let yard = self.yard.clone();
-        let mut yard = lock(&yard);
-        if let Some(toolbox) = &self.policy.tools {
-            for tool in toolbox.tools() {
-                let fields = Writer::default().put("tool", &tool.name).put("signature", &tool.signature);
-                let answer = yard.command(b'D', fields.put("doc", &tool.doc));
-                answer.map_err(|reason| SandboxError::Tool { name: tool.name.clone(), reason })?;
-            }
-        }
-        self.save(&mut yard);
-        Ok(self)
     }
 
     /// Another session over the same processes, that goes on from checkpoint `entry`.
@@ -359,6 +348,16 @@ fn open_best(policy: &Policy, interpreter: &interpreter::Interpreter) -> Result<
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Make the tools of the host known to a fresh interpreter.
+fn define_tools(yard: &mut Yard, policy: &Policy) -> Result<(), SandboxError> {
+    for tool in policy.tools.iter().flat_map(|toolbox| toolbox.tools()) {
+        let fields = Writer::default().put("tool", &tool.name).put("signature", &tool.signature);
+        let answer = yard.command(b'D', fields.put("doc", &tool.doc));
+        answer.map_err(|reason| SandboxError::Tool { name: tool.name.clone(), reason })?;
+    }
+    Ok(())
 }
 
 fn usable_folder(path: &Path) -> Result<PathBuf, SandboxError> {

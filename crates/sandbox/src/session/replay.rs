@@ -2,7 +2,7 @@
 
 use super::history::{Point, Step};
 use super::yard::FIRST_LINE;
-use super::{Session, lock, open_best};
+use super::{Session, define_tools, lock, open_best};
 use crate::cell::CellEnd;
 use crate::journal;
 use crate::{SandboxError, interpreter};
@@ -22,21 +22,21 @@ impl Session {
     pub(super) fn replace(&mut self) -> Result<(), SandboxError> {
         let interpreter = interpreter::find(&self.policy.python)?;
         let (mut fresh, protection) = open_best(&self.policy, &interpreter)?;
+        define_tools(&mut fresh, &self.policy)?;
         self.unrestored = match self.policy.workspace {
             // What ran may still hold the old ones, as the first process of a branch beside this one.
             None => lock(&self.yard).hand_files_over(None, &mut fresh).err(),
             Some(_) => None,
         };
-        let session =
-            Session::over(Arc::new(Mutex::new(fresh)), FIRST_LINE, self.policy.clone(), protection)?.prepared()?;
-        lock(&self.yard).abandon(self.line, self.entry);
+        let fresh = Arc::new(Mutex::new(fresh));
+        let old = std::mem::replace(&mut self.yard, fresh.clone());
+        lock(&old).abandon(self.line, self.entry);
         for step in &mut self.steps {
             step.before = Point::default();
         }
-        (self.line, self.entry) = (session.line, session.entry);
-        self.protection = session.protection.clone();
-        self.tip = session.tip.clone();
-        self.yard = session.yard.clone();
+        (self.line, self.entry, self.tip) = (FIRST_LINE, FIRST_LINE, Point::default());
+        self.protection = protection;
+        self.save(&mut lock(&fresh));
         Ok(())
     }
 

@@ -234,8 +234,8 @@ impl Yard {
         self.command(b'W', Writer::default()).map(drop)
     }
 
-    /// Let `line` run, with the files that it had, and keep the one that ran with its files. Returns why files are not all
-    /// as they were, if so.
+    /// Let `line` run, with the files that it had, and keep the one that ran with its files. Returns why files are not
+    /// all as they were, if so.
     pub(super) fn switch(&mut self, line: u64, entry: u64) -> Result<Option<String>, String> {
         let fields = Writer::default().number("id", entry);
         if self.is_abandoned {
