@@ -11,6 +11,20 @@
 
 mod isa; // what this processor can do
 mod team; // threads that share each step
+mod disjoint; // what threads write at the same time
+mod memory; // tables aligned to cache lines
+mod simd; // vectors of sixteen f32 on every processor
+mod error; // what can be wrong with weights
+mod format; // how weights are written
+mod matrix; // packed weights and their products
+mod elementwise; // norms, sums, activations, rotations
+mod lora; // adapters
+pub mod paged;
 
+pub use elementwise::{Angles, add_assign, rms_norm, rope, swiglu};
+pub use error::CpuError;
+pub use format::Format;
 pub use isa::Isa;
+pub use lora::{Lora, add_lora};
+pub use matrix::{Activations, Matrix, Part, Wants};
 pub use team::Team;
