@@ -7,6 +7,17 @@
 //!
 //! Source: the layouts of `ggml-common.h` and the formulas of `ggml-quants.c` in llama.cpp.
 
+mod blocks; // levels and scales of one block
+mod decode; // rows to f32
+mod encode; // f32 to rows
+mod fit; // scales with the least squared error
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use blocks::{GROUP, Lattice, half_at, k_scale, levels};
+pub(crate) use decode::Scales;
+
 /// How the numbers of a row are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
@@ -97,6 +108,51 @@ impl Format {
         match columns.is_multiple_of(self.block_len()) {
             true => (columns / self.block_len()).checked_mul(self.block_bytes()),
             false => None,
+        }
+    }
+
+    /// The numbers of one row, exactly as the format defines them.
+    ///
+    /// * `bytes`: whole blocks.
+    /// * `out`: as many numbers as the blocks have columns.
+    ///
+    /// # Panics
+    /// When the lengths disagree.
+    pub fn decode_row(self, bytes: &[u8], out: &mut [f32]) {
+        let expected = self.row_bytes(out.len());
+        assert_eq!(expected, Some(bytes.len()), "bytes of a row of {} columns in {}", out.len(), self.name());
+        decode::row(self, bytes, out);
+    }
+
+    /// Appends one row in this format: the same bytes for the same numbers, everywhere.
+    ///
+    /// Scales are searched for a small squared error of the row, which is never larger than with the scale that the
+    /// largest number alone gives. A block with a number that is not finite decodes to what is not a number.
+    ///
+    /// # Panics
+    /// When `values` are not whole blocks.
+    pub fn encode_row(self, values: &[f32], out: &mut Vec<u8>) {
+        let (columns, block_len) = (values.len(), self.block_len());
+        assert!(
+            columns.is_multiple_of(block_len),
+            "{columns} columns of {}, whose blocks are {block_len}",
+            self.name()
+        );
+        encode::row(self, values, out);
+    }
+
+    /// How levels become weights, and the bits of a level; none for plain numbers.
+    pub(crate) fn lattice(self) -> Option<(Lattice, usize)> {
+        match self {
+            Self::F32 | Self::F16 | Self::Bf16 => None,
+            Self::Q8_0 => Some((Lattice::Symmetric, 8)),
+            Self::Q4_0 => Some((Lattice::Symmetric, 4)),
+            Self::Q5_0 => Some((Lattice::Symmetric, 5)),
+            Self::Q4_1 => Some((Lattice::Affine, 4)),
+            Self::Q5_1 => Some((Lattice::Affine, 5)),
+            Self::Q4K => Some((Lattice::GroupedAffine, 4)),
+            Self::Q5K => Some((Lattice::GroupedAffine, 5)),
+            Self::Q6K => Some((Lattice::GroupedSymmetric, 6)),
         }
     }
 }

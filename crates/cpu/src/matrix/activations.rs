@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::product::tile_rows;
+use crate::quant::{Int8Rows, TILE_ROWS};
 use crate::{Isa, Team};
 
 /// Shapes of activations that kernels take.
@@ -11,11 +12,12 @@ pub struct Wants {
     pub(super) isa: Isa,
     pub(super) f32: bool,
     pub(super) bf16: bool,
+    pub(super) int8: bool,
 }
 
 impl Wants {
     pub(super) fn nothing(isa: Isa) -> Self {
-        Self { isa, f32: false, bf16: false }
+        Self { isa, f32: false, bf16: false, int8: false }
     }
 
     /// What both take.
@@ -25,7 +27,7 @@ impl Wants {
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         assert_eq!(self.isa, other.isa, "instruction sets of matrices with the same activations");
-        Self { isa: self.isa, f32: self.f32 || other.f32, bf16: self.bf16 || other.bf16 }
+        Self { isa: self.isa, f32: self.f32 || other.f32, bf16: self.bf16 || other.bf16, int8: self.int8 || other.int8 }
     }
 
     pub(super) fn covers(self, other: Self) -> bool {
@@ -44,6 +46,7 @@ pub struct Activations {
     values: Vec<f32>,
     /// Tiles of `K / 2` times the tile's rows: pairs of bf16, the first input of each in the low half.
     pairs: Vec<u32>,
+    int8: Int8Rows,
 }
 
 impl Default for Activations {
@@ -56,7 +59,7 @@ impl Activations {
     /// No rows; memory is kept from one [`Self::set`] to the next.
     pub fn new() -> Self {
         let has = Wants::nothing(Isa::Portable);
-        Self { rows: 0, columns: 0, has, values: Vec::new(), pairs: Vec::new() }
+        Self { rows: 0, columns: 0, has, values: Vec::new(), pairs: Vec::new(), int8: Int8Rows::new() }
     }
 
     /// Rows, T.
@@ -101,6 +104,9 @@ impl Activations {
                 super::product_bf16::interleave_pairs(x, columns, out);
             });
         }
+        if wants.int8 {
+            self.int8.set(team, wants.isa, x, rows, columns);
+        }
     }
 
     /// Rows of a tile; the last has what is left.
@@ -125,12 +131,29 @@ impl Activations {
         &self.pairs[first..][..self.tile_len(tile) * pairs]
     }
 
-    /// Tiles in blocks that fit in the second-level cache together.
-    pub(super) fn tile_blocks(&self) -> Vec<Range<usize>> {
+    /// Tiles of these rows.
+    #[inline(always)]
+    pub(super) fn tiles(&self, rows: &Range<usize>) -> Range<usize> {
+        let tile = tile_rows(self.has.isa);
+        rows.start / tile..rows.end.div_ceil(tile)
+    }
+
+    /// The rows as integers.
+    pub(super) fn int8(&self) -> &Int8Rows {
+        &self.int8
+    }
+
+    /// Tiles of integers of these rows.
+    pub(super) fn int8_tiles(&self, rows: &Range<usize>) -> Range<usize> {
+        rows.start / TILE_ROWS..rows.end.div_ceil(TILE_ROWS)
+    }
+
+    /// Rows in blocks of whole tiles that fit in the second-level cache.
+    pub(super) fn row_blocks(&self) -> Vec<Range<usize>> {
         const BLOCK_ROWS: usize = 528;
-        let tiles = self.rows.div_ceil(tile_rows(self.has.isa));
-        let blocks = self.rows.div_ceil(BLOCK_ROWS);
-        (0..blocks).map(|block| block * tiles / blocks..(block + 1) * tiles / blocks).collect()
+        let (tiles, blocks) = (self.rows.div_ceil(TILE_ROWS), self.rows.div_ceil(BLOCK_ROWS));
+        let row = |block: usize| self.rows.min(block * tiles / blocks * TILE_ROWS);
+        (0..blocks).map(|block| row(block)..row(block + 1)).collect()
     }
 }
 

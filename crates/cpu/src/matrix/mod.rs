@@ -16,6 +16,7 @@ mod tests;
 use half::{bf16, f16};
 
 use crate::disjoint::Disjoint;
+use crate::quant::{PackError, QuantPanels};
 use crate::{CpuError, Format, Isa, Team};
 pub use activations::{Activations, Wants};
 use panels::{PANEL, PairPanels, Panels};
@@ -54,14 +55,20 @@ impl<'a> Part<'a> {
         if columns != expected {
             return Err(CpuError::ColumnsDiffer { columns, expected });
         }
-        let row_bytes = format.row_bytes(columns).ok_or(CpuError::Columns { format, columns })?;
-        if row_bytes.checked_mul(rows) != Some(self.bytes.len()) {
-            return Err(CpuError::Bytes { format, rows, columns, actual: self.bytes.len() });
+        let row_bytes = format.row_bytes(columns).ok_or(PackError::Columns { columns, format })?;
+        let expected = row_bytes.saturating_mul(rows);
+        if expected != self.bytes.len() {
+            return Err(PackError::Bytes { rows, columns, format, found: self.bytes.len(), expected }.into());
         }
         match self.row_order.and_then(|order| order.iter().find(|row| **row as usize >= rows)) {
-            Some(row) => Err(CpuError::RowOrder { row: *row, rows }),
+            Some(&row) => Err(PackError::RowOrder { row, rows }.into()),
             None => Ok(()),
         }
+    }
+
+    fn quantised(&self, isa: Isa) -> Result<QuantPanels, CpuError> {
+        let Self { format, bytes, rows, columns, row_order } = *self;
+        Ok(QuantPanels::pack(format, bytes, rows, columns, row_order, isa)?)
     }
 }
 
@@ -89,6 +96,7 @@ enum Values {
     Bf16(Panels<bf16>),
     /// For the dot products of AVX512-BF16, which round activations to bf16.
     Bf16Pairs(PairPanels),
+    Quantised(QuantPanels),
 }
 
 impl Matrix {
@@ -101,21 +109,34 @@ impl Matrix {
         for part in parts {
             part.check(columns)?;
         }
-        let (mut sections, mut first_row) = (Vec::new(), 0);
-        for parts in parts.chunk_by(|a, b| a.format == b.format) {
-            let rows: Vec<&[u8]> =
-                parts.iter().flat_map(|part| (0..part.row_count()).map(|row| part.row(row))).collect();
-            let values = match parts[0].format {
-                Format::F32 => Values::F32(Panels::pack(&rows, columns, f32::from_le_bytes)),
-                Format::F16 => Values::F16(Panels::pack(&rows, columns, f16::from_le_bytes)),
-                Format::Bf16 if isa == Isa::Avx512Bf16 => Values::Bf16Pairs(PairPanels::pack(&rows, columns)),
-                Format::Bf16 => Values::Bf16(Panels::pack(&rows, columns, bf16::from_le_bytes)),
-                other => unimplemented!("{other}"),
-            };
-            sections.push(Section { first_row, rows: rows.len(), values });
-            first_row += rows.len();
+        if isa > Isa::best() {
+            return Err(PackError::Isa { isa }.into());
         }
-        Ok(Self { isa, rows: first_row, columns, sections })
+        let mut matrix = Self { isa, rows: 0, columns, sections: Vec::new() };
+        for parts in parts.chunk_by(|a, b| a.format == b.format) {
+            let rows =
+                || parts.iter().flat_map(|part| (0..part.row_count()).map(|row| part.row(row))).collect::<Vec<_>>();
+            match parts[0].format {
+                Format::F32 => matrix.push(Values::F32(Panels::pack(&rows(), columns, f32::from_le_bytes))),
+                Format::F16 => matrix.push(Values::F16(Panels::pack(&rows(), columns, f16::from_le_bytes))),
+                Format::Bf16 if isa == Isa::Avx512Bf16 => {
+                    matrix.push(Values::Bf16Pairs(PairPanels::pack(&rows(), columns)));
+                }
+                Format::Bf16 => matrix.push(Values::Bf16(Panels::pack(&rows(), columns, bf16::from_le_bytes))),
+                _ => {
+                    for part in parts {
+                        matrix.push(Values::Quantised(part.quantised(isa)?));
+                    }
+                }
+            }
+        }
+        Ok(matrix)
+    }
+
+    fn push(&mut self, values: Values) {
+        let section = Section { first_row: self.rows, rows: values.rows(), values };
+        self.rows += section.rows;
+        self.sections.push(section);
     }
 
     /// Outputs, N.
@@ -137,8 +158,9 @@ impl Matrix {
     pub fn wants(&self) -> Wants {
         let none = Wants::nothing(self.isa);
         self.sections.iter().fold(none, |wants, section| match section.values {
+            Values::F32(_) | Values::F16(_) | Values::Bf16(_) => Wants { f32: true, ..wants },
             Values::Bf16Pairs(_) => Wants { bf16: true, ..wants },
-            _ => Wants { f32: true, ..wants },
+            Values::Quantised(_) => Wants { int8: true, ..wants },
         })
     }
 
@@ -159,6 +181,7 @@ impl Matrix {
             Values::F16(panels) => panels.decode_row(row, out),
             Values::Bf16(panels) => panels.decode_row(row, out),
             Values::Bf16Pairs(panels) => panels.decode_row(row, out),
+            Values::Quantised(panels) => panels.decode_row(row, out),
         }
     }
 
@@ -183,23 +206,22 @@ impl Matrix {
 
     /// The product cut into pieces that threads take one after the other.
     fn jobs(&self, threads: usize, x: &Activations) -> Vec<(&Section, Job)> {
-        let panels: usize = self.sections.iter().map(Section::panel_count).sum();
-        let tile_blocks = x.tile_blocks();
-        let panel_step = product::panels_per_job(panels, tile_blocks.len(), threads);
+        let panels: usize = self.sections.iter().map(|section| section.values.panel_count()).sum();
+        let row_blocks = x.row_blocks();
+        let panel_step = product::panels_per_job(panels, row_blocks.len(), threads);
         let mut jobs = Vec::new();
-        for tiles in tile_blocks {
+        for rows in row_blocks {
             for section in &self.sections {
-                for first in (0..section.panel_count()).step_by(panel_step) {
-                    jobs.push((
-                        section,
-                        Job {
-                            tiles: tiles.clone(),
-                            panels: first..(first + panel_step).min(section.panel_count()),
-                            first_column: section.first_row,
-                            columns: section.rows,
-                            stride: self.rows,
-                        },
-                    ));
+                let count = section.values.panel_count();
+                for first in (0..count).step_by(panel_step) {
+                    let job = Job {
+                        rows: rows.clone(),
+                        panels: first..(first + panel_step).min(count),
+                        first_column: section.first_row,
+                        columns: section.rows,
+                        stride: self.rows,
+                    };
+                    jobs.push((section, job));
                 }
             }
         }
@@ -207,19 +229,31 @@ impl Matrix {
     }
 }
 
-impl Section {
-    fn panel_count(&self) -> usize {
-        self.rows.div_ceil(PANEL)
-    }
-}
-
 impl Values {
+    fn rows(&self) -> usize {
+        match self {
+            Self::F32(panels) => panels.rows(),
+            Self::F16(panels) => panels.rows(),
+            Self::Bf16(panels) => panels.rows(),
+            Self::Bf16Pairs(panels) => panels.rows(),
+            Self::Quantised(panels) => panels.rows(),
+        }
+    }
+
+    fn panel_count(&self) -> usize {
+        match self {
+            Self::Quantised(panels) => panels.panel_count(),
+            _ => self.rows().div_ceil(PANEL),
+        }
+    }
+
     fn byte_count(&self) -> usize {
         match self {
             Self::F32(panels) => panels.byte_count(),
             Self::F16(panels) => panels.byte_count(),
             Self::Bf16(panels) => panels.byte_count(),
             Self::Bf16Pairs(panels) => panels.byte_count(),
+            Self::Quantised(panels) => panels.byte_count(),
         }
     }
 
@@ -232,6 +266,11 @@ impl Values {
             Self::Bf16Pairs(panels) => product_bf16::multiply(panels, x, job, out),
             #[cfg(not(target_arch = "x86_64"))]
             Self::Bf16Pairs(_) => unreachable!("packed only where the processor has the instructions"),
+            Self::Quantised(panels) => {
+                let (tiles, panel_range) = (x.int8_tiles(&job.rows), job.panels.clone());
+                // SAFETY: no two jobs have the same rows and panels.
+                unsafe { panels.multiply_part(x.int8(), tiles, panel_range, out, job.stride, job.first_column) };
+            }
         }
     }
 }

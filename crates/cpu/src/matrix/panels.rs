@@ -8,6 +8,7 @@ pub(super) const PANEL: usize = 32;
 
 /// `(N / 32, K, 32)`: the panels' inputs one after the other, each with the weights of 32 outputs; zeros beyond the last.
 pub(super) struct Panels<E> {
+    rows: usize,
     columns: usize,
     values: Table<E>,
 }
@@ -25,7 +26,11 @@ impl<E: Element> Panels<E> {
                 }
             }
         }
-        Self { columns, values }
+        Self { rows: rows.len(), columns, values }
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.rows
     }
 
     pub(super) fn byte_count(&self) -> usize {
@@ -47,6 +52,7 @@ impl<E: Element> Panels<E> {
 
 /// `(N / 32, K / 2, 32)` pairs of bf16, the first input of each in the low half; zeros beyond the last.
 pub(super) struct PairPanels {
+    rows: usize,
     columns: usize,
     values: Table<u32>,
 }
@@ -67,7 +73,11 @@ impl PairPanels {
                 }
             }
         }
-        Self { columns, values }
+        Self { rows: rows.len(), columns, values }
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.rows
     }
 
     pub(super) fn byte_count(&self) -> usize {

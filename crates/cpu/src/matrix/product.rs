@@ -32,9 +32,10 @@ pub(super) fn panels_per_job(panels: usize, tile_blocks: usize, threads: usize) 
     }
 }
 
-/// A piece of a product: tiles of activations by panels of one section.
+/// A piece of a product: rows of activations by panels of one section.
 pub(super) struct Job {
-    pub(super) tiles: Range<usize>,
+    /// Whole tiles, but for the last.
+    pub(super) rows: Range<usize>,
     pub(super) panels: Range<usize>,
     /// Where the section's outputs begin in a row of the result, and how many they are.
     pub(super) first_column: usize,
@@ -46,15 +47,29 @@ pub(super) struct Job {
 impl Job {
     /// Inputs of a block, of `depth` in all. A single tile has no use for blocks.
     #[inline(always)]
-    pub(super) fn input_block(&self, depth: usize, block: usize) -> usize {
-        if self.tiles.len() == 1 { depth.max(1) } else { block }
+    pub(super) fn input_block(&self, tiles: &Range<usize>, depth: usize, block: usize) -> usize {
+        if tiles.len() == 1 { depth.max(1) } else { block }
     }
 
-    /// Where outputs of a vector of a panel lie in a row of the result, and how many exist.
+    /// The outputs of one vector of a panel in one row of the result.
+    ///
+    /// # Safety
+    /// Row and panel are of this job, no other job has them, and no other part of them is in use.
     #[inline(always)]
-    pub(super) fn outputs(&self, panel: usize, vector: usize) -> (usize, usize) {
+    #[expect(clippy::mut_from_ref)] // the caller's promise
+    pub(super) unsafe fn part<'a>(
+        &self,
+        out: &'a Disjoint<'_, f32>,
+        row: usize,
+        panel: usize,
+        vector: usize,
+    ) -> &'a mut [f32] {
         let first = panel * PANEL + vector * LANES;
-        (self.first_column + first, self.columns.saturating_sub(first).min(LANES))
+        let Some(count) = self.columns.checked_sub(first) else {
+            return &mut [];
+        };
+        // SAFETY: by our own contract.
+        unsafe { out.part(row * self.stride + self.first_column + first, count.min(LANES)) }
     }
 }
 
@@ -75,12 +90,13 @@ impl<E: Element> Kernel for Product<'_, E> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let depth = self.x.columns();
-        let block = self.job.input_block(depth, INPUT_BLOCK);
+        let tiles = self.x.tiles(&self.job.rows);
+        let block = self.job.input_block(&tiles, depth, INPUT_BLOCK);
         let mut first = 0;
         loop {
             let inputs = first..depth.min(first + block);
             for panel in self.job.panels.clone() {
-                for tile in self.job.tiles.clone() {
+                for tile in tiles.clone() {
                     self.tile(simd, tile, panel, inputs.clone());
                 }
             }
@@ -118,12 +134,15 @@ impl<E: Element> Product<'_, E> {
     ) {
         let x = &self.x.tile(tile).as_chunks::<ROWS>().0[inputs.clone()];
         let weights = &self.panels.panel(panel)[inputs.clone()];
+        let first_row = tile * self.tile_rows;
+        // SAFETY: no two jobs have the same rows and panels, and this one holds one part at a time.
+        let part = |row, vector| unsafe { self.job.part(self.out, first_row + row, panel, vector) };
         for half in (0..PANEL / LANES).step_by(VECTORS) {
             let mut sums = [[simd.splat(0.0); VECTORS]; ROWS];
             if inputs.start > 0 {
                 for row in 0..ROWS {
                     for vector in 0..VECTORS {
-                        sums[row][vector] = simd.load_some(self.out_part(tile, row, panel, half + vector));
+                        sums[row][vector] = simd.load_some(part(row, half + vector));
                     }
                 }
             }
@@ -142,18 +161,9 @@ impl<E: Element> Product<'_, E> {
             }
             for row in 0..ROWS {
                 for vector in 0..VECTORS {
-                    simd.store_some(sums[row][vector], self.out_part(tile, row, panel, half + vector));
+                    simd.store_some(sums[row][vector], part(row, half + vector));
                 }
             }
         }
-    }
-
-    /// The outputs of one vector in one row of the result.
-    #[inline(always)]
-    fn out_part(&self, tile: usize, row: usize, panel: usize, vector: usize) -> &mut [f32] {
-        let (column, count) = self.job.outputs(panel, vector);
-        let first = (tile * self.tile_rows + row) * self.job.stride + column;
-        // SAFETY: no two jobs have the same tile and panel, and a job holds one part at a time.
-        unsafe { self.out.part(first.min(self.out.len()), count) }
     }
 }

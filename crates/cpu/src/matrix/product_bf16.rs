@@ -35,12 +35,13 @@ impl Bf16Kernel for Product<'_> {
     #[inline(always)]
     fn run(self, simd: Avx512Bf16) {
         let depth = self.x.columns().div_ceil(2);
-        let block = self.job.input_block(depth, PAIR_BLOCK);
+        let tiles = self.x.tiles(&self.job.rows);
+        let block = self.job.input_block(&tiles, depth, PAIR_BLOCK);
         let mut first = 0;
         loop {
             let inputs = first..depth.min(first + block);
             for panel in self.job.panels.clone() {
-                for tile in self.job.tiles.clone() {
+                for tile in tiles.clone() {
                     self.tile(simd, tile, panel, inputs.clone());
                 }
             }
@@ -70,11 +71,14 @@ impl Product<'_> {
     fn rows<const ROWS: usize>(&self, simd: Avx512Bf16, tile: usize, panel: usize, inputs: Range<usize>) {
         let x = &self.x.pair_tile(tile).as_chunks::<ROWS>().0[inputs.clone()];
         let weights = &self.panels.panel(panel)[inputs.clone()];
+        let first_row = tile * tile_rows(Isa::Avx512Bf16);
+        // SAFETY: no two jobs have the same rows and panels, and this one holds one part at a time.
+        let part = |row, vector| unsafe { self.job.part(self.out, first_row + row, panel, vector) };
         let mut sums = [[simd.0.splat(0.0); VECTORS]; ROWS];
         if inputs.start > 0 {
             for row in 0..ROWS {
                 for vector in 0..VECTORS {
-                    sums[row][vector] = simd.0.load_some(self.out_part(tile, row, panel, vector));
+                    sums[row][vector] = simd.0.load_some(part(row, vector));
                 }
             }
         }
@@ -93,18 +97,9 @@ impl Product<'_> {
         }
         for row in 0..ROWS {
             for vector in 0..VECTORS {
-                simd.0.store_some(sums[row][vector], self.out_part(tile, row, panel, vector));
+                simd.0.store_some(sums[row][vector], part(row, vector));
             }
         }
-    }
-
-    /// The outputs of one vector in one row of the result.
-    #[inline(always)]
-    fn out_part(&self, tile: usize, row: usize, panel: usize, vector: usize) -> &mut [f32] {
-        let (column, count) = self.job.outputs(panel, vector);
-        let first = (tile * tile_rows(Isa::Avx512Bf16) + row) * self.job.stride + column;
-        // SAFETY: no two jobs have the same tile and panel, and a job holds one part at a time.
-        unsafe { self.out.part(first.min(self.out.len()), count) }
     }
 }
 

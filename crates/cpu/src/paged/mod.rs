@@ -141,7 +141,7 @@ impl KvPool {
         assert_eq!(columns * tokens, qkv.len(), "rows of {tokens} tokens");
         let shape = self.shape;
         match &mut self.values {
-            Values::F32(values) => write(team, shape, layer, sequences, (qkv, columns), &mut **values),
+            Values::F32(values) => write(team, shape, layer, sequences, (qkv, columns), values),
             Values::F16(values) => {
                 write(team, shape, layer, sequences, (qkv, columns), values.reinterpret_cast_mut::<f16>());
             }

@@ -110,7 +110,10 @@ fn spoil(pool: &mut KvPool) {
 fn shuffled_pages(lens: &[usize]) -> Vec<Vec<u32>> {
     let counts: Vec<usize> = lens.iter().map(|len| len.div_ceil(PAGE_TOKENS)).collect();
     let total: usize = counts.iter().sum::<usize>() + 3;
-    let step = (5..).step_by(2).find(|step| (2..=*step).all(|d| step % d > 0 || total % d > 0)).unwrap();
+    let step = (5..)
+        .step_by(2)
+        .find(|step: &usize| (2..=*step).all(|d| !step.is_multiple_of(d) || !total.is_multiple_of(d)))
+        .unwrap();
     let mut next = (0..total).map(|i| (i * step % total) as u32);
     counts.iter().map(|count| next.by_ref().take(*count).collect()).collect()
 }
