@@ -5,6 +5,7 @@
 //! symmetric formats is where these sums begin.
 
 use std::arch::x86_64::*;
+use std::ops::Range;
 
 use super::int8::{TILE_ROWS, Tile, Words};
 use super::kernels::{Kernel, Products};
@@ -69,31 +70,12 @@ fn multiply<const BITS: usize, const HAS_MINIMUM: bool, const IS_GROUPED: bool, 
         }
         let levels = levels::<BITS>(lines);
         let scales = scales::<BITS, HAS_MINIMUM, IS_GROUPED>(scale_lines, group);
-        let (words, offsets) = (&words[group], &x_offsets[group]);
-        for row in 0..ROWS {
-            let x_scale = _mm512_set1_ps(x_scales[group][row]);
-            let [first, second] = offsets[row];
-            if IS_GROUPED && !HAS_MINIMUM {
-                let first = dot(_mm512_set1_epi32(first), &levels, &words[row], 0);
-                let second = dot(_mm512_set1_epi32(second), &levels, &words[row], VECTORS / 2);
-                let scale = _mm512_mul_ps(scales[0], x_scale);
-                sums[row] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(first), scale, sums[row]);
-                let scale = _mm512_mul_ps(scales[1], x_scale);
-                sums[row] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(second), scale, sums[row]);
-                continue;
-            }
-            let [first, second] = match HAS_MINIMUM {
-                true => [_mm512_setzero_si512(); 2],
-                false => [_mm512_set1_epi32(first), _mm512_set1_epi32(second)],
-            };
-            let first = dot(first, &levels, &words[row], 0);
-            let second = dot(second, &levels, &words[row], VECTORS / 2);
-            let whole = _mm512_cvtepi32_ps(_mm512_add_epi32(first, second));
-            sums[row] = _mm512_fmadd_ps(whole, _mm512_mul_ps(scales[0], x_scale), sums[row]);
-            if HAS_MINIMUM {
-                sums[row] = _mm512_fmadd_ps(scales[1], _mm512_set1_ps(x_sums[group][row]), sums[row]);
-            }
-        }
+        let x =
+            Group { words: &words[group], scales: &x_scales[group], sums: &x_sums[group], offsets: &x_offsets[group] };
+        // In parts, because the compiler unrolls no longer loops, without which the sums would not stay in registers.
+        part::<0, 4, HAS_MINIMUM, IS_GROUPED, ROWS>(&levels, &scales, &x, &mut sums);
+        part::<4, 8, HAS_MINIMUM, IS_GROUPED, ROWS>(&levels, &scales, &x, &mut sums);
+        part::<8, 12, HAS_MINIMUM, IS_GROUPED, ROWS>(&levels, &scales, &x, &mut sums);
     }
     for (out, sum) in out.iter_mut().zip(sums) {
         // SAFETY: both are 16 numbers of 32 bits.
@@ -101,12 +83,54 @@ fn multiply<const BITS: usize, const HAS_MINIMUM: bool, const IS_GROUPED: bool, 
     }
 }
 
-/// Adds the products of half of a group.
+/// One group of 32 columns of the rows of a tile.
+struct Group<'a, const ROWS: usize> {
+    words: &'a [Words; ROWS],
+    scales: &'a [f32; ROWS],
+    sums: &'a [f32; ROWS],
+    offsets: &'a [[i32; 2]; ROWS],
+}
+
+/// Adds the products of a group to the sums of the rows `FROM..TO`, as far as there are.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vnni")]
-fn dot(start: __m512i, levels: &[__m512i; VECTORS], words: &Words, first: usize) -> __m512i {
+fn part<const FROM: usize, const TO: usize, const HAS_MINIMUM: bool, const IS_GROUPED: bool, const ROWS: usize>(
+    levels: &[__m512i; VECTORS],
+    scales: &[__m512; 2],
+    x: &Group<'_, ROWS>,
+    sums: &mut [__m512; ROWS],
+) {
+    for row in FROM..TO.min(ROWS) {
+        let words = &x.words[row];
+        let [first, second] = x.offsets[row];
+        let scaled = |sum, integers, scale| {
+            let scale = _mm512_mul_ps(scale, _mm512_set1_ps(x.scales[row]));
+            _mm512_fmadd_ps(_mm512_cvtepi32_ps(integers), scale, sum)
+        };
+        if IS_GROUPED && !HAS_MINIMUM {
+            let first = dot(_mm512_set1_epi32(first), levels, words, 0..VECTORS / 2);
+            let second = dot(_mm512_set1_epi32(second), levels, words, VECTORS / 2..VECTORS);
+            sums[row] = scaled(sums[row], first, scales[0]);
+            sums[row] = scaled(sums[row], second, scales[1]);
+            continue;
+        }
+        let start = match HAS_MINIMUM {
+            true => _mm512_setzero_si512(),
+            false => _mm512_set1_epi32(first + second),
+        };
+        sums[row] = scaled(sums[row], dot(start, levels, words, 0..VECTORS), scales[0]);
+        if HAS_MINIMUM {
+            sums[row] = _mm512_fmadd_ps(scales[1], _mm512_set1_ps(x.sums[row]), sums[row]);
+        }
+    }
+}
+
+/// Adds the products of some vectors of levels.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vnni")]
+fn dot(start: __m512i, levels: &[__m512i; VECTORS], words: &Words, vectors: Range<usize>) -> __m512i {
     let mut sum = start;
-    for vector in first..first + VECTORS / 2 {
+    for vector in vectors {
         sum = _mm512_dpbusd_epi32(sum, levels[vector], _mm512_set1_epi32(words[vector]));
     }
     sum

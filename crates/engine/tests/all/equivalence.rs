@@ -12,7 +12,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use crate::tiny;
 
 /// Tokens that the pages hold: few enough that running requests take pages from each other.
-const POOL_TOKENS: usize = 1200;
+const POOL_TOKENS: usize = 640;
 
 const CALLERS: usize = 24;
 
@@ -103,7 +103,12 @@ fn ask_all(engine: &Engine, questions: &[Asked], count: usize) {
 
 fn in_random_company(weights: ServedWeights, threads: usize, questions: u32, count: usize) -> Metrics {
     let questions = self::questions(questions, weights);
-    let limits = EngineLimits { running_max: 16, prompt_tokens_per_pass: 48, ..EngineLimits::default() };
+    let limits = EngineLimits {
+        running_max: 16,
+        prompt_tokens_per_pass: 48,
+        draft_requests_max: 16,
+        ..EngineLimits::default()
+    };
     let engine = Engine::start(tiny::served(weights, threads, POOL_TOKENS), limits).unwrap();
     ask_all(&engine, &questions, count);
     assert!(engine.drain(std::time::Duration::from_secs(10)));
