@@ -23,10 +23,11 @@ fn plain(format: Format, bytes: &[u8], out: &mut [f32]) {
     match format {
         Format::F16 => each(bytes, out, |bytes| f16::from_le_bytes(bytes).to_f32()),
         Format::Bf16 => each(bytes, out, |bytes| bf16::from_le_bytes(bytes).to_f32()),
-        _ => each(bytes, out, f32::from_le_bytes),
+        _ => each(bytes, out, |bytes| f32::from_le_bytes(bytes)),
     }
 }
 
+#[inline(always)]
 fn each<const N: usize>(bytes: &[u8], out: &mut [f32], number: impl Fn([u8; N]) -> f32) {
     for (out, bytes) in out.iter_mut().zip(bytes.as_chunks::<N>().0) {
         *out = number(*bytes);

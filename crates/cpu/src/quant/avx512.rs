@@ -7,7 +7,7 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::int8::{TILE_ROWS, Tile, Words};
+use super::int8::{TILE_ROWS, Tile, Words, word};
 use super::kernels::{Kernel, Products};
 use super::panel::{Line, OUTPUTS, SUPER_LINES, VECTORS};
 use crate::format::Format;
@@ -131,7 +131,7 @@ fn part<const FROM: usize, const TO: usize, const HAS_MINIMUM: bool, const IS_GR
 fn dot(start: __m512i, levels: &[__m512i; VECTORS], words: &Words, vectors: Range<usize>) -> __m512i {
     let mut sum = start;
     for vector in vectors {
-        sum = _mm512_dpbusd_epi32(sum, levels[vector], _mm512_set1_epi32(words[vector]));
+        sum = _mm512_dpbusd_epi32(sum, levels[vector], _mm512_set1_epi32(word(words[vector])));
     }
     sum
 }
