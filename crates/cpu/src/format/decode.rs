@@ -23,7 +23,7 @@ fn plain(format: Format, bytes: &[u8], out: &mut [f32]) {
     match format {
         Format::F16 => each(bytes, out, |bytes| f16::from_le_bytes(bytes).to_f32()),
         Format::Bf16 => each(bytes, out, |bytes| bf16::from_le_bytes(bytes).to_f32()),
-        _ => each(bytes, out, |bytes| f32::from_le_bytes(bytes)),
+        _ => each(bytes, out, f32::from_le_bytes),
     }
 }
 

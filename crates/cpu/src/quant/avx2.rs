@@ -9,7 +9,8 @@ use std::arch::x86_64::*;
 
 use super::int8::{TILE_ROWS, Tile, Words, word};
 use super::kernels::{Kernel, Products};
-use super::panel::{Line, OUTPUTS, SUPER_LINES, VECTORS};
+use super::lines::Line;
+use super::panel::{OUTPUTS, SUPER_LINES, VECTORS};
 use crate::format::Format;
 
 /// Outputs of a vector: half a panel.

@@ -2,7 +2,8 @@
 
 use super::int8::{TILE_ROWS, Tile};
 use super::kernels::{Kernel, Products};
-use super::panel::{self, Line, OUTPUTS, VECTORS};
+use super::lines::Line;
+use super::panel::{self, OUTPUTS, VECTORS};
 use crate::format::{Format, Lattice};
 
 /// The kernels of a format for tiles of 1 to 12 rows.
