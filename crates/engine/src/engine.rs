@@ -21,7 +21,7 @@ use crate::worker::{Clock, Worker};
 /// is free.
 ///
 /// `A` is what the model takes for an adapter ([`Forward::Adapter`]).
-pub struct Engine<A: Send + Sync + 'static = codeact_model::Adapter>(Arc<Shared<A>>);
+pub struct Engine<A: Send + Sync + 'static = codeact_model::serving::ServedAdapter>(Arc<Shared<A>>);
 
 struct Shared<A: Send + Sync + 'static> {
     inbox: Arc<Inbox<A>>,
