@@ -1,17 +1,16 @@
 //! The routes.
 
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use axum::middleware::map_response;
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use codeact_sandbox::Protection;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::{ApiError, AppState, completions, turns};
+use crate::error::ErrorKind;
+use crate::{ApiError, AppState, completions, edge, turns};
 
 /// Which rung of protection holds, on every answer about code that runs: `root`, `user`, `weak` or `none`.
 const SANDBOX: HeaderName = HeaderName::from_static("x-codeact-sandbox");
@@ -33,8 +32,9 @@ pub fn app(state: AppState) -> Router {
         .route("/v1/models", get(models))
         .route("/v1/chat/completions", post(completions::create))
         .merge(agent)
-        .fallback(|| async { ApiError::NotFound("there is no such path".to_owned()) })
-        .method_not_allowed_fallback(|| async { ApiError::BadMethod("this path has another method".to_owned()) })
+        .fallback(|| async { ApiError::not_found("there is no such path") })
+        .method_not_allowed_fallback(|| async { ApiError::new(ErrorKind::BadMethod, "this path has another method") })
+        .layer(from_fn_with_state(state.clone(), edge::guard))
         .with_state(state)
 }
 
@@ -57,24 +57,4 @@ async fn models(State(state): State<AppState>) -> Json<Value> {
         "max_model_len": state.actor.engine.context_tokens_max(),
     });
     Json(json!({"object": "list", "data": [model]}))
-}
-
-/// The body as `T`; no body counts as `{}`.
-///
-/// # Errors
-/// When it is not called JSON, or is not such JSON: the message names the field.
-pub(crate) fn parse<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, ApiError> {
-    // Any page in a browser may send other types here without asking; this one it may not.
-    if !body.is_empty() && !is_json(headers) {
-        let message = "the body must have `Content-Type: application/json`";
-        return Err(ApiError::MediaType(message.to_owned()));
-    }
-    let json: &[u8] = if body.is_empty() { b"{}" } else { body };
-    serde_json::from_slice(json).map_err(|error| ApiError::BadRequest(format!("the body is not acceptable: {error}")))
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let kind = value.split(';').next().unwrap_or_default();
-    kind.trim().eq_ignore_ascii_case("application/json")
 }

@@ -3,9 +3,7 @@
 use std::convert::Infallible;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use codeact_chat::{Message, Role};
@@ -15,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::api::parse;
+use crate::edge::JsonBody;
 use crate::state::{Wanted, fresh_seed};
 use crate::{ApiError, AppState};
 
@@ -59,10 +57,9 @@ struct Job {
 
 pub(crate) async fn create(
     State(state): State<AppState>,
-    headers: HeaderMap,
-    body: Bytes,
+    body: JsonBody,
 ) -> Result<Response, ApiError> {
-    let request: Request = parse(&headers, &body)?;
+    let request: Request = body.into()?;
     let is_stream = request.stream;
     let job = tokio::task::spawn_blocking(move || job(state, request)).await.map_err(crashed)??;
     if is_stream {
@@ -74,19 +71,19 @@ pub(crate) async fn create(
 
 /// A task that panicked; its text has gone to stderr.
 pub(crate) fn crashed(error: tokio::task::JoinError) -> ApiError {
-    ApiError::Internal(format!("the request crashed: {error}"))
+    ApiError::internal(format!("the request crashed: {error}"))
 }
 
 fn job(state: AppState, request: Request) -> Result<Job, ApiError> {
     if let Some(model) = request.model.filter(|model| **model != *state.model_name) {
         let message = format!("there is no model `{model}`; this server has `{}`", state.model_name);
-        return Err(ApiError::NotFound(message));
+        return Err(ApiError::not_found(message));
     }
     if request.messages.last().is_none_or(|last| last.role != Role::User) {
-        return Err(ApiError::BadRequest("the last of `messages` must be the user's".to_owned()));
+        return Err(ApiError::bad_request("the last of `messages` must be the user's".to_owned()));
     }
     if request.stream_options.include_usage && !request.stream {
-        return Err(ApiError::BadRequest("`stream_options` is only for `stream`: true".to_owned()));
+        return Err(ApiError::bad_request("`stream_options` is only for `stream`: true".to_owned()));
     }
     let prompt_ids = state.actor.format.prompt_ids(&request.messages)?;
     let wanted = Wanted {
@@ -146,7 +143,7 @@ impl Job {
         // The first event says whether there is a stream at all.
         let first = match receiver.recv().await {
             Some(first) => first?,
-            None => return Err(ApiError::Internal("the request crashed".to_owned())),
+            None => return Err(ApiError::internal("the request crashed".to_owned())),
         };
         let (events, stream) = mpsc::channel::<Result<Event, Infallible>>(EVENTS_AHEAD);
         tokio::spawn(async move {

@@ -5,6 +5,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod state; // read first: what all handlers share
+mod edge; // what every request passes before its handler
+mod fields; // bodies taken apart field by field
 mod sessions; // the agent's sessions
 mod api; // the routes
 mod completions; // the plain model, as OpenAI's API has it
@@ -19,6 +21,7 @@ mod jupyter; // code in a kernel of the user's own
 pub use api::app;
 pub use console::Console;
 pub use describe::start_lines;
+pub use edge::{ApiKeys, Connections, EdgeSettings, Hosts, KeysError, LogSettings, Origins, serve};
 pub use doctor::{DoctorError, examine};
 pub use error::{ApiError, is_bad_input};
 #[cfg(feature = "jupyter")]

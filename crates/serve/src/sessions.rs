@@ -67,7 +67,7 @@ impl Sessions {
         _ended = map.extract_if(|_, session| is_idle(session)).collect();
         if map.len() >= self.count_max {
             let message = format!("all {} sessions are in use; delete one or try again later", self.count_max);
-            return Err(ApiError::Busy(message));
+            return Err(ApiError::busy(message));
         }
         let id = format!("{:016x}{:016x}", fresh_seed(), fresh_seed());
         map.insert(id.clone(), None);
@@ -119,7 +119,7 @@ impl Drop for Place<'_> {
 }
 
 fn not_found(id: &str) -> ApiError {
-    ApiError::NotFound(format!("there is no session `{id}`"))
+    ApiError::not_found(format!("there is no session `{id}`"))
 }
 
 #[cfg(test)]

@@ -7,8 +7,9 @@ use codeact_engine::Sampling;
 use codeact_eval::{Actor, Sandbox};
 use codeact_sandbox::{Interpreter, SandboxError, Session};
 
-use crate::ApiError;
+use crate::edge::{Edge, EdgeSettings};
 use crate::sessions::Sessions;
+use crate::ApiError;
 
 /// Makes the model of a new session.
 pub type MakeModel = Arc<dyn Fn(Sampling) -> Box<dyn Model> + Send + Sync>;
@@ -41,6 +42,7 @@ pub struct AppState {
     pub(crate) make_model: MakeModel,
     pub(crate) make_interpreter: MakeInterpreter,
     pub(crate) sessions: Arc<Sessions>,
+    pub(crate) edge: Arc<Edge>,
     /// Unix time in seconds at which the server started.
     pub(crate) created: u64,
 }
@@ -65,6 +67,7 @@ impl AppState {
         let policy = sandbox.policy.clone();
         AppState {
             sessions: Arc::new(Sessions::new(limits.sessions_max)),
+            edge: Arc::new(Edge::new(EdgeSettings::default())),
             actor,
             model_name: model_name.into(),
             limits,
@@ -79,6 +82,11 @@ impl AppState {
     /// describe.
     pub fn with_interpreters(self, make_interpreter: MakeInterpreter) -> AppState {
         AppState { make_interpreter, ..self }
+    }
+
+    /// The same, but requests come in as `settings` say.
+    pub fn with_edge(self, settings: EdgeSettings) -> AppState {
+        AppState { edge: Arc::new(Edge::new(settings)), ..self }
     }
 }
 
@@ -100,7 +108,7 @@ impl Wanted {
         let max_new_tokens = self.max_tokens.unwrap_or(limits.reply_tokens_max);
         if max_new_tokens > limits.reply_tokens_max {
             let most = limits.reply_tokens_max;
-            return Err(ApiError::BadRequest(format!("`max_tokens` is {max_new_tokens}; it must be at most {most}")));
+            return Err(ApiError::bad_request(format!("`max_tokens` is {max_new_tokens}; it must be at most {most}")));
         }
         Ok(Sampling {
             temperature: self.temperature.unwrap_or(temperature_default),
