@@ -9,7 +9,8 @@ use std::thread::JoinHandle;
 use codeact_model::{Adapter, Decoder};
 
 use crate::forward::{AdaptedDecoder, Forward};
-use crate::limits::{EngineError, EngineLimits, FinishReason, Generated, Sampling};
+use crate::limits::{EngineError, EngineLimits, FinishReason, Generated};
+use crate::sampling::Sampling;
 use crate::worker::{Reply, Request, Worker};
 
 /// A handle to a running engine; clones share it. The thread ends when the last handle is dropped.
@@ -109,8 +110,8 @@ impl Engine {
     }
 
     fn check(&self, prompt_ids: &[u32], sampling: &Sampling) -> Result<(), EngineError> {
-        sampling.check()?;
         let vocab_size = self.0.vocab_size;
+        sampling.check(vocab_size)?;
         if prompt_ids.is_empty() {
             return Err(EngineError::PromptEmpty);
         }

@@ -14,11 +14,12 @@
 
 mod engine; // the handle that callers hold
 mod forward; // the joint to the model
-mod limits; // read first: what a caller may ask for
+mod limits; // read first: bounds, answers, errors
 mod prefix; // caches of finished requests
-mod sampler; // logits -> the next token
+mod sampling; // what a caller may ask for; logits -> the next token
 mod scheduler; // which tokens go into the next pass
 mod worker; // the thread that owns the model
 
 pub use engine::Engine;
-pub use limits::{EngineError, EngineLimits, FinishReason, Generated, Sampling};
+pub use limits::{EngineError, EngineLimits, FinishReason, Generated};
+pub use sampling::{Sampler, Sampling, SamplingError, Token, TokenLogprobs};

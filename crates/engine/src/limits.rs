@@ -1,4 +1,6 @@
-//! What a caller may ask for, what comes back, and what can go wrong.
+//! Bounds on an engine, what comes back from it, and what can go wrong.
+
+use crate::sampling::SamplingError;
 
 /// Bounds on what an engine does at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,53 +29,6 @@ impl Default for EngineLimits {
             kept_caches_max: 16,
             kept_bytes_max: 1 << 30,
         }
-    }
-}
-
-/// How one request chooses its tokens, and when it ends.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sampling {
-    /// 0 takes the most likely token every time (greedy); larger is more varied.
-    pub temperature: f64,
-    /// Choose among the `top_k` most likely tokens only.
-    pub top_k: Option<usize>,
-    /// Choose among the fewest tokens whose probabilities reach `top_p`, in `(0, 1]`.
-    pub top_p: f64,
-    /// The same seed and prompt give the same tokens.
-    pub seed: u64,
-    /// Tokens generated at most.
-    pub max_new_tokens: usize,
-    /// Tokens that end the answer. They are not part of it.
-    pub stop_ids: Vec<u32>,
-}
-
-impl Default for Sampling {
-    /// Greedy, at most 512 tokens, without stop tokens.
-    fn default() -> Self {
-        Sampling { temperature: 0.0, top_k: None, top_p: 1.0, seed: 0, max_new_tokens: 512, stop_ids: Vec::new() }
-    }
-}
-
-impl Sampling {
-    /// Whether an engine would take these settings.
-    ///
-    /// # Errors
-    /// When a value is out of its range; the message gives both.
-    pub fn check(&self) -> Result<(), EngineError> {
-        let refuse = |field, value: String, range| Err(EngineError::Sampling { field, value, range });
-        if !(0.0..=100.0).contains(&self.temperature) {
-            return refuse("temperature", self.temperature.to_string(), "from 0 to 100");
-        }
-        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
-            return refuse("top_p", self.top_p.to_string(), "above 0, at most 1");
-        }
-        if self.top_k == Some(0) {
-            return refuse("top_k", "0".to_owned(), "at least 1");
-        }
-        if self.max_new_tokens == 0 {
-            return refuse("max_new_tokens", "0".to_owned(), "at least 1");
-        }
-        Ok(())
     }
 }
 
@@ -164,4 +119,13 @@ pub enum EngineError {
         /// Why.
         reason: String,
     },
+}
+
+impl From<SamplingError> for EngineError {
+    fn from(error: SamplingError) -> EngineError {
+        match error {
+            SamplingError::Refused { field, value, range } => EngineError::Sampling { field, value, range },
+            SamplingError::NotFinite { position } => EngineError::NotFinite { position },
+        }
+    }
 }

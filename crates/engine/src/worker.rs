@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 
 use crate::forward::{Forward, Step};
-use crate::limits::{EngineError, EngineLimits, FinishReason, Sampling};
+use crate::limits::{EngineError, EngineLimits, FinishReason};
 use crate::prefix::KeptCaches;
-use crate::sampler::sample;
+use crate::sampling::{Sampler, Sampling, SamplingError, Token};
 use crate::scheduler::{Progress, Share, plan};
 
 /// A checked request, on its way to the worker.
@@ -31,6 +31,7 @@ pub(crate) enum Reply {
 /// A request that has a cache.
 struct Running<C> {
     request: Request,
+    sampler: Sampler,
     /// The prompt and what was generated.
     token_ids: Vec<u32>,
     /// How many of them the cache holds.
@@ -117,7 +118,8 @@ impl<F: Forward> Worker<F> {
         let cached_tokens = computed;
         // The caller may be gone by now; its flag says so before the next pass.
         let _ = request.replies.send(Reply::Started { cached_tokens });
-        self.running.push(Running { request, token_ids, computed, cache });
+        let sampler = Sampler::new(request.sampling.clone(), &request.prompt);
+        self.running.push(Running { request, sampler, token_ids, computed, cache });
     }
 
     /// Keeps the cache and says goodbye.
@@ -162,9 +164,8 @@ impl<F: Forward> Worker<F> {
         }
     }
 
-    /// Runs the model. Gives, for each share, the token chosen after it: outer `None` where the prompt goes on, inner
-    /// `None` where no logit was finite.
-    fn forward(&mut self, shares: &[Share]) -> Result<Vec<Option<Option<u32>>>, String> {
+    /// Runs the model. Gives, for each share, the token chosen after it; `None` where the prompt goes on.
+    fn forward(&mut self, shares: &[Share]) -> Result<Vec<Option<Result<Token, SamplingError>>>, String> {
         let mut wanted = Vec::with_capacity(shares.len());
         let mut steps: Vec<Step<'_, F::Cache>> = Vec::with_capacity(shares.len());
         let mut next = shares.iter().peekable();
@@ -173,12 +174,13 @@ impl<F: Forward> Worker<F> {
                 continue;
             };
             let is_last = share.tokens.end == running.token_ids.len();
-            wanted.push(is_last.then_some((&running.request.sampling, share.tokens.end)));
+            wanted.push(is_last.then_some((&mut running.sampler, share.tokens.end)));
             steps.push((&running.token_ids[share.tokens.clone()], &mut running.cache));
         }
         let mut tokens = vec![None; shares.len()];
         self.model.forward(&mut steps, &mut |row, logits| {
-            tokens[row] = wanted[row].map(|(sampling, position)| sample(logits, sampling, position));
+            let wanted = wanted[row].as_mut();
+            tokens[row] = wanted.map(|(sampler, position)| sampler.choose(&mut logits.to_vec(), *position));
         })?;
         Ok(tokens)
     }
@@ -199,11 +201,11 @@ impl<C> Running<C> {
     }
 
     /// Takes the token chosen for the next position.
-    fn extend(&mut self, token: Option<u32>, context_tokens_max: usize) -> Outcome {
+    fn extend(&mut self, token: Result<Token, SamplingError>, context_tokens_max: usize) -> Outcome {
         let Request { prompt, sampling, replies, .. } = &self.request;
-        let Some(token) = token else {
-            let position = self.token_ids.len();
-            return Outcome::Fails(EngineError::NotFinite { position });
+        let token = match token.and_then(|token| self.sampler.accept(token.id).map(|()| token.id)) {
+            Ok(token) => token,
+            Err(error) => return Outcome::Fails(error.into()),
         };
         if sampling.stop_ids.contains(&token) {
             return Outcome::Ends(FinishReason::Stop);

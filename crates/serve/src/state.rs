@@ -117,6 +117,7 @@ impl Wanted {
             seed: self.seed.unwrap_or_else(fresh_seed),
             max_new_tokens,
             stop_ids: self.stop_token_ids,
+            ..Sampling::default()
         })
     }
 }

@@ -11,3 +11,4 @@ mod real_data;
 mod saving;
 mod templates;
 mod tiny;
+mod token_bytes;

@@ -19,7 +19,7 @@ fn requests() -> Vec<(Vec<u32>, Sampling)> {
             top_k: Some(40),
             seed: seed as u64,
             max_new_tokens: 24 + seed,
-            stop_ids: Vec::new(),
+            ..Sampling::default()
         };
         (prompt(seed as u32 + 1, length), sampling)
     };
