@@ -9,8 +9,10 @@
 //! D head width.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod bandwidth; // the bound of decoding
 mod isa; // what this processor can do
 mod team; // threads that share each step
 
+pub use bandwidth::read_bandwidth;
 pub use isa::Isa;
 pub use team::Team;

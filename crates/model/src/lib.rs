@@ -17,6 +17,8 @@ mod decoder;
 mod memory;
 mod save;
 
+pub mod serving;
+
 pub use adapter::{Adapter, LoraConfig, Target};
 pub use batch::Batch;
 pub use block::Recompute;

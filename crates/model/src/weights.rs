@@ -171,6 +171,21 @@ impl WeightFiles {
         Ok(tensor.to_dtype(dtype)?)
     }
 
+    /// Dtype and bytes of the tensor of this name and shape, as the file has them.
+    pub(crate) fn raw(&self, name: &str, shape: &[usize]) -> Result<(DType, &[u8]), ModelError> {
+        let view = self.files.get(name).map_err(|_| self.fault(format!("tensor `{name}` is missing")))?;
+        let what = |error| self.fault(format!("tensor `{name}` cannot be read: {error}"));
+        let dtype = DType::try_from(view.dtype()).map_err(what)?;
+        if view.shape() != shape {
+            return Err(self.fault(format!("tensor `{name}` is {:?}, the config wants {shape:?}", view.shape())));
+        }
+        Ok((dtype, view.data()))
+    }
+
+    pub(crate) fn fault(&self, what: impl Into<String>) -> ModelError {
+        ModelError::weights(&self.folder, what)
+    }
+
     /// Refuses biases: they would be dropped without a word.
     pub(crate) fn refuse_biases(&self) -> Result<(), ModelError> {
         match self.files.tensors().iter().find(|(name, _)| name.ends_with("_proj.bias")) {
