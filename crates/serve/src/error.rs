@@ -23,7 +23,7 @@ pub struct ApiError {
     kind: ErrorKind,
     message: String,
     /// The field at fault.
-    param: Option<String>,
+    pub(crate) param: Option<String>,
 }
 
 /// What went wrong, as clients tell it apart.

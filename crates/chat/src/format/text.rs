@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::conversation::Message;
 use crate::error::FormatError;
 use crate::stream::TokenStream;
 
@@ -34,6 +35,14 @@ impl ChatFormat {
         let prefix = prefix.iter().map(|&id| TextToken { id, range: 0..0 });
         let text = tokens.iter().map(|token| TextToken { id: token.id, range: token.range.clone() });
         Ok(prefix.chain(text).collect())
+    }
+
+    /// The ids of messages. `add_generation_prompt` opens the assistant's turn, as [`ChatFormat::prompt_ids`] does.
+    ///
+    /// # Errors
+    /// When the template refuses the messages or rewrites one.
+    pub fn message_ids(&self, messages: &[Message], add_generation_prompt: bool) -> Result<Vec<u32>, FormatError> {
+        self.renderer.ids(messages, add_generation_prompt)
     }
 
     /// Decodes what follows `prompt_ids` while it arrives; [`ChatFormat::stream`] does so for an answer to messages.

@@ -69,7 +69,7 @@ pub(crate) fn take_prompts(body: &mut Fields, name: &'static str, target: &Targe
     };
     let refuse = || body.refuse(name, &value, &wanted());
     let prompt = |item: &Value| match item {
-        Value::String(text) => Prompt::of_text(&target.format, text.clone(), true),
+        Value::String(text) => Prompt::of_text(&target.actor.format, text.clone(), true),
         Value::Array(items) => match token_ids(items, target.vocab_size) {
             Some(ids) => Ok(Prompt::of_ids(target, &ids)),
             None => refuse(),

@@ -55,7 +55,7 @@ impl Run {
     /// # Errors
     /// When one of the prompts does not fit, or there is no room for all of them now.
     pub fn start(state: &AppState, asked: Asked) -> Result<Run, ApiError> {
-        let engine = &state.actor.engine;
+        let engine = &state.models.base().actor.engine;
         let (sender, events) = unbounded_channel();
         let (mut choices, mut tickets) = (Vec::new(), Vec::new());
         let settings = &asked.settings;
@@ -69,7 +69,7 @@ impl Run {
                     ..settings.of_choice(choice_index)
                 };
                 let request = Request {
-                    adapter: asked.target.adapter.clone(),
+                    adapter: asked.target.actor.adapter.clone(),
                     deadline: Some(asked.deadline),
                     prompt_logprobs: if asked.is_echoed { asked.logprobs.or((max_new_tokens == 0).then_some(0)) } else { None },
                     ..Request::new(prompt.ids(), sampling)
@@ -78,7 +78,7 @@ impl Run {
                 // When nobody reads any more the ticket is gone too.
                 let on_event = Box::new(move |event| drop(sender.send((index, event))));
                 tickets.push(Some(engine.submit(request, on_event)?));
-                let format = &asked.target.format;
+                let format = &asked.target.actor.format;
                 let stream = if asked.is_chat { format.stream() } else { format.stream_after(&prompt.ids()) };
                 choices.push(Choice::new(stream, settings.stops.watch(settings.is_stop_shown)));
             }
@@ -168,13 +168,13 @@ impl Drop for Run {
 fn stop_ids(asked: &Asked) -> Vec<u32> {
     let mut ids = asked.settings.stop_ids.clone();
     // A text ends there too: behind the end of a turn the model was never trained to go on.
-    ids.extend(asked.target.format.end_of_turn_ids().iter().filter(|id| !asked.settings.stop_ids.contains(id)));
+    ids.extend(asked.target.actor.format.end_of_turn_ids().iter().filter(|id| !asked.settings.stop_ids.contains(id)));
     ids
 }
 
 /// Tokens that the answer to a prompt may have.
 fn new_tokens(prompt: &Prompt, settings: &Settings, is_echoed: bool, state: &AppState) -> Result<usize, ApiError> {
-    let context = state.actor.engine.context_tokens_max();
+    let context = state.models.base().actor.engine.context_tokens_max();
     let most = state.limits.reply_tokens_max.unwrap_or(context);
     let prompt_tokens = prompt.tokens.len();
     if let Some(asked) = settings.max_tokens.filter(|asked| *asked > most) {

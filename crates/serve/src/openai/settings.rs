@@ -28,6 +28,8 @@ pub(crate) struct Settings {
     /// Answers to each prompt.
     pub choice_count: usize,
     pub stops: StopStrings,
+    /// What `stops` looks for.
+    pub stop_texts: Vec<String>,
     /// Further tokens that end an answer.
     pub stop_ids: Vec<u32>,
     /// The string that ended an answer is its last part.
@@ -73,11 +75,13 @@ impl Settings {
         };
         let max_tokens = body.count("max_tokens", 0, TOKENS_MAX)?;
         let is_stream = body.flag("stream", false)?;
+        let (stop_texts, stops) = stops(body)?;
         Ok(Settings {
             sampling,
             max_tokens,
             choice_count: body.count("n", 1, CHOICES_MAX)?.unwrap_or(1),
-            stops: stops(body)?,
+            stops,
+            stop_texts,
             stop_ids: body.token_ids("stop_token_ids", vocab_size, STOPS_MAX)?,
             is_stop_shown: body.flag("include_stop_str_in_output", false)?,
             is_stream,
@@ -119,15 +123,20 @@ fn logit_bias(body: &mut Fields, vocab_size: usize) -> Result<Vec<(u32, f32)>, A
     Ok(biases.into_iter().collect())
 }
 
-fn stops(body: &mut Fields) -> Result<StopStrings, ApiError> {
+fn stops(body: &mut Fields) -> Result<(Vec<String>, StopStrings), ApiError> {
     let value = body.take("stop").unwrap_or_else(|| Value::Array(Vec::new()));
-    let texts: Option<Vec<&str>> = match &value {
-        Value::String(text) => Some(vec![text]),
-        Value::Array(items) if items.len() <= STOPS_MAX => items.iter().map(Value::as_str).collect(),
+    let texts: Option<Vec<String>> = match &value {
+        Value::String(text) => Some(vec![text.clone()]),
+        Value::Array(items) if items.len() <= STOPS_MAX => {
+            items.iter().map(|item| item.as_str().map(str::to_owned)).collect()
+        }
         _ => None,
     };
     match texts {
-        Some(texts) => StopStrings::new(&texts).map_err(|error| ApiError::invalid("stop", format!("`stop`: {error}"))),
+        Some(texts) => match StopStrings::new(&texts) {
+            Ok(stops) => Ok((texts, stops)),
+            Err(error) => Err(ApiError::invalid("stop", format!("`stop`: {error}"))),
+        },
         None => body.refuse("stop", &value, &format!("a string, or an array of at most {STOPS_MAX} strings")),
     }
 }
