@@ -7,10 +7,10 @@ use axum::response::Response;
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use codeact_sandbox::Protection;
-use serde_json::{Value, json};
 
 use crate::error::ErrorKind;
-use crate::{ApiError, AppState, completions, edge, turns};
+use crate::openai::{completions, embeddings, text};
+use crate::{ApiError, AppState, adapters, edge, health, turns};
 
 /// Which rung of protection holds, on every answer about code that runs: `root`, `user`, `weak` or `none`.
 const SANDBOX: HeaderName = HeaderName::from_static("x-codeact-sandbox");
@@ -28,33 +28,29 @@ pub fn app(state: AppState) -> Router {
             async move { response }
         }));
     Router::new()
-        .route("/health", get(health))
-        .route("/v1/models", get(models))
-        .route("/v1/chat/completions", post(completions::create))
+        .route("/health", get(health::health))
+        .route("/ready", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .route("/v1/models", get(adapters::list))
+        .route("/v1/models/{*name}", get(adapters::retrieve))
+        .route("/v1/load_lora_adapter", post(adapters::load))
+        .route("/v1/unload_lora_adapter", post(adapters::unload))
+        .route("/v1/chat/completions", post(completions::chat))
+        .route("/v1/completions", post(completions::text))
+        .route("/v1/embeddings", post(embeddings::create))
+        .route("/tokenize", post(text::tokenize))
+        .route("/detokenize", post(text::detokenize))
+        .route("/apply-template", post(text::apply_template))
         .merge(agent)
         .fallback(|| async { ApiError::not_found("there is no such path") })
-        .method_not_allowed_fallback(|| async { ApiError::new(ErrorKind::BadMethod, "this path has another method") })
+        .method_not_allowed_fallback(|| async {
+            ApiError::new(ErrorKind::BadMethod, "this path has another method")
+        })
         .layer(from_fn_with_state(state.clone(), edge::guard))
         .with_state(state)
-}
-
-async fn health(State(state): State<AppState>) -> Result<Json<Value>, ApiError> {
-    state.actor.engine.health()?;
-    Ok(Json(json!({"status": "ok"})))
 }
 
 /// What stands between the code of sessions and this machine.
 async fn sandbox(State(state): State<AppState>) -> Json<Protection> {
     Json(state.sandbox.protection.clone())
-}
-
-async fn models(State(state): State<AppState>) -> Json<Value> {
-    let model = json!({
-        "id": &*state.model_name,
-        "object": "model",
-        "created": state.created,
-        "owned_by": "codeact",
-        "max_model_len": state.actor.engine.context_tokens_max(),
-    });
-    Json(json!({"object": "list", "data": [model]}))
 }

@@ -44,6 +44,7 @@ pub(crate) enum ErrorKind {
     Busy,
     Internal,
     Unavailable,
+    Unhealthy,
     Deadline,
 }
 
@@ -67,6 +68,7 @@ impl ErrorKind {
             ErrorKind::Busy => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", Some("rate_limit_exceeded")),
             ErrorKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "server_error", None),
             ErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "server_error", Some("shutting_down")),
+            ErrorKind::Unhealthy => (StatusCode::SERVICE_UNAVAILABLE, "server_error", Some("model_not_responding")),
             ErrorKind::Deadline => (StatusCode::GATEWAY_TIMEOUT, "server_error", Some("deadline_exceeded")),
         }
     }
@@ -152,12 +154,15 @@ impl From<EngineError> for ApiError {
         let kind = match error {
             EngineError::Busy { .. } => ErrorKind::Busy,
             EngineError::PromptTooLong { .. } => ErrorKind::ContextLength,
-            EngineError::PromptEmpty | EngineError::TokenUnknown { .. } | EngineError::Sampling { .. } => {
+            EngineError::PromptEmpty | EngineError::TokenUnknown { .. } | EngineError::Sampling(_) => {
                 ErrorKind::BadRequest
             }
-            EngineError::Model { .. } | EngineError::NotFinite { .. } | EngineError::Stopped { .. } => {
-                ErrorKind::Internal
-            }
+            EngineError::Draining => ErrorKind::Unavailable,
+            EngineError::Limits { .. }
+            | EngineError::Model { .. }
+            | EngineError::NotFinite { .. }
+            | EngineError::Unresponsive { .. }
+            | EngineError::Stopped { .. } => ErrorKind::Internal,
         };
         ApiError::new(kind, message)
     }

@@ -9,7 +9,10 @@ mod edge; // what every request passes before its handler
 mod fields; // bodies taken apart field by field
 mod sessions; // the agent's sessions
 mod api; // the routes
-mod completions; // the plain model, as OpenAI's API has it
+mod models; // what requests can name
+mod adapters; // models listed, adapters loaded and unloaded
+mod openai; // the plain model, as OpenAI's API has it
+mod health; // whether it works, and what it has done
 mod turns; // the agent's turns as server-sent events
 mod error;
 mod console; // events for a terminal
@@ -26,4 +29,5 @@ pub use doctor::{DoctorError, examine};
 pub use error::{ApiError, is_bad_input};
 #[cfg(feature = "jupyter")]
 pub use jupyter::JupyterArgs;
+pub use models::Models;
 pub use state::{AppState, MakeInterpreter, MakeModel, ServeLimits};

@@ -35,7 +35,7 @@ pub(crate) struct Words {
 }
 
 /// All of them.
-pub(crate) struct Models {
+pub struct Models {
     base: Target,
     /// The small files of the base stay with it: adapters take what they do not bring from there.
     files: ModelFiles,
@@ -94,7 +94,7 @@ impl Models {
         Models { base, files, adapters: RwLock::default(), adapter_dir, loading: Mutex::new(()), started }
     }
 
-    pub fn base(&self) -> &Target {
+    pub(crate) fn base(&self) -> &Target {
         &self.base
     }
 
@@ -102,7 +102,7 @@ impl Models {
     ///
     /// # Errors
     /// When there is no such model: 404.
-    pub fn find(&self, name: Option<&str>) -> Result<Target, ApiError> {
+    pub(crate) fn find(&self, name: Option<&str>) -> Result<Target, ApiError> {
         let base = &*self.base.name;
         let Some(name) = name.filter(|name| *name != base) else { return Ok(self.base.clone()) };
         let adapter = name.strip_prefix(base).and_then(|rest| rest.strip_prefix(':')).unwrap_or(name);
@@ -122,8 +122,13 @@ impl Models {
         names.collect::<Vec<_>>().join(", ")
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        1 + self.adapters.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// As `/v1/models` lists them.
-    pub fn cards(&self) -> Vec<Value> {
+    pub(crate) fn cards(&self) -> Vec<Value> {
         let adapters = self.adapters.read().unwrap_or_else(PoisonError::into_inner);
         let base = std::iter::once(self.base_card());
         base.chain(adapters.values().map(|loaded| self.adapter_card(loaded))).collect()
@@ -133,7 +138,7 @@ impl Models {
     ///
     /// # Errors
     /// As [`Models::find`].
-    pub fn card(&self, name: &str) -> Result<Value, ApiError> {
+    pub(crate) fn card(&self, name: &str) -> Result<Value, ApiError> {
         let target = self.find(Some(name))?;
         let cards = self.cards();
         let found = cards.into_iter().find(|card| card["id"] == *target.name);
@@ -179,7 +184,7 @@ impl Models {
     ///
     /// # Errors
     /// When requests may load none, or not this one, or it does not fit.
-    pub fn load_from(&self, name: &str, path: &str, is_replacement: bool) -> Result<Value, ApiError> {
+    pub(crate) fn load_from(&self, name: &str, path: &str, is_replacement: bool) -> Result<Value, ApiError> {
         let folder = self.allowed(path)?;
         if !is_adapter_name(name) || name == &*self.base.name {
             let message = format!(
@@ -224,7 +229,7 @@ impl Models {
     ///
     /// # Errors
     /// When there is none of that name: 404.
-    pub fn unload(&self, name: &str) -> Result<(), ApiError> {
+    pub(crate) fn unload(&self, name: &str) -> Result<(), ApiError> {
         if self.adapter_dir.is_none() {
             return Err(ApiError::not_found("adapters are not unloaded on request here"));
         }
@@ -235,7 +240,7 @@ impl Models {
 }
 
 /// Whether requests can name an adapter so.
-pub(crate) fn is_adapter_name(name: &str) -> bool {
+fn is_adapter_name(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     !name.is_empty() && name.len() <= NAME_CHARS_MAX && name.bytes().all(is_plain)
 }

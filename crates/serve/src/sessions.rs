@@ -94,6 +94,11 @@ impl Sessions {
         }
     }
 
+    /// How many there are, those that start included.
+    pub fn count(&self) -> usize {
+        self.map().len()
+    }
+
     fn map(&self) -> MutexGuard<'_, HashMap<String, Option<Arc<AgentSession>>>> {
         self.map.lock().expect("nothing panics while it holds this lock")
     }

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::edge::JsonBody;
-use crate::completions::crashed;
+use crate::openai::completions::crashed;
 use crate::sessions::AgentSession;
 use crate::state::Wanted;
 use crate::{ApiError, AppState};
@@ -26,6 +26,7 @@ const EVENTS_AHEAD: usize = 64;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SessionRequest {
+    model: Option<String>,
     temperature: Option<f64>,
     top_p: Option<f64>,
     top_k: Option<usize>,
@@ -45,23 +46,22 @@ pub(crate) async fn create_session(
     body: JsonBody,
 ) -> Result<impl IntoResponse, ApiError> {
     let request: SessionRequest = body.into()?;
+    let target = state.models.find(request.model.as_deref())?;
     let wanted = Wanted {
         temperature: request.temperature,
         top_p: request.top_p,
         top_k: request.top_k,
         seed: request.seed,
         max_tokens: request.max_tokens,
-        stop_token_ids: Vec::new(),
     };
-    let sampling = wanted.sampling(0.0, &state.limits)?;
-    sampling.check()?;
+    let sampling = wanted.sampling(target.vocab_size, &state.limits)?;
     let start = move || -> Result<Value, ApiError> {
         let place = state.sessions.reserve()?;
         let session = (state.make_interpreter)()?;
         let protection = session.protection().clone();
-        let profile = state.actor.profile.clone();
+        let profile = target.actor.profile.clone();
         let profile_name = profile.name();
-        let agent = Agent::new((state.make_model)(sampling), session, profile, Limits::default());
+        let agent = Agent::new((state.make_model)(&target.actor, sampling), session, profile, Limits::default());
         Ok(json!({"id": place.fill(agent), "profile": profile_name, "protection": protection}))
     };
     let created = tokio::task::spawn_blocking(start).await.map_err(crashed)??;
