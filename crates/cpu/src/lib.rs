@@ -10,9 +10,14 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod bandwidth; // the bound of decoding
+mod compiled; // plain Rust for each instruction set
+mod disjoint; // what threads write at the same time
+mod format; // how weights lie in files
 mod isa; // what this processor can do
+pub mod quant; // products of quantised weights
 mod team; // threads that share each step
 
 pub use bandwidth::read_bandwidth;
+pub use format::Format;
 pub use isa::Isa;
 pub use team::Team;

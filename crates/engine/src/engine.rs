@@ -50,7 +50,7 @@ impl SessionPin {
 
 impl Drop for SessionPin {
     fn drop(&mut self) {
-        self.sessions.close(self.id);
+        self.sessions.close_session(self.id);
     }
 }
 
@@ -190,13 +190,13 @@ impl<A: Send + Sync + 'static> Engine<A> {
 
     /// Opens a session, whose requests name it with [`Request::session`].
     pub fn open_session(&self) -> SessionPin {
-        let id = self.0.inbox.open();
+        let id = self.0.inbox.open_session();
         SessionPin { id, sessions: Arc::clone(&self.0.inbox) as Arc<dyn SessionList> }
     }
 
     /// What the engine has done so far, and holds now.
     pub fn metrics(&self) -> Metrics {
-        Metrics { sessions: self.0.inbox.open_count(), ..lock(&self.0.metrics).clone() }
+        Metrics { sessions: self.0.inbox.session_count(), ..lock(&self.0.metrics).clone() }
     }
 
     /// The longest sequence this engine takes, prompt and answer together, in tokens.

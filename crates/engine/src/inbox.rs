@@ -157,7 +157,7 @@ impl<A> Inbox<A> {
 }
 
 impl<A: Send + Sync> SessionList for Inbox<A> {
-    fn open(&self) -> SessionId {
+    fn open_session(&self) -> SessionId {
         let mut state = lock(&self.state);
         let id = SessionId(state.next_session);
         state.next_session += 1;
@@ -165,7 +165,7 @@ impl<A: Send + Sync> SessionList for Inbox<A> {
         id
     }
 
-    fn close(&self, id: SessionId) {
+    fn close_session(&self, id: SessionId) {
         let mut state = lock(&self.state);
         if state.open_sessions.remove(&id) {
             state.closed_sessions.push(id);
@@ -174,21 +174,21 @@ impl<A: Send + Sync> SessionList for Inbox<A> {
         self.changed.notify_one();
     }
 
-    fn is_open(&self, id: SessionId) -> bool {
+    fn is_session_open(&self, id: SessionId) -> bool {
         lock(&self.state).open_sessions.contains(&id)
     }
 
-    fn open_count(&self) -> usize {
+    fn session_count(&self) -> usize {
         lock(&self.state).open_sessions.len()
     }
 }
 
 /// Which sessions are open, for those who do not know the adapter's type.
 pub(crate) trait SessionList: Send + Sync {
-    fn open(&self) -> SessionId;
-    fn close(&self, id: SessionId);
-    fn is_open(&self, id: SessionId) -> bool;
-    fn open_count(&self) -> usize;
+    fn open_session(&self) -> SessionId;
+    fn close_session(&self, id: SessionId);
+    fn is_session_open(&self, id: SessionId) -> bool;
+    fn session_count(&self) -> usize;
 }
 
 fn stop_error(stopped: &OnceLock<String>) -> EngineError {

@@ -31,6 +31,9 @@ mod pins; // what sessions keep
 mod radix; // full pages by their tokens
 mod pool; // free pages
 
+#[cfg(test)]
+mod mock;
+
 pub use engine::{Engine, SessionPin};
 pub use error::EngineError;
 pub use event::{Event, Finished, FinishReason, Generated};
@@ -38,4 +41,4 @@ pub use forward::{Forward, Step, Wanted};
 pub use limits::EngineLimits;
 pub use metrics::{Histogram, Metrics};
 pub use request::{Output, Request, SessionId, Ticket};
-pub use sampling::{Sampling, SamplingError, Token, TokenLogprobs};
+pub use sampling::{Sampler, Sampling, SamplingError, Token, TokenLogprobs};

@@ -23,7 +23,6 @@ pub(crate) struct Radix {
     idle_leaves: BTreeSet<(u64, NodeId)>,
     /// Nodes that only the tree holds, leaves or not.
     idle_count: usize,
-    node_count: usize,
     clock: u64,
 }
 
@@ -48,14 +47,8 @@ impl Radix {
             roots: HashMap::new(),
             idle_leaves: BTreeSet::new(),
             idle_count: 0,
-            node_count: 0,
             clock: 0,
         }
-    }
-
-    /// Pages in the tree.
-    pub fn page_count(&self) -> usize {
-        self.node_count
     }
 
     /// Pages that can be had by [`Radix::evict`], one after the other.
@@ -136,7 +129,6 @@ impl Radix {
             self.nodes.len() as NodeId - 1
         });
         self.nodes[id as usize] = Some(node);
-        self.node_count += 1;
         match parent {
             Some(parent) => self.node_mut(parent).children.insert(tokens, id),
             None => self.roots.entry(adapter).or_default().insert(tokens, id),
@@ -152,7 +144,6 @@ impl Radix {
         let node = self.nodes[id as usize].take().expect("an idle leaf is in the tree");
         self.unused.push(id);
         self.idle_count -= 1;
-        self.node_count -= 1;
         let holders = pool.release(node.page);
         assert_eq!(holders, 0, "page {} of an idle leaf is held", node.page);
         if let Some(parent) = node.parent {
@@ -208,7 +199,7 @@ impl Radix {
                 assert!(pool.holders(self.page(parent)) > 1, "node {id} is held, its parent {parent} is not");
             }
         }
-        assert_eq!((idle, &idle_leaves, count), (self.idle_count, &self.idle_leaves, self.node_count));
+        assert_eq!((idle, &idle_leaves), (self.idle_count, &self.idle_leaves));
         assert_eq!(self.nodes.len(), count + self.unused.len());
         assert!(self.roots.values().all(|first| !first.is_empty()));
     }

@@ -8,7 +8,7 @@ use crate::forward::Wanted;
 use crate::inbox::Job;
 use crate::pages::Holding;
 use crate::request::{Output, Request};
-use crate::sampling::{Sampler, Token, TokenLogprobs, logprobs};
+use crate::sampling::{Sampler, Token, TokenLogprobs};
 use crate::speculate::{Acceptance, Lookup};
 
 /// Prompt tokens that are scored in one pass at most: each gives a whole row of logits.
@@ -242,7 +242,7 @@ impl<A> Rows<'_, A> {
             Reading::Logprobs { top, rows } => {
                 let next = self.request.prompt_ids.get(position + 1);
                 if let Some(&id) = next.filter(|_| rows.len() == position + 1) {
-                    rows.push(Some(logprobs(row, id, *top).ok_or(not_finite)?));
+                    rows.push(Some(TokenLogprobs::of(row, id, *top).ok_or(not_finite)?));
                 }
             }
             Reading::Mean { sums, count } => {

@@ -116,7 +116,7 @@ impl<F: Forward> Worker<F> {
     fn finish(&mut self, mut sequence: Sequence<F::Adapter>, reason: FinishReason) {
         let holding = std::mem::take(&mut sequence.holding);
         if let Some(session) = sequence.job.request.session.filter(|_| holding.shared_count() > 0) {
-            if self.inbox.is_open(session) {
+            if self.inbox.is_session_open(session) {
                 self.pages.pin(session, &holding);
             }
         }

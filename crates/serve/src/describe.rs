@@ -1,5 +1,6 @@
 //! What programs say at their start.
 
+use codeact_cpu::paged::PAGE_TOKENS;
 use codeact_eval::{Actor, Sandbox, compute_line};
 use codeact_model::serving::Facts;
 
@@ -12,7 +13,7 @@ pub fn start_lines(model: &str, facts: &Facts, sandbox: &Sandbox) -> String {
 pub fn served_lines(name: &str, actor: &Actor, sandbox: &Sandbox) -> String {
     let start = start_lines(name, &actor.facts, sandbox);
     let context = actor.engine.context_tokens_max();
-    let tokens = actor.engine.metrics().pages_total * codeact_engine_page_tokens();
+    let tokens = actor.engine.metrics().pages_total * PAGE_TOKENS;
     format!("{start}\n{}", memory_line(&actor.facts, context, tokens))
 }
 

@@ -1,0 +1,3 @@
+//! What single situations lead to.
+
+use super::*;
