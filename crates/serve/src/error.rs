@@ -23,7 +23,7 @@ pub struct ApiError {
     kind: ErrorKind,
     message: String,
     /// The field at fault.
-    pub(crate) param: Option<String>,
+    param: Option<String>,
 }
 
 /// What went wrong, as clients tell it apart.
@@ -79,6 +79,11 @@ impl ApiError {
         ApiError { kind, message: message.into(), param: None }
     }
 
+    /// The same, blamed on a field.
+    pub(crate) fn of(self, param: &str) -> ApiError {
+        ApiError { param: Some(param.to_owned()), ..self }
+    }
+
     /// The request is wrong, and how: 400.
     pub fn bad_request(message: impl Into<String>) -> ApiError {
         ApiError::new(ErrorKind::BadRequest, message)
@@ -86,12 +91,12 @@ impl ApiError {
 
     /// One field is wrong, and how: 400.
     pub fn invalid(param: &str, message: impl Into<String>) -> ApiError {
-        ApiError { param: Some(param.to_owned()), ..ApiError::bad_request(message) }
+        ApiError::bad_request(message).of(param)
     }
 
     /// One field asks for what this server does not do: 400.
     pub fn unsupported(param: &str, message: impl Into<String>) -> ApiError {
-        ApiError { param: Some(param.to_owned()), ..ApiError::new(ErrorKind::Unsupported, message) }
+        ApiError::new(ErrorKind::Unsupported, message).of(param)
     }
 
     /// There is no such thing: 404.

@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod state; // read first: what all handlers share
+mod config; // settings from a file and the command line
 mod edge; // what every request passes before its handler
 mod fields; // bodies taken apart field by field
 mod sessions; // the agent's sessions
@@ -23,7 +24,8 @@ mod jupyter; // code in a kernel of the user's own
 
 pub use api::app;
 pub use console::Console;
-pub use describe::start_lines;
+pub use config::{ConfigError, LimitsTable, ListenTable, LogTable, ModelTable, Options, ServeConfig, Settings};
+pub use describe::{served_lines, start_lines};
 pub use edge::{ApiKeys, Connections, EdgeSettings, Hosts, KeysError, LogSettings, Origins, serve};
 pub use doctor::{DoctorError, examine};
 pub use error::{ApiError, is_bad_input};

@@ -111,7 +111,7 @@ impl Models {
             Some(loaded) => Ok(loaded.target.clone()),
             None => {
                 let message = format!("there is no model {}; this server has {}", shown(name), self.names(&adapters));
-                Err(ApiError { param: Some("model".to_owned()), ..ApiError::new(ErrorKind::ModelNotFound, message) })
+                Err(ApiError::new(ErrorKind::ModelNotFound, message).of("model"))
             }
         }
     }
@@ -240,7 +240,7 @@ impl Models {
 }
 
 /// Whether requests can name an adapter so.
-fn is_adapter_name(name: &str) -> bool {
+pub(crate) fn is_adapter_name(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     !name.is_empty() && name.len() <= NAME_CHARS_MAX && name.bytes().all(is_plain)
 }

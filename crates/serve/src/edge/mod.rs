@@ -36,6 +36,9 @@ pub(crate) use record::{Record, log};
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Seconds after which the caller no longer wants an answer.
 const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout");
+/// Fields that a lenient server passed over.
+const IGNORED: HeaderName = HeaderName::from_static("x-codeact-ignored");
+const IGNORED_NAMES_MAX: usize = 32;
 /// Characters of a caller's own request id.
 const ID_CHARS_MAX: usize = 128;
 
@@ -179,7 +182,12 @@ pub(crate) async fn guard(State(state): State<AppState>, mut request: Request, n
     origin::let_read(page.ok().flatten(), &mut response);
     let id = HeaderValue::from_str(&record.id).expect("an id has only visible ASCII");
     response.headers_mut().insert(REQUEST_ID, id);
-    record.facts().status = Some(response.status().as_u16());
+    let mut facts = record.facts();
+    facts.status = Some(response.status().as_u16());
+    if let Some(names) = ignored_names(&facts.ignored) {
+        response.headers_mut().insert(IGNORED, names);
+    }
+    drop(facts);
     response.map(|body| Body::new(Watched::new(body, record, place)))
 }
 
@@ -203,6 +211,13 @@ fn request_id(headers: &HeaderMap) -> String {
         is_short && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
     };
     given.filter(is_plain).map_or_else(|| format!("req-{:016x}", fresh_seed()), str::to_owned)
+}
+
+/// Fields that were passed over, as far as a header can hold them.
+fn ignored_names(names: &[String]) -> Option<HeaderValue> {
+    let plain = names.iter().filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic())).take(IGNORED_NAMES_MAX);
+    let joined = plain.map(String::as_str).collect::<Vec<_>>().join(", ");
+    (!names.is_empty()).then(|| HeaderValue::from_str(&joined).expect("only visible ASCII was taken"))
 }
 
 /// One of a few names: what labels a metric must not grow with what callers send.

@@ -67,20 +67,19 @@ pub(crate) fn take_prompts(body: &mut Fields, name: &'static str, target: &Targe
         let vocab_size = target.vocab_size;
         format!("a string, token ids below {vocab_size}, or an array of at most {PROMPTS_MAX} of these")
     };
-    let refuse = || body.refuse(name, &value, &wanted());
     let prompt = |item: &Value| match item {
         Value::String(text) => Prompt::of_text(&target.actor.format, text.clone(), true),
         Value::Array(items) => match token_ids(items, target.vocab_size) {
             Some(ids) => Ok(Prompt::of_ids(target, &ids)),
-            None => refuse(),
+            None => body.refuse(name, item, &wanted()),
         },
-        _ => refuse(),
+        other => body.refuse(name, other, &wanted()),
     };
     let prompts = match &value {
-        Value::Array(items) if items.is_empty() => return refuse(),
+        Value::Array(items) if items.is_empty() => return body.refuse(name, &value, &wanted()),
         Value::Array(items) if !items[0].is_number() => {
             if items.len() > PROMPTS_MAX {
-                return refuse();
+                return body.refuse(name, &value, &wanted());
             }
             items.iter().map(prompt).collect::<Result<Vec<_>, _>>()?
         }
