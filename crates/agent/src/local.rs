@@ -57,7 +57,9 @@ impl Model for LocalModel {
         })?;
         let finish = match generated.finish {
             codeact_engine::FinishReason::Stop => FinishReason::Stop,
-            codeact_engine::FinishReason::Length | codeact_engine::FinishReason::Context => FinishReason::Length,
+            codeact_engine::FinishReason::Length
+            | codeact_engine::FinishReason::Context
+            | codeact_engine::FinishReason::Deadline => FinishReason::Length,
             codeact_engine::FinishReason::Cancelled => FinishReason::Cancelled,
         };
         let rest = stream.finish();
@@ -65,7 +67,7 @@ impl Model for LocalModel {
             text.push_str(&rest);
             on_text(&rest);
         }
-        let completion_tokens = generated.token_ids.len();
+        let completion_tokens = generated.tokens.len();
         Ok(Completion { text, prompt_tokens: generated.prompt_tokens, completion_tokens, finish })
     }
 

@@ -21,7 +21,7 @@ use crate::worker::{Clock, Worker};
 /// is free.
 ///
 /// `A` is what the model takes for an adapter ([`Forward::Adapter`]).
-pub struct Engine<A: Send + Sync + 'static = codeact_model::Adapter>(Arc<Shared<A>>);
+pub struct Engine<A: Send + Sync + 'static = codeact_model::serving::ServedAdapter>(Arc<Shared<A>>);
 
 struct Shared<A: Send + Sync + 'static> {
     inbox: Arc<Inbox<A>>,
@@ -108,9 +108,7 @@ impl<A: Send + Sync + 'static> Engine<A> {
             return Err(EngineError::Busy { waiting_max: self.0.waiting_max });
         };
         let caller = Caller::new(on_event, Some(place), self.0.inbox.stopped());
-        let ticket = self.push(request, caller, false)?;
-        lock(&self.0.metrics).accepted += 1;
-        Ok(ticket)
+        self.push(request, caller, false)
     }
 
     /// Takes a request and waits for its end. May be called from many threads at once.
@@ -165,8 +163,7 @@ impl<A: Send + Sync + 'static> Engine<A> {
         top: usize,
     ) -> Result<Vec<Option<TokenLogprobs>>, EngineError> {
         let sampling = Sampling { max_new_tokens: 0, ..Sampling::default() };
-        let request =
-            Request { adapter, prompt_logprobs: Some(top), ..Request::new(prompt_ids.to_vec(), sampling) };
+        let request = Request { adapter, prompt_logprobs: Some(top), ..Request::new(prompt_ids.to_vec(), sampling) };
         let answer = self.generate(request, &mut |_| true)?;
         Ok(answer.prompt_logprobs.expect("a prompt that was read to its end has the log-probabilities asked for"))
     }
@@ -324,3 +321,6 @@ fn serve<F: Forward>(mut worker: Worker<F>, inbox: &Inbox<F::Adapter>) {
     // Only now its requests, whose callers are told the reason.
     drop(worker);
 }
+
+#[cfg(test)]
+mod tests;

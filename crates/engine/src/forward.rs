@@ -1,5 +1,8 @@
 //! The joint to the model: what the engine needs of one.
 
+pub use codeact_model::serving::{Step, Wanted};
+use codeact_model::serving::{ServedAdapter, ServedModel};
+
 /// A model that continues sequences whose keys and values lie in numbered pages.
 ///
 /// What a row gives depends only on its own tokens and positions: not on the other steps of a pass, nor on how many
@@ -41,30 +44,38 @@ pub trait Forward: Send + 'static {
     ) -> Result<(), String>;
 }
 
-/// New tokens of one sequence.
-pub struct Step<'a, A> {
-    /// The new tokens, at least one.
-    pub token_ids: &'a [u32],
-    /// Position of the first of them; all before it are in the pages.
-    pub first: usize,
-    /// The pages of the sequence in order, enough for the new tokens.
-    pub pages: &'a [u32],
-    /// What changes the model for this sequence.
-    pub adapter: Option<&'a A>,
-    /// What to show.
-    pub wanted: Wanted,
-}
+impl Forward for ServedModel {
+    type Adapter = ServedAdapter;
 
-/// What a pass shows of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
-    /// Nothing: the prompt goes on.
-    Nothing,
-    /// `(V,)` logits after each token from index `from` of the step on; V counts the adapter's tokens.
-    Logits {
-        /// Index in the step.
-        from: usize,
-    },
-    /// `(C,)` hidden states after the last norm, of every token.
-    Hidden,
+    fn adapter_id(adapter: &ServedAdapter) -> u64 {
+        adapter.id()
+    }
+
+    fn added_token_count(adapter: &ServedAdapter) -> usize {
+        adapter.new_token_count()
+    }
+
+    fn vocab_size(&self) -> usize {
+        self.config().vocab_size
+    }
+
+    fn context_tokens_max(&self) -> usize {
+        self.config().context_tokens_max
+    }
+
+    fn page_tokens(&self) -> usize {
+        self.page_tokens()
+    }
+
+    fn page_count(&self) -> usize {
+        self.page_count()
+    }
+
+    fn forward(
+        &mut self,
+        steps: &[Step<'_>],
+        on_row: &mut dyn FnMut(usize, usize, &mut [f32]),
+    ) -> Result<(), String> {
+        self.forward(steps, on_row).map_err(|error| error.to_string())
+    }
 }

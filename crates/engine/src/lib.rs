@@ -36,7 +36,7 @@ mod mock;
 
 pub use engine::{Engine, SessionPin};
 pub use error::EngineError;
-pub use event::{Event, Finished, FinishReason, Generated};
+pub use event::{Event, FinishReason, Finished, Generated};
 pub use forward::{Forward, Step, Wanted};
 pub use limits::EngineLimits;
 pub use metrics::{Histogram, Metrics};

@@ -48,7 +48,13 @@ pub(crate) struct Mock {
 impl Mock {
     pub fn new(page_tokens: usize, page_count: usize, context_tokens_max: usize) -> Mock {
         let control = Control { pages: vec![vec![(0, 0); page_tokens]; page_count], ..Control::default() };
-        Mock { page_tokens, page_count, context_tokens_max, control: Arc::new(Mutex::new(control)), gate: Arc::default() }
+        Mock {
+            page_tokens,
+            page_count,
+            context_tokens_max,
+            control: Arc::new(Mutex::new(control)),
+            gate: Arc::default(),
+        }
     }
 }
 
@@ -211,7 +217,7 @@ pub(crate) fn alone(request: &Request<MockAdapter>, context_tokens_max: usize) -
         seen
     };
     let prompt: Vec<Seen> = request.prompt_ids.iter().map(|&token| see(token)).collect();
-    let mut sums = vec![0f64; 4];
+    let mut sums = [0f64; 4];
     for seen in &prompt {
         sums.iter_mut().zip(seen.hidden()).for_each(|(sum, value)| *sum += f64::from(value));
     }

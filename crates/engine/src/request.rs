@@ -9,7 +9,7 @@ use crate::sampling::Sampling;
 /// A prompt, and what is wanted of it.
 ///
 /// `A` is what the model takes for an adapter ([`crate::Forward::Adapter`]).
-pub struct Request<A = codeact_model::Adapter> {
+pub struct Request<A = codeact_model::serving::ServedAdapter> {
     /// The tokens to continue, at least one.
     pub prompt_ids: Vec<u32>,
     /// How the tokens of the answer are chosen, and when it ends.

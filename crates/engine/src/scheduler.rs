@@ -42,8 +42,7 @@ mod tests {
     use super::*;
 
     fn shares(remaining: &[usize], budget: usize) -> Vec<usize> {
-        let readers: Vec<Reader> =
-            remaining.iter().map(|&remaining| Reader { remaining, most: usize::MAX }).collect();
+        let readers: Vec<Reader> = remaining.iter().map(|&remaining| Reader { remaining, most: usize::MAX }).collect();
         share(&readers, budget)
     }
 

@@ -193,9 +193,7 @@ impl<A> Sequence<A> {
         let (prompt_logprobs, mean) = match reading {
             Reading::Nothing => (None, None),
             Reading::Logprobs { rows, .. } => (Some(rows), None),
-            Reading::Mean { sums, count } => {
-                (None, Some(sums.iter().map(|sum| (sum / count as f64) as f32).collect()))
-            }
+            Reading::Mean { sums, count } => (None, Some(sums.iter().map(|sum| (sum / count as f64) as f32).collect())),
         };
         let cached_tokens = self.cached_tokens.unwrap_or(0);
         self.tell(Event::Started { cached_tokens, prompt_logprobs });

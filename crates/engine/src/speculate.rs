@@ -157,14 +157,8 @@ const PASSES_PAUSE_MAX: usize = 4096;
 impl Payoff {
     /// For at most `requests_max` requests that generate.
     pub fn new(requests_max: usize) -> Payoff {
-        let account = Account {
-            plain: None,
-            drafted: None,
-            drafted_passes: 0,
-            since_plain: 0,
-            rest: 0,
-            pause: PASSES_PAUSE_MIN,
-        };
+        let account =
+            Account { plain: None, drafted: None, drafted_passes: 0, since_plain: 0, rest: 0, pause: PASSES_PAUSE_MIN };
         Payoff { accounts: vec![account; requests_max] }
     }
 

@@ -83,6 +83,7 @@ impl<F: Forward> Worker<F> {
     /// Takes what came in, lets go what is to end, and runs one pass.
     fn step(&mut self, arrivals: Arrivals<F::Adapter>) {
         for job in arrivals.jobs {
+            lock(&self.metrics).accepted += u64::from(!job.is_probe);
             let adapter = job.request.adapter.as_deref().map(F::adapter_id);
             self.wait(Sequence::new(job, adapter));
         }
@@ -115,10 +116,9 @@ impl<F: Forward> Worker<F> {
     /// Ends an answer. What it computed stays in the tree, and is kept for its session.
     fn finish(&mut self, mut sequence: Sequence<F::Adapter>, reason: FinishReason) {
         let holding = std::mem::take(&mut sequence.holding);
-        if let Some(session) = sequence.job.request.session.filter(|_| holding.shared_count() > 0) {
-            if self.inbox.is_session_open(session) {
-                self.pages.pin(session, &holding);
-            }
+        let session = sequence.job.request.session.filter(|_| holding.shared_count() > 0);
+        if let Some(session) = session.filter(|&session| self.inbox.is_session_open(session)) {
+            self.pages.pin(session, &holding);
         }
         self.pages.end(holding);
         if !sequence.job.is_probe {

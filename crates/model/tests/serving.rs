@@ -161,7 +161,7 @@ fn company_chunks_pages_drafts_and_threads_change_no_bit() {
         let mut expected = Vec::new();
         for index in 0..6 {
             let length = 1 + random.next_u32() as usize % 60;
-            let token_ids: Vec<u32> = (0..length).map(|_| random.next_u32() % 500).collect();
+            let token_ids: Vec<u32> = (0..length).map(|_| random.next_u32() % 120).collect();
             let adapter = adapter.as_ref().filter(|_| index % 2 == 0);
             let rows = alone(&mut model, &token_ids, adapter);
             expected.push((token_ids, adapter, rows));
@@ -200,7 +200,7 @@ fn in_company(model: &mut ServedModel, expected: &[Alone<'_>], random: &mut ChaC
             let taken = 1 + random.next_u32() as usize % left.min(40);
             let mut token_ids = sequence.token_ids[sequence.done..sequence.done + taken].to_vec();
             // What is drafted is computed, and then written over.
-            token_ids.extend((0..random.next_u32() % 4).map(|_| random.next_u32() % 500));
+            token_ids.extend((0..random.next_u32() % 4).map(|_| random.next_u32() % 120));
             inputs.push((index, taken, token_ids));
         }
         let steps: Vec<Step<'_>> = inputs
@@ -256,5 +256,5 @@ fn what_does_not_fit_is_refused_before_anything_is_computed() {
     refuse(&[], 0, &[0], "no new tokens");
     refuse(&[1], 16, &[0], "1 pages for 17 tokens");
     refuse(&[1], 0, &[u32::MAX], "page 4294967295");
-    refuse(&[vocab_size], 0, &[0], "token 512 of a vocabulary of 512");
+    refuse(&[vocab_size], 0, &[0], &format!("token {vocab_size} of a vocabulary of {vocab_size}"));
 }

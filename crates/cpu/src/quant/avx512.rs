@@ -5,14 +5,16 @@
 //! symmetric formats is where these sums begin.
 
 use std::arch::x86_64::*;
+use std::ops::Range;
 
-use super::int8::{TILE_ROWS, Tile, Words};
+use super::int8::{TILE_ROWS, Tile, Words, word};
 use super::kernels::{Kernel, Products};
-use super::panel::{Line, OUTPUTS, SUPER_LINES, VECTORS};
+use super::lines::Line;
+use super::panel::{OUTPUTS, SUPER_LINES, VECTORS};
 use crate::format::Format;
 
 /// Lines that are asked for before they are read: memory takes about as long as the sums of some groups.
-const LINES_AHEAD: usize = 48;
+const LINES_AHEAD: usize = 224;
 
 /// The kernels of a format for tiles of 1 to 12 rows.
 pub(super) fn kernels(format: Format) -> [Kernel; TILE_ROWS] {
@@ -62,38 +64,27 @@ fn multiply<const BITS: usize, const HAS_MINIMUM: bool, const IS_GROUPED: bool, 
     let (level_lines, scale_lines) = panel.split_at(groups * BITS);
     let level_lines = level_lines.as_chunks::<BITS>().0;
     let mut sums = [_mm512_setzero_ps(); ROWS];
+    let mut ahead = panel.as_ptr().wrapping_add(LINES_AHEAD);
     for group in 0..groups {
         let lines = &level_lines[group];
-        for line in lines {
-            _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(line).wrapping_add(LINES_AHEAD).cast());
+        // As many lines as a group has, scales included, so that all of the next panel are asked for.
+        let has_scales = match (IS_GROUPED, HAS_MINIMUM) {
+            (false, true) => true,
+            (false, false) => group % 2 == 1,
+            (true, _) => group % 8 < SUPER_LINES,
+        };
+        for line in 0..BITS + usize::from(has_scales) {
+            _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(line).cast());
         }
+        ahead = ahead.wrapping_add(BITS + usize::from(has_scales));
         let levels = levels::<BITS>(lines);
         let scales = scales::<BITS, HAS_MINIMUM, IS_GROUPED>(scale_lines, group);
-        let (words, offsets) = (&words[group], &x_offsets[group]);
-        for row in 0..ROWS {
-            let x_scale = _mm512_set1_ps(x_scales[group][row]);
-            let [first, second] = offsets[row];
-            if IS_GROUPED && !HAS_MINIMUM {
-                let first = dot(_mm512_set1_epi32(first), &levels, &words[row], 0);
-                let second = dot(_mm512_set1_epi32(second), &levels, &words[row], VECTORS / 2);
-                let scale = _mm512_mul_ps(scales[0], x_scale);
-                sums[row] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(first), scale, sums[row]);
-                let scale = _mm512_mul_ps(scales[1], x_scale);
-                sums[row] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(second), scale, sums[row]);
-                continue;
-            }
-            let [first, second] = match HAS_MINIMUM {
-                true => [_mm512_setzero_si512(); 2],
-                false => [_mm512_set1_epi32(first), _mm512_set1_epi32(second)],
-            };
-            let first = dot(first, &levels, &words[row], 0);
-            let second = dot(second, &levels, &words[row], VECTORS / 2);
-            let whole = _mm512_cvtepi32_ps(_mm512_add_epi32(first, second));
-            sums[row] = _mm512_fmadd_ps(whole, _mm512_mul_ps(scales[0], x_scale), sums[row]);
-            if HAS_MINIMUM {
-                sums[row] = _mm512_fmadd_ps(scales[1], _mm512_set1_ps(x_sums[group][row]), sums[row]);
-            }
-        }
+        let x =
+            Group { words: &words[group], scales: &x_scales[group], sums: &x_sums[group], offsets: &x_offsets[group] };
+        // In parts, because the compiler unrolls no longer loops, without which the sums would not stay in registers.
+        part::<0, 4, HAS_MINIMUM, IS_GROUPED, ROWS>(&levels, &scales, &x, &mut sums);
+        part::<4, 8, HAS_MINIMUM, IS_GROUPED, ROWS>(&levels, &scales, &x, &mut sums);
+        part::<8, 12, HAS_MINIMUM, IS_GROUPED, ROWS>(&levels, &scales, &x, &mut sums);
     }
     for (out, sum) in out.iter_mut().zip(sums) {
         // SAFETY: both are 16 numbers of 32 bits.
@@ -101,13 +92,55 @@ fn multiply<const BITS: usize, const HAS_MINIMUM: bool, const IS_GROUPED: bool, 
     }
 }
 
-/// Adds the products of half of a group.
+/// One group of 32 columns of the rows of a tile.
+struct Group<'a, const ROWS: usize> {
+    words: &'a [Words; ROWS],
+    scales: &'a [f32; ROWS],
+    sums: &'a [f32; ROWS],
+    offsets: &'a [[i32; 2]; ROWS],
+}
+
+/// Adds the products of a group to the sums of the rows `FROM..TO`, as far as there are.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vnni")]
-fn dot(start: __m512i, levels: &[__m512i; VECTORS], words: &Words, first: usize) -> __m512i {
+fn part<const FROM: usize, const TO: usize, const HAS_MINIMUM: bool, const IS_GROUPED: bool, const ROWS: usize>(
+    levels: &[__m512i; VECTORS],
+    scales: &[__m512; 2],
+    x: &Group<'_, ROWS>,
+    sums: &mut [__m512; ROWS],
+) {
+    for (row, sum) in sums.iter_mut().enumerate().take(TO).skip(FROM) {
+        let words = &x.words[row];
+        let [first, second] = x.offsets[row];
+        let scaled = |sum, integers, scale| {
+            let scale = _mm512_mul_ps(scale, _mm512_set1_ps(x.scales[row]));
+            _mm512_fmadd_ps(_mm512_cvtepi32_ps(integers), scale, sum)
+        };
+        if IS_GROUPED && !HAS_MINIMUM {
+            let first = dot(_mm512_set1_epi32(first), levels, words, 0..VECTORS / 2);
+            let second = dot(_mm512_set1_epi32(second), levels, words, VECTORS / 2..VECTORS);
+            *sum = scaled(*sum, first, scales[0]);
+            *sum = scaled(*sum, second, scales[1]);
+            continue;
+        }
+        let start = match HAS_MINIMUM {
+            true => _mm512_setzero_si512(),
+            false => _mm512_set1_epi32(first + second),
+        };
+        *sum = scaled(*sum, dot(start, levels, words, 0..VECTORS), scales[0]);
+        if HAS_MINIMUM {
+            *sum = _mm512_fmadd_ps(scales[1], _mm512_set1_ps(x.sums[row]), *sum);
+        }
+    }
+}
+
+/// Adds the products of some vectors of levels.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vnni")]
+fn dot(start: __m512i, levels: &[__m512i; VECTORS], words: &Words, vectors: Range<usize>) -> __m512i {
     let mut sum = start;
-    for vector in first..first + VECTORS / 2 {
-        sum = _mm512_dpbusd_epi32(sum, levels[vector], _mm512_set1_epi32(words[vector]));
+    for vector in vectors {
+        sum = _mm512_dpbusd_epi32(sum, levels[vector], _mm512_set1_epi32(word(words[vector])));
     }
     sum
 }

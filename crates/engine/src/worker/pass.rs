@@ -76,58 +76,56 @@ impl<F: Forward> Worker<F> {
     /// Adds what each request gained, tells its caller, and ends those that are done.
     fn hand_out(&mut self, shares: Vec<(usize, Share)>, gains: Vec<Gain>, now: Instant) {
         // From the back, so that the indices still to come stay right.
-        for ((index, share), gain) in shares.into_iter().zip(gains).rev() {
-            let end = match gain.end {
-                // Its rows were no good, so its pages are not shared.
-                Some(Err(error)) => {
-                    let sequence = self.running.remove(index);
-                    self.fail(sequence, error);
-                    continue;
-                }
-                Some(Ok(reason)) => Some(reason),
-                None => None,
-            };
-            self.take_gain(index, &share, gain, now);
-            let sequence = &self.running[index];
-            let is_read = sequence.remaining() == 0 && !sequence.job.request.is_answered();
-            if let Some(reason) = end.or(is_read.then_some(FinishReason::Length)) {
+        for ((index, share), mut gain) in shares.into_iter().zip(gains).rev() {
+            let end = gain.end.take();
+            let is_read = self.running[index].remaining() == share.tokens;
+            if !gain.tokens.is_empty() || (is_read && !matches!(end, Some(Err(_)))) {
+                self.running[index].start();
+            }
+            self.count(index, &share, &gain, now);
+            let sequence = &mut self.running[index];
+            sequence.known.extend(gain.tokens.iter().map(|token| token.id));
+            gain.tokens.into_iter().for_each(|token| sequence.tell(Event::Token(token)));
+            if let Some(Err(error)) = end {
+                // A row was no good, so none of these pages is shared.
+                let sequence = self.running.remove(index);
+                self.fail(sequence, error);
+                continue;
+            }
+            sequence.computed += share.tokens + gain.accepted;
+            self.pages.share(&mut sequence.holding, &sequence.known[..sequence.computed]);
+            let end = end.and_then(Result::ok);
+            let is_scored = is_read && !sequence.job.request.is_answered();
+            if let Some(reason) = end.or(is_scored.then_some(FinishReason::Length)) {
                 let sequence = self.running.remove(index);
                 self.finish(sequence, reason);
             }
         }
     }
 
-    fn take_gain(&mut self, index: usize, share: &Share, gain: Gain, now: Instant) {
+    /// Counts what a request gained, and learns how good its guesses are.
+    fn count(&mut self, index: usize, share: &Share, gain: &Gain, now: Instant) {
         let sequence = &mut self.running[index];
         let (drafted, given) = (share.draft.len(), gain.tokens.len());
-        sequence.known.extend(gain.tokens.iter().map(|token| token.id));
-        sequence.computed += share.tokens + gain.accepted;
-        let computed = &sequence.known[..sequence.computed];
-        self.pages.share(&mut sequence.holding, computed);
         if drafted > 0 {
             sequence.acceptance.learn(drafted, gain.accepted);
         }
         sequence.acceptance.pass(given);
-        if !sequence.job.is_probe {
-            let mut metrics = lock(&self.metrics);
-            metrics.drafted_tokens += drafted as u64;
-            metrics.accepted_tokens += gain.accepted as u64;
-            metrics.generated_tokens += given as u64;
-            if given > 0 {
-                let since = sequence.last_token.replace(now).unwrap_or(sequence.job.submitted);
-                let seconds = now.saturating_duration_since(since).as_secs_f64();
-                if sequence.known.len() - given == sequence.job.request.prompt_ids.len() {
-                    metrics.first_token_seconds.add(seconds, 1);
-                } else {
-                    metrics.inter_token_seconds.add(seconds / given as f64, given as u64);
-                }
+        if sequence.job.is_probe {
+            return;
+        }
+        let mut metrics = lock(&self.metrics);
+        metrics.drafted_tokens += drafted as u64;
+        metrics.accepted_tokens += gain.accepted as u64;
+        metrics.generated_tokens += given as u64;
+        if given > 0 {
+            let is_first = sequence.known.len() == sequence.job.request.prompt_ids.len();
+            let since = sequence.last_token.replace(now).unwrap_or(sequence.job.submitted);
+            let seconds = now.saturating_duration_since(since).as_secs_f64();
+            match is_first {
+                true => metrics.first_token_seconds.add(seconds, 1),
+                false => metrics.inter_token_seconds.add(seconds / given as f64, given as u64),
             }
-        }
-        if given > 0 || gain.end.is_some() || sequence.remaining() == 0 {
-            sequence.start();
-        }
-        for token in gain.tokens {
-            sequence.tell(Event::Token(token));
         }
     }
 }

@@ -54,9 +54,8 @@ impl<F: Forward> Worker<F> {
             let running = &self.running[index];
             running.holding.pages().len() >= self.pages.pages_for(running.known.len())
         };
-        let generating: Vec<usize> = (0..self.running.len())
-            .filter(|&index| self.running[index].is_generating() && has_page(index))
-            .collect();
+        let generating: Vec<usize> =
+            (0..self.running.len()).filter(|&index| self.running[index].is_generating() && has_page(index)).collect();
         let pays = self.payoff.pays(generating.len());
         generating.into_iter().map(|index| (index, if pays { self.guess(index) } else { Vec::new() })).collect()
     }

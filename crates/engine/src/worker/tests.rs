@@ -49,14 +49,17 @@ impl Bench {
     }
 
     fn ask(&self, request: Request<MockAdapter>) -> Asked {
+        self.ask_as(request, false)
+    }
+
+    fn ask_as(&self, request: Request<MockAdapter>, is_probe: bool) -> Asked {
         let events: Arc<Mutex<Vec<Event>>> = Arc::default();
         let heard = Arc::clone(&events);
         let place = self.inbox.places.take();
-        let caller =
-            Caller::new(Box::new(move |event| heard.lock().unwrap().push(event)), place, self.inbox.stopped());
+        let caller = Caller::new(Box::new(move |event| heard.lock().unwrap().push(event)), place, self.inbox.stopped());
         let is_cancelled = Arc::default();
         let ticket = Ticket { is_cancelled: Arc::clone(&is_cancelled) };
-        let job = Job { arrival: 0, request, is_cancelled, caller, submitted: self.now(), is_probe: false };
+        let job = Job { arrival: 0, request, is_cancelled, caller, submitted: self.now(), is_probe };
         self.inbox.push(job).unwrap();
         Asked { ticket, events }
     }
@@ -113,7 +116,8 @@ impl Worker<Mock> {
         let holdings: Vec<_> = self.running.iter().map(|running| &running.holding).collect();
         self.pages.check(&holdings);
         assert!(self.running.iter().is_sorted_by_key(|running| running.job.arrival));
-        assert!(self.running.len() <= self.limits.running_max);
+        let counted = self.running.iter().filter(|running| !running.job.is_probe).count();
+        assert!(counted <= self.limits.running_max);
         for waiting in &self.waiting {
             assert!(waiting.holding.pages().is_empty() && waiting.computed == 0);
         }

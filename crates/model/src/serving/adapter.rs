@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::{Device, Tensor};
-use codeact_cpu::{Format, Isa, Matrix, Part};
+use codeact_cpu::{Format, Isa, Lora, Matrix, Part};
 
 use crate::ModelError;
 use crate::adapter::{Adapter, Fused};
@@ -15,19 +15,21 @@ pub struct ServedAdapter {
     /// Differs from that of every other adapter this process has loaded, the same folder loaded again included.
     id: u64,
     /// For each layer the pairs on each of its four matrices.
-    layers: Vec<[Option<Pairs>; 4]>,
+    layers: Vec<[Vec<Pair>; 4]>,
+    rank: usize,
+    scale: f32,
     new_tokens: Option<NewTokens>,
     byte_count: usize,
 }
 
-/// The pairs on one matrix: `y += s (x Aᵀ) B`.
-pub(super) struct Pairs {
-    /// The `A` of `n` pairs under each other, `(n R, in)`.
-    pub(super) a: Vec<f32>,
-    /// For each pair the first output column that it adds to, and `Bᵀ`, `(R, columns)`.
-    pub(super) b: Vec<(usize, Vec<f32>)>,
-    pub(super) rank: usize,
-    pub(super) scale: f32,
+/// A pair on some of the outputs of a matrix: `y += s (x Aᵀ) Bᵀ`.
+struct Pair {
+    /// `(R, in)`.
+    a: Vec<f32>,
+    /// `Bᵀ`, `(R, columns)`.
+    b: Vec<f32>,
+    /// The first output that it adds to.
+    column: usize,
 }
 
 /// Rows for tokens that the base model does not have.
@@ -46,16 +48,16 @@ impl ServedAdapter {
     /// As [`Adapter::load`].
     pub fn load(folder: &Path, model: &ModelConfig) -> Result<Self, ModelError> {
         let adapter = Adapter::load(folder, model, &Device::Cpu)?;
-        let flat = adapter.parameters();
+        let (flat, rank) = (adapter.parameters(), adapter.config().rank);
         let mut layers = Vec::with_capacity(model.layer_count);
         for layer in 0..model.layer_count {
-            let mut pairs = [const { None }; 4];
+            let mut pairs = [const { Vec::new() }; 4];
             for fused in Fused::ALL {
                 let Some(lora) = adapter.lora(flat, layer, fused)? else { continue };
-                let b = lora.b.iter().map(|(column, b)| Ok((*column, values(b)?)));
-                let b = b.collect::<candle_core::Result<_>>()?;
-                let rank = adapter.config().rank;
-                pairs[fused as usize] = Some(Pairs { a: values(&lora.a)?, b, rank, scale: lora.scale });
+                for (index, (column, b)) in lora.b.iter().enumerate() {
+                    let a = values(&lora.a.narrow(0, index * rank, rank)?)?;
+                    pairs[fused as usize].push(Pair { a, b: values(b)?, column: *column });
+                }
             }
             layers.push(pairs);
         }
@@ -65,7 +67,8 @@ impl ServedAdapter {
         };
         static LOADED: AtomicU64 = AtomicU64::new(1);
         let id = LOADED.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { id, layers, new_tokens, byte_count: adapter.parameter_count() * size_of::<f32>() })
+        let scale = adapter.config().scaling() as f32;
+        Ok(Self { id, layers, rank, scale, new_tokens, byte_count: adapter.parameter_count() * size_of::<f32>() })
     }
 
     /// Names this loading of the adapter, as long as the process lives.
@@ -83,8 +86,11 @@ impl ServedAdapter {
         self.byte_count
     }
 
-    pub(super) fn pairs(&self, layer: usize, fused: Fused) -> Option<&Pairs> {
-        self.layers[layer][fused as usize].as_ref()
+    /// The pairs on a matrix, each with the first output that it adds to.
+    pub(super) fn pairs(&self, layer: usize, fused: Fused) -> impl Iterator<Item = (usize, Lora<'_>)> {
+        let (rank, scale) = (self.rank, self.scale);
+        let pairs = self.layers[layer][fused as usize].iter();
+        pairs.map(move |pair| (pair.column, Lora { a: &pair.a, b: &pair.b, rank, scale }))
     }
 
     pub(super) fn new_tokens(&self) -> Option<&NewTokens> {

@@ -61,7 +61,7 @@ pub struct Facts {
     pub weight_count: usize,
     /// Formats of the weights, by how many bytes they take, largest first.
     pub formats: Vec<&'static str>,
-    /// Bytes of all pages when all are in use.
+    /// Bytes of a page, which holds [`ServedModel::page_tokens`] tokens.
     pub page_bytes: usize,
     /// Threads that share a pass.
     pub threads: usize,
@@ -93,6 +93,7 @@ impl ServedModel {
         let norm = tensors.norm("model.norm.weight", config.hidden_size)?;
         let kv = options.kv_format(loading.is_f32());
         let pages = options.page_count(&config, kv)?;
+        let page_bytes = KvPool::page_bytes(config.layer_count, config.kv_head_count, config.head_width, kv);
         let pool = KvPool::new(config.layer_count, config.kv_head_count, config.head_width, pages, kv);
         let team = options.team();
         let own = match &embedding {
@@ -104,7 +105,7 @@ impl ServedModel {
             token_bytes: loading.byte_count(),
             weight_count: loading.weight_count(),
             formats: loading.formats(),
-            page_bytes: pages * pool.page_bytes(),
+            page_bytes,
             threads: team.thread_count(),
             isa,
         };
@@ -133,7 +134,7 @@ impl ServedModel {
 
     /// Bytes of the keys and values of one token in all layers.
     pub fn kv_bytes_per_token(&self) -> usize {
-        self.pool.page_bytes() / PAGE_TOKENS
+        self.facts.page_bytes / PAGE_TOKENS
     }
 
     /// Bytes per second that the threads of this model read out of memory, measured now: it takes some tenths of a

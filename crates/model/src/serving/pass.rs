@@ -2,9 +2,8 @@
 
 use std::ops::Range;
 
-use codeact_cpu::elementwise::{Angles, add_assign, rms_norm, rotate, swiglu};
-use codeact_cpu::paged::{Heads, KvPool, Sequence, attention};
-use codeact_cpu::{Activations, Matrix, Team, add_lora};
+use codeact_cpu::paged::{KvPool, Sequence, attention};
+use codeact_cpu::{Activations, Angles, Matrix, Team, add_assign, add_lora, rms_norm, rope, swiglu};
 
 use super::adapter::ServedAdapter;
 use super::projections::Layer;
@@ -133,17 +132,17 @@ impl Pass<'_> {
             .iter()
             .map(|step| Sequence { pages: step.pages, first: step.first, len: step.token_ids.len() })
             .collect();
-        let positions: Vec<u32> =
-            sequences.iter().flat_map(|part| part.first as u32..(part.first + part.len) as u32).collect();
-        let angles = Angles::new(&positions, &self.config.rotary.inverse_frequencies);
+        let positions = sequences.iter().flat_map(|sequence| sequence.first..sequence.first + sequence.len);
+        let angles = Angles::new(positions, &self.config.rotary.inverse_frequencies);
+        let tokens = sequences.iter().map(|sequence| sequence.len).sum();
         let groups = groups(steps.iter().flat_map(|step| std::iter::repeat_n(step.adapter, step.token_ids.len())));
-        self.embed(positions.len());
+        self.embed(tokens);
         let last = self.layers.len() - 1;
         for layer in 0..last {
-            self.attend(layer, &sequences, &angles, &groups);
-            self.settle(layer, positions.len(), &groups);
+            self.attend(layer, tokens, &sequences, &angles, &groups);
+            self.settle(layer, tokens, &groups);
         }
-        self.attend(last, &sequences, &angles, &groups);
+        self.attend(last, tokens, &sequences, &angles, &groups);
         // Nobody reads the other rows any more: the keys and values of all are in their pages.
         let wanted = wanted_rows(steps);
         self.keep(&wanted);
@@ -170,21 +169,27 @@ impl Pass<'_> {
     }
 
     /// What attention of a layer gives, into `inner`.
-    fn attend(&mut self, layer: usize, sequences: &[Sequence<'_>], angles: &Angles, groups: &[Group<'_>]) {
+    fn attend(
+        &mut self,
+        layer: usize,
+        tokens: usize,
+        sequences: &[Sequence<'_>],
+        angles: &Angles,
+        groups: &[Group<'_>],
+    ) {
         let (config, weights) = (self.config, &self.layers[layer]);
-        let tokens = angles.token_count();
-        let heads =
-            Heads { count: config.head_count, kv_count: config.kv_head_count, width: config.head_width };
+        let rotated = config.head_count + config.kv_head_count;
+        let qkv_width = (rotated + config.kv_head_count) * config.head_width;
         let Scratch { stream, normed, qkv, inner, activations, .. } = &mut *self.scratch;
         let width = config.hidden_size;
         let normed = sized(normed, tokens * width);
         rms_norm(self.team, &stream[..tokens * width], &weights.attention_norm, config.rms_norm_eps, normed);
-        let qkv = sized(qkv, tokens * heads.qkv_width());
+        let qkv = sized(qkv, tokens * qkv_width);
         project(self.team, (weights, layer, Fused::Qkv), groups, activations, normed, qkv);
-        rotate(self.team, qkv, heads.qkv_width(), heads.count + heads.kv_count, angles);
-        self.pool.write(self.team, layer, sequences, qkv, heads);
-        let inner = sized(inner, tokens * heads.count * heads.width);
-        attention(self.team, self.pool, layer, sequences, qkv, heads, config.sliding_window, inner);
+        rope(self.team, qkv, qkv_width, rotated, angles);
+        self.pool.write(self.team, layer, sequences, qkv);
+        let inner = sized(inner, tokens * config.head_count * config.head_width);
+        attention(self.team, self.pool, layer, sequences, qkv, config.sliding_window, inner);
     }
 
     /// Adds to the stream what a layer makes of `inner`: the output projection of attention, then the MLP.
@@ -257,13 +262,23 @@ fn logits<'a>(
     rows: usize,
     out: &'a mut Vec<f32>,
 ) -> (&'a mut [f32], usize) {
-    let new = adapter.and_then(ServedAdapter::new_tokens).map(|new| new.head());
-    let width = head.rows() + new.map_or(0, Matrix::rows);
-    let out = sized(out, rows * width);
-    activations.set(team, normed, rows, head.columns());
-    head.multiply_into(team, activations, out, width, 0);
-    if let Some(new) = new {
-        new.multiply_into(team, activations, out, width, head.rows());
+    let Some(new) = adapter.and_then(ServedAdapter::new_tokens) else {
+        let out = sized(out, rows * head.rows());
+        activations.set(team, normed, rows, head.columns(), head.wants());
+        head.multiply(team, activations, out);
+        return (out, head.rows());
+    };
+    // Behind the joined rows, the two products that they are made of.
+    let (first, second) = (head.rows(), new.head().rows());
+    let width = first + second;
+    let (out, parts) = sized(out, 2 * rows * width).split_at_mut(rows * width);
+    let (base, added) = parts.split_at_mut(rows * first);
+    activations.set(team, normed, rows, head.columns(), head.wants().and(new.head().wants()));
+    head.multiply(team, activations, base);
+    new.head().multiply(team, activations, added);
+    for (row, out) in out.chunks_exact_mut(width).enumerate() {
+        out[..first].copy_from_slice(&base[row * first..][..first]);
+        out[first..].copy_from_slice(&added[row * second..][..second]);
     }
     (out, width)
 }
@@ -279,12 +294,13 @@ fn project(
 ) {
     let matrix = weights.projection(fused);
     let (c_in, c_out) = (matrix.columns(), matrix.rows());
-    activations.set(team, x, x.len() / c_in, c_in);
+    activations.set(team, x, x.len() / c_in, c_in, matrix.wants());
     matrix.multiply(team, activations, y);
     for Group { rows, adapter } in groups {
-        let Some(pairs) = adapter.pairs(layer, fused) else { continue };
         let (x, y) = (&x[rows.start * c_in..rows.end * c_in], &mut y[rows.start * c_out..rows.end * c_out]);
-        add_lora(team, x, c_in, &pairs.a, &pairs.b, pairs.rank, pairs.scale, y, c_out);
+        for (column, lora) in adapter.pairs(layer, fused) {
+            add_lora(team, x, lora, y, c_out, column);
+        }
     }
 }
 

@@ -191,7 +191,8 @@ impl Story {
     /// Compares every answer with that of the request alone. Returns how many came to their own end.
     fn compare(&self) -> usize {
         let each = self.asked.iter().enumerate();
-        each.filter(|(index, (asked, alone, prompt))| is_whole(asked, alone, prompt, &format!("request {index}"))).count()
+        each.filter(|(index, (asked, alone, prompt))| is_whole(asked, alone, prompt, &format!("request {index}")))
+            .count()
     }
 }
 
