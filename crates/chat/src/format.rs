@@ -1,6 +1,7 @@
 //! A chat format: tokenizer, template and stop tokens of one model folder, loaded and saved as Hugging Face does.
 
 mod files;
+mod text;
 
 use std::path::Path;
 
@@ -15,6 +16,7 @@ use crate::token_bytes::token_bytes;
 use crate::vocabulary::Vocabulary;
 
 use files::{FormatFiles, token_text};
+pub use text::TextToken;
 
 /// Where ChatML turns begin and end.
 const CHATML_TOKENS: [&str; 2] = ["<|im_start|>", "<|im_end|>"];

@@ -21,7 +21,7 @@ mod error;
 
 pub use conversation::{Conversation, ConversationError, Message, Role};
 pub use error::FormatError;
-pub use format::ChatFormat;
+pub use format::{ChatFormat, TextToken};
 pub use jsonl::{Located, ReadError, read_jsonl, write_jsonl};
 pub use render::Example;
 pub use stop::{StopError, StopStrings, StopWatch};

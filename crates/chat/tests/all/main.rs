@@ -6,6 +6,7 @@ mod actions;
 mod data_files;
 mod golden;
 mod masks;
+mod prompts;
 mod real_data;
 mod saving;
 mod templates;
