@@ -7,6 +7,7 @@ mod error;
 
 mod config;
 mod rotary;
+mod small_file;
 pub mod source;
 mod weights;
 
