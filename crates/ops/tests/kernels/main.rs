@@ -3,6 +3,7 @@
 
 mod attention;
 mod lab;
+mod paged;
 
 use candle_core::{DType, Tensor};
 use codeact_ops::cross_entropy::{self, Head};
