@@ -142,3 +142,20 @@ inline __nv_bfloat16 __float2bfloat16_rn(float value) {
     bits += 0x7fff + ((bits >> 16) & 1);
     return {uint16_t(bits >> 16)};
 }
+
+// The storage format f16: 1 bit of sign, 5 of exponent, 10 of mantissa.
+struct __half {
+    uint16_t bits;
+};
+inline float __half2float(__half value) {
+    const uint32_t sign = uint32_t(value.bits & 0x8000) << 16, exponent = value.bits >> 10 & 31;
+    const uint32_t mantissa = value.bits & 1023;
+    float result;
+    if (exponent == 0) {
+        result = std::ldexp(float(mantissa), -24);
+        return sign ? -result : result;
+    }
+    const uint32_t bits = sign | (exponent == 31 ? 255u : exponent + 112) << 23 | mantissa << 13;
+    std::memcpy(&result, &bits, 4);
+    return result;
+}

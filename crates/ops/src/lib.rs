@@ -23,6 +23,7 @@ pub mod embedding;
 pub mod linear;
 pub mod nf4;
 pub mod optimizer;
+pub mod packed;
 pub mod paged;
 pub mod residual;
 pub mod rms_norm;

@@ -3,6 +3,7 @@
 
 mod attention;
 mod lab;
+mod packed;
 mod paged;
 
 use candle_core::{DType, Tensor};
