@@ -118,6 +118,21 @@ inline float __uint_as_float(unsigned bits) {
     std::memcpy(&result, &bits, 4);
     return result;
 }
+inline unsigned __float_as_uint(float value) {
+    unsigned result;
+    std::memcpy(&result, &value, 4);
+    return result;
+}
+inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
+    return (unsigned long long)((unsigned __int128)a * b >> 64);
+}
+// Threads take turns only at barriers: nothing comes between.
+template <class T>
+T atomicAdd(T* address, T value) {
+    const T before = *address;
+    *address = before + value;
+    return before;
+}
 using std::fabs;
 using std::fmaxf;
 using std::fminf;

@@ -25,9 +25,11 @@ pub mod nf4;
 pub mod optimizer;
 pub mod packed;
 pub mod paged;
+pub mod recording;
 pub mod residual;
 pub mod rms_norm;
 pub mod rope;
+pub mod sampling;
 pub mod swiglu;
 pub mod weight;
 

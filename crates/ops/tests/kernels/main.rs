@@ -5,6 +5,7 @@ mod attention;
 mod lab;
 mod packed;
 mod paged;
+mod sampling;
 
 use candle_core::{DType, Tensor};
 use codeact_ops::cross_entropy::{self, Head};
