@@ -29,6 +29,7 @@ pub mod recording;
 pub mod residual;
 pub mod rms_norm;
 pub mod rope;
+pub mod row_lora;
 pub mod sampling;
 pub mod swiglu;
 pub mod weight;

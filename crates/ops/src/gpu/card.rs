@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use candle_core::cuda_backend::cudarc::cublas::{result as blas, sys as blas_sys};
 use candle_core::cuda_backend::cudarc::driver::{
-    CudaFunction, DevicePtr, CudaGraph, CudaModule, CudaSlice, CudaStream, result as driver, sys as driver_sys,
+    CudaFunction, CudaGraph, CudaModule, CudaSlice, CudaStream, DevicePtr, result as driver, sys as driver_sys,
 };
 use candle_core::cuda_backend::cudarc::nvrtc::Ptx;
 use candle_core::{CudaDevice, CudaStorage, DType, Result, Tensor, WithDType, bail};
@@ -130,9 +130,8 @@ impl Card {
             let address = memory.device_ptr(&stream).0;
             let handle = self.device.cublas_handle();
             // SAFETY: the memory is as long as said and is never freed: it is kept in a static, as long as the handle.
-            let done = unsafe {
-                blas_sys::cublasSetWorkspace_v2(*handle.handle(), address as *mut c_void, WORKSPACE_BYTES)
-            };
+            let done =
+                unsafe { blas_sys::cublasSetWorkspace_v2(*handle.handle(), address as *mut c_void, WORKSPACE_BYTES) };
             done.result().map_err(|error| candle_core::Error::Msg(format!("cuBLAS takes no workspace: {error:?}")))?;
             entry.insert(memory);
         }
