@@ -2,12 +2,16 @@
 
 use crate::{AgentError, Completion, FinishReason, Model};
 use codeact_chat::{ChatFormat, Message};
-use codeact_engine::{Engine, Sampling};
+use codeact_engine::{Engine, Request, Sampling, SessionPin};
+use codeact_model::serving::ServedAdapter;
 use std::sync::Arc;
 
 /// A model that this process runs itself. Many can share one engine and one format.
 pub struct LocalModel {
     engine: Engine,
+    adapter: Option<Arc<ServedAdapter>>,
+    /// Keeps what was computed for one turn until the next.
+    session: SessionPin,
     format: Arc<ChatFormat>,
     sampling: Sampling,
 }
@@ -15,13 +19,18 @@ pub struct LocalModel {
 impl LocalModel {
     /// `format` must be the one the engine's model was trained with. It says at which tokens a reply ends, besides
     /// those in `sampling`.
-    pub fn new(engine: Engine, format: Arc<ChatFormat>, mut sampling: Sampling) -> LocalModel {
+    pub fn new(
+        engine: Engine,
+        adapter: Option<Arc<ServedAdapter>>,
+        format: Arc<ChatFormat>,
+        mut sampling: Sampling,
+    ) -> LocalModel {
         for id in format.end_of_turn_ids() {
             if !sampling.stop_ids.contains(id) {
                 sampling.stop_ids.push(*id);
             }
         }
-        LocalModel { engine, format, sampling }
+        LocalModel { session: engine.open_session(), engine, adapter, format, sampling }
     }
 }
 
@@ -34,7 +43,12 @@ impl Model for LocalModel {
         let prompt_ids = self.format.prompt_ids(messages)?;
         let mut stream = self.format.stream();
         let mut text = String::new();
-        let generated = self.engine.generate(&prompt_ids, &self.sampling, &mut |id| match stream.push(id) {
+        let request = Request {
+            adapter: self.adapter.clone(),
+            session: Some(self.session.id()),
+            ..Request::new(prompt_ids, self.sampling.clone())
+        };
+        let generated = self.engine.generate(request, &mut |token| match stream.push(token.id) {
             Some(piece) => {
                 text.push_str(&piece);
                 on_text(&piece)
@@ -43,7 +57,9 @@ impl Model for LocalModel {
         })?;
         let finish = match generated.finish {
             codeact_engine::FinishReason::Stop => FinishReason::Stop,
-            codeact_engine::FinishReason::Length | codeact_engine::FinishReason::Context => FinishReason::Length,
+            codeact_engine::FinishReason::Length
+            | codeact_engine::FinishReason::Context
+            | codeact_engine::FinishReason::Deadline => FinishReason::Length,
             codeact_engine::FinishReason::Cancelled => FinishReason::Cancelled,
         };
         let rest = stream.finish();
@@ -51,7 +67,7 @@ impl Model for LocalModel {
             text.push_str(&rest);
             on_text(&rest);
         }
-        let completion_tokens = generated.token_ids.len();
+        let completion_tokens = generated.tokens.len();
         Ok(Completion { text, prompt_tokens: generated.prompt_tokens, completion_tokens, finish })
     }
 

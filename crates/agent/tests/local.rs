@@ -1,11 +1,11 @@
 //! A real small model behind the loop, where it has been fetched before; nothing is downloaded here.
 #![allow(clippy::unwrap_used)]
 
-use candle_core::{DType, Device};
 use codeact_agent::{Agent, FinishReason, Limits, LocalModel, Model, Profile, TurnEnd};
 use codeact_chat::{ChatFormat, Message};
 use codeact_engine::{Engine, EngineLimits, Sampling};
-use codeact_model::Decoder;
+use codeact_model::serving::{ServedModel, ServedWeights, ServingOptions};
+use codeact_model::source::ModelFiles;
 use codeact_sandbox::{Policy, Session};
 use std::path::Path;
 use std::sync::Arc;
@@ -18,10 +18,11 @@ fn smollm2(sampling: Sampling) -> Option<LocalModel> {
         println!("skipped: no model in `{}`", folder.display());
         return None;
     }
-    let decoder = Decoder::load(&folder, DType::F32, &Device::Cpu).unwrap();
-    let engine = Engine::start(decoder, None, EngineLimits::default());
+    let options = ServingOptions { weights: ServedWeights::F32, ..ServingOptions::default() };
+    let model = ServedModel::load(&ModelFiles::in_folder(&folder), &options).unwrap();
+    let engine = Engine::start(model, EngineLimits::default()).unwrap();
     let format = Arc::new(ChatFormat::load(&folder).unwrap());
-    Some(LocalModel::new(engine, format, sampling))
+    Some(LocalModel::new(engine, None, format, sampling))
 }
 
 #[test]

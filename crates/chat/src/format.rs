@@ -1,6 +1,7 @@
 //! A chat format: tokenizer, template and stop tokens of one model folder, loaded and saved as Hugging Face does.
 
 mod files;
+mod text;
 
 use std::path::Path;
 
@@ -11,9 +12,11 @@ use crate::error::FormatError;
 use crate::render::{Example, Renderer, locate};
 use crate::stream::{TokenStream, decode};
 use crate::template::{CHATML, ChatTemplate};
+use crate::token_bytes::token_bytes;
 use crate::vocabulary::Vocabulary;
 
 use files::{FormatFiles, token_text};
+pub use text::TextToken;
 
 /// Where ChatML turns begin and end.
 const CHATML_TOKENS: [&str; 2] = ["<|im_start|>", "<|im_end|>"];
@@ -146,6 +149,12 @@ impl ChatFormat {
     /// The text of ids. `skip_special` leaves control tokens out.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> String {
         decode(self.renderer.vocabulary.tokenizer(), ids, skip_special)
+    }
+
+    /// For each id below [`ChatFormat::vocab_size`], the bytes it adds to an answer; `None` for control tokens, and for
+    /// ids that stand for no text. A token may hold only a part of a character.
+    pub fn token_bytes(&self) -> Vec<Option<Vec<u8>>> {
+        token_bytes(self.renderer.vocabulary.tokenizer(), self.vocab_size())
     }
 
     /// Decodes the tokens of one answer while they arrive.

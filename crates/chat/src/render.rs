@@ -134,7 +134,7 @@ impl Renderer {
     }
 
     /// The tokenizer's prefix, unless the template has written it itself.
-    fn prefix(&self, tokens: &[Token]) -> &[u32] {
+    pub(crate) fn prefix(&self, tokens: &[Token]) -> &[u32] {
         let prefix = self.vocabulary.prefix_ids();
         let is_written = tokens.first().is_some_and(|token| prefix.first() == Some(&token.id));
         if is_written { &[] } else { prefix }

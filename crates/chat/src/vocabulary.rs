@@ -98,6 +98,11 @@ impl Vocabulary {
         self.tokenizer.token_to_id(token)
     }
 
+    /// Whether a token controls the chat.
+    pub(crate) fn is_control(&self, id: u32) -> bool {
+        self.controls.iter().any(|control| control.id == id)
+    }
+
     /// The text of a token, or its number if it has none.
     pub(crate) fn name_of(&self, id: u32) -> String {
         self.tokenizer.id_to_token(id).unwrap_or_else(|| id.to_string())

@@ -8,9 +8,28 @@
 //! Letters: T rows (tokens), K columns of a weight (inputs), N rows of a weight (outputs), H heads, G key/value heads,
 //! D head width.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+#![allow(clippy::needless_range_loop)] // kernels index several sets of registers by the same numbers
 
 mod isa; // what this processor can do
 mod team; // threads that share each step
+mod bandwidth; // the bound of decoding
+mod disjoint; // what threads write at the same time
+mod memory; // tables aligned to cache lines
+mod compiled; // plain Rust for each instruction set
+mod simd; // vectors of sixteen f32 for each instruction set
+mod format; // how weights lie in files
+mod error; // what can be wrong with weights
+pub mod quant; // products of quantised weights
+mod matrix; // packed weights of any format and their products
+mod lora; // adapters
+mod elementwise; // norms, sums, activations, rotations
+pub mod paged; // keys and values in pages, attention over them
 
+pub use bandwidth::read_bandwidth;
+pub use elementwise::{Angles, add_assign, rms_norm, rope, swiglu};
+pub use error::CpuError;
+pub use format::Format;
 pub use isa::Isa;
+pub use lora::{Lora, add_lora};
+pub use matrix::{Activations, Matrix, Part, Wants};
 pub use team::Team;

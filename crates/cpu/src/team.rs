@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
 
+use crate::Isa;
+use crate::disjoint::Disjoint;
+
 /// Looks at the next step before a thread sleeps; some hundred microseconds.
 const SPINS: usize = 20_000;
 
@@ -17,8 +20,9 @@ const SPINS_ALONE: usize = 2_000;
 
 type Task<'a> = dyn Fn(usize) + Sync + 'a;
 
-/// A fixed number of threads, the caller's included.
+/// A fixed number of threads, the caller's included, and the instructions they use.
 pub struct Team {
+    isa: Isa,
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
     /// One step at a time.
@@ -72,7 +76,7 @@ impl Team {
             thread.spawn(move || shared.work(index)).expect("the operating system gives a thread")
         };
         let workers = (0..workers).map(start).collect();
-        Self { shared, workers, turn: Mutex::new(()) }
+        Self { isa: Isa::best(), shared, workers, turn: Mutex::new(()) }
     }
 
     /// A team of as many threads as this process may use at once.
@@ -80,9 +84,40 @@ impl Team {
         Self::new(std::thread::available_parallelism().map_or(1, usize::from))
     }
 
+    /// The same team with kernels of another instruction set, for comparing them.
+    ///
+    /// # Panics
+    /// When this processor does not have it.
+    #[must_use]
+    pub fn with_isa(mut self, isa: Isa) -> Self {
+        assert!(isa <= Isa::best(), "{isa:?} on a processor that has {:?}", Isa::best());
+        self.isa = isa;
+        self
+    }
+
+    /// The instructions of its kernels: the best this processor has, unless told otherwise.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
     /// Threads, the caller's included.
     pub fn thread_count(&self) -> usize {
         self.workers.len() + 1
+    }
+
+    /// Runs `task(index, chunk)` for each chunk of `chunk_len` values; the last may be shorter.
+    pub(crate) fn each_chunk<T: Send>(
+        &self,
+        values: &mut [T],
+        chunk_len: usize,
+        task: &(dyn Fn(usize, &mut [T]) + Sync),
+    ) {
+        let (len, values) = (values.len(), Disjoint::new(values));
+        self.each(len.div_ceil(chunk_len), &|index| {
+            let first = index * chunk_len;
+            // SAFETY: chunks of different indices do not overlap, and each index is handed out once.
+            task(index, unsafe { values.part(first, chunk_len.min(len - first)) });
+        });
     }
 
     /// Runs `task(index)` once for each index below `count`, on all threads; returns when all are done.

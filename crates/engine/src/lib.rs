@@ -1,24 +1,44 @@
 //! Token ids in, token ids out: one thread owns a model and generates for many callers at once.
 //!
 //! Every pass of the model takes a ragged batch of what all running requests need next: one token of each that
-//! decodes, a chunk of each prompt that is still being read. What a request computed is kept, so that a prompt which
-//! continues it only pays for what is new.
+//! generates, a chunk of each prompt that is still being read. Keys and values lie in pages; full pages are kept in a
+//! tree by their tokens, so that a prompt pays only for what no request before it has computed.
 //!
-//! What a request gets depends on its company only by rounding. The factors of a product are rounded the same in every
-//! batch, chunks of a prompt end at fixed positions, and the randomness of a token comes from the request's seed and
-//! the token's position; but the order of f32 sums is another for few rows (up to 8) than for many. So logits agree to
-//! rounding, and where two tokens are almost equally likely, another one may win.
+//! What a request gets does not depend on its company, as far as the model's rows do not ([`Forward`]): the randomness
+//! of a token comes from the request's seed and the token's position, a guess counts only where the sampler chooses the
+//! same token, and a request that lost its pages is computed again, not sampled again.
 //!
 //! Nothing here knows text, chat formats or HTTP.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod request; // read first: what a caller may ask for
+mod event; // what it hears
+mod error;
+mod limits;
+mod metrics;
+mod sampling; // logits -> the next token
+
 mod engine; // the handle that callers hold
+mod inbox; // between the handles and the thread
 mod forward; // the joint to the model
-mod limits; // read first: what a caller may ask for
-mod prefix; // caches of finished requests
-mod sampler; // logits -> the next token
-mod scheduler; // which tokens go into the next pass
 mod worker; // the thread that owns the model
 
-pub use engine::Engine;
-pub use limits::{EngineError, EngineLimits, FinishReason, Generated, Sampling};
+mod sequence; // one request from its arrival to its end
+mod scheduler; // who reads how much of its prompt in a pass
+mod speculate; // guesses at the next tokens
+mod pages; // who holds which page
+mod pins; // what sessions keep
+mod radix; // full pages by their tokens
+mod pool; // free pages
+
+#[cfg(test)]
+mod mock;
+
+pub use engine::{Engine, SessionPin};
+pub use error::EngineError;
+pub use event::{Event, FinishReason, Finished, Generated};
+pub use forward::{Forward, Step, Wanted};
+pub use limits::EngineLimits;
+pub use metrics::{Histogram, Metrics};
+pub use request::{Output, Request, SessionId, Ticket};
+pub use sampling::{Sampler, Sampling, SamplingError, Token, TokenLogprobs};

@@ -1,51 +1,38 @@
-//! Decide which tokens go into the next pass of the model.
+//! How the prompt tokens of a pass are shared among the requests that read.
 //!
-//! Pure bookkeeping: no tensors, no clocks, no threads. `worker` asks, this module answers.
+//! Pure bookkeeping: no pages, no clocks, no threads. The worker asks, this module answers.
 
-use std::ops::Range;
-
-/// How far a running request is.
+/// What a request would read in the next pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Progress {
-    /// Tokens in its cache.
-    pub computed: usize,
-    /// Tokens that are known: the prompt and what was generated. Always more than `computed`.
-    pub known: usize,
+pub(crate) struct Reader {
+    /// Tokens until its prompt is read.
+    pub remaining: usize,
+    /// How many of them it takes in one pass at most.
+    pub most: usize,
 }
 
-/// What one request contributes to a pass.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Share {
-    /// Which of the running requests.
-    pub index: usize,
-    /// Which of its known tokens.
-    pub tokens: Range<usize>,
-}
-
-/// The shares of the next pass, in the order of `running`, which is the order of arrival.
+/// How many tokens each of `readers`, which are in the order of arrival, reads in a pass of `budget` prompt tokens.
 ///
-/// A request with one token to compute always takes part: that is decoding. Longer ones read their prompt in chunks,
-/// which end at multiples of `chunk_tokens` so that they do not depend on the company; chunks are added in order while
-/// their sum stays within `chunk_tokens`. The first one always fits, so every request is served.
-pub(crate) fn plan(running: &[Progress], chunk_tokens: usize) -> Vec<Share> {
-    assert!(chunk_tokens > 0, "a pass must read at least one token");
-    let mut shares = Vec::with_capacity(running.len());
-    let mut room = chunk_tokens;
-    let mut is_full = false;
-    for (index, progress) in running.iter().enumerate() {
-        let Progress { computed, known } = *progress;
-        assert!(computed < known, "request {index} has nothing to compute: {progress:?}");
-        let chunk_end = (computed / chunk_tokens + 1) * chunk_tokens;
-        let tokens = computed..known.min(chunk_end);
-        if known - computed > 1 {
-            // A later, smaller chunk must not overtake: it would starve the one that did not fit.
-            is_full |= tokens.len() > room;
-            if is_full {
-                continue;
-            }
-            room -= tokens.len();
-        }
-        shares.push(Share { index, tokens });
+/// One half is shared equally; what is left goes to those with the least to read, so that short prompts are not held up
+/// by long ones. With P readers (at most `budget`), each reads at least `max(1, budget / 2 / P)` tokens in every pass,
+/// or all it wants: a prompt of n tokens is read after `ceil(n / max(1, budget / 2 / P))` passes whatever the others
+/// bring. Together they read at most `budget`, so a request that generates waits for no more between two tokens.
+pub(crate) fn share(readers: &[Reader], budget: usize) -> Vec<usize> {
+    if readers.is_empty() {
+        return Vec::new();
+    }
+    assert!(readers.len() <= budget, "{} readers cannot share {budget} tokens", readers.len());
+    let wanted = |reader: &Reader| reader.remaining.min(reader.most);
+    let equal = (budget / 2 / readers.len()).max(1);
+    let mut shares: Vec<usize> = readers.iter().map(|reader| wanted(reader).min(equal)).collect();
+    let mut left = budget - shares.iter().sum::<usize>();
+    let mut order: Vec<usize> = (0..readers.len()).collect();
+    // Stable: of equal ones the first to arrive.
+    order.sort_by_key(|&index| readers[index].remaining);
+    for index in order {
+        let more = (wanted(&readers[index]) - shares[index]).min(left);
+        shares[index] += more;
+        left -= more;
     }
     shares
 }
@@ -54,48 +41,66 @@ pub(crate) fn plan(running: &[Progress], chunk_tokens: usize) -> Vec<Share> {
 mod tests {
     use super::*;
 
-    fn at(computed: usize, known: usize) -> Progress {
-        Progress { computed, known }
-    }
-
-    fn ranges(running: &[Progress], chunk_tokens: usize) -> Vec<(usize, Range<usize>)> {
-        let shares = plan(running, chunk_tokens).into_iter();
-        shares.map(|share| (share.index, share.tokens)).collect()
+    fn shares(remaining: &[usize], budget: usize) -> Vec<usize> {
+        let readers: Vec<Reader> = remaining.iter().map(|&remaining| Reader { remaining, most: usize::MAX }).collect();
+        share(&readers, budget)
     }
 
     #[test]
-    fn decoding_requests_always_take_part() {
-        let running = [at(0, 100), at(7, 8), at(30, 31)];
-        assert_eq!(ranges(&running, 64), [(0, 0..64), (1, 7..8), (2, 30..31)]);
+    fn a_prompt_alone_gets_the_whole_pass() {
+        assert_eq!(shares(&[1000], 64), [64]);
+        assert_eq!(shares(&[40], 64), [40]);
     }
 
     #[test]
-    fn chunks_end_at_the_same_positions_alone_and_in_company() {
-        assert_eq!(ranges(&[at(10, 200)], 64), [(0, 10..64)]);
-        assert_eq!(ranges(&[at(0, 20), at(10, 50)], 64), [(0, 0..20), (1, 10..50)]);
-        assert_eq!(ranges(&[at(0, 20), at(10, 200)], 64), [(0, 0..20)]);
-        assert_eq!(ranges(&[at(64, 200)], 64), [(0, 64..128)]);
+    fn short_prompts_are_read_first_and_long_ones_go_on() {
+        assert_eq!(shares(&[1000, 20, 30], 64), [14, 20, 30]);
+        assert_eq!(shares(&[1000, 1000, 1000, 5], 64), [43, 8, 8, 5]);
     }
 
     #[test]
-    fn a_prompt_that_does_not_fit_is_not_overtaken() {
-        assert_eq!(ranges(&[at(0, 40), at(0, 40), at(0, 10)], 64), [(0, 0..40)]);
+    fn a_request_takes_no_more_than_it_may() {
+        let readers = [Reader { remaining: 500, most: 10 }, Reader { remaining: 600, most: 100 }];
+        assert_eq!(share(&readers, 64), [10, 54]);
+    }
+
+    /// Small xorshift numbers, enough to shuffle.
+    fn random(state: &mut u64) -> usize {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        (*state >> 33) as usize
     }
 
     #[test]
-    fn every_prompt_is_read_in_the_end() {
-        let mut running = [at(0, 300), at(5, 90), at(0, 64), at(63, 65)];
-        let wanted: Vec<usize> = running.iter().map(|progress| progress.known).collect();
-        let mut read = vec![0; running.len()];
-        for _ in 0..100 {
-            let open: Vec<usize> =
-                (0..running.len()).filter(|&index| running[index].computed < running[index].known).collect();
-            let progress: Vec<Progress> = open.iter().map(|&index| running[index]).collect();
-            for share in plan(&progress, 64) {
-                running[open[share.index]].computed = share.tokens.end;
-                read[open[share.index]] = share.tokens.end;
+    fn every_reader_moves_on_within_the_bound_and_nothing_is_wasted() {
+        let mut state = 7;
+        for _ in 0..2000 {
+            let count = 1 + random(&mut state) % 40;
+            let budget = count + random(&mut state) % 200;
+            let remaining: Vec<usize> = (0..count).map(|_| 1 + random(&mut state) % 300).collect();
+            let shares = shares(&remaining, budget);
+            let least = (budget / 2 / count).max(1);
+            for (&share, &remaining) in shares.iter().zip(&remaining) {
+                assert!(share <= remaining && share >= remaining.min(least), "{shares:?} of {remaining:?}");
             }
+            let read: usize = shares.iter().sum();
+            assert_eq!(read, budget.min(remaining.iter().sum()), "{shares:?}");
         }
-        assert_eq!(read, wanted);
+    }
+
+    #[test]
+    fn a_long_prompt_beside_short_ones_is_read_within_the_bound() {
+        // Seven places are taken by prompts that always have less to read, the worst company.
+        let (budget, readers_max) = (64, 8);
+        let bound = 1000usize.div_ceil(budget / 2 / readers_max);
+        let (mut remaining, mut passes) = (1000, 0);
+        while remaining > 0 {
+            let mut readers = vec![remaining];
+            readers.resize(readers_max, (remaining - 1).max(1));
+            remaining -= shares(&readers, budget)[0];
+            passes += 1;
+        }
+        assert!(passes <= bound, "{passes} passes, at most {bound}");
     }
 }

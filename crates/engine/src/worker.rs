@@ -1,223 +1,150 @@
 //! The thread that owns the model: take requests, run passes, hand out tokens.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+mod admit; // read first: when a waiting request may run
+mod plan; // then: what the running ones bring to a pass
+mod pass; // then: the pass, and what comes of it
 
-use crate::forward::{Forward, Step};
-use crate::limits::{EngineError, EngineLimits, FinishReason, Sampling};
-use crate::prefix::KeptCaches;
-use crate::sampler::sample;
-use crate::scheduler::{Progress, Share, plan};
+#[cfg(test)]
+mod tests;
 
-/// A checked request, on its way to the worker.
-pub(crate) struct Request {
-    pub prompt: Vec<u32>,
-    pub sampling: Sampling,
-    /// Set by the caller when it wants no more.
-    pub is_cancelled: Arc<AtomicBool>,
-    pub replies: Sender<Reply>,
-}
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
-/// What a caller hears about its request.
-pub(crate) enum Reply {
-    Started { cached_tokens: usize },
-    Token(u32),
-    Done(FinishReason),
-    Failed(EngineError),
-}
+use crate::error::EngineError;
+use crate::event::{Event, FinishReason};
+use crate::forward::Forward;
+use crate::inbox::{Arrivals, Caller, Inbox, Phase, SessionList, lock};
+use crate::limits::EngineLimits;
+use crate::metrics::Metrics;
+use crate::pages::Pages;
+use crate::sequence::Sequence;
+use crate::speculate::Payoff;
 
-/// A request that has a cache.
-struct Running<C> {
-    request: Request,
-    /// The prompt and what was generated.
-    token_ids: Vec<u32>,
-    /// How many of them the cache holds.
-    computed: usize,
-    cache: C,
-}
-
-/// What became of a request in a pass.
-enum Outcome {
-    Goes,
-    Ends(FinishReason),
-    Fails(EngineError),
-}
+/// Says what time it is.
+pub(crate) type Clock = Box<dyn FnMut() -> Instant + Send>;
 
 /// All state of the engine's thread.
 pub(crate) struct Worker<F: Forward> {
     model: F,
     limits: EngineLimits,
     context_tokens_max: usize,
-    requests: Receiver<Request>,
-    running: Vec<Running<F::Cache>>,
-    kept: KeptCaches<F::Cache>,
+    inbox: Arc<Inbox<F::Adapter>>,
+    metrics: Arc<Mutex<Metrics>>,
+    clock: Clock,
+    pages: Pages,
+    /// In the order of arrival, health checks first.
+    waiting: Vec<Sequence<F::Adapter>>,
+    /// In the order of arrival. They hold pages.
+    running: Vec<Sequence<F::Adapter>>,
+    payoff: Payoff,
+    /// Last events, told when the pages are back and the counts are right.
+    farewells: Vec<(Caller, Event)>,
 }
 
 impl<F: Forward> Worker<F> {
-    pub fn new(model: F, limits: EngineLimits, context_tokens_max: usize, requests: Receiver<Request>) -> Self {
+    pub fn new(
+        model: F,
+        limits: EngineLimits,
+        context_tokens_max: usize,
+        inbox: Arc<Inbox<F::Adapter>>,
+        metrics: Arc<Mutex<Metrics>>,
+        clock: Clock,
+    ) -> Worker<F> {
         Worker {
-            kept: KeptCaches::new(limits.kept_caches_max, limits.kept_bytes_max),
-            running: Vec::with_capacity(limits.running_max),
+            pages: Pages::new(model.page_count(), model.page_tokens()),
+            payoff: Payoff::new(limits.draft_requests_max),
             model,
             limits,
             context_tokens_max,
-            requests,
+            inbox,
+            metrics,
+            clock,
+            waiting: Vec::new(),
+            running: Vec::new(),
+            farewells: Vec::new(),
         }
     }
 
-    /// Serves until every handle is gone and nothing runs.
-    pub fn run(mut self) {
+    /// Serves until it is told to stop.
+    pub fn run(&mut self) {
         loop {
-            let arrived = match self.receive() {
-                Some(arrived) => arrived,
-                None if self.running.is_empty() => return,
-                None => Vec::new(),
-            };
-            // A caller that cancels and asks again set its flag before its new request came in: letting go first
-            // makes the cache of the old request available to the new one.
-            self.release_cancelled();
-            arrived.into_iter().for_each(|request| self.admit(request));
-            if !self.running.is_empty() {
-                self.pass();
+            let arrivals = self.inbox.take(self.is_idle());
+            if arrivals.phase == Phase::Stopping {
+                return;
             }
+            self.step(arrivals);
         }
     }
 
-    /// Requests for the free places; waits for one when nothing runs. `None`: there will be no more.
-    fn receive(&mut self) -> Option<Vec<Request>> {
-        let mut arrived = Vec::new();
-        if self.running.is_empty() {
-            arrived.push(self.requests.recv().ok()?);
-        }
-        while self.running.len() + arrived.len() < self.limits.running_max {
-            match self.requests.try_recv() {
-                Ok(request) => arrived.push(request),
-                Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) if arrived.is_empty() => return None,
-                Err(TryRecvError::Disconnected) => break,
-            }
-        }
-        Some(arrived)
+    fn is_idle(&self) -> bool {
+        self.running.is_empty() && self.waiting.is_empty()
     }
 
-    fn release_cancelled(&mut self) {
-        let is_cancelled = |running: &mut Running<F::Cache>| running.request.is_cancelled.load(Ordering::Acquire);
-        let cancelled: Vec<_> = self.running.extract_if(.., is_cancelled).collect();
-        for running in cancelled {
-            self.finish(running, FinishReason::Cancelled);
+    /// Takes what came in, lets go what is to end, and runs one pass.
+    fn step(&mut self, arrivals: Arrivals<F::Adapter>) {
+        for job in arrivals.jobs {
+            lock(&self.metrics).accepted += u64::from(!job.is_probe);
+            let adapter = job.request.adapter.as_deref().map(F::adapter_id);
+            self.wait(Sequence::new(job, adapter));
         }
-    }
-
-    fn admit(&mut self, request: Request) {
-        let (mut cache, computed) = self.kept.take(&request.prompt).unwrap_or_else(|| (self.model.new_cache(), 0));
-        F::truncate(&mut cache, computed);
-        let token_ids = request.prompt.clone();
-        let cached_tokens = computed;
-        // The caller may be gone by now; its flag says so before the next pass.
-        let _ = request.replies.send(Reply::Started { cached_tokens });
-        self.running.push(Running { request, token_ids, computed, cache });
-    }
-
-    /// Keeps the cache and says goodbye.
-    fn finish(&mut self, mut running: Running<F::Cache>, reason: FinishReason) {
-        running.token_ids.truncate(running.computed);
-        let bytes = F::bytes(&running.cache);
-        self.kept.put(running.token_ids, running.cache, bytes);
-        let _ = running.request.replies.send(Reply::Done(reason));
-    }
-
-    /// One ragged pass over what all running requests need next.
-    fn pass(&mut self) {
-        let progress: Vec<Progress> = self.running.iter().map(Running::progress).collect();
-        let shares = plan(&progress, self.limits.prompt_tokens_per_pass);
-        let tokens = match self.forward(&shares) {
-            Ok(tokens) => tokens,
-            Err(reason) => return self.fail(&shares, &reason),
-        };
-        let mut outcomes = BTreeMap::new();
-        for (share, token) in shares.iter().zip(tokens) {
-            let running = &mut self.running[share.index];
-            running.computed = share.tokens.end;
-            let outcome = match token {
-                None => Outcome::Goes,
-                Some(token) => running.extend(token, self.context_tokens_max),
-            };
-            outcomes.insert(share.index, outcome);
+        arrivals.closed_sessions.into_iter().for_each(|session| self.pages.unpin(session));
+        // A caller that cancels and asks again set its flag before its new request came in: letting go first gives the
+        // new one what the old one has computed.
+        self.release();
+        self.admit();
+        if !self.running.is_empty() {
+            self.pass();
         }
-        // From the back, so that the indices still to come stay right.
-        for (index, outcome) in outcomes.into_iter().rev() {
-            match outcome {
-                Outcome::Goes => {}
-                Outcome::Ends(reason) => {
-                    let running = self.running.remove(index);
-                    self.finish(running, reason);
-                }
-                Outcome::Fails(error) => {
-                    let running = self.running.remove(index);
-                    let _ = running.request.replies.send(Reply::Failed(error));
-                }
-            }
+        self.show_gauges();
+        for (mut caller, event) in self.farewells.drain(..) {
+            caller.tell(event);
         }
     }
 
-    /// Runs the model. Gives, for each share, the token chosen after it: outer `None` where the prompt goes on, inner
-    /// `None` where no logit was finite.
-    fn forward(&mut self, shares: &[Share]) -> Result<Vec<Option<Option<u32>>>, String> {
-        let mut wanted = Vec::with_capacity(shares.len());
-        let mut steps: Vec<Step<'_, F::Cache>> = Vec::with_capacity(shares.len());
-        let mut next = shares.iter().peekable();
-        for (index, running) in self.running.iter_mut().enumerate() {
-            let Some(share) = next.next_if(|share| share.index == index) else {
-                continue;
-            };
-            let is_last = share.tokens.end == running.token_ids.len();
-            wanted.push(is_last.then_some((&running.request.sampling, share.tokens.end)));
-            steps.push((&running.token_ids[share.tokens.clone()], &mut running.cache));
-        }
-        let mut tokens = vec![None; shares.len()];
-        self.model.forward(&mut steps, &mut |row, logits| {
-            tokens[row] = wanted[row].map(|(sampling, position)| sample(logits, sampling, position));
-        })?;
-        Ok(tokens)
-    }
-
-    /// After a failed pass the caches of its requests are undefined; the others go on.
-    fn fail(&mut self, shares: &[Share], reason: &str) {
-        for share in shares.iter().rev() {
-            let running = self.running.remove(share.index);
-            let reason = reason.to_owned();
-            let _ = running.request.replies.send(Reply::Failed(EngineError::Model { reason }));
+    /// Lets go of requests that were cancelled or are late.
+    fn release(&mut self) {
+        let now = (self.clock)();
+        let is_over = |sequence: &mut Sequence<F::Adapter>| sequence.job.is_cancelled() || sequence.job.is_late(now);
+        let waiting = self.waiting.extract_if(.., is_over);
+        let over: Vec<_> = waiting.chain(self.running.extract_if(.., is_over)).collect();
+        for sequence in over {
+            let is_cancelled = sequence.job.is_cancelled();
+            self.finish(sequence, if is_cancelled { FinishReason::Cancelled } else { FinishReason::Deadline });
         }
     }
-}
 
-impl<C> Running<C> {
-    fn progress(&self) -> Progress {
-        Progress { computed: self.computed, known: self.token_ids.len() }
+    /// Ends an answer. What it computed stays in the tree, and is kept for its session.
+    fn finish(&mut self, mut sequence: Sequence<F::Adapter>, reason: FinishReason) {
+        let holding = std::mem::take(&mut sequence.holding);
+        let session = sequence.job.request.session.filter(|_| holding.shared_count() > 0);
+        if let Some(session) = session.filter(|&session| self.inbox.is_session_open(session)) {
+            self.pages.pin(session, &holding);
+        }
+        self.pages.end(holding);
+        if !sequence.job.is_probe {
+            let now = (self.clock)();
+            let seconds = now.saturating_duration_since(sequence.job.submitted).as_secs_f64();
+            lock(&self.metrics).end(reason, seconds);
+        }
+        let finished = sequence.finished(reason);
+        self.farewells.push((sequence.job.caller, Event::Done(finished)));
     }
 
-    /// Takes the token chosen for the next position.
-    fn extend(&mut self, token: Option<u32>, context_tokens_max: usize) -> Outcome {
-        let Request { prompt, sampling, replies, .. } = &self.request;
-        let Some(token) = token else {
-            let position = self.token_ids.len();
-            return Outcome::Fails(EngineError::NotFinite { position });
-        };
-        if sampling.stop_ids.contains(&token) {
-            return Outcome::Ends(FinishReason::Stop);
+    /// Ends a request without an answer.
+    fn fail(&mut self, mut sequence: Sequence<F::Adapter>, error: EngineError) {
+        self.pages.end(std::mem::take(&mut sequence.holding));
+        if !sequence.job.is_probe {
+            lock(&self.metrics).failed += 1;
         }
-        self.token_ids.push(token);
-        if replies.send(Reply::Token(token)).is_err() {
-            return Outcome::Ends(FinishReason::Cancelled);
-        }
-        if self.token_ids.len() - prompt.len() == sampling.max_new_tokens {
-            return Outcome::Ends(FinishReason::Length);
-        }
-        if self.token_ids.len() == context_tokens_max {
-            return Outcome::Ends(FinishReason::Context);
-        }
-        Outcome::Goes
+        self.farewells.push((sequence.job.caller, Event::Failed(error)));
+    }
+
+    fn show_gauges(&self) {
+        let mut metrics = lock(&self.metrics);
+        metrics.running = self.running.len();
+        metrics.waiting = self.waiting.len();
+        metrics.pages_cached = self.pages.cached_count();
+        metrics.pages_pinned = self.pages.pinned_count();
+        metrics.pages_used = self.pages.used_count();
     }
 }

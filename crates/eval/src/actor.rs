@@ -3,34 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::{DType, Device};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use codeact_agent::{LocalModel, Profile};
 use codeact_chat::ChatFormat;
 use codeact_engine::{Engine, EngineLimits, Sampling};
-use codeact_model::{Adapter, Decoder};
+use codeact_model::ModelConfig;
+use codeact_model::serving::{Facts, ServedAdapter, ServedModel, ServingOptions};
+use codeact_model::source::ModelFiles;
 
 use crate::EvalError;
-
-/// Precision of the weights and of the products with them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum Dtype {
-    /// 4 bytes a weight, and products of unrounded factors.
-    F32,
-    /// 2 bytes a weight, as training has by default: half the memory, and faster where memory is what limits.
-    #[default]
-    Bf16,
-}
-
-impl Dtype {
-    /// `f32` or `bf16`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Dtype::F32 => "f32",
-            Dtype::Bf16 => "bf16",
-        }
-    }
-}
 
 /// Takes the name of a [`Profile`] on the command line.
 pub fn profile_parser() -> impl TypedValueParser<Value = Profile> {
@@ -38,41 +19,73 @@ pub fn profile_parser() -> impl TypedValueParser<Value = Profile> {
     names.map(|name| Profile::named(&name).expect("only names that are known pass the parser"))
 }
 
-/// A loaded model with everything that acting needs. Clones share it.
+/// A loaded model with everything that acting needs. Clones share it, and so do actors with other adapters.
 #[derive(Clone)]
 pub struct Actor {
     /// Runs the model.
     pub engine: Engine,
+    /// The adapter on top of the model.
+    pub adapter: Option<Arc<ServedAdapter>>,
     /// Turns messages into token ids and back.
     pub format: Arc<ChatFormat>,
     /// The wording the model was trained with.
     pub profile: Profile,
+    /// Shape of the model.
+    pub config: Arc<ModelConfig>,
+    /// What the model takes and computes with.
+    pub facts: Arc<Facts>,
 }
 
 impl Actor {
-    /// Loads a Hugging Face folder, and on top of it a PEFT adapter folder, if there is one.
-    ///
-    /// Tokenizer and `codeact.json` of the adapter folder count before those of the model: they belong to what was
-    /// trained last.
+    /// Loads a model, and on top of it a PEFT adapter folder, if there is one.
     ///
     /// # Errors
     /// When a file is missing or broken, or model and adapter do not fit.
-    pub fn load(model: &Path, adapter: Option<&Path>, dtype: Dtype, limits: EngineLimits) -> Result<Actor, EvalError> {
-        let folder_with = |file: &str| adapter.filter(|adapter| adapter.join(file).exists()).unwrap_or(model);
+    pub fn load(
+        files: &ModelFiles,
+        adapter: Option<&Path>,
+        options: &ServingOptions,
+        limits: EngineLimits,
+    ) -> Result<Actor, EvalError> {
         // The small files first: what is wrong with them should not wait for gigabytes of weights.
-        let format = ChatFormat::load(folder_with("tokenizer.json"))?;
-        let profile = Profile::load(folder_with("codeact.json")).map_err(EvalError::Profile)?;
-        let weights = match dtype {
-            Dtype::F32 => DType::F32,
-            Dtype::Bf16 => DType::BF16,
-        };
-        let decoder = Decoder::load(model, weights, &Device::Cpu)?;
-        let adapter = adapter.map(|adapter| Adapter::load(adapter, decoder.config(), &Device::Cpu)).transpose()?;
-        Ok(Actor { engine: Engine::start(decoder, adapter, limits), format: Arc::new(format), profile })
+        let (format, profile) = wording(files.folder(), adapter)?;
+        let config = ModelConfig::load(files.folder())?;
+        let adapter = adapter.map(|adapter| ServedAdapter::load(adapter, &config)).transpose()?;
+        let model = ServedModel::load(files, options)?;
+        let facts = Arc::new(model.facts().clone());
+        Ok(Actor {
+            engine: Engine::start(model, limits)?,
+            adapter: adapter.map(Arc::new),
+            format,
+            profile,
+            config: Arc::new(config),
+            facts,
+        })
+    }
+
+    /// The same model with another adapter; both can act at the same time.
+    ///
+    /// * `base`: the folder of the model's small files, for those that the adapter does not bring.
+    ///
+    /// # Errors
+    /// As [`Actor::load`].
+    pub fn with_adapter(&self, base: &Path, adapter: &Path) -> Result<Actor, EvalError> {
+        let (format, profile) = wording(base, Some(adapter))?;
+        let adapter = Some(Arc::new(ServedAdapter::load(adapter, &self.config)?));
+        Ok(Actor { adapter, format, profile, ..self.clone() })
     }
 
     /// A model for one conversation.
     pub fn model(&self, sampling: Sampling) -> LocalModel {
-        LocalModel::new(self.engine.clone(), Arc::clone(&self.format), sampling)
+        LocalModel::new(self.engine.clone(), self.adapter.clone(), Arc::clone(&self.format), sampling)
     }
+}
+
+/// Tokenizer and `codeact.json` of the adapter's folder count before those of the model: they belong to what was trained
+/// last.
+fn wording(model: &Path, adapter: Option<&Path>) -> Result<(Arc<ChatFormat>, Profile), EvalError> {
+    let folder_with = |file: &str| adapter.filter(|adapter| adapter.join(file).exists()).unwrap_or(model);
+    let format = ChatFormat::load(folder_with("tokenizer.json"))?;
+    let profile = Profile::load(folder_with("codeact.json")).map_err(EvalError::Profile)?;
+    Ok((Arc::new(format), profile))
 }

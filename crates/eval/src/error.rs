@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use codeact_agent::AgentError;
 use codeact_chat::FormatError;
+use codeact_engine::EngineError;
 use codeact_model::ModelError;
 use codeact_model::source::SourceError;
 use codeact_sandbox::SandboxError;
@@ -84,6 +85,9 @@ pub enum EvalError {
     /// The weights of the model cannot be loaded.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The engine cannot work within its limits.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// The chat format of the model cannot be loaded.
     #[error(transparent)]
     Format(#[from] FormatError),

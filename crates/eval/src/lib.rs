@@ -13,9 +13,10 @@ mod parallel; // several at once, results in order
 mod report; // what came of all tasks
 mod run; // one task through the loop
 mod sandbox; // the options about the sandbox, for all programs
+mod serving; // the options about running a model, for all programs
 mod task; // read first: tasks and plans, as they stand in files
 
-pub use actor::{Actor, Dtype, profile_parser};
+pub use actor::{Actor, profile_parser};
 pub use collect::collect;
 pub use describe::sandbox_line;
 pub use error::EvalError;
@@ -24,4 +25,5 @@ pub use parallel::in_order;
 pub use report::{Report, Tally, check_writable, write_atomically};
 pub use run::{Outcome, run_task};
 pub use sandbox::{Sandbox, SandboxArgs};
+pub use serving::{Dtype, Quant, ServingArgs, compute_line};
 pub use task::{Plan, Task, read_plans, read_tasks};

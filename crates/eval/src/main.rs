@@ -12,9 +12,10 @@ use clap::{CommandFactory, Parser};
 use codeact_agent::Profile;
 use codeact_engine::{EngineLimits, Sampling};
 use codeact_eval::{
-    Actor, Dtype, EvalError, Outcome, Report, SandboxArgs, Task, check_writable, in_order, profile_parser, read_plans,
-    read_tasks, run_task,
+    Actor, EvalError, Outcome, Report, SandboxArgs, ServingArgs, Task, check_writable, compute_line, in_order,
+    profile_parser, read_plans, read_tasks, run_task,
 };
+use codeact_model::source::ModelFiles;
 use codeact_sandbox::Policy;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -48,9 +49,8 @@ struct Args {
     /// Only the first N tasks
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
-    /// Precision of the weights
-    #[arg(long, value_enum, default_value_t)]
-    dtype: Dtype,
+    #[command(flatten)]
+    serving: ServingArgs,
     /// Wording of the prompts; without it, what the codeact.json of the model says
     #[arg(long, value_name = "NAME", value_parser = profile_parser())]
     profile: Option<Profile>,
@@ -120,23 +120,18 @@ fn evaluate(args: &Args) -> anyhow::Result<()> {
     // A session of its own, to learn before the model loads whether Python starts and what protects this machine.
     let (_, sandbox) = args.sandbox.start(None).map_err(EvalError::from)?;
     eprintln!("{}", sandbox.announcement(""));
-    let folder = codeact_model::source::resolve(model, &|text| eprintln!("{text}")).map_err(EvalError::from)?;
-    let limits = EngineLimits {
-        running_max: args.parallel.into(),
-        kept_caches_max: 2 * usize::from(args.parallel),
-        ..EngineLimits::default()
-    };
-    let mut actor = Actor::load(&folder, args.adapter.as_deref(), args.dtype, limits)?;
+    let files = ModelFiles::find(model, &|text| eprintln!("{text}")).map_err(EvalError::from)?;
+    let limits = EngineLimits { running_max: args.parallel.into(), ..EngineLimits::default() };
+    let mut actor = Actor::load(&files, args.adapter.as_deref(), &args.serving.options(), limits)?;
     if let Some(profile) = &args.profile {
         actor.profile = profile.clone();
     }
     let profile = actor.profile.name();
-    eprintln!("{} tasks, model `{}`, {}, profile {profile}", tasks.len(), folder.display(), args.dtype.name());
+    eprintln!("{} tasks, model `{model}`, {}, profile {profile}", tasks.len(), compute_line(&actor.facts));
     let started = Instant::now();
     let outcomes = run_all(&actor, &sandbox.policy, &tasks, args.parallel.into())?;
     let adapter = args.adapter.as_ref().map(|adapter| adapter.display().to_string());
-    let mut report =
-        Report::new(folder.display().to_string(), adapter, args.dtype.name().into(), profile.into(), outcomes);
+    let mut report = Report::new(model.clone(), adapter, actor.facts.formats.join("+"), profile.into(), outcomes);
     report.seconds = started.elapsed().as_secs_f64();
     print!("{}", report.table());
     if let Some(out) = &args.out {

@@ -37,6 +37,30 @@ pub enum ModelError {
         /// The tensor and what is wrong with it.
         what: String,
     },
+    /// A matrix cannot be packed for serving.
+    #[error("`{name}`")]
+    Pack {
+        /// The tensors.
+        name: String,
+        /// Why.
+        source: codeact_cpu::CpuError,
+    },
+    /// The memory for keys and values is too small.
+    #[error(
+        "{bytes} bytes for keys and values do not hold a sequence of {tokens} tokens, which needs {needed}\nhint: give \
+         them more memory"
+    )]
+    Pages {
+        /// What there is.
+        bytes: usize,
+        /// What a short sequence needs.
+        needed: usize,
+        /// How long that sequence is.
+        tokens: usize,
+    },
+    /// The model's files cannot be found or read.
+    #[error(transparent)]
+    Source(#[from] crate::source::SourceError),
     /// A batch does not fit the model.
     #[error("{0}")]
     Batch(String),

@@ -7,6 +7,7 @@ mod error;
 
 mod config;
 mod rotary;
+mod small_file;
 pub mod source;
 mod weights;
 
@@ -16,6 +17,8 @@ mod block;
 mod decoder;
 mod memory;
 mod save;
+
+pub mod serving;
 
 pub use adapter::{Adapter, LoraConfig, Target};
 pub use batch::Batch;

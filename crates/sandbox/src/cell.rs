@@ -39,9 +39,11 @@ impl CellEnd {
 pub enum State {
     /// They are there, with what the cell did to them.
     Kept,
-    /// The interpreter had to be killed: variables and files are as they were before the cell.
+    /// The interpreter had to be killed: variables are as they were before the cell, and so are files unless
+    /// [`Cell::unrestored`] says why not.
     RolledBack,
-    /// The interpreter had to be killed, or had ended, and could not be brought back: variables are gone, files are not.
+    /// The interpreter had to be killed, or had ended, and could not be brought back: variables are gone, files are not
+    /// unless [`Cell::unrestored`] says why.
     Lost,
 }
 
@@ -76,6 +78,8 @@ pub struct Cell {
     pub end: CellEnd,
     /// What became of earlier variables and files.
     pub state: State,
+    /// Why files are not what `state` says of them; `None`: they are.
+    pub unrestored: Option<String>,
     /// Standard output as text, first and last part when it was longer than the limit.
     pub stdout: String,
     /// Standard error, likewise.
@@ -94,6 +98,8 @@ pub struct Cell {
 const NO_OUTPUT: &str = "[Executed Successfully with No Output]";
 const RESTARTED: &str = "Python was restarted and all variables are lost.";
 const ROLLED_BACK: &str = "Variables and files are as they were before this cell.";
+const ROLLED_BACK_WITHOUT_FILES: &str = "Variables are as they were before this cell, files are not";
+const FILES_DIFFER: &str = "Files are not as they were";
 /// Bytes of output that are recorded of a cell.
 const RECORDED_BYTES_MAX: usize = 64 << 10;
 
@@ -103,6 +109,7 @@ impl Cell {
         Cell {
             end: CellEnd::Interrupted,
             state: State::Kept,
+            unrestored: None,
             stdout: String::new(),
             stderr: String::new(),
             value: Bundle::default(),
@@ -122,6 +129,7 @@ impl Cell {
             value: self.value.text(),
             error: self.error.as_ref().map(|error| error.traceback.clone()),
             rolled_back: self.state == State::RolledBack,
+            unrestored: self.unrestored.clone(),
             full_output: None,
             displays: Vec::new(),
             files_changed: Vec::new(),
@@ -157,8 +165,10 @@ impl Cell {
     fn whole_observation(&self) -> String {
         let mut text = String::new();
         let is_whole = matches!(self.end, CellEnd::Finished | CellEnd::Raised);
-        if self.state == State::Lost && is_whole {
-            text.push_str(&format!("[{RESTARTED}]\n"));
+        match (self.state, &self.unrestored) {
+            (State::Lost, _) if is_whole => text.push_str(&format!("[{}]\n", self.restarted())),
+            (State::Kept, Some(reason)) => text.push_str(&format!("[{FILES_DIFFER}: {reason}.]\n")),
+            _ => {}
         }
         let outputs = [&self.stdout, &self.stderr].into_iter().cloned();
         let shown = self.displays.iter().chain([&self.value]).filter_map(Bundle::text);
@@ -174,12 +184,12 @@ impl Cell {
             CellEnd::TimedOut => Some("Execution timed out."),
             CellEnd::Interrupted => Some("Execution was interrupted."),
         };
-        let state = match self.state {
-            State::Kept => None,
-            State::RolledBack => Some(ROLLED_BACK),
-            State::Lost => (!is_whole).then_some(RESTARTED),
+        let state = match (self.state, &self.unrestored) {
+            (State::RolledBack, None) => Some(ROLLED_BACK.to_string()),
+            (State::RolledBack, Some(reason)) => Some(format!("{ROLLED_BACK_WITHOUT_FILES}: {reason}.")),
+            _ => (self.state == State::Lost && !is_whole).then(|| self.restarted()),
         };
-        let note: Vec<&str> = outcome.into_iter().chain(state).collect();
+        let note: Vec<String> = outcome.map(str::to_string).into_iter().chain(state).collect();
         if !note.is_empty() {
             if !text.is_empty() && !text.ends_with('\n') {
                 text.push('\n');
@@ -188,6 +198,13 @@ impl Cell {
         }
         let text = text.trim_end_matches('\n');
         if text.trim().is_empty() { NO_OUTPUT.to_string() } else { text.to_string() }
+    }
+
+    fn restarted(&self) -> String {
+        match &self.unrestored {
+            None => RESTARTED.to_string(),
+            Some(reason) => format!("{RESTARTED} {FILES_DIFFER}: {reason}."),
+        }
     }
 }
 
@@ -249,6 +266,17 @@ mod tests {
     fn a_cell_without_effect_is_said() {
         let killed = Cell { state: State::RolledBack, ..cell(CellEnd::TimedOut) };
         assert_eq!(killed.observation(1000), format!("[Execution timed out. {ROLLED_BACK}]"));
+    }
+
+    #[test]
+    fn files_that_did_not_come_back_are_said() {
+        let without = |state, end| Cell { state, unrestored: Some("too many".into()), ..cell(end) }.observation(1000);
+        let back = "[Execution timed out. Variables are as they were before this cell, files are not: too many.]";
+        assert_eq!(without(State::RolledBack, CellEnd::TimedOut), back);
+        let differ = "Files are not as they were: too many.";
+        assert_eq!(without(State::Lost, CellEnd::Exited), format!("[{RESTARTED} {differ}]"));
+        assert_eq!(without(State::Lost, CellEnd::Finished), format!("[{RESTARTED} {differ}]"));
+        assert_eq!(without(State::Kept, CellEnd::Finished), format!("[{differ}]"));
     }
 
     #[test]

@@ -212,7 +212,7 @@ fn too_weak(weakest: Rung, refusals: &[Refusal]) -> String {
         .map(|refusal| format!("\n  {} ({}): {}", refusal.rung.letter(), refusal.rung.name(), refusal.reason))
         .collect();
     let way_out = match weakest {
-        Rung::Root | Rung::User => "allow user namespaces, or accept less with `sandbox = \"weak\"`",
+        Rung::Root | Rung::User => "allow user namespaces (how: README.md, `Safety`), or accept less: `--sandbox weak`",
         Rung::Weak => "use a kernel with Landlock, or run without protection, which only a throw-away machine is for",
         Rung::None => "see the reasons above",
     };

@@ -28,7 +28,8 @@ pub struct Limits {
     pub open_files_max: u64,
     /// States of the interpreter that are kept for undo.
     pub checkpoints_max: usize,
-    /// Bytes of memory, and as many on disk for snapshots of the workspace, that undo may cost.
+    /// Bytes of memory, and as many on disk for snapshots of the workspace, that undo may cost. Memory is looked at
+    /// before each cell, so that one cell more can go beyond; the state before a cell is kept whatever it takes.
     pub checkpoint_bytes_max: u64,
 }
 

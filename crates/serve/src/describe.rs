@@ -1,25 +1,27 @@
-//! What stands in the start-up line.
+//! What programs say at their start.
 
-use codeact_eval::Sandbox;
+use codeact_cpu::paged::PAGE_TOKENS;
+use codeact_eval::{Actor, Sandbox, compute_line};
+use codeact_model::serving::Facts;
 
 /// Model, precision, threads and protection in one line; below it, what must be known besides.
-pub fn start_lines(model: &str, dtype: &str, sandbox: &Sandbox) -> String {
-    let threads = rayon::current_num_threads();
-    sandbox.announcement(&format!("model `{model}`, {dtype}, {threads} threads; "))
+pub fn start_lines(model: &str, facts: &Facts, sandbox: &Sandbox) -> String {
+    sandbox.announcement(&format!("model `{model}`, {}; ", compute_line(facts)))
 }
 
-#[cfg(test)]
-mod tests {
-    use codeact_sandbox::{Policy, Protection, Rung};
+/// As [`start_lines`], and how much memory and context there is.
+pub fn served_lines(name: &str, actor: &Actor, sandbox: &Sandbox) -> String {
+    let start = start_lines(name, &actor.facts, sandbox);
+    let context = actor.engine.context_tokens_max();
+    let tokens = actor.engine.metrics().pages_total * PAGE_TOKENS;
+    format!("{start}\n{}", memory_line(&actor.facts, context, tokens))
+}
 
-    use super::*;
-
-    #[test]
-    fn the_line_names_model_precision_and_the_threads_that_compute() {
-        let protection =
-            Protection { rung: Rung::Root, refusals: Vec::new(), layers: Vec::new(), missing_modules: Vec::new() };
-        let line = start_lines("m", "bf16", &Sandbox::new(Policy::default(), protection));
-        let threads = rayon::current_num_threads();
-        assert_eq!(line, format!("model `m`, bf16, {threads} threads; sandbox: rung A (root)"));
-    }
+fn memory_line(facts: &Facts, context: usize, tokens: usize) -> String {
+    let mebibytes = |bytes: usize| bytes.div_ceil(1 << 20);
+    format!(
+        "memory: {} MiB of weights, {} MiB at most for the {tokens} tokens that all sequences may hold; context {context}",
+        mebibytes(facts.weight_bytes),
+        mebibytes(facts.page_bytes),
+    )
 }

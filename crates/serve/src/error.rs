@@ -1,7 +1,7 @@
 //! The one error of the HTTP edge, and what it looks like on the wire.
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use codeact_agent::AgentError;
 use codeact_chat::FormatError;
@@ -9,61 +9,145 @@ use codeact_engine::EngineError;
 use codeact_eval::EvalError;
 use codeact_model::source::SourceError;
 use codeact_sandbox::SandboxError;
-use serde_json::json;
+use serde_json::{Value, json};
 
-/// Why a request gets no result. On the wire: `{"error": {"message", "type"}}` as in OpenAI's API.
+/// Tells OpenAI's clients whether to send the same again; they would otherwise do so after most failures.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// Seconds after which a refused request may come again.
+const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
+
+/// Why a request gets no result. On the wire: `{"error": {"message", "type", "param", "code"}}`, as in OpenAI's API.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ApiError {
-    /// The request is wrong, and how: 400.
-    BadRequest(String),
-    /// There is no such thing: 404.
-    NotFound(String),
-    /// There is such a thing, but not with this method: 405.
-    BadMethod(String),
-    /// The thing is in use: 409.
-    Conflict(String),
-    /// The body is not said to be JSON: 415.
-    MediaType(String),
-    /// Too much at once: 429.
-    Busy(String),
-    /// It is not the caller's fault: 500.
-    Internal(String),
+pub struct ApiError {
+    kind: ErrorKind,
+    message: String,
+    /// The field at fault.
+    param: Option<String>,
+}
+
+/// What went wrong, as clients tell it apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ErrorKind {
+    BadRequest,
+    Unsupported,
+    ContextLength,
+    Unauthorised,
+    Forbidden,
+    NotFound,
+    ModelNotFound,
+    BadMethod,
+    SlowBody,
+    Conflict,
+    BodyTooLarge,
+    MediaType,
+    Busy,
+    Internal,
+    Unavailable,
+    Unhealthy,
+    Deadline,
+}
+
+impl ErrorKind {
+    /// Status, type and code.
+    fn wire(self) -> (StatusCode, &'static str, Option<&'static str>) {
+        const INVALID: &str = "invalid_request_error";
+        match self {
+            ErrorKind::BadRequest => (StatusCode::BAD_REQUEST, INVALID, None),
+            ErrorKind::Unsupported => (StatusCode::BAD_REQUEST, INVALID, Some("unsupported_parameter")),
+            ErrorKind::ContextLength => (StatusCode::BAD_REQUEST, INVALID, Some("context_length_exceeded")),
+            ErrorKind::Unauthorised => (StatusCode::UNAUTHORIZED, INVALID, Some("invalid_api_key")),
+            ErrorKind::Forbidden => (StatusCode::FORBIDDEN, "permission_error", Some("origin_not_allowed")),
+            ErrorKind::NotFound => (StatusCode::NOT_FOUND, "not_found_error", None),
+            ErrorKind::ModelNotFound => (StatusCode::NOT_FOUND, INVALID, Some("model_not_found")),
+            ErrorKind::BadMethod => (StatusCode::METHOD_NOT_ALLOWED, INVALID, None),
+            ErrorKind::SlowBody => (StatusCode::REQUEST_TIMEOUT, INVALID, Some("body_too_slow")),
+            ErrorKind::Conflict => (StatusCode::CONFLICT, "conflict_error", None),
+            ErrorKind::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, INVALID, Some("body_too_large")),
+            ErrorKind::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID, None),
+            ErrorKind::Busy => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", Some("rate_limit_exceeded")),
+            ErrorKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "server_error", None),
+            ErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "server_error", Some("shutting_down")),
+            ErrorKind::Unhealthy => (StatusCode::SERVICE_UNAVAILABLE, "server_error", Some("model_not_responding")),
+            ErrorKind::Deadline => (StatusCode::GATEWAY_TIMEOUT, "server_error", Some("deadline_exceeded")),
+        }
+    }
 }
 
 impl ApiError {
-    /// What is wrong.
-    pub fn message(&self) -> &str {
-        match self {
-            ApiError::BadRequest(message)
-            | ApiError::NotFound(message)
-            | ApiError::BadMethod(message)
-            | ApiError::Conflict(message)
-            | ApiError::MediaType(message)
-            | ApiError::Busy(message)
-            | ApiError::Internal(message) => message,
-        }
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> ApiError {
+        ApiError { kind, message: message.into(), param: None }
     }
 
-    fn status(&self) -> (StatusCode, &'static str) {
-        match self {
-            ApiError::BadRequest(_) => (StatusCode::BAD_REQUEST, "invalid_request_error"),
-            ApiError::NotFound(_) => (StatusCode::NOT_FOUND, "not_found_error"),
-            ApiError::BadMethod(_) => (StatusCode::METHOD_NOT_ALLOWED, "invalid_request_error"),
-            ApiError::Conflict(_) => (StatusCode::CONFLICT, "conflict_error"),
-            ApiError::MediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request_error"),
-            ApiError::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error"),
-            ApiError::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
-        }
+    /// The same, blamed on a field.
+    pub(crate) fn of(self, param: &str) -> ApiError {
+        ApiError { param: Some(param.to_owned()), ..self }
+    }
+
+    /// The request is wrong, and how: 400.
+    pub fn bad_request(message: impl Into<String>) -> ApiError {
+        ApiError::new(ErrorKind::BadRequest, message)
+    }
+
+    /// One field is wrong, and how: 400.
+    pub fn invalid(param: &str, message: impl Into<String>) -> ApiError {
+        ApiError::bad_request(message).of(param)
+    }
+
+    /// One field asks for what this server does not do: 400.
+    pub fn unsupported(param: &str, message: impl Into<String>) -> ApiError {
+        ApiError::new(ErrorKind::Unsupported, message).of(param)
+    }
+
+    /// There is no such thing: 404.
+    pub fn not_found(message: impl Into<String>) -> ApiError {
+        ApiError::new(ErrorKind::NotFound, message)
+    }
+
+    /// The thing is in use: 409.
+    pub fn conflict(message: impl Into<String>) -> ApiError {
+        ApiError::new(ErrorKind::Conflict, message)
+    }
+
+    /// Too much at once: 429.
+    pub fn busy(message: impl Into<String>) -> ApiError {
+        ApiError::new(ErrorKind::Busy, message)
+    }
+
+    /// It is not the caller's fault: 500.
+    pub fn internal(message: impl Into<String>) -> ApiError {
+        ApiError::new(ErrorKind::Internal, message)
+    }
+
+    /// What is wrong.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The object that clients read.
+    pub(crate) fn body(&self) -> Value {
+        let (_, kind, code) = self.kind.wire();
+        json!({"error": {"message": self.message, "type": kind, "param": self.param, "code": code}})
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let (status, kind) = self.status();
-        let body = Json(json!({"error": {"message": self.message(), "type": kind}}));
-        let mut response = (status, body).into_response();
-        if status == StatusCode::TOO_MANY_REQUESTS {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        let (status, _, _) = self.kind.wire();
+        let mut response = (status, Json(self.body())).into_response();
+        let headers = response.headers_mut();
+        match self.kind {
+            ErrorKind::Busy | ErrorKind::Unavailable => {
+                headers.insert(header::RETRY_AFTER, RETRY_SECONDS);
+            }
+            ErrorKind::Unauthorised => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            // It would take as long again, or fail as before.
+            ErrorKind::Deadline | ErrorKind::Conflict | ErrorKind::SlowBody => {
+                headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+            }
+            _ => {}
         }
         response
     }
@@ -72,29 +156,33 @@ impl IntoResponse for ApiError {
 impl From<EngineError> for ApiError {
     fn from(error: EngineError) -> ApiError {
         let message = error.to_string();
-        match error {
-            EngineError::Busy { .. } => ApiError::Busy(message),
-            EngineError::PromptEmpty
-            | EngineError::PromptTooLong { .. }
-            | EngineError::TokenUnknown { .. }
-            | EngineError::Sampling { .. } => ApiError::BadRequest(message),
-            EngineError::Model { .. } | EngineError::NotFinite { .. } | EngineError::Stopped { .. } => {
-                ApiError::Internal(message)
+        let kind = match error {
+            EngineError::Busy { .. } => ErrorKind::Busy,
+            EngineError::PromptTooLong { .. } => ErrorKind::ContextLength,
+            EngineError::PromptEmpty | EngineError::TokenUnknown { .. } | EngineError::Sampling(_) => {
+                ErrorKind::BadRequest
             }
-        }
+            EngineError::Draining => ErrorKind::Unavailable,
+            EngineError::Limits { .. }
+            | EngineError::Model { .. }
+            | EngineError::NotFinite { .. }
+            | EngineError::Unresponsive { .. }
+            | EngineError::Stopped { .. } => ErrorKind::Internal,
+        };
+        ApiError::new(kind, message)
     }
 }
 
 impl From<FormatError> for ApiError {
     /// A loaded format can only refuse the messages.
     fn from(error: FormatError) -> ApiError {
-        ApiError::BadRequest(error.to_string())
+        ApiError::bad_request(error.to_string())
     }
 }
 
 impl From<SandboxError> for ApiError {
     fn from(error: SandboxError) -> ApiError {
-        ApiError::Internal(error.to_string())
+        ApiError::internal(error.to_string())
     }
 }
 
@@ -103,7 +191,7 @@ impl From<AgentError> for ApiError {
         match error {
             AgentError::Engine(error) => error.into(),
             AgentError::Format(error) => error.into(),
-            other => ApiError::Internal(other.to_string()),
+            other => ApiError::internal(other.to_string()),
         }
     }
 }

@@ -5,9 +5,15 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod state; // read first: what all handlers share
+mod config; // settings from a file and the command line
+mod edge; // what every request passes before its handler
+mod fields; // bodies taken apart field by field
 mod sessions; // the agent's sessions
 mod api; // the routes
-mod completions; // the plain model, as OpenAI's API has it
+mod models; // what requests can name
+mod adapters; // models listed, adapters loaded and unloaded
+mod openai; // the plain model, as OpenAI's API has it
+mod health; // whether it works, and what it has done
 mod turns; // the agent's turns as server-sent events
 mod error;
 mod console; // events for a terminal
@@ -18,9 +24,12 @@ mod jupyter; // code in a kernel of the user's own
 
 pub use api::app;
 pub use console::Console;
-pub use describe::start_lines;
+pub use config::{ConfigError, LimitsTable, ListenTable, LogTable, ModelTable, Options, ServeConfig, Settings};
+pub use describe::{served_lines, start_lines};
+pub use edge::{ApiKeys, Connections, EdgeSettings, Hosts, KeysError, LogSettings, Origins, serve};
 pub use doctor::{DoctorError, examine};
 pub use error::{ApiError, is_bad_input};
 #[cfg(feature = "jupyter")]
 pub use jupyter::JupyterArgs;
+pub use models::Models;
 pub use state::{AppState, MakeInterpreter, MakeModel, ServeLimits};

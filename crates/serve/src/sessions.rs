@@ -67,7 +67,7 @@ impl Sessions {
         _ended = map.extract_if(|_, session| is_idle(session)).collect();
         if map.len() >= self.count_max {
             let message = format!("all {} sessions are in use; delete one or try again later", self.count_max);
-            return Err(ApiError::Busy(message));
+            return Err(ApiError::busy(message));
         }
         let id = format!("{:016x}{:016x}", fresh_seed(), fresh_seed());
         map.insert(id.clone(), None);
@@ -92,6 +92,11 @@ impl Sessions {
             Some(Some(_)) => Ok(map.remove(id).flatten().expect("it was there a moment ago, under this lock")),
             _ => Err(not_found(id)),
         }
+    }
+
+    /// How many there are, those that start included.
+    pub fn count(&self) -> usize {
+        self.map().len()
     }
 
     fn map(&self) -> MutexGuard<'_, HashMap<String, Option<Arc<AgentSession>>>> {
@@ -119,7 +124,7 @@ impl Drop for Place<'_> {
 }
 
 fn not_found(id: &str) -> ApiError {
-    ApiError::NotFound(format!("there is no session `{id}`"))
+    ApiError::not_found(format!("there is no session `{id}`"))
 }
 
 #[cfg(test)]

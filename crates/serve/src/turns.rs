@@ -4,9 +4,8 @@ use std::convert::Infallible;
 use std::sync::{Arc, TryLockError};
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use codeact_agent::{Agent, Limits};
@@ -15,8 +14,8 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::api::parse;
-use crate::completions::crashed;
+use crate::edge::JsonBody;
+use crate::openai::completions::crashed;
 use crate::sessions::AgentSession;
 use crate::state::Wanted;
 use crate::{ApiError, AppState};
@@ -27,6 +26,7 @@ const EVENTS_AHEAD: usize = 64;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SessionRequest {
+    model: Option<String>,
     temperature: Option<f64>,
     top_p: Option<f64>,
     top_k: Option<usize>,
@@ -43,27 +43,25 @@ struct TurnRequest {
 /// Starts a Python of its own: 201 with id, wording and protection.
 pub(crate) async fn create_session(
     State(state): State<AppState>,
-    headers: HeaderMap,
-    body: Bytes,
+    body: JsonBody,
 ) -> Result<impl IntoResponse, ApiError> {
-    let request: SessionRequest = parse(&headers, &body)?;
+    let request: SessionRequest = body.into()?;
+    let target = state.models.find(request.model.as_deref())?;
     let wanted = Wanted {
         temperature: request.temperature,
         top_p: request.top_p,
         top_k: request.top_k,
         seed: request.seed,
         max_tokens: request.max_tokens,
-        stop_token_ids: Vec::new(),
     };
-    let sampling = wanted.sampling(0.0, &state.limits)?;
-    sampling.check()?;
+    let sampling = wanted.sampling(target.vocab_size, &state.limits)?;
     let start = move || -> Result<Value, ApiError> {
         let place = state.sessions.reserve()?;
         let session = (state.make_interpreter)()?;
         let protection = session.protection().clone();
-        let profile = state.actor.profile.clone();
+        let profile = target.actor.profile.clone();
         let profile_name = profile.name();
-        let agent = Agent::new((state.make_model)(sampling), session, profile, Limits::default());
+        let agent = Agent::new((state.make_model)(&target.actor, sampling), session, profile, Limits::default());
         Ok(json!({"id": place.fill(agent), "profile": profile_name, "protection": protection}))
     };
     let created = tokio::task::spawn_blocking(start).await.map_err(crashed)??;
@@ -87,10 +85,9 @@ pub(crate) async fn delete_session(
 pub(crate) async fn run_turn(
     State(state): State<AppState>,
     Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
+    body: JsonBody,
 ) -> Result<impl IntoResponse, ApiError> {
-    let request: TurnRequest = parse(&headers, &body)?;
+    let request: TurnRequest = body.into()?;
     let session = state.sessions.get(&id)?;
     let (started, has_started) = tokio::sync::oneshot::channel();
     let (sender, receiver) = mpsc::channel(EVENTS_AHEAD);
@@ -106,15 +103,15 @@ pub(crate) async fn run_turn(
         let _ = started.send(Ok(()));
         act(&session, &mut agent, &request.content, &sender);
     });
-    has_started.await.map_err(|_| ApiError::Internal("the turn crashed".to_owned()))??;
+    has_started.await.map_err(|_| ApiError::internal("the turn crashed".to_owned()))??;
     Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(KeepAlive::default()))
 }
 
 fn refusal<T>(error: &TryLockError<T>) -> ApiError {
     match error {
-        TryLockError::WouldBlock => ApiError::Conflict("a turn is running in this session".to_owned()),
+        TryLockError::WouldBlock => ApiError::conflict("a turn is running in this session".to_owned()),
         TryLockError::Poisoned(_) => {
-            ApiError::Internal("an earlier turn of this session crashed; delete it and start another".to_owned())
+            ApiError::internal("an earlier turn of this session crashed; delete it and start another".to_owned())
         }
     }
 }

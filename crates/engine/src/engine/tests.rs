@@ -1,234 +1,287 @@
-//! The engine around a model that counts: after token `n` comes `n + 1`, and some tokens make it fail.
+//! The handle and its thread.
 
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::*;
-use crate::forward::Step;
+use crate::mock::{Control, Mock, MockAdapter, NAN_TOKEN, VOCAB_SIZE, alone};
+use crate::sampling::SamplingError;
 
-const VOCAB_SIZE: usize = 200;
-const PANIC_TOKEN: u32 = 150;
-const ERROR_TOKEN: u32 = 151;
-const NAN_TOKEN: u32 = 152;
+type Gate = Arc<Mutex<()>>;
 
-/// Notes how many tokens each sequence brings to a pass, and holds the pass until the test lets go.
-#[derive(Clone, Default)]
-struct Counting {
-    gate: Arc<Mutex<()>>,
-    passes: Arc<Mutex<Vec<Vec<usize>>>>,
+fn start(limits: EngineLimits) -> (Engine<MockAdapter>, Arc<Mutex<Control>>, Gate) {
+    let model = Mock::new(4, 50, 100);
+    let (control, gate) = (Arc::clone(&model.control), Arc::clone(&model.gate));
+    (Engine::start(model, limits).unwrap(), control, gate)
 }
 
-impl Forward for Counting {
-    type Cache = Vec<u32>;
+fn request(prompt_ids: &[u32], max_new_tokens: usize) -> Request<MockAdapter> {
+    Request::new(prompt_ids.to_vec(), Sampling { max_new_tokens, ..Sampling::default() })
+}
 
-    fn new_cache(&self) -> Vec<u32> {
-        Vec::new()
-    }
+fn generate(engine: &Engine<MockAdapter>, request: Request<MockAdapter>) -> Result<Generated, EngineError> {
+    engine.generate(request, &mut |_| true)
+}
 
-    fn truncate(cache: &mut Vec<u32>, token_count: usize) {
-        cache.truncate(token_count);
-    }
-
-    fn bytes(cache: &Vec<u32>) -> usize {
-        cache.len()
-    }
-
-    fn vocab_size(&self) -> usize {
-        VOCAB_SIZE
-    }
-
-    fn context_tokens_max(&self) -> usize {
-        32
-    }
-
-    fn forward(
-        &self,
-        steps: &mut [Step<'_, Vec<u32>>],
-        on_logits: &mut dyn FnMut(usize, &[f32]),
-    ) -> Result<(), String> {
-        let counts = steps.iter().map(|(token_ids, _)| token_ids.len()).collect();
-        self.passes.lock().unwrap().push(counts);
-        let _held = self.gate.lock().unwrap();
-        for (index, (token_ids, cache)) in steps.iter_mut().enumerate() {
-            cache.extend_from_slice(token_ids);
-            let last = *token_ids.last().unwrap();
-            match last {
-                PANIC_TOKEN => panic!("no token after {last}"),
-                ERROR_TOKEN => return Err("out of memory".to_owned()),
-                _ => {}
-            }
-            let mut logits = vec![0.0; VOCAB_SIZE];
-            logits[last as usize + 1] = 1.0;
-            if last == NAN_TOKEN {
-                logits.fill(f32::NAN);
-            }
-            on_logits(index, &logits);
-        }
-        Ok(())
+/// Waits until the thread is in a pass, which `gate` holds.
+fn wait_for_pass(control: &Mutex<Control>) {
+    while control.lock().unwrap().passes.is_empty() {
+        thread::yield_now();
     }
 }
 
-fn start(limits: EngineLimits) -> (Engine, Counting) {
-    let model = Counting::default();
-    (Engine::start_with(model.clone(), limits), model)
-}
-
-fn greedy(max_new_tokens: usize) -> Sampling {
-    Sampling { max_new_tokens, stop_ids: vec![100], ..Sampling::default() }
-}
-
-fn generate(engine: &Engine, prompt: &[u32], sampling: &Sampling) -> Result<Generated, EngineError> {
-    engine.generate(prompt, sampling, &mut |_| true)
+fn silent() -> OnEvent {
+    Box::new(|_| {})
 }
 
 #[test]
-fn an_answer_ends_at_its_length_its_stop_token_or_the_context() {
-    let (engine, _) = start(EngineLimits::default());
-    let by_length = generate(&engine, &[5, 6], &greedy(3)).unwrap();
-    assert_eq!(by_length.token_ids, [7, 8, 9]);
-    assert_eq!(by_length.finish, FinishReason::Length);
-    let by_stop = generate(&engine, &[97], &greedy(10)).unwrap();
-    assert_eq!(by_stop.token_ids, [98, 99]);
-    assert_eq!(by_stop.finish, FinishReason::Stop);
-    let by_context = generate(&engine, &[1; 30], &greedy(10)).unwrap();
-    assert_eq!(by_context.token_ids, [2, 3]);
-    assert_eq!(by_context.finish, FinishReason::Context);
+fn many_threads_get_what_each_gets_alone() {
+    let (engine, ..) = start(EngineLimits::default());
+    thread::scope(|scope| {
+        for first in 0..12u32 {
+            let engine = &engine;
+            scope.spawn(move || {
+                let wish = || request(&[first, 1 + first % 3, 2], 40);
+                let mut heard = Vec::new();
+                let answer = engine.generate(wish(), &mut |token| {
+                    heard.push(token.clone());
+                    true
+                });
+                let (answer, alone) = (answer.unwrap(), alone(&wish(), 100));
+                assert_eq!((&answer.tokens, Ok(answer.finish)), (&alone.tokens, alone.end));
+                assert_eq!(heard, answer.tokens);
+                assert_eq!(answer.token_ids().len(), 40);
+            });
+        }
+    });
+    let metrics = engine.metrics();
+    assert_eq!((metrics.accepted, metrics.finished_length, metrics.generated_tokens), (12, 12, 480));
+    assert_eq!((metrics.running, metrics.waiting, metrics.pages_used), (0, 0, 0));
+    assert_eq!((metrics.first_token_seconds.count(), metrics.request_seconds.count()), (12, 12));
 }
 
 #[test]
 fn what_cannot_run_is_refused_with_the_reason() {
-    let (engine, _) = start(EngineLimits::default());
-    let refusal = |prompt: &[u32], sampling: &Sampling| generate(&engine, prompt, sampling).unwrap_err();
-    assert_eq!(refusal(&[], &greedy(1)), EngineError::PromptEmpty);
-    let too_long = refusal(&[1; 32], &greedy(1)).to_string();
-    assert!(too_long.contains("32 tokens does not fit in the context of 32"), "{too_long}");
-    let unknown = refusal(&[1, 200], &greedy(1)).to_string();
-    assert!(unknown.contains("token 1 is 200") && unknown.contains("200 tokens"), "{unknown}");
-    let bad = [
-        Sampling { temperature: f64::NAN, ..greedy(1) },
-        Sampling { temperature: -1.0, ..greedy(1) },
-        Sampling { top_p: 0.0, ..greedy(1) },
-        Sampling { top_k: Some(0), ..greedy(1) },
-        greedy(0),
-    ];
-    for sampling in bad {
-        assert!(matches!(refusal(&[1], &sampling), EngineError::Sampling { .. }), "{sampling:?}");
-    }
-}
-
-#[test]
-fn a_next_turn_reads_only_what_is_new() {
-    let (engine, model) = start(EngineLimits::default());
-    let first = generate(&engine, &[10, 11, 12], &greedy(4)).unwrap();
-    assert_eq!((first.cached_tokens, first.prompt_tokens), (0, 3));
-    let next = [&[10, 11, 12], first.token_ids.as_slice(), &[40, 41]].concat();
-    let second = generate(&engine, &next, &greedy(1)).unwrap();
-    // The last token of the answer was given out, but never went through the model.
-    assert_eq!((second.cached_tokens, second.prompt_tokens), (6, 9));
-    assert_eq!(second.token_ids, [42]);
-    assert_eq!(model.passes.lock().unwrap().last(), Some(&vec![3]));
-}
-
-#[test]
-fn a_cancelled_answer_keeps_its_cache() {
-    let (engine, _) = start(EngineLimits::default());
-    let mut seen = Vec::new();
-    let answer = engine
-        .generate(&[10, 11, 12], &greedy(7), &mut |token_id| {
-            seen.push(token_id);
-            seen.len() < 3
-        })
-        .unwrap();
-    assert_eq!(answer.finish, FinishReason::Cancelled);
-    assert_eq!((&answer.token_ids, &seen), (&vec![13, 14, 15], &vec![13, 14, 15]));
-    let next = generate(&engine, &[10, 11, 12, 13, 14, 60], &greedy(1)).unwrap();
-    assert_eq!(next.cached_tokens, 5);
-}
-
-#[test]
-fn requests_that_wait_together_share_passes() {
-    let (engine, model) = start(EngineLimits { prompt_tokens_per_pass: 8, ..EngineLimits::default() });
-    let held = model.gate.lock().unwrap();
-    let answers = thread::scope(|scope| {
-        let callers: Vec<_> = [(3, 5), (40, 20), (70, 1)]
-            .map(|(first, length)| {
-                let engine = &engine;
-                scope.spawn(move || generate(engine, &vec![first; length], &greedy(6)).unwrap())
-            })
-            .into_iter()
-            .collect();
-        drop(held);
-        callers.into_iter().map(|caller| caller.join().unwrap().token_ids).collect::<Vec<_>>()
+    let (engine, ..) = start(EngineLimits::default());
+    let refusal = |request| generate(&engine, request).unwrap_err();
+    assert_eq!(refusal(request(&[], 1)), EngineError::PromptEmpty);
+    let too_long = refusal(request(&[1; 100], 1)).to_string();
+    assert!(too_long.contains("100 tokens does not fit in the context of 100"), "{too_long}");
+    let unknown = refusal(request(&[1, 24], 1)).to_string();
+    assert!(unknown.contains("token 1 is 24") && unknown.contains("24 tokens"), "{unknown}");
+    assert!(matches!(refusal(request(&[1], 0)), EngineError::Sampling(SamplingError::Refused { .. })));
+    let with_adapter = Request { adapter: Some(Arc::new(MockAdapter { id: 1, added: 2 })), ..request(&[1, 25], 3) };
+    assert_eq!(generate(&engine, with_adapter).unwrap().tokens.len(), 3);
+    // Nothing is generated, so the prompt may fill the context.
+    assert_eq!(engine.score(&[1; 100], None, 1).unwrap().len(), 100);
+    assert_eq!(engine.score(&[1; 101], None, 1).unwrap_err().to_string(), {
+        EngineError::PromptTooLong { prompt_tokens: 101, context_tokens_max: 100 }.to_string()
     });
-    for (answer, first) in answers.iter().zip([3, 40, 70]) {
-        assert_eq!(*answer, (first + 1..first + 7).collect::<Vec<u32>>());
+}
+
+#[test]
+fn limits_that_leave_no_room_are_refused() {
+    let default = EngineLimits::default;
+    let bad = [
+        ("running_max", EngineLimits { running_max: 0, ..default() }),
+        ("waiting_max", EngineLimits { waiting_max: 0, ..default() }),
+        ("context_tokens_max", EngineLimits { context_tokens_max: Some(1), ..default() }),
+        ("prompt_tokens_per_pass", EngineLimits { prompt_tokens_per_pass: 63, running_max: 64, ..default() }),
+    ];
+    for (name, limits) in bad {
+        match Engine::start(Mock::new(4, 50, 100), limits) {
+            Err(EngineError::Limits { field, .. }) => assert_eq!(field, name),
+            _ => panic!("`{name}` was not refused"),
+        }
     }
-    let passes = model.passes.lock().unwrap();
-    let longest = passes.iter().flatten().max();
-    assert!(longest <= Some(&8), "{passes:?}");
+    let short = EngineLimits { context_tokens_max: Some(30), ..default() };
+    assert_eq!(start(short).0.context_tokens_max(), 30);
+    // Never more than fits in the pages.
+    assert_eq!(Engine::start(Mock::new(4, 5, 100), default()).unwrap().context_tokens_max(), 20);
+    assert!(Engine::start(Mock::new(4, 0, 100), default()).is_err());
+}
+
+#[test]
+fn scores_and_embeddings_are_those_of_the_model() {
+    let (engine, ..) = start(EngineLimits::default());
+    let prompt = [3, 1, 4, 1, 5, 9, 2, 6];
+    let expected = alone(&Request { prompt_logprobs: Some(3), ..request(&prompt, 0) }, 100);
+    assert_eq!(engine.score(&prompt, None, 3).unwrap(), expected.prompt_logprobs.unwrap());
+    assert_eq!(engine.embed(&prompt, None).unwrap(), expected.embedding);
+    assert_eq!(engine.vocab_size(), VOCAB_SIZE);
 }
 
 #[test]
 fn one_more_than_may_wait_is_refused_at_once() {
-    let (engine, model) = start(EngineLimits { running_max: 1, waiting_max: 1, ..EngineLimits::default() });
-    let (refused, refusals) = channel();
-    let held = model.gate.lock().unwrap();
-    thread::scope(|scope| {
-        let ask = || {
-            let (engine, refused) = (&engine, refused.clone());
-            scope.spawn(move || match generate(engine, &[1], &greedy(2)) {
-                Ok(answer) => assert_eq!(answer.token_ids, [2, 3]),
-                Err(error) => refused.send(error).unwrap(),
-            });
+    let limits = EngineLimits { running_max: 1, waiting_max: 2, ..EngineLimits::default() };
+    let (engine, control, gate) = start(limits);
+    let held = gate.lock().unwrap();
+    let (sender, ends) = channel();
+    let ask = || {
+        let sender = sender.clone();
+        let on_event = move |event| {
+            if let Event::Done(finished) = event {
+                sender.send(finished).unwrap();
+            }
         };
-        ask();
-        while model.passes.lock().unwrap().is_empty() {
-            thread::yield_now();
-        }
-        // The first runs. Of three more one waits; which one is up to the threads.
-        (0..3).for_each(|_| ask());
-        for _ in 0..2 {
-            assert_eq!(refusals.recv().unwrap(), EngineError::Busy { waiting_max: 1 });
-        }
-        drop(held);
+        engine.submit(request(&[1, 2], 3), Box::new(on_event))
+    };
+    let tickets: Vec<Ticket> = (0..3).map(|_| ask().unwrap()).collect();
+    assert_eq!(ask().unwrap_err(), EngineError::Busy { waiting_max: 2 });
+    wait_for_pass(&control);
+    assert_eq!(ask().unwrap_err(), EngineError::Busy { waiting_max: 2 });
+    drop(held);
+    for _ in 0..3 {
+        assert_eq!(ends.recv().unwrap().completion_tokens, 3);
+    }
+    // Who hears of an end finds a place at once.
+    drop(ask().unwrap());
+    assert_eq!((engine.metrics().refused, tickets.len()), (2, 3));
+}
+
+#[test]
+fn a_cancelled_answer_ends_and_what_it_computed_stays() {
+    let (engine, ..) = start(EngineLimits { draft_tokens_max: 0, ..EngineLimits::default() });
+    let mut seen = 0;
+    let answer = engine.generate(request(&[10, 11, 12], 50), &mut |_| {
+        seen += 1;
+        seen < 6
     });
+    let answer = answer.unwrap();
+    assert_eq!((answer.finish, answer.tokens.len()), (FinishReason::Cancelled, 6));
+    let next = [&[10, 11, 12], answer.token_ids().as_slice(), &[1]].concat();
+    assert_eq!(generate(&engine, request(&next, 1)).unwrap().cached_tokens, 8);
 }
 
 #[test]
 fn a_failed_pass_reaches_its_requests_and_the_engine_goes_on() {
-    let (engine, _) = start(EngineLimits::default());
-    let error = generate(&engine, &[ERROR_TOKEN], &greedy(1)).unwrap_err();
+    let (engine, control, _) = start(EngineLimits::default());
+    control.lock().unwrap().fails = Some("out of memory".to_owned());
+    let error = generate(&engine, request(&[1], 1)).unwrap_err();
     assert_eq!(error, EngineError::Model { reason: "out of memory".to_owned() });
-    let error = generate(&engine, &[1, NAN_TOKEN], &greedy(1)).unwrap_err();
+    let error = generate(&engine, request(&[1, NAN_TOKEN], 1)).unwrap_err();
     assert_eq!(error, EngineError::NotFinite { position: 2 });
-    assert_eq!(generate(&engine, &[1], &greedy(1)).unwrap().token_ids, [2]);
+    assert_eq!(generate(&engine, request(&[1], 1)).unwrap().tokens.len(), 1);
+    assert_eq!((engine.metrics().failed, engine.metrics().pages_used), (2, 0));
 }
 
 #[test]
 fn a_panic_of_the_thread_is_told_to_everyone() {
-    let (engine, model) = start(EngineLimits::default());
-    let held = model.gate.lock().unwrap();
+    let (engine, control, gate) = start(EngineLimits { running_max: 1, ..EngineLimits::default() });
+    let held = gate.lock().unwrap();
     thread::scope(|scope| {
         let callers: Vec<_> =
-            (0..3).map(|_| scope.spawn(|| generate(&engine, &[PANIC_TOKEN], &greedy(1)).unwrap_err())).collect();
+            (0..3).map(|_| scope.spawn(|| generate(&engine, request(&[1], 1)).unwrap_err())).collect();
+        control.lock().unwrap().panics = true;
         drop(held);
         for caller in callers {
             let text = caller.join().unwrap().to_string();
-            assert!(text.contains("panicked: no token after 150"), "{text}");
+            assert!(text.contains("panicked: the mock was told to"), "{text}");
         }
     });
-    let later = generate(&engine, &[1], &greedy(1)).unwrap_err();
+    let later = generate(&engine, request(&[1], 1)).unwrap_err();
     assert!(matches!(later, EngineError::Stopped { .. }));
-    assert_eq!(engine.health(), Err(later));
+    assert_eq!(engine.health(Duration::from_secs(5)), Err(later));
+}
+
+#[test]
+fn a_caller_that_panics_ends_only_its_own_request() {
+    let (engine, ..) = start(EngineLimits::default());
+    let panics = engine.submit(request(&[1], 50), Box::new(|_| panic!("a caller's own fault"))).unwrap();
+    assert_eq!(generate(&engine, request(&[2], 60)).unwrap().tokens.len(), 60);
+    let metrics = engine.metrics();
+    assert_eq!((metrics.cancelled, metrics.pages_used), (1, 0));
+    drop(panics);
+}
+
+#[test]
+fn health_notices_a_pass_that_hangs() {
+    let (engine, control, gate) = start(EngineLimits::default());
+    assert_eq!(engine.health(Duration::from_secs(60)), Ok(()));
+    assert_eq!(control.lock().unwrap().passes.len(), 1, "a token went through the model");
+    let held = gate.lock().unwrap();
+    assert_eq!(engine.health(Duration::from_millis(20)), Err(EngineError::Unresponsive { within_ms: 20 }));
+    drop(held);
+    assert_eq!(engine.health(Duration::from_secs(60)), Ok(()));
+    control.lock().unwrap().fails = Some("out of memory".to_owned());
+    assert!(matches!(engine.health(Duration::from_secs(60)), Err(EngineError::Model { .. })));
+    assert_eq!((engine.metrics().accepted, engine.metrics().failed), (0, 0), "health checks are not counted");
+}
+
+#[test]
+fn draining_finishes_what_is_here_and_takes_nothing_new() {
+    let (engine, control, gate) = start(EngineLimits { running_max: 1, ..EngineLimits::default() });
+    let held = gate.lock().unwrap();
+    let (sender, ends) = channel();
+    let tickets = [(); 3].map(|()| {
+        let sender = sender.clone();
+        let on_event = Box::new(move |event| {
+            if let Event::Done(finished) = event {
+                sender.send(finished.completion_tokens).unwrap();
+            }
+        });
+        engine.submit(request(&[1, 2], 9), on_event).unwrap()
+    });
+    wait_for_pass(&control);
+    assert!(!engine.drain(Duration::from_millis(5)), "nothing can end while the pass is held");
+    assert_eq!(generate(&engine, request(&[1], 1)).unwrap_err(), EngineError::Draining);
+    drop(held);
+    assert!(engine.drain(Duration::from_secs(60)));
+    assert_eq!(ends.iter().take(3).collect::<Vec<_>>(), [9, 9, 9]);
+    assert_eq!(engine.health(Duration::from_secs(60)), Ok(()));
+    drop(tickets);
+}
+
+#[test]
+fn stopping_ends_everything() {
+    let (engine, control, gate) = start(EngineLimits { running_max: 1, ..EngineLimits::default() });
+    let held = gate.lock().unwrap();
+    let (sender, events) = channel();
+    let send = || -> OnEvent {
+        let sender = sender.clone();
+        Box::new(move |event| sender.send(event).unwrap())
+    };
+    let _tickets =
+        [engine.submit(request(&[1], 50), send()).unwrap(), engine.submit(request(&[1], 50), send()).unwrap()];
+    wait_for_pass(&control);
+    // As `stop` does first; the pass that is held must not go on before.
+    engine.0.inbox.enter(Phase::Stopping);
+    drop(held);
+    engine.stop();
+    let failed = events.try_iter().filter(|event| matches!(event, Event::Failed(EngineError::Stopped { .. })));
+    assert_eq!(failed.count(), 2);
+    assert!(matches!(generate(&engine, request(&[1], 1)), Err(EngineError::Stopped { .. })));
 }
 
 #[test]
 fn dropping_the_last_handle_ends_the_thread_and_frees_the_model() {
-    let (engine, model) = start(EngineLimits::default());
+    let (engine, _, gate) = start(EngineLimits::default());
     let other = engine.clone();
     drop(engine);
-    assert_eq!(generate(&other, &[1], &greedy(1)).unwrap().token_ids, [2]);
+    assert_eq!(generate(&other, request(&[1], 1)).unwrap().tokens.len(), 1);
+    // A session and a ticket do not keep it alive.
+    let _session = other.open_session();
+    let _ticket = other.submit(request(&[1], 90), silent()).unwrap();
     drop(other);
-    assert_eq!(Arc::strong_count(&model.gate), 1);
+    assert_eq!(Arc::strong_count(&gate), 1);
+}
+
+#[test]
+fn the_last_handle_may_go_on_the_engines_own_thread() {
+    let (engine, _, gate) = start(EngineLimits::default());
+    let (sender, events) = channel();
+    let mut own = Some(engine.clone());
+    let on_event = Box::new(move |event| {
+        if matches!(event, Event::Token(_)) {
+            drop(own.take());
+        }
+        let _ = sender.send(event);
+    });
+    let _ticket = engine.submit(request(&[1], 5), on_event).unwrap();
+    drop(engine);
+    // Ends with `Failed` or, if this thread was slow to let go, `Done`.
+    assert!(events.iter().any(|event| matches!(event, Event::Done(_) | Event::Failed(_))));
+    while Arc::strong_count(&gate) > 1 {
+        thread::yield_now();
+    }
 }

@@ -3,9 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device};
-use codeact_engine::{Engine, EngineLimits, Sampling};
-use codeact_model::Decoder;
+use codeact_engine::{Engine, EngineLimits, Request, Sampling};
+use codeact_model::serving::{ServedModel, ServedWeights, ServingOptions};
+use codeact_model::source::ModelFiles;
 use safetensors::SafeTensors;
 
 fn repository() -> PathBuf {
@@ -19,13 +19,14 @@ fn shared() -> PathBuf {
 }
 
 fn load(folder: &Path) -> Engine {
-    let decoder = Decoder::load(folder, DType::F32, &Device::Cpu).unwrap();
-    Engine::start(decoder, None, EngineLimits::default())
+    let options = ServingOptions { weights: ServedWeights::F32, kv_bytes: 256 << 20, ..ServingOptions::default() };
+    let model = ServedModel::load(&ModelFiles::in_folder(folder), &options).unwrap();
+    Engine::start(model, EngineLimits::default()).unwrap()
 }
 
 fn greedy(engine: &Engine, prompt: &[u32], count: usize) -> Vec<u32> {
     let sampling = Sampling { max_new_tokens: count, ..Sampling::default() };
-    engine.generate(prompt, &sampling, &mut |_| true).unwrap().token_ids
+    engine.generate(Request::new(prompt.to_vec(), sampling), &mut |_| true).unwrap().token_ids()
 }
 
 fn integers(file: &SafeTensors<'_>, name: &str) -> Vec<u32> {
@@ -83,7 +84,7 @@ fn smollm2_generates_what_transformers_generates() {
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     let ids = |value: &serde_json::Value| -> Vec<u32> { serde_json::from_value(value.clone()).unwrap() };
     let engine = load(&base);
-    // All at once, as the engine is meant to be used: here no two tokens are so close that the company decides.
+    // All at once, as the engine is meant to be used.
     std::thread::scope(|scope| {
         for generation in json["generations"].as_array().unwrap() {
             let (engine, ids) = (&engine, &ids);

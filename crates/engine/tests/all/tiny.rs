@@ -1,11 +1,15 @@
 //! A model folder with random weights, small enough for every test to make its own.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use codeact_engine::{Engine, EngineLimits};
-use codeact_model::Decoder;
+use codeact_model::serving::{ServedAdapter, ServedModel, ServedWeights, ServingOptions};
+use codeact_model::source::ModelFiles;
+use codeact_model::{Decoder, LoraConfig, Target};
 
 pub const VOCAB_SIZE: u32 = 96;
 const HIDDEN: usize = 32;
@@ -43,12 +47,34 @@ pub fn write(folder: &Path) {
     candle_core::safetensors::save(&tensors, folder.join("model.safetensors")).unwrap();
 }
 
+/// A served model of its own, with pages for about `tokens` tokens.
+pub fn served(weights: ServedWeights, threads: usize, tokens: usize) -> ServedModel {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path());
+    let files = ModelFiles::in_folder(folder.path());
+    let options = |kv_bytes| ServingOptions { weights, threads: NonZeroUsize::new(threads), kv_bytes };
+    let token_bytes = ServedModel::load(&files, &options(1 << 22)).unwrap().kv_bytes_per_token();
+    ServedModel::load(&files, &options(tokens * token_bytes)).unwrap()
+}
+
 /// An engine around a tiny model of its own.
 pub fn engine(limits: EngineLimits) -> Engine {
+    Engine::start(served(ServedWeights::F32, 1, 4096), limits).unwrap()
+}
+
+/// An adapter for it, of random numbers, that adds `new_tokens` tokens.
+pub fn adapter(seed: u64, new_tokens: usize) -> Arc<ServedAdapter> {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path());
     let decoder = Decoder::load(folder.path(), DType::F32, &Device::Cpu).unwrap();
-    Engine::start(decoder, None, limits)
+    let lora = LoraConfig { rank: 2, alpha: 4.0, rslora: false, targets: Target::ALL.to_vec() };
+    let adapter = decoder.new_adapter(&lora, VOCAB_SIZE as usize + new_tokens, seed).unwrap();
+    // A fresh adapter changes nothing.
+    let count = adapter.parameter_count();
+    let noise = random(&[count], &mut seed.wrapping_mul(77).wrapping_add(5), 0.0, 0.3);
+    adapter.parameters().slice_set(&noise, 0, 0).unwrap();
+    adapter.save(folder.path(), "tiny").unwrap();
+    Arc::new(ServedAdapter::load(folder.path(), decoder.config()).unwrap())
 }
 
 /// Numbers in `offset ± scale` from a fixed linear congruential sequence.

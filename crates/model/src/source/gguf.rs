@@ -10,6 +10,8 @@ use candle_core::quantized::gguf_file::{Content, Value};
 use sha2::{Digest, Sha256};
 
 use super::error::SourceError;
+use super::gguf_config::LlamaConfig;
+use super::gguf_tokenizer::TokenizerFiles;
 use super::{gguf_check, gguf_config, gguf_tokenizer, gguf_weights};
 
 /// An opened GGUF file whose header was checked.
@@ -30,6 +32,21 @@ pub(super) fn convert(gguf_path: &Path, folder: &Path, progress: &dyn Fn(&str)) 
     let tokenizer = gguf_tokenizer::read(&gguf, &config)?;
     progress(&format!("converting `{}` ({} layers) to a Hugging Face folder", gguf_path.display(), config.layer_count));
     gguf_weights::write(&mut gguf, &config, &folder.join("model.safetensors"))?;
+    write_small_files(&config, tokenizer, folder)
+}
+
+/// Writes what [`convert`] writes, but no weights.
+///
+/// # Errors
+/// As [`convert`].
+pub(super) fn unpack(gguf_path: &Path, folder: &Path) -> Result<(), SourceError> {
+    let gguf = Gguf::open(gguf_path)?;
+    let config = gguf_config::read(&gguf)?;
+    let tokenizer = gguf_tokenizer::read(&gguf, &config)?;
+    write_small_files(&config, tokenizer, folder)
+}
+
+fn write_small_files(config: &LlamaConfig, tokenizer: TokenizerFiles, folder: &Path) -> Result<(), SourceError> {
     for (name, value) in [
         ("config.json", config.to_json(&tokenizer.special_ids)),
         ("generation_config.json", gguf_config::generation_json(&tokenizer.special_ids)),

@@ -11,14 +11,29 @@ use super::error::SourceError;
 use super::gguf::Gguf;
 use super::gguf_config::LlamaConfig;
 
-/// One tensor on its way from GGUF to safetensors.
-struct Plan {
-    gguf_name: String,
-    name: String,
+/// One tensor of a Llama model, as a GGUF file and as a Hugging Face folder have it.
+pub(super) struct Plan {
+    pub(super) gguf_name: String,
+    pub(super) name: String,
     /// `[rows, columns]`, or `[columns]` for a norm.
-    shape: Vec<usize>,
+    pub(super) shape: Vec<usize>,
     /// Heads whose rows are interleaved in the GGUF file: q and k only.
     interleaved_heads: Option<usize>,
+}
+
+impl Plan {
+    /// The GGUF row that is row `row` in Hugging Face's order.
+    pub(super) fn gguf_row(&self, row: usize) -> usize {
+        match self.interleaved_heads {
+            Some(heads) => interleaved_row(row, self.shape[0] / heads),
+            None => row,
+        }
+    }
+
+    /// Whether rows lie in another order than Hugging Face's.
+    pub(super) fn is_interleaved(&self) -> bool {
+        self.interleaved_heads.is_some()
+    }
 }
 
 /// Writes all tensors of `gguf` to the new file `path`.
@@ -29,8 +44,7 @@ struct Plan {
 /// When a tensor is missing, has another shape than the metadata says, is not part of the architecture, or holds a
 /// value that is not finite.
 pub(super) fn write(gguf: &mut Gguf, config: &LlamaConfig, path: &Path) -> Result<(), SourceError> {
-    let mut plans = plan(config);
-    check(gguf, &plans)?;
+    let mut plans = checked_plan(gguf, config)?;
     // By name, as the safetensors library writes tensors of one type.
     plans.sort_by(|left, right| left.name.cmp(&right.name));
     let file = File::create(path).map_err(SourceError::io("create", path))?;
@@ -43,6 +57,16 @@ pub(super) fn write(gguf: &mut Gguf, config: &LlamaConfig, path: &Path) -> Resul
         writer.write_all(&bytes).map_err(SourceError::io("write", path))?;
     }
     writer.flush().map_err(SourceError::io("write", path))
+}
+
+/// Every tensor of the model, all of which are there with the shape that the metadata says.
+///
+/// # Errors
+/// When one is missing, has another shape, or is not part of the architecture.
+pub(super) fn checked_plan(gguf: &Gguf, config: &LlamaConfig) -> Result<Vec<Plan>, SourceError> {
+    let plans = plan(config);
+    check(gguf, &plans)?;
+    Ok(plans)
 }
 
 fn plan(config: &LlamaConfig) -> Vec<Plan> {
@@ -132,10 +156,7 @@ fn read_bf16(gguf: &mut Gguf, plan: &Plan) -> Result<Vec<u8>, SourceError> {
     let columns = *plan.shape.last().expect("every planned shape has a dimension");
     let mut bytes = Vec::with_capacity(values.len() * size_of::<bf16>());
     for row in 0..values.len() / columns {
-        let from = match plan.interleaved_heads {
-            Some(heads) => interleaved_row(row, plan.shape[0] / heads),
-            None => row,
-        };
+        let from = plan.gguf_row(row);
         for &value in &values[from * columns..(from + 1) * columns] {
             let value = bf16::from_f32(value);
             if !value.is_finite() {

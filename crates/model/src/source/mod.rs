@@ -19,11 +19,16 @@ mod gguf_sentencepiece;
 mod gguf_tokenizer;
 mod gguf_weights;
 
+mod files;
+mod gguf_tensors;
+
 use std::env;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 pub use error::{Attempt, Attempts, SourceError};
+pub use files::ModelFiles;
+pub(crate) use gguf_tensors::GgufTensors;
 pub use local::missing_file;
 pub use wheel::Wheel;
 

@@ -59,8 +59,9 @@ pub fn advice(layer: Layer) -> &'static str {
         }
         Layer::Disk => "give no folder of this machine as the workspace, and see what rung B needs",
         Layer::Processes | Layer::Ending | Layer::Identity => {
-            "rung B is needed: allow user namespaces (`sysctl user.max_user_namespaces`; on Ubuntu also \
-             `kernel.apparmor_restrict_unprivileged_userns=0`; in a container, a seccomp profile with unshare)"
+            "rung B is needed: allow user namespaces (`sysctl user.max_user_namespaces`; on Ubuntu an AppArmor profile \
+             as in README.md, or `kernel.apparmor_restrict_unprivileged_userns=0`; in a container, a seccomp profile \
+             with unshare)"
         }
         Layer::Filesystem | Layer::Signals | Layer::Privileges | Layer::Syscalls => {
             "a kernel with Landlock and seccomp is needed: 6.12 or newer, with `landlock` in the parameter `lsm`"

@@ -121,9 +121,13 @@ impl Init {
     fn finish_saving(&mut self) {
         match std::mem::replace(&mut self.doing, Doing::Nothing) {
             Doing::Saving(Saving { nonce, id, from, runner, said: Some(said), has_spoken: true, .. }) => {
+                // Of what the two share, it can cost no more than it has now.
+                let bytes = sizes(runner.pid, "status", &["RssAnon:", "VmSwap:"]).unwrap_or(0);
                 self.checkpoints.insert(id, runner);
                 let tag = if from.is_some() { b'B' } else { b'S' };
-                let payload = [Writer::default().number("id", id).finish().as_slice(), &said].concat();
+                let own = Writer::default().number("id", id).number("bytes", bytes);
+                // What Python said comes last, so that it cannot speak for this process.
+                let payload = [own.finish().as_slice(), &said].concat();
                 self.host.send(&nonce, tag, &payload, None);
             }
             other => self.doing = other,
@@ -209,18 +213,33 @@ impl Init {
         self.give_up_on_head("the checkpoint did not wake");
     }
 
-    /// Memory of each checkpoint that nobody shares, in bytes.
+    /// Memory of each checkpoint in bytes, a page that several have being shared out among them; and of the head what
+    /// it has of such pages beyond its own share. What cannot be measured is left out.
     pub(super) fn report_memory(&mut self, nonce: &Nonce) {
         let mut fields = Writer::default();
         for (id, runner) in &self.checkpoints {
-            fields = fields.number(&id.to_string(), private_bytes(runner.pid).unwrap_or(0));
+            if let Some(bytes) = shares(runner.pid) {
+                fields = fields.number(&id.to_string(), bytes);
+            }
+        }
+        let head = self.head.as_ref().map_or(0, |head| head.pid);
+        let whole = sizes(head, "smaps_rollup", &["Anonymous:", "Swap:"]);
+        if let (Some(whole), Some(own)) = (whole, shares(head)) {
+            fields = fields.number("shared", whole.saturating_sub(own));
         }
         self.host.send(nonce, b'M', &fields.finish(), None);
     }
 }
 
-fn private_bytes(pid: i32) -> Option<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-    let lines = text.lines().filter(|line| line.starts_with("Private_"));
-    Some(lines.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).sum::<u64>() << 10)
+/// Memory of a process without files, divided by the number of processes that have it.
+fn shares(pid: i32) -> Option<u64> {
+    sizes(pid, "smaps_rollup", &["Pss_Anon:", "SwapPss:"])
+}
+
+/// The sum of some lines of a file in the folder of a process, in bytes. `None`: there is none of them.
+fn sizes(pid: i32, file: &str, names: &[&str]) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).ok()?;
+    let lines = text.lines().filter(|line| names.iter().any(|name| line.starts_with(name)));
+    let kibibytes = lines.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+    kibibytes.reduce(|one, other| one + other).map(|sum| sum << 10)
 }

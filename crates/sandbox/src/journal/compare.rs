@@ -153,6 +153,7 @@ mod tests {
             value: value.map(str::to_string),
             error: error.map(str::to_string),
             rolled_back: false,
+            unrestored: None,
             full_output: None,
             displays: Vec::new(),
             files_changed: Vec::new(),

@@ -67,6 +67,9 @@ pub struct RecordedCell {
     pub error: Option<String>,
     /// Whether the session went back to the state before the cell, so that it had no effect.
     pub rolled_back: bool,
+    /// Why files did not go back with it, or were lost.
+    #[serde(default)]
+    pub unrestored: Option<String>,
     /// The whole output where the texts are cut: see [`super::Journal::blob`].
     pub full_output: Option<String>,
     /// Figures and the like that it showed, in order. They are kept, and not compared with those of another run.

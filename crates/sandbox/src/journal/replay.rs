@@ -114,6 +114,7 @@ mod tests {
             value: None,
             error: None,
             rolled_back,
+            unrestored: None,
             full_output: None,
             displays: Vec::new(),
             files_changed: Vec::new(),

@@ -128,6 +128,7 @@ impl Collected {
         Cell {
             end,
             state,
+            unrestored: None,
             stdout: self.stdout.text(),
             stderr: self.stderr.text(),
             value: self.value,

@@ -11,6 +11,7 @@ use crate::wire::packet;
 use rustix::process::{DumpableBehavior, WaitOptions};
 use rustix::thread::{CapabilitySet, UnshareFlags};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 /// A launcher that has begun.
 #[derive(Debug)]
@@ -103,6 +104,11 @@ fn enter_as_root(begin: &Begin, host: &OwnedFd) -> Result<(), String> {
 }
 
 fn enter_as_user(begin: &Begin) -> Result<(), String> {
+    make_namespaces_as_user(begin).map_err(|reason| explained(reason, Path::new("/proc/sys")))?;
+    root::enter(&plan(begin, None))
+}
+
+fn make_namespaces_as_user(begin: &Begin) -> Result<(), String> {
     let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let mut namespaces = SHARED | UnshareFlags::NEWUSER;
     namespaces.set(UnshareFlags::NEWNET, !begin.host_network);
@@ -114,9 +120,25 @@ fn enter_as_user(begin: &Begin) -> Result<(), String> {
         .map_err(|error| format!("mapping the user: {error}"))?;
     let has = rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN));
     if !has {
-        return Err("user namespaces of this machine give no rights (AppArmor?)".to_string());
+        return Err("user namespaces of this machine give no rights".to_string());
     }
-    root::enter(&plan(begin, None))
+    Ok(())
+}
+
+/// `reason` with the setting that refuses user namespaces, if one in the folder `settings` says that it does.
+fn explained(reason: String, settings: &Path) -> String {
+    let refusing = [
+        ("kernel/apparmor_restrict_unprivileged_userns", "1", "AppArmor gives them to programs with a profile only"),
+        ("kernel/unprivileged_userns_clone", "0", "only root may make them"),
+        ("user/max_user_namespaces", "0", "nobody may make them"),
+    ];
+    let found = refusing
+        .into_iter()
+        .find(|(name, value, _)| std::fs::read_to_string(settings.join(name)).is_ok_and(|text| text.trim() == *value));
+    match found {
+        Some((name, value, meaning)) => format!("{reason}: {}={value}, {meaning}", name.replace('/', ".")),
+        None => reason,
+    }
 }
 
 fn plan(begin: &Begin, map: Option<OwnedFd>) -> root::Plan {
@@ -125,5 +147,29 @@ fn plan(begin: &Begin, map: Option<OwnedFd>) -> root::Plan {
         workspace: begin.workspace.clone().map(|path| (path, map)),
         scratch: begin.scratch.clone(),
         host_network: begin.host_network,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_setting_that_refuses_namespaces_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let set = |name: &str, value: &str| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, value).unwrap();
+        };
+        let explained = || explained("mapping the user: EPERM".to_string(), folder.path());
+        assert_eq!(explained(), "mapping the user: EPERM");
+        set("user/max_user_namespaces", "63000\n");
+        set("kernel/apparmor_restrict_unprivileged_userns", "0\n");
+        assert_eq!(explained(), "mapping the user: EPERM");
+        set("kernel/apparmor_restrict_unprivileged_userns", "1\n");
+        let text = "mapping the user: EPERM: kernel.apparmor_restrict_unprivileged_userns=1, \
+                    AppArmor gives them to programs with a profile only";
+        assert_eq!(explained(), text);
     }
 }

@@ -15,6 +15,8 @@ pub(crate) struct Point {
     pub snapshot: Option<SnapshotId>,
     /// Why going back here means to run the cells again.
     pub unclean: Option<String>,
+    /// Why there are no files, if they never were kept.
+    pub unkept: Option<String>,
 }
 
 /// A cell that had its effect, and the point before it.
@@ -30,18 +32,36 @@ pub(crate) struct Step {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(tag = "how", rename_all = "snake_case")]
 pub enum Restored {
-    /// The interpreter itself, as it was.
+    /// The interpreter itself, and the files, as they were.
     Resumed,
+    /// The interpreter itself, but not the files, or not all of them.
+    WithoutFiles {
+        /// Why not.
+        reason: String,
+    },
     /// The cells were run again in a fresh interpreter.
     Replayed {
         /// Why the interpreter itself could not be kept.
         reason: String,
-        /// Cells that ended in another way than the first time.
+        /// Cells that ended in another way than the first time, and files that could not be brought back.
         differences: Vec<String>,
     },
 }
 
+impl Restored {
+    /// The interpreter is there; the files are unless there is a reason.
+    fn resumed(unrestored: Option<String>) -> Restored {
+        unrestored.map_or(Restored::Resumed, |reason| Restored::WithoutFiles { reason })
+    }
+}
+
 impl Point {
+    /// The snapshot, or why there is none.
+    pub(super) fn files(&self) -> Result<SnapshotId, String> {
+        let given_up = || "the copies of its files were given up".to_string();
+        self.snapshot.ok_or_else(|| self.unkept.clone().unwrap_or_else(given_up))
+    }
+
     fn reason(&self) -> String {
         self.unclean.clone().unwrap_or_else(|| "its checkpoint was given up".to_string())
     }
@@ -56,7 +76,7 @@ impl Point {
             (None, None, Some(count)) if count > 0 => Some(format!("{count} threads of a library were running")),
             _ => None,
         };
-        Point { checkpoint: unclean.is_none().then_some(id), snapshot: None, unclean }
+        Point { checkpoint: unclean.is_none().then_some(id), unclean, ..Point::default() }
     }
 }
 
@@ -71,7 +91,8 @@ impl Session {
         lock(&self.yard).uncovered(paths_max)
     }
 
-    /// Take the last `count` cells back: variables, imports and files are as before them.
+    /// Take the last `count` cells back: variables, imports and files are as before them, those of a folder of the host
+    /// included.
     ///
     /// # Errors
     /// When there are fewer cells, or when the cells had to be run again and no interpreter started.
@@ -89,28 +110,30 @@ impl Session {
         let yard = self.yard.clone();
         let mut yard = lock(&yard);
         self.activate(&mut yard)?;
+        self.hear_of_point(&mut yard, &mut |_| {}); // to be given up below
         let removed: Vec<Step> = self.steps.drain(at..).collect();
         let resumed = match point.checkpoint {
-            Some(id) => yard.command(b'U', Writer::default().number("id", id)).map(|_| id),
+            Some(id) => yard.command(b'U', Writer::default().number("id", id)).map(|_| yard.costs.gone(id)),
             None => Err(point.reason()),
         };
         for step in removed.iter().skip(1) {
             yard.forget(&step.before);
         }
         yard.forget(&self.tip.clone());
-        let resumed = resumed.and_then(|_| {
-            yard.restore(point.snapshot);
-            yard.wake()
+        let resumed = resumed.and_then(|()| {
+            let unrestored = yard.restore(&point).err();
+            yard.wake().map(|()| unrestored)
         });
         match resumed {
-            Ok(()) => {
+            Ok(unrestored) => {
+                self.unrestored = None;
                 self.tip = point;
                 self.save(&mut yard);
-                Ok(Restored::Resumed)
+                Ok(Restored::resumed(unrestored))
             }
             Err(reason) => {
                 drop(yard); // which goes on if it has branches
-                let differences = self.replay(point)?;
+                let differences = self.replay(&point)?;
                 Ok(Restored::Replayed { reason, differences })
             }
         }
@@ -132,7 +155,10 @@ impl Session {
         let point = self.steps.get(at).map_or_else(|| self.tip.clone(), |step| step.before.clone());
         let id = yard.next_id();
         let copied = match point.checkpoint {
-            Some(from) => yard.command(b'B', Writer::default().number("id", id).number("from", from)).map(drop),
+            Some(from) => {
+                let copied = yard.command(b'B', Writer::default().number("id", id).number("from", from));
+                copied.map(|payload| yard.costs.made(id, &payload))
+            }
             None => Err(point.reason()),
         };
         // The way back beyond the branching point belongs to this session.
@@ -140,15 +166,20 @@ impl Session {
         let steps: Vec<Step> = self.steps[..at].iter().map(record).collect();
         match copied {
             Ok(()) => {
-                yard.park_new(id, point.snapshot);
+                let unrestored = yard.park_new(id, &point).err();
                 drop(yard);
                 let branch = self.beside(id, steps)?;
-                Ok((branch, Restored::Resumed))
+                Ok((branch, Restored::resumed(unrestored)))
             }
             Err(reason) => {
                 drop(yard);
                 let mut branch = Session::start(&self.policy)?;
-                let differences = branch.run_again(&steps, point, &shared)?;
+                let mut differences = branch.run_again(&steps, &shared)?;
+                let files = match self.policy.workspace {
+                    None => branch.bring_files(&shared, &point),
+                    Some(_) => Err(super::LEFT_ALONE.to_string()),
+                };
+                differences.extend(files.err().map(|reason| format!("files: {reason}")));
                 Ok((branch, Restored::Replayed { reason, differences }))
             }
         }

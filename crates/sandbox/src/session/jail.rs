@@ -224,3 +224,6 @@ fn threads_of_this_user() -> u64 {
     let tasks = folders.filter(|entry| entry.metadata().is_ok_and(|metadata| metadata.uid() == own));
     tasks.filter_map(|entry| Some(std::fs::read_dir(entry.path().join("task")).ok()?.count() as u64)).sum()
 }
+
+#[cfg(test)]
+mod tests;

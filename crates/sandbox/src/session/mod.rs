@@ -4,6 +4,8 @@ mod jail; // its processes, as the host sees them
 
 mod yard; // what the branches of a session share
 
+mod costs; // memory of what is kept for undo
+
 mod run; // one cell, from the request to the result
 
 mod interrupt; // stopping a cell from another thread
@@ -102,6 +104,9 @@ pub struct Usage {
 /// Cells back to which the files are kept.
 const SNAPSHOTS_MAX: usize = 1000;
 
+/// What is said of a folder of the host after a cell that had to be killed.
+const LEFT_ALONE: &str = "the workspace is a folder of the user, which is left as it is";
+
 /// Called for each event, in order. Output waits, and in the end the cell, for it to return.
 pub type OnEvent<'a> = dyn FnMut(Event<'_>) + 'a;
 
@@ -120,6 +125,8 @@ pub struct Session {
     protection: Protection,
     /// Cells in a row that ended with a rollback.
     rollbacks: usize,
+    /// Why files are not as the next cell would be told that they are.
+    unrestored: Option<String>,
     sequence: u64,
     late: Capture,
     /// Output that was too long to be kept in memory.
@@ -141,8 +148,12 @@ impl Session {
         let mut policy = policy.clone();
         policy.workspace = policy.workspace.as_deref().map(usable_folder).transpose()?;
         let interpreter = interpreter::find(&policy.python)?;
-        let (yard, protection) = open_best(&policy, &interpreter)?;
-        Session::over(Arc::new(Mutex::new(yard)), FIRST_LINE, policy, protection).and_then(Session::prepared)
+        let (mut yard, protection) = open_best(&policy, &interpreter)?;
+        define_tools(&mut yard, &policy)?;
+        let yard = Arc::new(Mutex::new(yard));
+        let mut session = Session::over(yard.clone(), FIRST_LINE, policy, protection)?;
+        session.save(&mut lock(&yard)); // the state before the first cell
+        Ok(session)
     }
 
     fn over(
@@ -168,6 +179,7 @@ impl Session {
             policy,
             protection,
             rollbacks: 0,
+            unrestored: None,
             sequence: 0,
             late,
             outputs: outputs.map_err(SandboxError::system("making a private folder"))?,
@@ -176,21 +188,6 @@ impl Session {
             journal: None,
             unwritten: None,
         })
-    }
-
-    /// Define the tools, and ask for a checkpoint of the state before the first cell.
-    fn prepared(mut self) -> Result<Session, SandboxError> {
-        let yard = self.yard.clone();
-        let mut yard = lock(&yard);
-        if let Some(toolbox) = &self.policy.tools {
-            for tool in toolbox.tools() {
-                let fields = Writer::default().put("tool", &tool.name).put("signature", &tool.signature);
-                let answer = yard.command(b'D', fields.put("doc", &tool.doc));
-                answer.map_err(|reason| SandboxError::Tool { name: tool.name.clone(), reason })?;
-            }
-        }
-        self.save(&mut yard);
-        Ok(self)
     }
 
     /// Another session over the same processes, that goes on from checkpoint `entry`.
@@ -206,7 +203,8 @@ impl Session {
             return Ok(());
         }
         yard.finish_saving(&mut |_, _| {});
-        yard.switch(self.line, self.entry).map_err(SandboxError::Branch)?;
+        let unrestored = yard.switch(self.line, self.entry).map_err(SandboxError::Branch)?;
+        self.unrestored = unrestored.or(self.unrestored.take());
         if std::mem::replace(&mut self.entry, self.line) != self.line {
             self.save(yard); // a line that begins with a checkpoint has used it up
         }
@@ -215,7 +213,7 @@ impl Session {
 
     /// Ask for a checkpoint of the state now, to be heard of later.
     fn save(&mut self, yard: &mut Yard) {
-        self.tip = Point { snapshot: self.tip.snapshot, ..Point::default() };
+        self.tip = Point { snapshot: self.tip.snapshot, unkept: self.tip.unkept.take(), ..Point::default() };
         if self.policy.limits.checkpoints_max == 0 {
             self.tip.unclean = Some("checkpoints are switched off".to_string());
             return;
@@ -238,6 +236,19 @@ impl Session {
         let is_crowded = usage.snapshot_bytes > limits.checkpoint_bytes_max / 4 * 3;
         let kept_max = if is_crowded { 1 } else { SNAPSHOTS_MAX };
         self.give_up(kept_max, |point| point.snapshot.take(), |id| yard.forget_snapshot(id));
+    }
+
+    /// Give up the oldest checkpoints while all of them take more memory than they may.
+    fn bound_memory(&mut self, yard: &mut Yard) {
+        let mut excess = yard.costs.take_excess();
+        for step in &mut self.steps {
+            if excess > 0
+                && let Some(id) = step.before.checkpoint.take()
+            {
+                excess = excess.saturating_sub(yard.costs.of(id));
+                yard.drop_checkpoint(id);
+            }
+        }
     }
 
     /// Of what `take` takes out of the points before the cells, keep the newest `kept_max`.
@@ -293,10 +304,13 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let mut yard = lock(&self.yard);
-        if yard.active != self.line {
-            yard.drop_checkpoint(self.entry);
+        if Arc::strong_count(&self.yard) == 1 {
+            return; // all of it goes
         }
+        let mut yard = lock(&self.yard);
+        self.steps.iter().for_each(|step| yard.forget(&step.before));
+        yard.forget(&self.tip);
+        yard.abandon(self.line, self.entry);
     }
 }
 
@@ -334,6 +348,16 @@ fn open_best(policy: &Policy, interpreter: &interpreter::Interpreter) -> Result<
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Make the tools of the host known to a fresh interpreter.
+fn define_tools(yard: &mut Yard, policy: &Policy) -> Result<(), SandboxError> {
+    for tool in policy.tools.iter().flat_map(|toolbox| toolbox.tools()) {
+        let fields = Writer::default().put("tool", &tool.name).put("signature", &tool.signature);
+        let answer = yard.command(b'D', fields.put("doc", &tool.doc));
+        answer.map_err(|reason| SandboxError::Tool { name: tool.name.clone(), reason })?;
+    }
+    Ok(())
 }
 
 fn usable_folder(path: &Path) -> Result<PathBuf, SandboxError> {

@@ -2,7 +2,7 @@
 
 use super::{Session, lock};
 use crate::cell::{Cell, State};
-use crate::journal::{Cut, Entry, Journal, RecordedCell, RecordedDisplay, Step as Replay, steps};
+use crate::journal::{Cut, Entry, Journal, Record, RecordedCell, RecordedDisplay, Step as Replay, steps};
 use crate::workspace::{EntryKind, SnapshotId};
 use crate::{Policy, SandboxError, journal};
 use std::io::Read;
@@ -49,6 +49,9 @@ impl Session {
         let mut recovery = Recovery { cells: 0, differences: Vec::new(), cut };
         for step in replay {
             session.run_step(step, &journal, &mut recovery)?;
+        }
+        if policy.workspace.is_none() {
+            recovery.differences.extend(left_behind(&records));
         }
         session.journal = Some(journal);
         session.note(&Entry::Restored { differences: recovery.differences.clone() })?;
@@ -189,12 +192,24 @@ impl Session {
 
     fn changed_since(&mut self, before: Option<SnapshotId>) -> Vec<String> {
         let mut yard = lock(&self.yard);
-        let after = yard.take_snapshot().ok().flatten();
+        let after = yard.take_snapshot().ok();
         let (Some(before), Some(after)) = (before, after) else { return Vec::new() };
         let changes = yard.changes(before, after, CHANGES_MAX);
         yard.forget_snapshot(after);
         changes
     }
+}
+
+/// Cells that are not run again, though their files stayed when their variables went back.
+fn left_behind(records: &[Record]) -> Vec<String> {
+    let begins = |record: &Record| matches!(record.entry, Entry::Started { .. });
+    let start = records.iter().rposition(begins).unwrap_or(0);
+    let reason = |record: &Record| match &record.entry {
+        Entry::Cell(cell) if cell.rolled_back => cell.unrestored.clone(),
+        _ => None,
+    };
+    let told = |reason| format!("files that a cell changed which had to be killed are missing: {reason}");
+    records[start..].iter().filter_map(reason).map(told).collect()
 }
 
 /// Keep figures, and output that is too long for a line, beside the journal.

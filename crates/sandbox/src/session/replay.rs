@@ -2,7 +2,7 @@
 
 use super::history::{Point, Step};
 use super::yard::FIRST_LINE;
-use super::{Session, lock, open_best};
+use super::{Session, define_tools, lock, open_best};
 use crate::cell::CellEnd;
 use crate::journal;
 use crate::{SandboxError, interpreter};
@@ -22,41 +22,49 @@ impl Session {
     pub(super) fn replace(&mut self) -> Result<(), SandboxError> {
         let interpreter = interpreter::find(&self.policy.python)?;
         let (mut fresh, protection) = open_best(&self.policy, &interpreter)?;
-        if self.policy.workspace.is_none() {
+        define_tools(&mut fresh, &self.policy)?;
+        self.unrestored = match self.policy.workspace {
             // What ran may still hold the old ones, as the first process of a branch beside this one.
-            lock(&self.yard).hand_files_over(None, &mut fresh);
-        }
-        let session =
-            Session::over(Arc::new(Mutex::new(fresh)), FIRST_LINE, self.policy.clone(), protection)?.prepared()?;
+            None => lock(&self.yard).hand_files_over(None, &mut fresh).err(),
+            Some(_) => None,
+        };
+        let fresh = Arc::new(Mutex::new(fresh));
+        let old = std::mem::replace(&mut self.yard, fresh.clone());
+        lock(&old).abandon(self.line, self.entry);
         for step in &mut self.steps {
             step.before = Point::default();
         }
-        (self.line, self.entry) = (session.line, session.entry);
-        self.protection = session.protection.clone();
-        self.tip = session.tip.clone();
-        self.yard = session.yard.clone();
+        (self.line, self.entry, self.tip) = (FIRST_LINE, FIRST_LINE, Point::default());
+        self.protection = protection;
+        self.save(&mut lock(&fresh));
         Ok(())
     }
 
     /// Run the session's cells again in a fresh interpreter, and bring the files to where they were at `point`.
     ///
-    /// Returns how the cells ended differently from the first time.
-    pub(super) fn replay(&mut self, point: Point) -> Result<Vec<String>, SandboxError> {
+    /// Returns how the cells ended differently from the first time, and which files did not come back.
+    pub(super) fn replay(&mut self, point: &Point) -> Result<Vec<String>, SandboxError> {
         let old = self.yard.clone();
         let steps = std::mem::take(&mut self.steps);
         self.replace()?;
-        self.run_again(&steps, point, &old)
+        self.unrestored = None; // each cell is given the files of its own time
+        let mut differences = self.run_again(&steps, &old)?;
+        differences.extend(self.bring_files(&old, point).err().map(|reason| format!("files: {reason}")));
+        Ok(differences)
     }
 
+    /// Run `steps`, each with the files of the first time. A folder of the host is left as it is.
     pub(super) fn run_again(
         &mut self,
         steps: &[Step],
-        point: Point,
         old: &Arc<Mutex<super::Yard>>,
     ) -> Result<Vec<String>, SandboxError> {
         let mut differences = Vec::new();
         for (number, step) in (1..).zip(steps) {
-            self.bring_files(old, step.before.snapshot);
+            if self.policy.workspace.is_none() && step.before.snapshot.is_some() {
+                let files = self.bring_files(old, &step.before);
+                differences.extend(files.err().map(|reason| format!("files before cell {number}: {reason}")));
+            }
             let cell = self.run_cell(&step.record.code, &mut |_| {})?;
             let now = cell.record(&step.record.code);
             if let Some(difference) = journal::differences(&step.record, &now) {
@@ -66,14 +74,11 @@ impl Session {
                 break;
             }
         }
-        self.bring_files(old, point.snapshot);
         Ok(differences)
     }
 
-    /// Give the cells that are run again the files of the first time. A folder of the host is left as it is.
-    fn bring_files(&self, old: &Arc<Mutex<super::Yard>>, files: Option<crate::workspace::SnapshotId>) {
-        if self.policy.workspace.is_none() && files.is_some() {
-            lock(old).hand_files_over(files, &mut lock(&self.yard));
-        }
+    /// Make the files what they were at `point` of another session.
+    pub(super) fn bring_files(&self, old: &Arc<Mutex<super::Yard>>, point: &Point) -> Result<(), String> {
+        lock(old).hand_files_over(Some(point.files()?), &mut lock(&self.yard))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::history::Point;
 use super::jail::{Heard, Jail};
-use super::{Event, Kind, OnEvent, Session, Stream, Yard, lock};
+use super::{Event, Kind, LEFT_ALONE, OnEvent, Session, Stream, Yard, lock};
 use crate::bundle::Bundle;
 use crate::capture::Capture;
 use crate::cell::{Cell, CellEnd, CellError, State};
@@ -18,8 +18,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// What the first process may take after the deadline: the ladder, waking a checkpoint, and a loaded machine.
-const LADDER: Duration = Duration::from_millis(950);
+/// What the first process may take after the deadline: the ladder, and a loaded machine. The rest of the second that
+/// callers are promised is for another one in its place.
+const LADDER: Duration = Duration::from_millis(850);
 /// Time to make ready for a cell that the cell is given on top of its own: a fork, and a look at the files.
 const READY: Duration = Duration::from_millis(250);
 /// Cells that end with a rollback, in a row, before the state that they go back to is put to a test.
@@ -109,7 +110,7 @@ impl Session {
                 // The interpreter died between two cells; the state after the last one comes back, or all is lost.
                 let is_back = attempt == 1
                     && ending.is_some_and(|ending| ending.resumed.is_some())
-                    && self.roll_back(&mut yard) == State::RolledBack;
+                    && self.go_on(&mut yard) == State::RolledBack;
                 drop(yard);
                 if !is_back {
                     self.replace()?;
@@ -126,6 +127,7 @@ impl Session {
             if has_ended {
                 self.replace()?;
             }
+            cell.unrestored = self.unrestored.take();
             return Ok(cell);
         }
         let reason = format!("{STARTS_MAX} in a row ended by themselves before they ran a cell");
@@ -157,7 +159,8 @@ impl Session {
             None => fields,
         };
         let nonce = yard.jail.ask(b'C', fields)?;
-        let deadline = Instant::now() + wall + LADDER;
+        let begun = Instant::now();
+        let deadline = begun + wall + LADDER;
         let mut collected = Collected::new(nonce, &self.policy, self.outputs.path());
         let mut is_interrupted = false;
         let ending = loop {
@@ -183,6 +186,7 @@ impl Session {
             self.show(&mut collected, frame, on_event);
         };
         collected.is_over.store(true, Ordering::Relaxed);
+        yard.costs.ran(begun.elapsed());
         Ok((collected, ending))
     }
 
@@ -286,6 +290,7 @@ impl Session {
         let cell = Cell {
             end,
             state,
+            unrestored: None,
             stdout: collected.stdout.text(),
             stderr: collected.stderr.text(),
             value,
@@ -301,8 +306,19 @@ impl Session {
     }
 
     /// After the first process put the checkpoint before the cell in place: the files, and then let it run.
+    ///
+    /// A folder of the host is left alone: what changed in it meanwhile may be the work of somebody else.
     fn roll_back(&mut self, yard: &mut Yard) -> State {
-        yard.restore(self.tip.snapshot);
+        self.unrestored = match self.policy.workspace {
+            None => yard.restore(&self.tip).err(),
+            Some(_) => yard.differs_from(&self.tip).then(|| LEFT_ALONE.to_string()),
+        };
+        self.go_on(yard)
+    }
+
+    /// Let the checkpoint run that was put in place.
+    fn go_on(&mut self, yard: &mut Yard) -> State {
+        self.tip.checkpoint.into_iter().for_each(|id| yard.costs.gone(id));
         match yard.wake() {
             Ok(()) => {
                 self.save(yard);
@@ -314,16 +330,22 @@ impl Session {
 
     /// Wait for the checkpoint that was asked for after the last cell, and take a snapshot of the files.
     pub(super) fn settle_point(&mut self, yard: &mut Yard, on_event: &mut OnEvent<'_>) {
-        yard.finish_saving(&mut |stream, bytes| self.show_late(stream, bytes, on_event));
-        if let Some(point) = yard.saved(self.line) {
-            self.tip = Point { snapshot: self.tip.snapshot, ..point };
-        }
+        self.hear_of_point(yard, on_event);
+        self.bound_memory(yard);
         if let Some(old) = self.tip.snapshot.take() {
             yard.forget_snapshot(old);
         }
         match yard.take_snapshot() {
-            Ok(id) => self.tip.snapshot = id,
-            Err(reason) => self.tip.unclean = Some(reason),
+            Ok(id) => (self.tip.snapshot, self.tip.unkept) = (Some(id), None),
+            Err(reason) => self.tip.unkept = Some(reason),
+        }
+    }
+
+    /// Wait for the checkpoint that was asked for after the last cell.
+    pub(super) fn hear_of_point(&mut self, yard: &mut Yard, on_event: &mut OnEvent<'_>) {
+        yard.finish_saving(&mut |stream, bytes| self.show_late(stream, bytes, on_event));
+        if let Some(point) = yard.saved(self.line) {
+            self.tip = Point { snapshot: self.tip.snapshot, unkept: self.tip.unkept.take(), ..point };
         }
     }
 }

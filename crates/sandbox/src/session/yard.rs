@@ -1,5 +1,6 @@
 //! What the branches of one session share: its processes, its workspace with the snapshots, and its cgroup.
 
+use super::costs::Costs;
 use super::history::Point;
 use super::jail::{Heard, Jail};
 use super::{Stream, Usage};
@@ -9,8 +10,8 @@ use crate::launcher::client::Launcher;
 use crate::policy::{Network, Policy};
 use crate::proxy::{AllowList, Decision, Proxy, ProxyLimits};
 use crate::wire::fields::{Fields, Writer};
-use crate::wire::frame::Nonce;
-use crate::workspace::{Files, Owner, SnapshotId, SnapshotLimits, Snapshots};
+use crate::wire::frame::{Frame, Nonce};
+use crate::workspace::{Files, Owner, RestoredFiles, SnapshotError, SnapshotId, SnapshotLimits, Snapshots};
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -19,6 +20,8 @@ use std::time::{Duration, Instant};
 /// A fork of a large interpreter on a loaded machine takes a while.
 const SAVE_MAX: Duration = Duration::from_secs(2);
 const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// Paths that are told of a restore that left some out.
+const FAILED_TOLD_MAX: usize = 3;
 /// The line that a session begins with. Lines, like checkpoints, are named by the next free number.
 pub(super) const FIRST_LINE: u64 = 0;
 
@@ -43,11 +46,16 @@ pub(crate) struct Yard {
     parked: HashMap<u64, SnapshotId>,
     /// The line that runs.
     pub active: u64,
+    /// Whether its session is gone.
+    is_abandoned: bool,
     next_id: u64,
     /// A checkpoint that was asked for.
     saving: Option<Saving>,
     /// Checkpoints that were made, by line, until the line asks.
     saved: HashMap<u64, Point>,
+    /// What checkpoints take, and the request to measure it.
+    pub(super) costs: Costs,
+    measuring: Option<Nonce>,
     kills_seen: u64,
     /// Copies of files.
     _folder: tempfile::TempDir,
@@ -86,9 +94,12 @@ impl Yard {
             snapshots: snapshots.map_err(|error| SandboxError::Snapshot(error.to_string()))?,
             parked: HashMap::new(),
             active: FIRST_LINE,
+            is_abandoned: false,
             next_id: FIRST_LINE + 1,
             saving: None,
             saved: HashMap::new(),
+            costs: Costs::new(limits.checkpoint_bytes_max),
+            measuring: None,
             kills_seen: 0,
             _folder: folder,
         })
@@ -130,15 +141,21 @@ impl Yard {
     }
 
     /// Record the files. `Err`: they are too many or too large, and undo cannot bring them back.
-    pub(super) fn take_snapshot(&mut self) -> Result<Option<SnapshotId>, String> {
-        self.snapshots.take().map(Some).map_err(|error| format!("the files could not be kept: {error}"))
+    pub(super) fn take_snapshot(&mut self) -> Result<SnapshotId, String> {
+        self.snapshots.take().map_err(|error| error.to_string())
     }
 
-    /// Bring the files back. What could not be is told by the next snapshot.
-    pub(super) fn restore(&mut self, id: Option<SnapshotId>) {
-        if let Some(id) = id {
-            let _ = self.snapshots.restore(id);
-        }
+    /// Bring the files of `point` back. `Err`: why they, or some of them, are not as they were.
+    pub(super) fn restore(&mut self, point: &Point) -> Result<(), String> {
+        whole(self.snapshots.restore(point.files()?))
+    }
+
+    /// Whether the files are other than at `point`, as far as can be seen.
+    pub(super) fn differs_from(&mut self, point: &Point) -> bool {
+        let (Ok(before), Ok(now)) = (point.files(), self.take_snapshot()) else { return true };
+        let differs = !self.changes(before, now, 1).is_empty();
+        self.snapshots.forget(now);
+        differs
     }
 
     pub(super) fn forget_snapshot(&mut self, id: SnapshotId) {
@@ -156,6 +173,7 @@ impl Yard {
     }
 
     pub(super) fn drop_checkpoint(&mut self, id: u64) {
+        self.costs.gone(id);
         // A session whose processes are gone has no checkpoints either.
         let _ = self.jail.ask(b'X', Writer::default().number("id", id));
     }
@@ -166,26 +184,43 @@ impl Yard {
         // A session whose processes are gone says so when the next cell is to run.
         let asked = self.jail.ask(b'S', Writer::default().number("id", id));
         self.saving = asked.ok().map(|nonce| Saving { nonce, id, line });
+        if self.costs.must_be_measured() {
+            // Answered behind the one above, and in the time between two cells.
+            self.measuring = self.jail.ask(b'M', Writer::default()).ok();
+        }
     }
 
     /// Wait for the checkpoint that was asked for. `on_late` gets what is printed meanwhile.
     pub(super) fn finish_saving(&mut self, on_late: &mut dyn FnMut(Stream, &[u8])) {
         let deadline = Instant::now() + SAVE_MAX;
-        while let Some(saving) = self.saving.take() {
+        while self.saving.is_some() || self.measuring.is_some() {
             match self.jail.listen(None, deadline) {
-                Heard::Frame(frame) if frame.nonce == saving.nonce => {
-                    self.saved.insert(saving.line, Point::saved(saving.id, &frame.payload));
-                }
-                Heard::TimeOut | Heard::Gone => {}
-                heard => {
-                    if let Heard::Frame(frame) = heard
-                        && let Some(stream) = Stream::of_tag(frame.tag)
-                    {
-                        on_late(stream, &frame.payload);
+                Heard::Frame(frame) => self.hear(&frame, on_late),
+                Heard::Woken => {}
+                Heard::TimeOut | Heard::Gone => {
+                    self.measuring = None;
+                    if let Some(saving) = self.saving.take() {
+                        self.drop_checkpoint(saving.id); // should it come after all
                     }
-                    self.saving = Some(saving);
                 }
             }
+        }
+    }
+
+    /// A frame that is no part of a cell.
+    fn hear(&mut self, frame: &Frame, on_late: &mut dyn FnMut(Stream, &[u8])) {
+        if let Some(saving) = self.saving.take_if(|saving| saving.nonce == frame.nonce) {
+            let point = Point::saved(saving.id, &frame.payload);
+            match point.checkpoint {
+                Some(id) if !self.is_abandoned => self.costs.made(id, &frame.payload),
+                // It may have been made, and nobody can go back to it.
+                _ => self.drop_checkpoint(saving.id),
+            }
+            self.saved.insert(saving.line, point);
+        } else if self.measuring.take_if(|nonce| *nonce == frame.nonce).is_some() {
+            self.costs.measured(&frame.payload);
+        } else if let Some(stream) = Stream::of_tag(frame.tag) {
+            on_late(stream, &frame.payload);
         }
     }
 
@@ -199,30 +234,56 @@ impl Yard {
         self.command(b'W', Writer::default()).map(drop)
     }
 
-    /// Let `line` run, with the files that it had, and keep those of the one that ran.
-    pub(super) fn switch(&mut self, line: u64, entry: u64) -> Result<(), String> {
-        let before = self.take_snapshot()?;
-        self.command(b'A', Writer::default().number("id", entry).number("park", self.active))?;
-        self.parked.extend(before.map(|id| (self.active, id)));
-        self.active = line;
+    /// Let `line` run, with the files that it had, and keep the one that ran with its files. Returns why files are not
+    /// all as they were, if so.
+    pub(super) fn switch(&mut self, line: u64, entry: u64) -> Result<Option<String>, String> {
+        let fields = Writer::default().number("id", entry);
+        if self.is_abandoned {
+            self.command(b'A', fields)?;
+        } else {
+            let before = self.take_snapshot()?;
+            self.command(b'A', fields.number("park", self.active))?;
+            self.parked.insert(self.active, before);
+        }
+        self.costs.gone(entry);
+        (self.active, self.is_abandoned) = (line, false);
+        let mut unrestored = None;
         if let Some(files) = self.parked.remove(&line) {
-            self.restore(Some(files));
+            unrestored = whole(self.snapshots.restore(files)).err();
             self.snapshots.forget(files);
         }
-        self.wake()
+        self.wake().map(|()| unrestored)
     }
 
-    /// Remember which files a new line begins with.
-    pub(super) fn park_new(&mut self, line: u64, files: Option<SnapshotId>) {
-        self.parked.extend(files.and_then(|id| self.snapshots.copy(id)).map(|id| (line, id)));
-    }
-
-    /// The files as they are, put into the workspace of `other`, which is empty.
-    pub(super) fn hand_files_over(&mut self, files: Option<SnapshotId>, other: &mut Yard) {
-        let files = files.or_else(|| self.snapshots.take().ok());
-        if let Some(files) = files {
-            let _ = self.snapshots.restore_into(files, &other.snapshots);
+    /// The session of `line`, which goes on from `entry` where it does not run, is gone.
+    pub(super) fn abandon(&mut self, line: u64, entry: u64) {
+        if let Some(point) = self.saved.remove(&line) {
+            self.forget(&point);
         }
+        if self.active == line {
+            self.is_abandoned = true; // there has to be one that runs
+            return;
+        }
+        self.drop_checkpoint(entry);
+        if let Some(files) = self.parked.remove(&line) {
+            self.snapshots.forget(files);
+        }
+    }
+
+    /// Remember which files a new line begins with. `Err`: those of the line before it, and why.
+    pub(super) fn park_new(&mut self, line: u64, point: &Point) -> Result<(), String> {
+        let copy = self.snapshots.copy(point.files()?).ok_or_else(|| SnapshotError::Forgotten.to_string())?;
+        self.parked.insert(line, copy);
+        Ok(())
+    }
+
+    /// The files, those of now if none are given, put into the workspace of `other`. `Err`: why not all are there.
+    pub(super) fn hand_files_over(&mut self, files: Option<SnapshotId>, other: &mut Yard) -> Result<(), String> {
+        let files = match files {
+            Some(files) => files,
+            None => self.take_snapshot()?,
+        };
+        whole(self.snapshots.restore_into(files, &other.snapshots))
     }
 
     /// What a snapshot taken now would leave out.
@@ -261,6 +322,16 @@ impl Yard {
     pub(super) fn out_of_memory(&mut self) -> bool {
         let kills = self.group.out_of_memory_kills();
         std::mem::replace(&mut self.kills_seen, kills) < kills
+    }
+}
+
+/// `Err`: what is missing of a restore.
+fn whole(restored: Result<RestoredFiles, SnapshotError>) -> Result<(), String> {
+    let failed = restored.map_err(|error| error.to_string())?.failed;
+    match failed.len() {
+        0 => Ok(()),
+        count @ 1..=FAILED_TOLD_MAX => Err(failed[..count].join(", ")),
+        count => Err(format!("{} and {} more", failed[..FAILED_TOLD_MAX].join(", "), count - FAILED_TOLD_MAX)),
     }
 }
 

@@ -31,7 +31,9 @@ mod snapshot; // take, restore, compare
 
 pub use dir::Owner;
 pub use error::FileError;
+pub(crate) use error::SnapshotError;
 pub use files::{Entry, EntryKind, Files, Listing};
+pub(crate) use restore::Restored as RestoredFiles;
 pub(crate) use snapshot::{Id as SnapshotId, SnapshotLimits, Snapshots};
 
 /// Remove the folder at `path`, however deep it is and whatever its modes are.

@@ -11,7 +11,7 @@ fn replayed(session: &mut Session) -> String {
             assert_eq!(differences, Vec::<String>::new());
             reason
         }
-        Restored::Resumed => panic!("an unclean checkpoint was taken for a clean one"),
+        other => panic!("an unclean checkpoint was taken for a clean one: {other:?}"),
     }
 }
 

@@ -110,13 +110,31 @@ fn without_checkpoints_a_crash_loses_the_variables_and_keeps_the_files() {
 }
 
 #[test]
+fn after_a_loss_states_are_kept_again() {
+    let mut session = start();
+    let code = "import threading, time\nthreading.Thread(target=time.sleep, args=(1000,), daemon=True).start()";
+    see(&mut session, code);
+    let dies = "import os\nos._exit(1)";
+    assert_eq!(run(&mut session, dies).state, State::Lost, "a thread cannot be brought back");
+    see(&mut session, "x = 1");
+    assert_eq!(run(&mut session, dies).state, State::RolledBack);
+    assert_eq!(see(&mut session, "x"), "1");
+}
+
+#[test]
 fn a_python_that_ends_between_two_cells_is_replaced_and_the_loss_reported() {
     let mut session = start();
     // The thread waits for the file, so that the cell has ended before it exits. A thread also means no checkpoint.
     let code = "import os, threading, time\ndef leave():\n    while not os.path.exists('go'):\n        time.sleep(0.01)\n    \
-                os._exit(0)\nthreading.Thread(target=leave).start()";
+                os.remove('go')\n    os._exit(0)\nthreading.Thread(target=leave).start()";
     see(&mut session, code);
-    session.files().write("go", &mut std::io::empty(), 10).unwrap();
+    let files = session.files();
+    files.write("go", &mut std::io::empty(), 10).unwrap();
+    // A cell that runs when it ends would end with it.
+    while files.read("go", 10).is_ok() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    std::thread::sleep(Duration::from_millis(200));
     let seen = (0..200).any(|_| {
         std::thread::sleep(Duration::from_millis(20));
         let cell = run(&mut session, "1 + 1");

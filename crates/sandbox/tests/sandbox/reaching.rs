@@ -1,5 +1,6 @@
 use crate::{policy, see, start, start_if, start_with};
 use codeact_sandbox::{Layer, Limits, Network, Policy, Rung, SandboxError, Session};
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 
@@ -214,8 +215,28 @@ fn a_loopback_reaches_the_session_and_not_the_host() {
 }
 
 #[test]
+fn the_whole_network_reaches_the_host() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let host = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"hello").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    });
+    let mut session = Session::start(&Policy { network: Network::Full, ..policy() }).unwrap();
+    assert!(!session.protection().holds(Layer::Network), "{}", session.protection());
+    let code = format!(
+        "import os, socket\ns = socket.create_connection(('127.0.0.1', {port}), 5)\nheard = s.recv(9)\n\
+         s.send(b'from a cell')\ns.close()\nheard, os.environ['CODEACT_NETWORK']"
+    );
+    assert_eq!(see(&mut session, &code), "(b'hello', 'full')");
+    assert_eq!(host.join().unwrap(), "from a cell");
+}
+
+#[test]
 fn a_proxy_reaches_what_is_allowed() {
-    use std::io::{Read, Write};
     let Some(_) = start_if(Layer::Network) else {
         return;
     };

@@ -49,6 +49,23 @@ fn a_journal_that_was_cut_or_changed_is_recognised() {
 }
 
 #[test]
+fn files_that_stayed_when_variables_went_back_are_told_to_be_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("session");
+    let limits = Limits { checkpoint_bytes_max: 32 << 20, ..Limits::default() };
+    let narrow = Policy { limits, ..policy() };
+    let mut session = Session::start_recorded(&narrow, &place).unwrap();
+    see(&mut session, "import os\nwith open('big', 'wb') as f:\n    f.write(os.urandom(40 << 20))");
+    let cell = run(&mut session, "open('more', 'w').close()\nos._exit(1)");
+    assert!(cell.state == State::RolledBack && cell.unrestored.is_some(), "{cell:?}");
+    drop(session);
+    let (mut session, recovery) = Session::restore(&narrow, &place).unwrap();
+    assert_eq!(recovery.differences.len(), 1, "{recovery:?}");
+    assert!(recovery.differences[0].contains("bytes to keep"), "{recovery:?}");
+    assert_eq!(see(&mut session, "os.listdir()"), "['big']");
+}
+
+#[test]
 fn what_was_lost_is_not_run_again() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("session");

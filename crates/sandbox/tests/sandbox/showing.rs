@@ -110,7 +110,8 @@ fn output_streams_while_the_cell_runs() {
 
 #[test]
 fn a_hundred_megabytes_of_output_keep_both_ends() {
-    let mut session = start_with(Limits { output_bytes_max: 1000, ..Limits::default() });
+    let limits = Limits { output_bytes_max: 1000, output_file_bytes_max: 200 << 20, ..Limits::default() };
+    let mut session = start_with(limits);
     let mut live_bytes = 0;
     let code = "import sys\nprint('begin')\nfor _ in range(100):\n    sys.stdout.write('x' * 1_000_000)\nprint('end')";
     let cell = session.run(code, &mut |event| live_bytes += output(&event).unwrap().1.len()).unwrap();
@@ -118,6 +119,24 @@ fn a_hundred_megabytes_of_output_keep_both_ends() {
     assert!(cell.stdout.starts_with("begin\nxxx") && cell.stdout.ends_with("xxxend\n"));
     assert!(cell.stdout.contains("[... 99999010 bytes omitted ...]"), "{}", &cell.stdout[490..560]);
     assert!(live_bytes < 1100, "{live_bytes} bytes were streamed");
+    let whole = cell.full_output.unwrap();
+    let bytes = std::fs::read(&whole).unwrap();
+    assert_eq!(bytes.len(), 100_000_010);
+    assert!(bytes.starts_with(b"begin\nxxx") && bytes.ends_with(b"xxxend\n"));
+    assert_eq!(bytes.iter().filter(|byte| **byte == b'x').count(), 100_000_000);
+    drop(session);
+    assert!(!whole.exists(), "the file is there as long as the session");
+}
+
+#[test]
+fn output_is_kept_whole_up_to_a_limit_and_only_where_it_is_cut() {
+    let limits = Limits { output_bytes_max: 1000, output_file_bytes_max: 5000, ..Limits::default() };
+    let mut session = start_with(limits);
+    assert_eq!(run(&mut session, "print('x' * 999)").full_output, None);
+    let cell = run(&mut session, "import sys\nprint('y' * 9000, file=sys.stderr)");
+    assert_eq!(std::fs::read(cell.full_output.unwrap()).unwrap(), [b'y'; 5000]);
+    let mut session = start_with(Limits { output_bytes_max: 1000, output_file_bytes_max: 0, ..Limits::default() });
+    assert_eq!(run(&mut session, "print('x' * 9000)").full_output, None);
 }
 
 #[test]

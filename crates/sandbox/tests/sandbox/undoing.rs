@@ -1,5 +1,5 @@
-use crate::{run, see, start, start_with, value};
-use codeact_sandbox::{Limits, Restored, State};
+use crate::{policy, run, see, start, start_if, start_with, value};
+use codeact_sandbox::{Kind, Layer, Limits, Policy, Restored, Session, State};
 
 #[test]
 fn an_undone_cell_leaves_no_trace_in_variables_and_files() {
@@ -128,4 +128,156 @@ fn a_large_array_is_shared_with_its_checkpoints() {
     assert_eq!(value(&run(&mut session, "big[0] = 1\nlen(big)")).as_deref(), Some("209715200"));
     session.undo(1).unwrap();
     assert_eq!(see(&mut session, "big[0]"), "120");
+}
+
+/// Defines `count`, the number of processes of the session.
+const COUNT: &str = "import os, threading, time\ncount = lambda: sum(name.isdigit() for name in os.listdir('/proc'))";
+
+#[test]
+fn states_that_cannot_be_gone_back_to_are_not_kept() {
+    let Some(mut session) = start_if(Layer::Signals) else { return };
+    see(&mut session, COUNT);
+    // While it sleeps, there is nothing to be kept.
+    see(&mut session, "threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()");
+    let before: usize = see(&mut session, "count()").parse().unwrap();
+    (0..10).for_each(|_| drop(see(&mut session, "1")));
+    let after: usize = see(&mut session, "count()").parse().unwrap();
+    // The last ones may be about to go.
+    assert!(after < before + 5, "{before} processes, and {after} ten cells later");
+}
+
+#[test]
+fn branches_and_undone_states_leave_nothing_behind() {
+    let mut session = start_with(Limits { checkpoints_max: 2, ..Limits::default() });
+    if !session.protection().holds(Layer::Signals) {
+        return println!("skipped: Signals does not hold on this host");
+    }
+    see(&mut session, COUNT);
+    (0..3).for_each(|_| drop(see(&mut session, "1")));
+    let before = see(&mut session, "count()");
+    for _ in 0..5 {
+        see(&mut session, "1");
+        session.undo(1).unwrap();
+        let (mut branch, _) = session.branch(session.cells()).unwrap();
+        (0..3).for_each(|_| drop(see(&mut branch, "open('file', 'a').write('x')")));
+    }
+    // What was killed takes a moment to be gone.
+    let mut after = String::new();
+    let is_as_before = (0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        after = see(&mut session, "count()");
+        after == before
+    });
+    assert!(is_as_before, "{before} processes before and {after} after");
+    assert_eq!(see(&mut session, "os.listdir()"), "[]");
+}
+
+#[test]
+fn memory_of_kept_states_is_bounded() {
+    let kept = |checkpoint_bytes_max: u64, code: &str| {
+        let mut session = start_with(Limits { checkpoint_bytes_max, ..Limits::default() });
+        see(&mut session, "big = bytearray(b'x') * (40 << 20)");
+        for _ in 0..7 {
+            see(&mut session, code);
+        }
+        (session.undo(1).unwrap(), session.undo(5).unwrap(), see(&mut session, "len(big) >> 20"))
+    };
+    let is_resumed = |how: &Restored| *how == Restored::Resumed;
+    // Each cell writes to all of the forty megabytes, or to none.
+    let writes = "big[:] = bytes(range(256)) * (40 << 12)";
+    let (newest, older, big) = kept(1 << 30, writes);
+    assert!(is_resumed(&newest) && is_resumed(&older) && big == "40", "{newest:?} {older:?}");
+    let (newest, older, big) = kept(100 << 20, "1");
+    assert!(is_resumed(&newest) && is_resumed(&older) && big == "40", "{newest:?} {older:?}");
+    let (newest, older, big) = kept(100 << 20, writes);
+    assert!(is_resumed(&newest) && big == "40", "{newest:?}");
+    assert!(matches!(&older, Restored::Replayed { reason, .. } if reason.contains("given up")), "{older:?}");
+}
+
+/// A session whose snapshots have less room than [`TOO_LARGE`] takes.
+fn start_narrow() -> Session {
+    start_with(Limits { checkpoint_bytes_max: 32 << 20, ..Limits::default() })
+}
+
+const TOO_LARGE: &str = "import os\nx = 5\nwith open('big', 'wb') as f:\n    f.write(os.urandom(40 << 20))";
+const WHY: &str = "the workspace has more than 33554432 bytes to keep, so its files cannot be undone";
+
+#[test]
+fn a_rollback_says_when_files_were_not_kept() {
+    let mut session = start_narrow();
+    see(&mut session, TOO_LARGE);
+    let cell = run(&mut session, "x = 6\nopen('more', 'w').close()\nos._exit(1)");
+    assert_eq!((cell.state, cell.unrestored.as_deref()), (State::RolledBack, Some(WHY)));
+    let said = format!("[Variables are as they were before this cell, files are not: {WHY}.]");
+    assert!(cell.observation(1000).ends_with(&said), "{}", cell.observation(1000));
+    assert_eq!(see(&mut session, "x, sorted(os.listdir())"), "(5, ['big', 'more'])");
+    see(&mut session, "os.remove('big')");
+    let cell = run(&mut session, "os.remove('more')\nos._exit(1)");
+    assert_eq!((cell.state, cell.unrestored.as_deref()), (State::RolledBack, None));
+    assert_eq!(see(&mut session, "os.listdir()"), "['more']");
+}
+
+#[test]
+fn undo_and_branch_say_when_files_were_not_kept() {
+    let mut session = start_narrow();
+    see(&mut session, TOO_LARGE);
+    see(&mut session, "os.remove('big')\nx = 6");
+    let without = Restored::WithoutFiles { reason: WHY.to_string() };
+    let (mut branch, how) = session.branch(1).unwrap();
+    assert_eq!(how, without);
+    assert_eq!(see(&mut branch, "x, os.listdir()"), "(5, [])");
+    assert_eq!(session.undo(1).unwrap(), without);
+    assert_eq!(see(&mut session, "x, os.listdir()"), "(5, [])");
+    assert_eq!(session.undo(2).unwrap(), Restored::Resumed, "at the start there was nothing to keep");
+}
+
+#[test]
+fn cells_that_are_run_again_say_when_files_were_not_kept() {
+    let limits = Limits { checkpoint_bytes_max: 32 << 20, checkpoints_max: 0, ..Limits::default() };
+    let mut session = start_with(limits);
+    see(&mut session, TOO_LARGE);
+    see(&mut session, "y = 6");
+    let Restored::Replayed { differences, .. } = session.undo(1).unwrap() else { panic!("there are no checkpoints") };
+    assert_eq!(differences, [format!("files: {WHY}")]);
+    assert_eq!(see(&mut session, "x, 'y' in globals()"), "(5, False)");
+}
+
+#[test]
+fn a_loss_says_when_files_are_gone_too() {
+    let limits = Limits { checkpoint_bytes_max: 32 << 20, checkpoints_max: 0, ..Limits::default() };
+    let mut session = start_with(limits);
+    let cell = run(&mut session, &format!("{TOO_LARGE}\nos._exit(1)"));
+    assert_eq!((cell.state, cell.unrestored.as_deref()), (State::Lost, Some(WHY)));
+    let said = format!("[Python was restarted and all variables are lost. Files are not as they were: {WHY}.]");
+    assert!(cell.observation(1000).ends_with(&said), "{}", cell.observation(1000));
+    let cell = run(&mut session, "import os\nos.listdir()");
+    assert_eq!((cell.observation(1000).as_str(), cell.unrestored), ("[]", None));
+}
+
+#[test]
+fn a_folder_of_the_user_is_taken_back_by_undo_and_not_by_a_rollback() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let mut session = Session::start(&Policy { workspace: Some(folder.path().to_path_buf()), ..policy() }).unwrap();
+    see(&mut session, "import os\nx = 1");
+    see(&mut session, "x = 2\nopen('notes', 'w').write('of the cell')");
+    // The user works in it while the cell runs.
+    let code = "x = 3\nopen('made', 'w').close()\nprint('go', flush=True)\nwhile not os.path.exists('go'):\n    pass\nos._exit(1)";
+    let cell = session.run(code, &mut |event| {
+        if let Kind::Output { .. } = event.kind {
+            std::fs::write(at("notes"), "of the user").unwrap();
+            std::fs::write(at("go"), "").unwrap();
+        }
+    });
+    let said = "[Variables are as they were before this cell, files are not: \
+                the workspace is a folder of the user, which is left as it is.]";
+    let text = cell.unwrap().observation(1000);
+    assert!(text.ends_with(said), "{text}");
+    assert_eq!(std::fs::read_to_string(at("notes")).unwrap(), "of the user");
+    assert!(at("made").exists());
+    assert_eq!(see(&mut session, "x"), "2");
+    let text = run(&mut session, "os._exit(1)").observation(1000);
+    assert!(text.ends_with("[Variables and files are as they were before this cell.]"), "{text}");
+    assert_eq!(session.undo(2).unwrap(), Restored::Resumed);
+    assert_eq!(see(&mut session, "x, os.listdir()"), "(1, [])");
 }

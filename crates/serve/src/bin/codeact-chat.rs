@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Parser;
 use codeact_agent::{Agent, Limits, Profile, Turn};
 use codeact_engine::{EngineLimits, Sampling};
-use codeact_eval::{Actor, Dtype, Sandbox, SandboxArgs, profile_parser};
-use codeact_model::source;
+use codeact_eval::{Actor, Sandbox, SandboxArgs, ServingArgs, profile_parser};
+use codeact_model::source::ModelFiles;
 use codeact_sandbox::Interpreter;
 use codeact_serve::{Console, DoctorError, is_bad_input, start_lines};
 use rustyline::DefaultEditor;
@@ -48,12 +48,11 @@ struct Args {
     /// Folder in which the code runs and may write; without it a private one
     #[arg(long, value_name = "DIR")]
     workspace: Option<PathBuf>,
-    /// Precision of the weights
-    #[arg(long, value_enum, default_value_t)]
-    dtype: Dtype,
     /// Wording of the prompts; without it, what the codeact.json of the model says
     #[arg(long, value_name = "NAME", value_parser = profile_parser())]
     profile: Option<Profile>,
+    #[command(flatten)]
+    serving: ServingArgs,
     #[command(flatten)]
     sandbox: SandboxArgs,
     #[cfg(feature = "jupyter")]
@@ -115,14 +114,15 @@ fn examine(sandbox: &SandboxArgs, is_json: bool) -> ExitCode {
 /// Loads the model, starts Python and says so.
 fn prepare(args: &Args) -> anyhow::Result<Agent> {
     let sampling = Sampling { temperature: args.temperature, seed: args.seed, ..Sampling::default() };
-    sampling.check()?;
+    // Nothing of it depends on the vocabulary, and a wrong number should not wait for the weights.
+    sampling.check(usize::MAX)?;
     let model = args.model.as_deref().expect("the arguments need it where there is no command");
     // Python first: it starts faster than the weights load.
     let (session, sandbox) = start(args)?;
-    let folder = source::resolve(model, &|text| eprintln!("{text}"))?;
-    let actor = Actor::load(&folder, args.adapter.as_deref(), args.dtype, EngineLimits::default())?;
-    let shown = shown_model(&folder, args.adapter.as_deref());
-    eprintln!("{}", start_lines(&shown, args.dtype.name(), &sandbox));
+    let files = ModelFiles::find(model, &|text| eprintln!("{text}"))?;
+    let actor = Actor::load(&files, args.adapter.as_deref(), &args.serving.options(), EngineLimits::default())?;
+    let shown = shown_model(model, files.folder(), args.adapter.as_deref());
+    eprintln!("{}", start_lines(&shown, &actor.facts, &sandbox));
     let model = Box::new(actor.model(sampling));
     let profile = args.profile.clone().unwrap_or(actor.profile);
     Ok(Agent::new(model, session, profile, Limits::default()))
@@ -138,10 +138,12 @@ fn start(args: &Args) -> anyhow::Result<(Box<dyn Interpreter>, Sandbox)> {
     Ok((Box::new(session), sandbox))
 }
 
-fn shown_model(folder: &Path, adapter: Option<&Path>) -> String {
+fn shown_model(model: &str, folder: &Path, adapter: Option<&Path>) -> String {
+    // A GGUF file is unpacked into a folder that says nothing.
+    let model = if Path::new(model).is_file() { Path::new(model) } else { folder };
     match adapter {
-        Some(adapter) => format!("{} + {}", folder.display(), adapter.display()),
-        None => folder.display().to_string(),
+        Some(adapter) => format!("{} + {}", model.display(), adapter.display()),
+        None => model.display().to_string(),
     }
 }
 

@@ -1,21 +1,22 @@
 //! `codeact-serve`: the model and the agent over HTTP.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use codeact_engine::EngineLimits;
-use codeact_eval::{Actor, Dtype, Sandbox, SandboxArgs};
-use codeact_model::source;
-use codeact_serve::{AppState, MakeInterpreter, ServeLimits, app, is_bad_input, start_lines};
+use codeact_eval::{Actor, Sandbox, SandboxArgs, ServingArgs};
+use codeact_model::source::ModelFiles;
+use codeact_serve::{
+    AppState, MakeInterpreter, Models, Options, ServeConfig, Settings, app, is_bad_input, serve, served_lines,
+};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 #[global_allocator]
 static ALLOCATOR: codeact_ops::allocator::Allocator = codeact_ops::allocator::Allocator;
 
-/// Serve a model: /v1/chat/completions, and sessions in which it runs Python under /v1/agent/sessions.
+/// Serve a model: OpenAI's API, and sessions in which it runs Python under /v1/agent/sessions.
 ///
 /// SIGTERM or Ctrl-C lets what is running finish; a second one ends at once.
 #[derive(Parser)]
@@ -23,22 +24,42 @@ static ALLOCATOR: codeact_ops::allocator::Allocator = codeact_ops::allocator::Al
 struct Args {
     /// Model: a folder, a GGUF file, or a name on the hub
     #[arg(long, value_name = "DIR")]
-    model: String,
-    /// PEFT adapter on top of the model
+    model: Option<String>,
+    /// What requests call it; without it, what stands after --model
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// PEFT adapter: with a name, requests choose it by `model: "MODEL:NAME"`; without, it is part of the model
+    #[arg(long, value_name = "[NAME=]DIR")]
+    adapter: Vec<String>,
+    /// Requests may load and unload adapters from folders below this one
     #[arg(long, value_name = "DIR")]
-    adapter: Option<PathBuf>,
-    /// Address to listen on
-    #[arg(long, default_value = "127.0.0.1")]
-    host: IpAddr,
-    /// Port to listen on; 0 takes a free one
-    #[arg(long, default_value_t = 8080)]
-    port: u16,
-    /// Agent sessions at once
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
-    sessions: u16,
-    /// Precision of the weights
-    #[arg(long, value_enum, default_value_t)]
-    dtype: Dtype,
+    adapter_dir: Option<PathBuf>,
+    /// Settings file; options go before it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Longest sequence in tokens, prompt and answer together
+    #[arg(long, value_name = "TOKENS")]
+    context: Option<usize>,
+    /// Address to listen on [default: 127.0.0.1]
+    #[arg(long)]
+    host: Option<IpAddr>,
+    /// Port to listen on; 0 takes a free one [default: 8080]
+    #[arg(long)]
+    port: Option<u16>,
+    /// Only requests with one of these keys are served: a file with one a line
+    #[arg(long, value_name = "FILE")]
+    api_keys: Option<PathBuf>,
+    /// Agent sessions at once [default: 16]
+    #[arg(long, value_name = "NUMBER")]
+    sessions: Option<usize>,
+    /// Ignore unknown fields of requests instead of refusing them
+    #[arg(long)]
+    lenient: bool,
+    /// Log prompts and answers
+    #[arg(long)]
+    log_prompts: bool,
+    #[command(flatten)]
+    serving: ServingArgs,
     #[command(flatten)]
     sandbox: SandboxArgs,
     #[cfg(feature = "jupyter")]
@@ -49,14 +70,15 @@ struct Args {
 fn main() -> ExitCode {
     codeact_ops::allocator::keep_freed_pages();
     let args = Args::parse();
-    let state = match prepare(&args) {
-        Ok(state) => state,
+    let prepared = settings(&args).and_then(|settings| Ok((prepare(&args, &settings)?, settings)));
+    let (state, settings) = match prepared {
+        Ok(prepared) => prepared,
         Err(error) => {
             eprintln!("error: {error:#}");
             return ExitCode::from(if is_bad_input(&error) { 2 } else { 1 });
         }
     };
-    match serve(&args, state) {
+    match run(state, &settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -65,14 +87,38 @@ fn main() -> ExitCode {
     }
 }
 
-fn prepare(args: &Args) -> anyhow::Result<AppState> {
+fn settings(args: &Args) -> anyhow::Result<Settings> {
+    let config = args.config.as_deref().map(ServeConfig::read).transpose()?.unwrap_or_default();
+    let options = Options {
+        config,
+        model: args.model.clone(),
+        name: args.name.clone(),
+        adapters: args.adapter.clone(),
+        adapter_dir: args.adapter_dir.clone(),
+        serving: args.serving.clone(),
+        context: args.context,
+        host: args.host,
+        port: args.port,
+        api_keys: args.api_keys.clone(),
+        sessions: args.sessions,
+        is_lenient: args.lenient,
+        with_prompts: args.log_prompts,
+    };
+    Ok(options.resolve()?)
+}
+
+fn prepare(args: &Args, settings: &Settings) -> anyhow::Result<AppState> {
     // Before the first request, and before the weights load: whether Python starts, and what protects this machine.
     let (sandbox, make_interpreter) = start(args)?;
-    let folder = source::resolve(&args.model, &|text| eprintln!("{text}"))?;
-    let actor = Actor::load(&folder, args.adapter.as_deref(), args.dtype, EngineLimits::default())?;
-    eprintln!("{}", start_lines(&folder.display().to_string(), args.dtype.name(), &sandbox));
-    let limits = ServeLimits { sessions_max: args.sessions.into(), ..ServeLimits::default() };
-    let state = AppState::new(actor, args.model.clone(), sandbox, limits);
+    let files = ModelFiles::find(&settings.model, &|text| eprintln!("{text}"))?;
+    let actor = Actor::load(&files, settings.adapter.as_deref(), &settings.serving, settings.engine.clone())?;
+    eprintln!("{}", served_lines(&settings.name, &actor, &sandbox));
+    let models = Models::new(actor, settings.name.clone(), files, settings.adapter_dir.clone());
+    for (name, folder) in &settings.adapters {
+        models.load(name, folder)?;
+        eprintln!("adapter `{}:{name}` from {}", settings.name, folder.display());
+    }
+    let state = AppState::new(models, sandbox, settings.limits).with_edge(settings.edge.clone());
     Ok(match make_interpreter {
         Some(make_interpreter) => state.with_interpreters(make_interpreter),
         None => state,
@@ -91,27 +137,35 @@ fn start(args: &Args) -> anyhow::Result<(Sandbox, Option<MakeInterpreter>)> {
 }
 
 #[tokio::main]
-async fn serve(args: &Args, state: AppState) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(SocketAddr::new(args.host, args.port)).await?;
+async fn run(state: AppState, settings: &Settings) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(settings.address).await?;
     let address = listener.local_addr()?;
-    if !args.host.is_loopback() {
+    if !address.ip().is_loopback() && settings.edge.keys.is_none() {
         eprintln!(
-            "warning: {address} can be reached from other machines, and there is no password: whoever reaches it can run code in the sandbox"
+            "warning: {address} can be reached from other machines, and there are no keys: whoever reaches it can run code in the sandbox\nhint: `--api-keys FILE`"
         );
     }
+    eprintln!("OpenAI's API at http://{address}/v1, sessions at http://{address}/v1/agent/sessions");
     eprintln!("listening on http://{address}");
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let drain_time_max = settings.connections.drain_time_max;
     let stop = async move {
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        eprintln!("finishing what is running; once more to end at once");
+        let mut signals = (terminate, interrupt);
+        either(&mut signals).await;
+        eprintln!("finishing what is running, {} seconds at most; once more to end at once", drain_time_max.as_secs_f64());
         tokio::spawn(async move {
-            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            either(&mut signals).await;
             std::process::exit(1);
         });
     };
-    axum::serve(listener, app(state)).with_graceful_shutdown(stop).await?;
+    if !serve(listener, app(state.clone()), state, settings.connections, stop).await {
+        eprintln!("what was still running was ended");
+    }
     Ok(())
+}
+
+async fn either((terminate, interrupt): &mut (Signal, Signal)) {
+    tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
 }
 
 #[cfg(test)]

@@ -2,8 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use serde_json::Value;
+
+/// Longer than any answer of the tiny model takes: a test that waits so long has found a hang.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An answer.
 pub struct Answer {
@@ -20,7 +24,11 @@ impl Answer {
     /// The message of an error, after checking the status.
     pub fn error(&self, status: u16) -> String {
         assert_eq!(self.status, status, "{}", self.body);
-        self.json()["error"]["message"].as_str().unwrap().to_owned()
+        let error = &self.json()["error"];
+        for field in ["type", "param", "code"] {
+            assert!(error.get(field).is_some(), "no {field}: {error}");
+        }
+        error["message"].as_str().unwrap().to_owned()
     }
 
     /// The values of a field of all server-sent events.
@@ -29,22 +37,35 @@ impl Answer {
         let lines = self.body.lines().filter_map(|line| line.strip_prefix(&prefix));
         lines.map(str::to_owned).collect()
     }
+
+    /// The JSON of all events before the last, which must be `[DONE]`.
+    pub fn chunks(&self) -> Vec<Value> {
+        let mut events = self.events("data");
+        assert_eq!(events.pop().as_deref(), Some("[DONE]"), "{}", self.body);
+        events.iter().map(|event| serde_json::from_str(event).unwrap()).collect()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut fields = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
+        fields.find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
 }
 
 /// Sends a request with a JSON body and returns the connection, for those who want to leave early.
 pub fn open(port: u16, method: &str, path: &str, body: &str) -> TcpStream {
-    send(port, method, path, "application/json; charset=utf-8", body)
+    send(port, method, path, &[("Content-Type", "application/json; charset=utf-8")], body)
 }
 
-fn send(port: u16, method: &str, path: &str, content_type: &str, body: &str) -> TcpStream {
+/// As [`open`], with these header fields and no others but the length.
+pub fn send(port: u16, method: &str, path: &str, fields: &[(&str, &str)], body: &str) -> TcpStream {
     let mut connection = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    connection.set_read_timeout(Some(PATIENCE)).unwrap();
+    let host = if fields.iter().any(|(name, _)| *name == "Host") { "" } else { "Host: 127.0.0.1\r\n" };
+    let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let length = body.len();
-    write!(
-        connection,
-        "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Type: {content_type}\r\n\
-         Content-Length: {length}\r\n\r\n{body}"
-    )
-    .unwrap();
+    let head = format!("{method} {path} HTTP/1.1\r\n{host}Connection: close\r\n{fields}Content-Length: {length}\r\n\r\n");
+    // A server that has seen enough may close before the end.
+    let _ = connection.write_all(head.as_bytes()).and_then(|()| connection.write_all(body.as_bytes()));
     connection
 }
 
@@ -52,15 +73,24 @@ pub fn ask(port: u16, method: &str, path: &str, body: &str) -> Answer {
     answer(open(port, method, path, body))
 }
 
-/// As [`ask`], with a body of another type.
-pub fn post_as(port: u16, path: &str, content_type: &str, body: &str) -> Answer {
-    answer(send(port, "POST", path, content_type, body))
+pub fn get(port: u16, path: &str) -> Answer {
+    answer(send(port, "GET", path, &[], ""))
 }
 
-fn answer(mut connection: TcpStream) -> Answer {
-    let mut text = String::new();
-    connection.read_to_string(&mut text).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+pub fn post(port: u16, path: &str, body: &Value) -> Answer {
+    ask(port, "POST", path, &body.to_string())
+}
+
+/// As [`ask`], with a body of another type.
+pub fn post_as(port: u16, path: &str, content_type: &str, body: &str) -> Answer {
+    answer(send(port, "POST", path, &[("Content-Type", content_type)], body))
+}
+
+pub fn answer(mut connection: TcpStream) -> Answer {
+    let mut bytes = Vec::new();
+    let read = connection.read_to_end(&mut bytes);
+    let text = String::from_utf8(bytes).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{read:?}: {text}"));
     let status = head.split_whitespace().nth(1).unwrap().parse().unwrap();
     let is_chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
     let body = if is_chunked { unchunked(body) } else { body.to_owned() };
@@ -78,4 +108,11 @@ fn unchunked(mut text: &str) -> String {
         }
     }
     whole
+}
+
+/// The value of a metric that has no labels.
+pub fn metric(port: u16, name: &str) -> f64 {
+    let text = get(port, "/metrics").body;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse().unwrap()
 }

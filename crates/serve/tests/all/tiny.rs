@@ -1,15 +1,18 @@
 //! A model folder with random weights and a tokenizer of single bytes, and a server around it.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use codeact_agent::{Profile, ScriptedModel};
 use codeact_engine::EngineLimits;
-use codeact_eval::{Actor, Dtype, Sandbox};
-use codeact_sandbox::{Policy, Session};
-use codeact_serve::{AppState, MakeModel, ServeLimits, app};
+use codeact_eval::{Actor, Sandbox};
+use codeact_model::serving::ServingOptions;
+use codeact_model::source::ModelFiles;
+use codeact_sandbox::{Policy, Protection, Rung, Session};
+use codeact_serve::{AppState, Connections, EdgeSettings, LogSettings, MakeModel, Models, ServeLimits, app};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -17,35 +20,112 @@ const HIDDEN: usize = 32;
 const INTERMEDIATE: usize = 48;
 const KV_WIDTH: usize = 16;
 const CONTROLS: [&str; 3] = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
-const VOCAB_SIZE: usize = CONTROLS.len() + 256;
+pub const VOCAB_SIZE: usize = CONTROLS.len() + 256;
 const CHATML: &str = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}\
     {% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
 
 /// A service on a free loopback port; it ends with its runtime.
 pub struct Server {
     pub port: u16,
+    pub folder: tempfile::TempDir,
     _runtime: tokio::runtime::Runtime,
 }
 
-pub const LIMITS: ServeLimits = ServeLimits { sessions_max: 2, reply_tokens_max: 64 };
+/// What is served, and how.
+pub struct Setup {
+    pub edge: EdgeSettings,
+    pub engine: EngineLimits,
+    /// Bytes for keys and values.
+    pub kv_bytes: usize,
+    pub connections: Connections,
+    pub limits: ServeLimits,
+    /// Requests may load the adapters that `Server::write_adapter` makes.
+    pub with_adapters: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Setup {
+        Setup {
+            edge: EdgeSettings { log: LogSettings { requests: false, prompts: false }, ..EdgeSettings::default() },
+            engine: EngineLimits { context_tokens_max: Some(512), ..EngineLimits::default() },
+            kv_bytes: 4 << 20,
+            connections: Connections::default(),
+            limits: ServeLimits { sessions_max: 2, session_reply_tokens_max: 64, reply_tokens_max: None },
+            with_adapters: false,
+        }
+    }
+}
 
 /// Serves the tiny model; the agents of sessions say `replies`.
 pub fn serve(replies: &'static [&'static str]) -> Server {
-    let folder = tempfile::tempdir().unwrap();
-    write_tokenizer(folder.path());
-    write_model(folder.path());
-    Profile::quickstart().save(folder.path()).unwrap();
-    let actor = Actor::load(folder.path(), None, Dtype::F32, EngineLimits::default()).unwrap();
-    let make_model: MakeModel = Arc::new(move |_| Box::new(ScriptedModel::new(replies.iter().copied())));
     let policy = Policy::default();
     let protection = Session::start(&policy).unwrap().protection().clone();
-    let sandbox = Sandbox::new(policy, protection);
-    let state = AppState::with_models(actor, "tiny".into(), sandbox, LIMITS, make_model);
+    let make_model: MakeModel = Arc::new(move |_, _| Box::new(ScriptedModel::new(replies.iter().copied())));
+    start(Setup::default(), Sandbox::new(policy, protection), |state| state.with_models(make_model))
+}
+
+/// Serves the tiny model to those who start no sessions.
+pub fn serve_with(setup: Setup) -> Server {
+    let protection =
+        Protection { rung: Rung::Root, refusals: Vec::new(), layers: Vec::new(), missing_modules: Vec::new() };
+    start(setup, Sandbox::new(Policy::default(), protection), |state| state)
+}
+
+fn start(setup: Setup, sandbox: Sandbox, change: impl FnOnce(AppState) -> AppState) -> Server {
+    let folder = tempfile::tempdir().unwrap();
+    write_folder(folder.path());
+    let adapters = folder.path().join("adapters");
+    std::fs::create_dir(&adapters).unwrap();
+    let files = ModelFiles::in_folder(folder.path());
+    let options = ServingOptions { kv_bytes: setup.kv_bytes, threads: NonZeroUsize::new(1), ..Default::default() };
+    let actor = Actor::load(&files, None, &options, setup.engine).unwrap();
+    let models = Models::new(actor, "tiny".into(), files, setup.with_adapters.then_some(adapters));
+    let state = change(AppState::new(models, sandbox, setup.limits).with_edge(setup.edge));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let port = listener.local_addr().unwrap().port();
-    runtime.spawn(async move { axum::serve(listener, app(state)).await.unwrap() });
-    Server { port, _runtime: runtime }
+    runtime.spawn(codeact_serve::serve(listener, app(state.clone()), state, setup.connections, std::future::pending()));
+    Server { port, folder, _runtime: runtime }
+}
+
+/// A model folder: random weights, a tokenizer of single bytes, the wording of the quickstart.
+pub fn write_folder(folder: &Path) {
+    write_tokenizer(folder);
+    write_model(folder);
+    Profile::quickstart().save(folder).unwrap();
+}
+
+/// A PEFT folder that changes the tiny model; another `seed` changes it otherwise.
+pub fn write_adapter(folder: &Path, seed: u64) {
+    const RANK: usize = 2;
+    std::fs::create_dir_all(folder).unwrap();
+    let config = json!({
+        "peft_type": "LORA", "r": RANK, "lora_alpha": 64, "target_modules": ["q_proj", "v_proj"], "bias": "none",
+        "task_type": "CAUSAL_LM", "base_model_name_or_path": "tiny",
+    });
+    write(folder, "adapter_config.json", &config);
+    let mut numbers = Numbers(seed);
+    let mut tensors = HashMap::new();
+    for (module, rows) in [("q_proj", HIDDEN), ("v_proj", KV_WIDTH)] {
+        let name = |part: &str| format!("base_model.model.model.layers.0.self_attn.{module}.{part}.weight");
+        tensors.insert(name("lora_A"), numbers.tensor(RANK, HIDDEN));
+        tensors.insert(name("lora_B"), numbers.tensor(rows, RANK));
+    }
+    candle_core::safetensors::save(&tensors, folder.join("adapter_model.safetensors")).unwrap();
+}
+
+struct Numbers(u64);
+
+impl Numbers {
+    /// Values from -0.5 to 0.5.
+    fn tensor(&mut self, rows: usize, columns: usize) -> Tensor {
+        let mut next = || {
+            self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (self.0 >> 40) as f32 / (1u64 << 24) as f32 - 0.5
+        };
+        let values: Vec<f32> = (0..rows * columns).map(|_| next()).collect();
+        Tensor::from_vec(values, (rows, columns), &Device::Cpu).unwrap()
+    }
 }
 
 fn write(folder: &Path, name: &str, content: &Value) {
@@ -78,7 +158,7 @@ fn write_model(folder: &Path) {
     let config = json!({
         "model_type": "llama", "hidden_size": HIDDEN, "intermediate_size": INTERMEDIATE, "num_hidden_layers": 1,
         "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": VOCAB_SIZE,
-        "max_position_embeddings": 512, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": true,
+        "max_position_embeddings": 16384, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": true,
     });
     write(folder, "config.json", &config);
     let ones = || Tensor::ones(HIDDEN, candle_core::DType::F32, &Device::Cpu).unwrap();
@@ -98,15 +178,9 @@ fn write_model(folder: &Path) {
         (layer("mlp.up_proj"), INTERMEDIATE, HIDDEN),
         (layer("mlp.down_proj"), HIDDEN, INTERMEDIATE),
     ];
-    let mut state = 5u64;
+    let mut numbers = Numbers(5);
     for (name, rows, columns) in matrices {
-        let values: Vec<f32> = (0..rows * columns)
-            .map(|_| {
-                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-                (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
-            })
-            .collect();
-        tensors.insert(name, Tensor::from_vec(values, (rows, columns), &Device::Cpu).unwrap());
+        tensors.insert(name, numbers.tensor(rows, columns));
     }
     candle_core::safetensors::save(&tensors, folder.join("model.safetensors")).unwrap();
 }

@@ -2,7 +2,7 @@
 
 use crate::{policy, run, rung, see};
 use codeact_sandbox::journal::{Entry, Journal};
-use codeact_sandbox::{CellEnd, Limits, Policy, Rung, SandboxError, Session};
+use codeact_sandbox::{CellEnd, Limits, Policy, Restored, Rung, SandboxError, Session};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -43,6 +43,34 @@ fn a_layer_that_does_not_hold_is_refused_with_the_reason() {
         assert_eq!((*weakest, refusals.len(), refusals[0].rung), (other, 1, other));
         assert!(!refusals[0].reason.is_empty() && error.to_string().contains(&refusals[0].reason), "{error}");
     });
+}
+
+/// States for undo take no more than they may, whether the kernel counts the memory of the session or not.
+fn memory_of_kept_states_is_bounded(rung: Rung) {
+    let limits = Limits { checkpoints_max: 8, checkpoint_bytes_max: 60 << 20, ..policy(rung, 20_000).limits };
+    let mut session = Session::start(&Policy { limits, ..policy(rung, 20_000) }).unwrap();
+    see(&mut session, "big = bytearray(b'x') * (40 << 20)");
+    for _ in 0..7 {
+        // Half of the states share what the other half has not.
+        see(&mut session, "1");
+        see(&mut session, "big[:] = bytes(range(256)) * (40 << 12)");
+    }
+    assert_eq!(session.undo(1).unwrap(), Restored::Resumed);
+    let older = session.undo(5).unwrap();
+    assert!(matches!(&older, Restored::Replayed { reason, .. } if reason.contains("given up")), "{older:?}");
+    assert_eq!(see(&mut session, "len(big) >> 20"), "40");
+}
+
+#[test]
+fn memory_of_kept_states_is_bounded_in_namespaces() {
+    const TEST: &str = "host::machine::memory_of_kept_states_is_bounded_in_namespaces";
+    rung::on_each(TEST, memory_of_kept_states_is_bounded);
+}
+
+#[test]
+fn memory_of_kept_states_is_bounded_without_namespaces() {
+    const TEST: &str = "host::machine::memory_of_kept_states_is_bounded_without_namespaces";
+    rung::on(Rung::Weak, TEST, memory_of_kept_states_is_bounded);
 }
 
 const FULL_VARIABLE: &str = "CODEACT_TEST_FULL";

@@ -1,0 +1,83 @@
+//! What each running request brings to the next pass.
+
+use super::Worker;
+use crate::forward::Forward;
+use crate::scheduler::{Reader, share};
+use crate::sequence::Share;
+
+impl<F: Forward> Worker<F> {
+    /// The shares of the next pass, by index in `running`. Their pages are there.
+    pub(super) fn plan(&mut self) -> Vec<(usize, Share)> {
+        self.make_room();
+        let drafts = self.draft();
+        let readers: Vec<usize> =
+            (0..self.running.len()).filter(|&index| !self.running[index].is_generating()).collect();
+        let wishes: Vec<Reader> = readers
+            .iter()
+            .map(|&index| &self.running[index])
+            .map(|running| Reader { remaining: running.remaining(), most: running.most() })
+            .collect();
+        // Health checks may come on top of `running_max`.
+        let budget = self.limits.prompt_tokens_per_pass.max(readers.len());
+        let mut shares: Vec<(usize, Share)> = readers
+            .into_iter()
+            .zip(share(&wishes, budget))
+            .map(|(index, tokens)| (index, Share { tokens, draft: Vec::new() }))
+            .collect();
+        let generating = drafts.into_iter().map(|(index, draft)| (index, Share { tokens: 1, draft }));
+        shares.extend(generating);
+        shares.sort_unstable_by_key(|(index, _)| *index);
+        shares
+    }
+
+    /// Gives each generating request, the oldest first, the page of its next token. Where there is none to have, the
+    /// youngest gives way; the youngest itself sits the pass out. Nobody gives way to the one that is left alone but
+    /// sessions.
+    fn make_room(&mut self) {
+        let mut index = 0;
+        while index < self.running.len() {
+            let known = self.running[index].known.len();
+            while !self.pages.grow(&mut self.running[index].holding, known) {
+                let gave_way = self.preempt_behind(index) || (index == 0 && self.pages.unpin_oldest());
+                if !gave_way {
+                    assert!(index > 0, "a sequence of {known} tokens fits in the pages when it is alone");
+                    break;
+                }
+            }
+            index += 1;
+        }
+    }
+
+    /// The generating requests that have the page of their next token, each with guessed tokens behind it.
+    fn draft(&mut self) -> Vec<(usize, Vec<u32>)> {
+        let has_page = |index: usize| {
+            let running = &self.running[index];
+            running.holding.pages().len() >= self.pages.pages_for(running.known.len())
+        };
+        let generating: Vec<usize> =
+            (0..self.running.len()).filter(|&index| self.running[index].is_generating() && has_page(index)).collect();
+        let pays = self.payoff.pays(generating.len());
+        generating.into_iter().map(|index| (index, if pays { self.guess(index) } else { Vec::new() })).collect()
+    }
+
+    fn guess(&mut self, index: usize) -> Vec<u32> {
+        let running = &mut self.running[index];
+        if !running.job.request.speculation {
+            return Vec::new();
+        }
+        // The pass gives one token more than it guesses right.
+        let room = running.room(self.context_tokens_max).saturating_sub(1);
+        let count = running.acceptance.draft_tokens(self.limits.draft_tokens_max).min(room);
+        if count == 0 {
+            return Vec::new();
+        }
+        let mut draft = running.lookup.guess(&running.known, count);
+        let known = running.known.len();
+        // Nobody gives way to a guess.
+        if !self.pages.grow(&mut running.holding, known + draft.len()) {
+            let page_tokens = self.model.page_tokens();
+            draft.truncate(running.holding.pages().len() * page_tokens - known);
+        }
+        draft
+    }
+}

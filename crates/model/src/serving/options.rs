@@ -1,0 +1,79 @@
+//! What a caller may ask of a served model.
+
+use std::num::NonZeroUsize;
+
+use codeact_cpu::Format;
+use codeact_cpu::paged::{KvFormat, KvPool, PAGE_TOKENS};
+
+use crate::ModelError;
+use crate::config::ModelConfig;
+
+/// The shortest sequence that a pool must have room for.
+const TOKENS_MIN: usize = 256;
+
+/// How a model is served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServingOptions {
+    /// How weights are kept.
+    pub weights: ServedWeights,
+    /// Threads that share a pass; `None` takes all the machine gives this process.
+    pub threads: Option<NonZeroUsize>,
+    /// Bytes for keys and values of all sequences. Memory is taken as it is used.
+    pub kv_bytes: usize,
+}
+
+impl Default for ServingOptions {
+    fn default() -> Self {
+        Self { weights: ServedWeights::default(), threads: None, kv_bytes: 1 << 30 }
+    }
+}
+
+/// How weights are kept in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ServedWeights {
+    /// As the files have them.
+    #[default]
+    Stored,
+    /// 32 bits.
+    F32,
+    /// 16 bits, the upper half of an f32.
+    Bf16,
+    /// 8 bits and a scale for 32 weights (llama.cpp's Q8_0).
+    Q8_0,
+    /// 4 bits, with scales and minima in 6 bits (llama.cpp's Q4_K), and Q4_1 where rows do not divide by 256; embedding
+    /// and head in Q8_0.
+    Q4K,
+}
+
+impl ServedWeights {
+    /// What a matrix with rows of `columns` becomes; `None`: it stays as it is.
+    pub(super) fn format(self, columns: usize, is_table: bool) -> Option<Format> {
+        match self {
+            Self::Stored => None,
+            Self::F32 => Some(Format::F32),
+            Self::Bf16 => Some(Format::Bf16),
+            Self::Q4K if !is_table && columns.is_multiple_of(Format::Q4K.block_len()) => Some(Format::Q4K),
+            Self::Q4K if !is_table && columns.is_multiple_of(Format::Q4_1.block_len()) => Some(Format::Q4_1),
+            // Rows that are not whole blocks stay 16 bits.
+            Self::Q8_0 | Self::Q4K if columns.is_multiple_of(Format::Q8_0.block_len()) => Some(Format::Q8_0),
+            Self::Q8_0 | Self::Q4K => Some(Format::Bf16),
+        }
+    }
+}
+
+impl ServingOptions {
+    pub(super) fn page_count(&self, config: &ModelConfig, format: KvFormat) -> Result<usize, ModelError> {
+        let page =
+            KvPool::page_bytes(config.layer_count, config.kv_head_count, config.head_width, format);
+        let pages = self.kv_bytes / page;
+        match pages * PAGE_TOKENS >= TOKENS_MIN {
+            // Page numbers are u32.
+            true => Ok(pages.min(u32::MAX as usize)),
+            false => Err(ModelError::Pages {
+                bytes: self.kv_bytes,
+                needed: page * TOKENS_MIN.div_ceil(PAGE_TOKENS),
+                tokens: TOKENS_MIN,
+            }),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The packed weights of a layer.
+
+use std::collections::HashMap;
+
+use codeact_cpu::{Format, Isa, Matrix, Part};
+
+use super::options::ServedWeights;
+use super::tensors::{Stored, Tensors};
+use crate::ModelError;
+use crate::adapter::Fused;
+use crate::config::ModelConfig;
+
+/// One block of the decoder. Projections that share an input are one matrix.
+pub(super) struct Layer {
+    /// Weight of the norm before attention, `(C,)`.
+    pub(super) attention_norm: Vec<f32>,
+    /// Weight of the norm before the MLP, `(C,)`.
+    pub(super) mlp_norm: Vec<f32>,
+    projections: [Matrix; 4],
+}
+
+impl Layer {
+    pub(super) fn load(loading: &mut Loading<'_>, config: &ModelConfig, index: usize) -> Result<Self, ModelError> {
+        let norm = |name: &str| {
+            loading.tensors.norm(&format!("model.layers.{index}.{name}.weight"), config.hidden_size)
+        };
+        let (attention_norm, mlp_norm) = (norm("input_layernorm")?, norm("post_attention_layernorm")?);
+        let mut load = |fused: Fused| {
+            let targets = fused.targets();
+            let names: Vec<String> =
+                targets.iter().map(|target| format!("model.layers.{index}.{}.weight", target.module())).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let shapes: Vec<[usize; 2]> = targets
+                .iter()
+                .map(|target| {
+                    let (c_in, c_out) = target.widths(config);
+                    [c_out, c_in]
+                })
+                .collect();
+            loading.matrix(&names, &shapes)
+        };
+        let projections =
+            [load(Fused::Qkv)?, load(Fused::Output)?, load(Fused::GateUp)?, load(Fused::Down)?];
+        Ok(Self { attention_norm, mlp_norm, projections })
+    }
+
+    pub(super) fn projection(&self, fused: Fused) -> &Matrix {
+        &self.projections[fused as usize]
+    }
+}
+
+/// Packs weights and counts what they take.
+pub(super) struct Loading<'a> {
+    tensors: &'a Tensors,
+    weights: ServedWeights,
+    isa: Isa,
+    bytes: HashMap<Format, usize>,
+    weight_count: usize,
+}
+
+impl<'a> Loading<'a> {
+    pub(super) fn new(tensors: &'a Tensors, weights: ServedWeights, isa: Isa) -> Self {
+        Self { tensors, weights, isa, bytes: HashMap::new(), weight_count: 0 }
+    }
+
+    /// Matrices under each other, packed.
+    pub(super) fn matrix(&mut self, names: &[&str], shapes: &[[usize; 2]]) -> Result<Matrix, ModelError> {
+        let mut stored = Vec::with_capacity(names.len());
+        for (name, [rows, columns]) in names.iter().zip(shapes) {
+            let is_table = !name.contains(".layers.");
+            let tensor = self.tensors.get(name, &[*rows, *columns])?;
+            let tensor = match self.weights.format(*columns, is_table) {
+                Some(format) if format != tensor.format => recoded(&tensor, format, *columns),
+                _ => tensor,
+            };
+            *self.bytes.entry(tensor.format).or_default() += tensor.bytes.len();
+            self.weight_count += rows * columns;
+            stored.push(tensor);
+        }
+        let parts: Vec<Part<'_>> = stored
+            .iter()
+            .zip(shapes)
+            .map(|(tensor, [rows, columns])| Part {
+                format: tensor.format,
+                bytes: &tensor.bytes,
+                rows: *rows,
+                columns: *columns,
+                row_order: tensor.row_order.as_deref(),
+            })
+            .collect();
+        Matrix::pack(&parts, self.isa).map_err(|source| ModelError::Pack { name: names.join(", "), source })
+    }
+
+    /// Bytes packed so far.
+    pub(super) fn byte_count(&self) -> usize {
+        self.bytes.values().sum()
+    }
+
+    /// Weights packed so far.
+    pub(super) fn weight_count(&self) -> usize {
+        self.weight_count
+    }
+
+    /// Whether most weights are f32.
+    pub(super) fn is_f32(&self) -> bool {
+        self.formats().first() == Some(&Format::F32.name())
+    }
+
+    /// Formats packed so far, the one with most bytes first.
+    pub(super) fn formats(&self) -> Vec<&'static str> {
+        let mut formats: Vec<(&Format, &usize)> = self.bytes.iter().collect();
+        formats.sort_by_key(|(format, bytes)| (std::cmp::Reverse(**bytes), format.name()));
+        formats.into_iter().map(|(format, _)| format.name()).collect()
+    }
+}
+
+/// The same matrix in another format.
+fn recoded<'a>(tensor: &Stored<'_>, format: Format, columns: usize) -> Stored<'a> {
+    let row_bytes = tensor.format.row_bytes(columns).expect("files hold whole rows");
+    let mut bytes = Vec::with_capacity(tensor.bytes.len() / row_bytes * format.row_bytes(columns).unwrap_or(0));
+    let mut values = vec![0.0; columns];
+    for row in tensor.bytes.chunks_exact(row_bytes) {
+        tensor.format.decode_row(row, &mut values);
+        format.encode_row(&values, &mut bytes);
+    }
+    Stored { format, bytes: bytes.into(), row_order: tensor.row_order.clone() }
+}

@@ -1,0 +1,31 @@
+//! What a pass computes in. Kept from pass to pass, so that none asks for memory.
+
+use codeact_cpu::Activations;
+
+#[derive(Default)]
+pub(super) struct Scratch {
+    /// The residual stream, `(T, C)`.
+    pub(super) stream: Vec<f32>,
+    /// Normed rows, `(T, C)`.
+    pub(super) normed: Vec<f32>,
+    /// Queries, keys and values, `(T, (H + 2 G) D)`.
+    pub(super) qkv: Vec<f32>,
+    /// What attention gives, `(T, H D)`, or the MLP in its width, `(T, F)`.
+    pub(super) inner: Vec<f32>,
+    /// Gate and up, `(T, 2 F)`.
+    pub(super) gate_up: Vec<f32>,
+    /// What is added to the stream, `(T, C)`.
+    pub(super) update: Vec<f32>,
+    /// Logits of some rows.
+    pub(super) logits: Vec<f32>,
+    /// The rows of a product as its kernel wants them.
+    pub(super) activations: Activations,
+}
+
+/// The first `len` values of a buffer that grows as needed; what they hold is left from before.
+pub(super) fn sized(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    if buffer.len() < len {
+        buffer.resize(len, 0.0);
+    }
+    &mut buffer[..len]
+}

@@ -1,0 +1,45 @@
+//! `/v1/models`, and adapters that come and go while the server runs, with the routes of vLLM.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use serde_json::{Value, json};
+
+use crate::edge::JsonBody;
+use crate::fields::{Fields, Ignored};
+use crate::openai::completions::crashed;
+use crate::{ApiError, AppState};
+
+/// All models.
+pub(crate) async fn list(State(state): State<AppState>) -> Json<Value> {
+    Json(json!({"object": "list", "data": state.models.cards()}))
+}
+
+/// One of them. Names may have slashes.
+pub(crate) async fn retrieve(
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    state.models.card(&name).map(Json)
+}
+
+/// `lora_name`, `lora_path`, and `load_inplace` to replace one: its card.
+pub(crate) async fn load(State(state): State<AppState>, body: JsonBody) -> Result<Json<Value>, ApiError> {
+    let mut ignored = Ignored { is_lenient: state.edge.settings.is_lenient, names: Vec::new() };
+    let mut body = Fields::new(body.0, "")?;
+    let name = body.required_text("lora_name")?;
+    let path = body.required_text("lora_path")?;
+    let is_replacement = body.flag("load_inplace", false)?;
+    body.finish(&mut ignored)?;
+    let loading = move || state.models.load_from(&name, &path, is_replacement);
+    tokio::task::spawn_blocking(loading).await.map_err(crashed)?.map(Json)
+}
+
+/// `lora_name`: no request finds it any more.
+pub(crate) async fn unload(State(state): State<AppState>, body: JsonBody) -> Result<Json<Value>, ApiError> {
+    let mut ignored = Ignored { is_lenient: state.edge.settings.is_lenient, names: Vec::new() };
+    let mut body = Fields::new(body.0, "")?;
+    let name = body.required_text("lora_name")?;
+    body.finish(&mut ignored)?;
+    state.models.unload(&name)?;
+    Ok(Json(json!({"id": name, "object": "model", "deleted": true})))
+}

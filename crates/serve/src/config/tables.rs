@@ -1,0 +1,105 @@
+//! The tables of a settings file. What is left out stays as it is by default.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+
+use codeact_eval::{Dtype, Quant};
+use serde::Deserialize;
+
+/// All of a settings file.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServeConfig {
+    /// What is served.
+    pub model: ModelTable,
+    /// To whom.
+    pub listen: ListenTable,
+    /// How much of it at once.
+    pub limits: LimitsTable,
+    /// What is written down.
+    pub log: LogTable,
+}
+
+/// `[model]`: what is served.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelTable {
+    /// A folder, a GGUF file, or a name on the hub.
+    pub path: Option<String>,
+    /// What requests call it; without it, `path`.
+    pub name: Option<String>,
+    /// PEFT folders by the names that requests use for them.
+    pub adapters: BTreeMap<String, PathBuf>,
+    /// Folders below it may be loaded and unloaded by requests.
+    pub adapter_dir: Option<PathBuf>,
+    /// Precision of the weights; without it, as the files have them.
+    pub dtype: Option<Dtype>,
+    /// Quantise the weights while they load.
+    pub quant: Option<Quant>,
+    /// Threads that compute.
+    pub threads: Option<NonZeroUsize>,
+    /// Memory in MiB for keys and values of all sequences.
+    pub kv_memory: Option<NonZeroU32>,
+    /// Longest sequence in tokens, prompt and answer together.
+    pub context: Option<usize>,
+    /// Guess tokens from a request's own text, and check several in one pass. Changes nothing but speed.
+    pub speculation: Option<bool>,
+}
+
+/// `[listen]`: to whom.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ListenTable {
+    /// Address to listen on.
+    pub host: Option<IpAddr>,
+    /// Port to listen on; 0 takes a free one.
+    pub port: Option<u16>,
+    /// Further names by which this server may be called.
+    pub hosts: Vec<String>,
+    /// Pages that may use it: `localhost`, `*`, or origins.
+    pub origins: Option<Vec<String>>,
+    /// File with one key a line; without it, everyone who reaches the server may use it.
+    pub api_keys: Option<PathBuf>,
+    /// Unknown fields of requests are ignored, and listed in a header and in the log.
+    pub lenient: bool,
+}
+
+/// `[limits]`: how much at once.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsTable {
+    /// Open connections.
+    pub connections_max: Option<usize>,
+    /// Requests answered at once.
+    pub requests_max: Option<usize>,
+    /// Sequences that the model works on at once.
+    pub running_max: Option<usize>,
+    /// Sequences that wait for that.
+    pub waiting_max: Option<usize>,
+    /// Prompt tokens read in one pass.
+    pub prompt_tokens_per_pass: Option<usize>,
+    /// Sessions in which a model runs Python.
+    pub sessions_max: Option<usize>,
+    /// Tokens of a completion.
+    pub reply_tokens_max: Option<usize>,
+    /// Tokens of one reply in a session.
+    pub session_reply_tokens_max: Option<usize>,
+    /// Bytes of a request's body.
+    pub body_bytes_max: Option<usize>,
+    /// Seconds after which an answer ends.
+    pub request_seconds_max: Option<f64>,
+    /// Seconds that running requests get when the server is told to end.
+    pub drain_seconds: Option<f64>,
+}
+
+/// `[log]`: what is written down, as JSON lines on stderr.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogTable {
+    /// One line for each request.
+    pub requests: Option<bool>,
+    /// Prompts and answers in them.
+    pub prompts: bool,
+}

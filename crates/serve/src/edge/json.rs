@@ -1,0 +1,174 @@
+//! The body of a request: called JSON, of bounded size, arriving in bounded time, with each key once.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, header};
+use serde::de::{DeserializeOwned, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, de};
+use serde_json::{Map, Number, Value};
+use tokio_stream::StreamExt;
+
+use crate::error::ErrorKind;
+use crate::{ApiError, AppState};
+
+/// A body that takes longer to arrive is given up.
+const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// The body as JSON; no body counts as `{}`.
+pub(crate) struct JsonBody(pub Value);
+
+impl JsonBody {
+    /// The body as `T`.
+    ///
+    /// # Errors
+    /// When it is not one; the message names the field.
+    pub fn into<T: DeserializeOwned>(self) -> Result<T, ApiError> {
+        serde_json::from_value(self.0).map_err(|error| not_acceptable(&error))
+    }
+}
+
+impl FromRequest<AppState> for JsonBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<JsonBody, ApiError> {
+        let (head, body) = request.into_parts();
+        let arriving = read(body, state.edge.settings.body_bytes_max);
+        let bytes = tokio::time::timeout(BODY_TIME_MAX, arriving).await.map_err(|_| {
+            let message = format!("the body did not arrive within {} seconds", BODY_TIME_MAX.as_secs());
+            ApiError::new(ErrorKind::SlowBody, message)
+        })??;
+        parse(&head.headers, &bytes).map(JsonBody)
+    }
+}
+
+async fn read(body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
+    let mut whole = Vec::new();
+    let mut pieces = body.into_data_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|error| ApiError::bad_request(format!("the body did not arrive whole: {error}")))?;
+        if whole.len() + piece.len() > bytes_max {
+            let message = format!("the body has more than {bytes_max} bytes");
+            return Err(ApiError::new(ErrorKind::BodyTooLarge, message));
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole.into())
+}
+
+fn parse(headers: &HeaderMap, body: &Bytes) -> Result<Value, ApiError> {
+    if body.is_empty() {
+        return Ok(Value::Object(Map::new()));
+    }
+    // Any page in a browser may send other types here without asking; this one it may not.
+    if !is_json(headers) {
+        let message = "the body must have `Content-Type: application/json`";
+        return Err(ApiError::new(ErrorKind::MediaType, message));
+    }
+    let parsed: Result<EachKeyOnce, _> = serde_json::from_slice(body);
+    parsed.map(|EachKeyOnce(value)| value).map_err(|error| not_acceptable(&error))
+}
+
+fn not_acceptable(error: &serde_json::Error) -> ApiError {
+    ApiError::bad_request(format!("the body is not acceptable: {error}"))
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = value.split(';').next().unwrap_or_default();
+    kind.trim().eq_ignore_ascii_case("application/json")
+}
+
+/// A value in which no object has a key twice: serde_json by itself would silently keep the last.
+struct EachKeyOnce(Value);
+
+impl<'de> Deserialize<'de> for EachKeyOnce {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<EachKeyOnce, D::Error> {
+        deserializer.deserialize_any(ValueVisitor).map(EachKeyOnce)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: de::Error>(self, flag: bool) -> Result<Value, E> {
+        Ok(Value::Bool(flag))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Value, E> {
+        Ok(Value::from(number))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Value, E> {
+        Ok(Value::from(number))
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Value, E> {
+        Number::from_f64(number).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::from(text))
+    }
+
+    fn visit_string<E: de::Error>(self, text: String) -> Result<Value, E> {
+        Ok(Value::String(text))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(EachKeyOnce(value)) = items.next_element()? {
+            values.push(value);
+        }
+        Ok(Value::Array(values))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some((key, EachKeyOnce(value))) = entries.next_entry::<String, EachKeyOnce>()? {
+            if map.contains_key(&key) {
+                let start: String = key.chars().take(60).collect();
+                return Err(A::Error::custom(format!("`{start}` stands twice")));
+            }
+            map.insert(key, value);
+        }
+        Ok(Value::Object(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_text(text: &str) -> Result<Value, String> {
+        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, "application/json".parse().unwrap())]);
+        parse(&headers, &Bytes::copy_from_slice(text.as_bytes())).map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn json_is_read_as_it_stands() {
+        let text = r#"{"a":[1,-2,2.5,"ü",null,true],"b":{"c":{}}}"#;
+        assert_eq!(read_text(text).unwrap().to_string(), text);
+        assert_eq!(read_text("").unwrap().to_string(), "{}");
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_and_what_is_not_json_are_refused() {
+        assert!(read_text(r#"{"n": 1, "n": 2}"#).unwrap_err().contains("`n` stands twice"));
+        assert!(read_text(r#"{"x": [{"y": 1, "y": 1}]}"#).unwrap_err().contains("`y` stands twice"));
+        for text in ["{", "NaN", r#"{"n": 1e400}"#, r#""\ud800""#, "\u{0}", "{} {}", &"[".repeat(100_000)] {
+            assert!(read_text(text).unwrap_err().contains("not acceptable"), "{text:.20}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Connections: accepted within a bound, given up when nothing comes, and finished before the program ends.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use crate::AppState;
+
+/// How connections are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connections {
+    /// Open at once; more wait in the queue of the operating system.
+    pub count_max: usize,
+    /// Time for the head of a request to arrive, and for which a connection may lie idle.
+    pub head_time_max: Duration,
+    /// Time that what is running gets to finish once the server is told to end.
+    pub drain_time_max: Duration,
+}
+
+impl Default for Connections {
+    fn default() -> Connections {
+        Connections {
+            count_max: 1024,
+            head_time_max: Duration::from_secs(60),
+            drain_time_max: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Serves until `stop` is ready; then refuses new requests, gives those that run their time, and returns whether all
+/// of them finished.
+pub async fn serve(
+    listener: TcpListener,
+    app: Router,
+    state: AppState,
+    connections: Connections,
+    stop: impl Future<Output = ()>,
+) -> bool {
+    let places = Arc::new(Semaphore::new(connections.count_max));
+    let (end, has_ended) = watch::channel(());
+    let draining = async {
+        stop.await;
+        tokio::time::timeout(connections.drain_time_max, state.edge.drain()).await.is_ok()
+    };
+    let mut draining = pin!(draining);
+    let is_finished = loop {
+        let accepted = tokio::select! {
+            is_finished = &mut draining => break is_finished,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        let Some((stream, place)) = accepted else { continue };
+        tokio::spawn(connection(stream, app.clone(), connections.head_time_max, has_ended.clone(), place));
+    };
+    drop((listener, has_ended));
+    // Every connection hears of it, sends what it has begun to send, and closes.
+    let _ = end.send(());
+    if is_finished {
+        let _ = tokio::time::timeout(Duration::from_secs(1), end.closed()).await;
+    }
+    is_finished
+}
+
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.expect("nobody closes it");
+    match listener.accept().await {
+        Ok((stream, _)) => Some((stream, place)),
+        Err(error) => {
+            // The caller left while it waited, or this process has too many files open, which passes.
+            crate::edge::log(&serde_json::json!({"error": format!("cannot accept a connection: {error}")}));
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            None
+        }
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    app: Router,
+    head_time_max: Duration,
+    mut has_ended: watch::Receiver<()>,
+    _place: OwnedSemaphorePermit,
+) {
+    // Tokens are small and should not wait for each other.
+    let _ = stream.set_nodelay(true);
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(head_time_max);
+    let serving = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+    let mut serving = pin!(serving);
+    // What goes wrong with a connection is the business of its other end.
+    tokio::select! {
+        _ = serving.as_mut() => return,
+        _ = has_ended.changed() => serving.as_mut().graceful_shutdown(),
+    }
+    let _ = serving.await;
+}

@@ -1,0 +1,233 @@
+//! What every request passes before its handler: name and page it comes from, key, room, and its record.
+
+mod body; // answers whose end is noticed
+mod counters;
+mod json; // bodies of requests
+mod keys;
+mod listen; // connections, and how they end
+mod origin;
+mod record;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+
+use crate::error::ErrorKind;
+use crate::state::fresh_seed;
+use crate::{ApiError, AppState};
+
+use body::Watched;
+pub(crate) use counters::{Counters, head, histogram, line};
+pub(crate) use json::JsonBody;
+pub use keys::{ApiKeys, KeysError};
+pub use listen::{Connections, serve};
+pub use origin::{Hosts, Origins};
+pub(crate) use record::{Record, log};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Seconds after which the caller no longer wants an answer.
+const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout");
+/// Fields that a lenient server passed over.
+const IGNORED: HeaderName = HeaderName::from_static("x-codeact-ignored");
+const IGNORED_NAMES_MAX: usize = 32;
+/// Characters of a caller's own request id.
+const ID_CHARS_MAX: usize = 128;
+
+/// Open to everyone, in any state of the server.
+const OPEN: [&str; 2] = ["/health", "/ready"];
+/// Answered however much is running.
+const UNCOUNTED: [&str; 3] = ["/health", "/ready", "/metrics"];
+
+/// How requests come in.
+#[derive(Debug, Clone)]
+pub struct EdgeSettings {
+    /// By which names this server may be called.
+    pub hosts: Hosts,
+    /// Which pages may use it.
+    pub origins: Origins,
+    /// Without keys, everyone who reaches it may use it.
+    pub keys: Option<ApiKeys>,
+    /// Requests answered at once; one more is refused with 429.
+    pub requests_max: usize,
+    /// Bytes of a request's body.
+    pub body_bytes_max: usize,
+    /// Time after which an answer ends, unless the request says less.
+    pub request_time_max: Duration,
+    /// Unknown fields are ignored, and listed in a header and in the log.
+    pub is_lenient: bool,
+    /// What is logged.
+    pub log: LogSettings,
+}
+
+/// What is logged, as JSON lines on stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogSettings {
+    /// One line for each request.
+    pub requests: bool,
+    /// Prompts and answers too.
+    pub prompts: bool,
+}
+
+impl Default for EdgeSettings {
+    /// Loopback, pages of this machine, no keys.
+    fn default() -> EdgeSettings {
+        EdgeSettings {
+            hosts: Hosts::new(&[], true),
+            origins: Origins::new(&["localhost".to_owned()]).expect("`localhost` is one of the words it takes"),
+            keys: None,
+            requests_max: 512,
+            body_bytes_max: 4 << 20,
+            request_time_max: Duration::from_secs(600),
+            is_lenient: false,
+            log: LogSettings { requests: true, prompts: false },
+        }
+    }
+}
+
+/// The settings at work.
+pub(crate) struct Edge {
+    pub settings: EdgeSettings,
+    pub counters: Counters,
+    running: Arc<Semaphore>,
+    is_draining: AtomicBool,
+}
+
+impl Edge {
+    pub fn new(settings: EdgeSettings) -> Edge {
+        let running = Arc::new(Semaphore::new(settings.requests_max));
+        Edge { settings, counters: Counters::default(), running, is_draining: AtomicBool::new(false) }
+    }
+
+    /// Whether the server is about to end.
+    pub fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::SeqCst)
+    }
+
+    /// Takes no more requests, and waits for those that run.
+    pub async fn drain(&self) {
+        self.is_draining.store(true, Ordering::SeqCst);
+        let all = u32::try_from(self.settings.requests_max).expect("the settings bound it");
+        let _all = self.running.acquire_many(all).await;
+    }
+
+    fn admit(&self, request: &Request, record: &Record) -> Result<Option<OwnedSemaphorePermit>, ApiError> {
+        let path = request.uri().path();
+        if let Some(keys) = self.settings.keys.as_ref().filter(|_| !OPEN.contains(&path)) {
+            record.facts().key = Some(keys.check(request.headers())?);
+        }
+        if UNCOUNTED.contains(&path) {
+            return Ok(None);
+        }
+        if self.is_draining() {
+            return Err(ApiError::new(ErrorKind::Unavailable, "this server is about to end"));
+        }
+        match Arc::clone(&self.running).try_acquire_owned() {
+            Ok(place) => Ok(Some(place)),
+            Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => {
+                let most = self.settings.requests_max;
+                Err(ApiError::busy(format!("{most} requests are being answered already\nhint: try again later")))
+            }
+        }
+    }
+
+    /// How long an answer to these headers may take.
+    ///
+    /// # Errors
+    /// When `x-request-timeout` is not a number of seconds: 400.
+    pub fn time_max(&self, headers: &HeaderMap) -> Result<Duration, ApiError> {
+        let most = self.settings.request_time_max;
+        let Some(value) = headers.get(REQUEST_TIMEOUT) else { return Ok(most) };
+        let seconds = value.to_str().ok().and_then(|text| text.trim().parse::<f64>().ok());
+        match seconds.filter(|seconds| *seconds > 0.0 && *seconds <= most.as_secs_f64()) {
+            Some(seconds) => Ok(Duration::from_secs_f64(seconds)),
+            None => {
+                let message = format!("`x-request-timeout` must be seconds above 0, at most {}", most.as_secs_f64());
+                Err(ApiError::invalid(REQUEST_TIMEOUT.as_str(), message))
+            }
+        }
+    }
+}
+
+/// Around every handler.
+pub(crate) async fn guard(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+    let edge = Arc::clone(&state.edge);
+    let id = request_id(request.headers());
+    let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
+    let record = Arc::new(Record::new(Arc::clone(&edge), id, method_name(request.method()), route));
+
+    let (headers, method) = (request.headers().clone(), request.method().clone());
+    let page = edge.settings.hosts.check(&headers).and_then(|()| edge.settings.origins.check(&headers));
+    let mut place = None;
+    let mut response = match &page {
+        Err(error) => error.clone().into_response(),
+        Ok(_) if origin::is_preflight(&method, &headers) => origin::preflight(),
+        Ok(_) => match edge.admit(&request, &record) {
+            Err(error) => error.into_response(),
+            Ok(taken) => {
+                place = taken;
+                request.extensions_mut().insert(Arc::clone(&record));
+                answer(request, next).await
+            }
+        },
+    };
+    origin::let_read(page.ok().flatten(), &mut response);
+    let id = HeaderValue::from_str(&record.id).expect("an id has only visible ASCII");
+    response.headers_mut().insert(REQUEST_ID, id);
+    let mut facts = record.facts();
+    facts.status = Some(response.status().as_u16());
+    if let Some(names) = ignored_names(&facts.ignored) {
+        response.headers_mut().insert(IGNORED, names);
+    }
+    drop(facts);
+    response.map(|body| Body::new(Watched::new(body, record, place)))
+}
+
+/// Runs the handler; a panic in it becomes a 500, and its text has gone to stderr.
+async fn answer(request: Request, next: Next) -> Response {
+    let mut handler = pin!(next.run(request));
+    let polled = std::future::poll_fn(|context| {
+        // What a handler shares is either not written to there or behind locks that note the panic.
+        match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(context))) {
+            Ok(poll) => poll.map(Some),
+            Err(_) => std::task::Poll::Ready(None),
+        }
+    });
+    polled.await.unwrap_or_else(|| ApiError::internal("the request crashed").into_response())
+}
+
+fn request_id(headers: &HeaderMap) -> String {
+    let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    let is_plain = |id: &&str| {
+        let is_short = !id.is_empty() && id.len() <= ID_CHARS_MAX;
+        is_short && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+    };
+    given.filter(is_plain).map_or_else(|| format!("req-{:016x}", fresh_seed()), str::to_owned)
+}
+
+/// Fields that were passed over, as far as a header can hold them.
+fn ignored_names(names: &[String]) -> Option<HeaderValue> {
+    let plain = names.iter().filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic())).take(IGNORED_NAMES_MAX);
+    let joined = plain.map(String::as_str).collect::<Vec<_>>().join(", ");
+    (!names.is_empty()).then(|| HeaderValue::from_str(&joined).expect("only visible ASCII was taken"))
+}
+
+/// One of a few names: what labels a metric must not grow with what callers send.
+fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::HEAD => "HEAD",
+        _ => "other",
+    }
+}

@@ -1,0 +1,127 @@
+//! Whether the server works (`/health`), takes requests (`/ready`), and what it has done (`/metrics`).
+
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use codeact_engine::Metrics;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+use crate::edge::{head, histogram, line};
+use crate::error::ErrorKind;
+use crate::openai::completions::crashed;
+use crate::{ApiError, AppState};
+
+/// Time for one token to go through the model.
+const FORWARD_TIME_MAX: Duration = Duration::from_secs(10);
+/// Everyone may ask, so asking often must cost nothing.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// What the last forward pass for `/health` said, and when. Locked while there is one.
+#[derive(Default)]
+pub(crate) struct Health(Mutex<Option<(Instant, Result<(), ApiError>)>>);
+
+/// 200 when a token has just gone through the model.
+pub(crate) async fn health(State(state): State<AppState>) -> Result<Json<Value>, ApiError> {
+    let mut last = state.health.0.lock().await;
+    if let Some((_, result)) = last.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
+        result.clone()?;
+        return Ok(Json(json!({"status": "ok"})));
+    }
+    let engine = state.models.base().actor.engine.clone();
+    let pass = tokio::task::spawn_blocking(move || engine.health(FORWARD_TIME_MAX));
+    let result = pass.await.map_err(crashed)?;
+    let result = result.map_err(|error| ApiError::new(ErrorKind::Unhealthy, error.to_string()));
+    *last = Some((Instant::now(), result.clone()));
+    result.map(|()| Json(json!({"status": "ok"})))
+}
+
+/// 200 when requests are welcome.
+pub(crate) async fn ready(State(state): State<AppState>) -> Result<Json<Value>, ApiError> {
+    match state.edge.is_draining() {
+        false => Ok(Json(json!({"status": "ready"}))),
+        true => Err(ApiError::new(ErrorKind::Unavailable, "this server is about to end")),
+    }
+}
+
+/// As Prometheus reads it.
+pub(crate) async fn metrics(State(state): State<AppState>) -> Response {
+    let mut text = String::new();
+    let metrics = state.models.base().actor.engine.metrics();
+    gauges(&mut text, &metrics);
+    counters(&mut text, &metrics);
+    times(&mut text, &metrics);
+    head(&mut text, "codeact_agent_sessions", "gauge", "Sessions in which a model runs Python.");
+    line(&mut text, "codeact_agent_sessions", "", state.sessions.count() as f64);
+    head(&mut text, "codeact_models", "gauge", "Models that requests can name: the base and its adapters.");
+    line(&mut text, "codeact_models", "", state.models.count() as f64);
+    state.edge.counters.write(&mut text);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+fn gauges(text: &mut String, metrics: &Metrics) {
+    let gauges = [
+        ("requests_running", metrics.running, "Requests that hold pages."),
+        ("requests_waiting", metrics.waiting, "Requests that wait for pages or a place."),
+        ("kept_sessions", metrics.sessions, "Sessions whose last request stays in the cache."),
+        ("kv_pages", metrics.pages_total, "Pages of the key-value cache."),
+        ("kv_pages_used", metrics.pages_used, "Pages that running requests hold."),
+        ("kv_pages_cached", metrics.pages_cached, "Pages kept for prompts that begin with their tokens."),
+        ("kv_pages_pinned", metrics.pages_pinned, "Pages that open sessions keep."),
+    ];
+    for (name, value, what) in gauges {
+        let name = format!("codeact_{name}");
+        head(text, &name, "gauge", what);
+        line(text, &name, "", value as f64);
+    }
+}
+
+fn counters(text: &mut String, metrics: &Metrics) {
+    let name = "codeact_requests_finished_total";
+    head(text, name, "counter", "Requests to the engine that ended, by how.");
+    let finished = [
+        ("stop", metrics.finished_stop),
+        ("length", metrics.finished_length),
+        ("context", metrics.finished_context),
+        ("cancelled", metrics.cancelled),
+        ("deadline", metrics.expired),
+        ("failed", metrics.failed),
+    ];
+    for (how, count) in finished {
+        line(text, name, &format!(r#"finish="{how}""#), count as f64);
+    }
+    let counters = [
+        ("requests_accepted", metrics.accepted as f64, "Requests the engine took."),
+        ("requests_refused", metrics.refused as f64, "Requests the engine refused because too many waited."),
+        ("preemptions", metrics.preemptions as f64, "Requests that gave up their pages to older ones."),
+        ("passes", metrics.passes as f64, "Passes of the model."),
+        ("pass_seconds", metrics.pass_seconds, "Time spent in passes of the model."),
+        ("prompt_tokens", metrics.prompt_tokens as f64, "Tokens of prompts."),
+        ("prefix_hit_tokens", metrics.prefix_hit_tokens as f64, "Tokens of prompts that were in the cache."),
+        ("generated_tokens", metrics.generated_tokens as f64, "Tokens given out."),
+        ("drafted_tokens", metrics.drafted_tokens as f64, "Tokens guessed."),
+        ("accepted_tokens", metrics.accepted_tokens as f64, "Guessed tokens that were right."),
+    ];
+    for (name, value, what) in counters {
+        let name = format!("codeact_{name}_total");
+        head(text, &name, "counter", what);
+        line(text, &name, "", value);
+    }
+}
+
+fn times(text: &mut String, metrics: &Metrics) {
+    let times = [
+        ("queue", &metrics.queue_seconds, "From a request to its first pass."),
+        ("first_token", &metrics.first_token_seconds, "From a request to its first token."),
+        ("inter_token", &metrics.inter_token_seconds, "Between two tokens of an answer."),
+        ("request", &metrics.request_seconds, "From a request to its end."),
+    ];
+    for (name, times, what) in times {
+        let name = format!("codeact_{name}_seconds");
+        head(text, &name, "histogram", what);
+        histogram(text, &name, "", times.cumulative(), times.count(), times.sum());
+    }
+}

@@ -1,0 +1,13 @@
+//! OpenAI's API on the plain model, with what vLLM and llama.cpp have beside it. No code runs here.
+
+mod prompt; // what is continued, scored or embedded
+mod settings; // how answers are wanted
+mod foreign; // fields that are known and not served
+mod messages;
+mod choice; // one answer while it grows
+mod run; // all answers to a request
+mod answer; // what answers look like
+mod reply; // sending them
+pub(crate) mod completions; // chat and text
+pub(crate) mod embeddings;
+pub(crate) mod text; // tokens of a text and back

@@ -1,0 +1,92 @@
+//! `POST /tokenize`, `/detokenize` and `/apply-template`: what a model makes of a text.
+
+use axum::Json;
+use axum::extract::State;
+use codeact_chat::Message;
+use serde_json::{Value, json};
+
+use crate::edge::JsonBody;
+use crate::fields::{Fields, Ignored};
+use crate::models::Target;
+use crate::openai::completions::crashed;
+use crate::openai::messages::take_messages;
+use crate::openai::prompt::Prompt;
+use crate::{ApiError, AppState};
+
+/// Tokens that are decoded at once.
+const TOKENS_MAX: usize = 1 << 20;
+
+type Answer = fn(&AppState, &Target, Fields, &mut Ignored) -> Result<Value, ApiError>;
+
+pub(crate) async fn tokenize(State(state): State<AppState>, body: JsonBody) -> Result<Json<Value>, ApiError> {
+    answer(state, body, tokens).await
+}
+
+pub(crate) async fn detokenize(State(state): State<AppState>, body: JsonBody) -> Result<Json<Value>, ApiError> {
+    answer(state, body, text).await
+}
+
+pub(crate) async fn apply_template(State(state): State<AppState>, body: JsonBody) -> Result<Json<Value>, ApiError> {
+    answer(state, body, prompt).await
+}
+
+async fn answer(state: AppState, body: JsonBody, answer: Answer) -> Result<Json<Value>, ApiError> {
+    let answered = tokio::task::spawn_blocking(move || {
+        let mut ignored = Ignored { is_lenient: state.edge.settings.is_lenient, names: Vec::new() };
+        let mut body = Fields::new(body.0, "")?;
+        let target = state.models.find(body.text("model")?.as_deref())?;
+        answer(&state, &target, body, &mut ignored)
+    });
+    answered.await.map_err(crashed)?.map(Json)
+}
+
+/// The ids of a `prompt` or of `messages`, as the completions would read them.
+fn tokens(state: &AppState, target: &Target, mut body: Fields, ignored: &mut Ignored) -> Result<Value, ApiError> {
+    let is_prefixed = body.flag("add_special_tokens", true)?;
+    let is_open = body.flag("add_generation_prompt", true)?;
+    let with_texts = body.flag("return_token_strs", false)?;
+    let ids = match body.text("prompt")? {
+        Some(text) => {
+            // Known, so that a request with both is told apart from one with a word misspelt.
+            body.unsupported("messages", |_| false, "`prompt` is there already", ignored)?;
+            Prompt::of_text(&target.actor.format, text, is_prefixed)?.ids()
+        }
+        None => {
+            let messages = take_messages(&mut body, ignored)?;
+            target.actor.format.message_ids(&messages, is_open)?
+        }
+    };
+    body.finish(ignored)?;
+    let mut answer = json!({
+        "count": ids.len(),
+        "max_model_len": state.models.base().actor.engine.context_tokens_max(),
+        "tokens": ids,
+    });
+    if with_texts {
+        answer["token_strs"] = ids.iter().map(|&id| Value::from(target.words.text(id))).collect();
+    }
+    Ok(answer)
+}
+
+/// The text of `tokens`, control tokens by their names.
+fn text(_: &AppState, target: &Target, mut body: Fields, ignored: &mut Ignored) -> Result<Value, ApiError> {
+    let Some(value) = body.take("tokens") else { return Err(body.missing("tokens")) };
+    let items = value.as_array().filter(|items| items.len() <= TOKENS_MAX);
+    let ids = items.and_then(|items| crate::fields::token_ids(items, target.vocab_size));
+    let Some(ids) = ids else {
+        return body.refuse("tokens", &value, &format!("token ids below {}", target.vocab_size));
+    };
+    body.finish(ignored)?;
+    Ok(json!({"prompt": target.actor.format.decode(&ids, false)}))
+}
+
+/// The text that the chat template makes of `messages`, and its tokens. The tokens are what counts: control-token text
+/// inside of a message looks the same in the text, but is not a control token.
+fn prompt(_: &AppState, target: &Target, mut body: Fields, ignored: &mut Ignored) -> Result<Value, ApiError> {
+    let is_open = body.flag("add_generation_prompt", true)?;
+    let messages: Vec<Message> = take_messages(&mut body, ignored)?;
+    body.finish(ignored)?;
+    let text = target.actor.format.render(&messages, is_open)?;
+    let ids = target.actor.format.message_ids(&messages, is_open)?;
+    Ok(json!({"prompt": text, "count": ids.len(), "tokens": ids}))
+}
