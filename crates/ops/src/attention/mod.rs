@@ -43,11 +43,11 @@ pub struct Attention {
 
 impl Attention {
     /// Factor on the scores, `1 / sqrt(D)`.
-    fn scale(&self) -> f32 {
+    pub(crate) fn scale(&self) -> f32 {
         1.0 / (self.head_width as f32).sqrt()
     }
 
-    fn group(&self) -> usize {
+    pub(crate) fn group(&self) -> usize {
         self.head_count / self.kv_head_count
     }
 
