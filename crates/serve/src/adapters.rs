@@ -15,10 +15,7 @@ pub(crate) async fn list(State(state): State<AppState>) -> Json<Value> {
 }
 
 /// One of them. Names may have slashes.
-pub(crate) async fn retrieve(
-    State(state): State<AppState>,
-    Path(name): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn retrieve(State(state): State<AppState>, Path(name): Path<String>) -> Result<Json<Value>, ApiError> {
     state.models.card(&name).map(Json)
 }
 

@@ -149,7 +149,9 @@ impl Rows {
     fn new(model: &ServedModel, sequences: usize, tokens: usize) -> Result<Self, ModelError> {
         let each = tokens.div_ceil(model.page_tokens());
         if each * sequences > model.page_count() {
-            let what = format!("{sequences} sequences of {tokens} tokens need more pages than there are; give --kv-memory more");
+            let what = format!(
+                "{sequences} sequences of {tokens} tokens need more pages than there are; give --kv-memory more"
+            );
             return Err(ModelError::Batch(what));
         }
         let pages = (0..sequences).map(|sequence| (sequence * each) as u32..((sequence + 1) * each) as u32);

@@ -9,7 +9,8 @@ use codeact_eval::{Actor, Sandbox, SandboxArgs, ServingArgs};
 use codeact_model::serving::ServedModel;
 use codeact_model::source::ModelFiles;
 use codeact_serve::{
-    AppState, BenchArgs, MakeInterpreter, Models, Options, ServeConfig, Settings, app, is_bad_input, serve, served_lines,
+    AppState, BenchArgs, MakeInterpreter, Models, Options, ServeConfig, Settings, app, is_bad_input, serve,
+    served_lines,
 };
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -188,7 +189,10 @@ async fn run(state: AppState, settings: &Settings) -> anyhow::Result<()> {
     let stop = async move {
         let mut signals = (terminate, interrupt);
         either(&mut signals).await;
-        eprintln!("finishing what is running, {} seconds at most; once more to end at once", drain_time_max.as_secs_f64());
+        eprintln!(
+            "finishing what is running, {} seconds at most; once more to end at once",
+            drain_time_max.as_secs_f64()
+        );
         tokio::spawn(async move {
             either(&mut signals).await;
             std::process::exit(1);
