@@ -10,13 +10,16 @@
 mod blocks; // levels and scales of one block
 mod decode; // rows to f32
 mod encode; // f32 to rows
-mod fit; // scales with the least squared error
+mod fit; // scales with a small squared error
+mod joined; // f32 to blocks of the K formats
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use blocks::{GROUP, Lattice, half_at, k_scale, levels};
 pub(crate) use decode::Scales;
+
+use crate::{Isa, compiled};
 
 /// How the numbers of a row are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -138,7 +141,7 @@ impl Format {
             "{columns} columns of {}, whose blocks are {block_len}",
             self.name()
         );
-        encode::row(self, values, out);
+        compiled::run(Isa::best(), encode::Row { format: self, values, out });
     }
 
     /// How levels become weights, and the bits of a level; none for plain numbers.

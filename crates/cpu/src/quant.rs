@@ -17,7 +17,8 @@ mod avx2; // kernels for AVX2
 mod avx512; // kernels for AVX-512 with VNNI
 mod int8; // rows as integers
 mod kernels; // which kernel runs
-mod panel; // how weights lie in memory
+mod lines; // memory for weights
+mod panel; // how weights lie in it
 mod portable; // kernels in plain Rust, the oracle
 
 #[cfg(test)]
@@ -33,7 +34,8 @@ use crate::disjoint::Disjoint;
 use crate::format::{Format, GROUP};
 use crate::{Isa, Team};
 use kernels::Kernels;
-use panel::{Layout, Line, OUTPUTS};
+use lines::{Line, Lines};
+use panel::{Layout, OUTPUTS};
 
 /// Bytes of weights that one task reads at most: less than half of a second level cache, so that it can be read again
 /// for the next rows.
@@ -101,7 +103,7 @@ pub struct QuantPanels {
     format: Format,
     layout: Layout,
     rows: usize,
-    lines: Vec<Line>,
+    lines: Lines,
     kernels: Kernels,
 }
 
@@ -127,7 +129,7 @@ impl QuantPanels {
             return Err(PackError::Plain { format });
         };
         let row_bytes = format.row_bytes(columns).ok_or(PackError::Columns { columns, format })?;
-        let expected = row_bytes.checked_mul(rows).unwrap_or(usize::MAX);
+        let expected = row_bytes.saturating_mul(rows);
         if expected != bytes.len() {
             return Err(PackError::Bytes { rows, columns, format, found: bytes.len(), expected });
         }
@@ -163,7 +165,7 @@ impl QuantPanels {
 
     /// Bytes of memory: those of the file, rounded up to whole panels, and at most 3% more for the K formats.
     pub fn byte_count(&self) -> usize {
-        std::mem::size_of_val(self.lines.as_slice())
+        std::mem::size_of_val::<[Line]>(&self.lines)
     }
 
     /// The weights of one output: the same bits as [`Format::decode_row`] gives for its row of the file.

@@ -27,6 +27,7 @@ fn plain(format: Format, bytes: &[u8], out: &mut [f32]) {
     }
 }
 
+#[inline(always)]
 fn each<const N: usize>(bytes: &[u8], out: &mut [f32], number: impl Fn([u8; N]) -> f32) {
     for (out, bytes) in out.iter_mut().zip(bytes.as_chunks::<N>().0) {
         *out = number(*bytes);

@@ -23,11 +23,13 @@ pub(super) struct Grid {
 
 impl Grid {
     /// The nearest level of one number.
+    #[inline(always)]
     pub(super) fn nearest(&self, value: f32) -> f32 {
         nearest(value, self.minimum, inverse(self.scale), self.levels)
     }
 
     /// Squared error of `values` on this grid.
+    #[inline(always)]
     pub(super) fn error<const N: usize>(&self, values: &[f32; N]) -> f32 {
         let inverse = inverse(self.scale);
         let [error] = sums(values, |value| {
@@ -39,10 +41,16 @@ impl Grid {
     }
 }
 
+#[inline(always)]
 fn nearest(value: f32, minimum: f32, inverse: f32, (least, largest): (f32, f32)) -> f32 {
-    (((value - minimum) * inverse).clamp(least, largest) + ROUNDER) - ROUNDER
+    let level = (value - minimum) * inverse;
+    // Written so that each line is one instruction; what is not a number becomes the least level.
+    let level = if level > least { level } else { least };
+    let level = if level < largest { level } else { largest };
+    (level + ROUNDER) - ROUNDER
 }
 
+#[inline(always)]
 fn inverse(scale: f32) -> f32 {
     match scale == 0.0 {
         true => 0.0,
@@ -50,6 +58,7 @@ fn inverse(scale: f32) -> f32 {
     }
 }
 
+#[inline(always)]
 fn sums<const N: usize, const S: usize>(values: &[f32; N], terms: impl Fn(f32) -> [f32; S]) -> [f32; S] {
     let mut lanes = [[0.0; LANES]; S];
     for values in values.as_chunks::<LANES>().0 {
@@ -59,10 +68,17 @@ fn sums<const N: usize, const S: usize>(values: &[f32; N], terms: impl Fn(f32) -
             }
         }
     }
-    lanes.map(|lanes| lanes.iter().sum())
+    let mut sums = [0.0; S];
+    for (sum, lanes) in sums.iter_mut().zip(lanes) {
+        for lane in lanes {
+            *sum += lane;
+        }
+    }
+    sums
 }
 
 /// A grid around zero with the levels `-zero` to `zero - 1`; `round` is what its scale suffers in the format.
+#[inline(always)]
 pub(super) fn symmetric<const N: usize>(values: &[f32; N], zero: f32, round: impl Fn(f32) -> f32) -> Grid {
     let extreme = values.iter().fold(0.0, |extreme: f32, &value| match value.abs() > extreme.abs() {
         true => value,
@@ -88,6 +104,7 @@ pub(super) fn symmetric<const N: usize>(values: &[f32; N], zero: f32, round: imp
 /// A grid with the levels 0 to `top`; `round` is what its scale and minimum suffer in the format.
 ///
 /// * `is_below_zero`: the format has no minimum above zero.
+#[inline(always)]
 pub(super) fn affine<const N: usize>(
     values: &[f32; N],
     top: f32,
@@ -124,6 +141,7 @@ pub(super) fn affine<const N: usize>(
 }
 
 /// Takes `grid` when its error is smaller.
+#[inline(always)]
 pub(super) fn keep<const N: usize>(values: &[f32; N], grid: Grid, best: &mut Grid, best_error: &mut f32) {
     let error = grid.error(values);
     if error < *best_error {

@@ -87,9 +87,9 @@ fn blocks_of_32_columns_are_what_their_layout_says() {
 #[test]
 fn blocks_of_256_columns_are_what_their_layout_says() {
     // Scales 1 to 8 and minima 33 to 40: 6 bits, the upper two of the last four apart.
-    let integers = [1, 2, 3, 4 | 0x00, 33 | 0x80, 34 | 0x80, 35 | 0x80, 36 | 0x80, 0x55, 0x66, 0x77, 0x88];
+    let integers = [1, 2, 3, 4, 33 | 0x80, 34 | 0x80, 35 | 0x80, 36 | 0x80, 0x55, 0x66, 0x77, 0x88];
     let nibbles: Vec<u8> = (0..128).map(|i| (i / 32) as u8 | (15 - (i / 32) as u8) << 4).collect();
-    let level = |group: usize| if group % 2 == 0 { group / 2 } else { 15 - group / 2 } as f32;
+    let level = |group: usize| if group.is_multiple_of(2) { group / 2 } else { 15 - group / 2 } as f32;
     let check = |format: Format, bytes: &[u8], weight: &dyn Fn(usize) -> f32| {
         let expected: Vec<f32> = (0..256).map(|column| weight(column / 32)).collect();
         assert_eq!(decoded(format, bytes), expected, "{format}");

@@ -7,9 +7,10 @@
 
 use std::arch::x86_64::*;
 
-use super::int8::{TILE_ROWS, Tile, Words};
+use super::int8::{TILE_ROWS, Tile, Words, word};
 use super::kernels::{Kernel, Products};
-use super::panel::{Line, OUTPUTS, SUPER_LINES, VECTORS};
+use super::lines::Line;
+use super::panel::{OUTPUTS, SUPER_LINES, VECTORS};
 use crate::format::Format;
 
 /// Outputs of a vector: half a panel.
@@ -86,8 +87,8 @@ fn dot<const BITS: usize>(start: i32, levels: &[__m256i], words: &Words, first_w
     let mut sum = _mm256_setzero_si256();
     if BITS == 8 {
         // The levels are around zero already.
-        for (level, word) in levels.iter().zip(words) {
-            let integers = _mm256_sign_epi8(_mm256_set1_epi32(*word), *level);
+        for (level, bytes) in levels.iter().zip(words) {
+            let integers = _mm256_sign_epi8(_mm256_set1_epi32(word(*bytes)), *level);
             let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(*level), integers);
             sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, ones));
         }
@@ -97,8 +98,8 @@ fn dot<const BITS: usize>(start: i32, levels: &[__m256i], words: &Words, first_w
     let vectors = 128 >> BITS;
     for (levels, words) in levels.chunks(vectors).zip(words.chunks(vectors)) {
         let mut pairs = _mm256_setzero_si256();
-        for (level, word) in levels.iter().zip(words) {
-            pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(*level, _mm256_set1_epi32(*word)));
+        for (level, bytes) in levels.iter().zip(words) {
+            pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(*level, _mm256_set1_epi32(word(*bytes))));
         }
         sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, ones));
     }

@@ -7,13 +7,14 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::int8::{TILE_ROWS, Tile, Words};
+use super::int8::{TILE_ROWS, Tile, Words, word};
 use super::kernels::{Kernel, Products};
-use super::panel::{Line, OUTPUTS, SUPER_LINES, VECTORS};
+use super::lines::Line;
+use super::panel::{OUTPUTS, SUPER_LINES, VECTORS};
 use crate::format::Format;
 
 /// Lines that are asked for before they are read: memory takes about as long as the sums of some groups.
-const LINES_AHEAD: usize = 48;
+const LINES_AHEAD: usize = 224;
 
 /// The kernels of a format for tiles of 1 to 12 rows.
 pub(super) fn kernels(format: Format) -> [Kernel; TILE_ROWS] {
@@ -63,11 +64,19 @@ fn multiply<const BITS: usize, const HAS_MINIMUM: bool, const IS_GROUPED: bool, 
     let (level_lines, scale_lines) = panel.split_at(groups * BITS);
     let level_lines = level_lines.as_chunks::<BITS>().0;
     let mut sums = [_mm512_setzero_ps(); ROWS];
+    let mut ahead = panel.as_ptr().wrapping_add(LINES_AHEAD);
     for group in 0..groups {
         let lines = &level_lines[group];
-        for line in lines {
-            _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(line).wrapping_add(LINES_AHEAD).cast());
+        // As many lines as a group has, scales included, so that all of the next panel are asked for.
+        let has_scales = match (IS_GROUPED, HAS_MINIMUM) {
+            (false, true) => true,
+            (false, false) => group % 2 == 1,
+            (true, _) => group % 8 < SUPER_LINES,
+        };
+        for line in 0..BITS + usize::from(has_scales) {
+            _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(line).cast());
         }
+        ahead = ahead.wrapping_add(BITS + usize::from(has_scales));
         let levels = levels::<BITS>(lines);
         let scales = scales::<BITS, HAS_MINIMUM, IS_GROUPED>(scale_lines, group);
         let x =
@@ -100,7 +109,7 @@ fn part<const FROM: usize, const TO: usize, const HAS_MINIMUM: bool, const IS_GR
     x: &Group<'_, ROWS>,
     sums: &mut [__m512; ROWS],
 ) {
-    for row in FROM..TO.min(ROWS) {
+    for (row, sum) in sums.iter_mut().enumerate().take(TO).skip(FROM) {
         let words = &x.words[row];
         let [first, second] = x.offsets[row];
         let scaled = |sum, integers, scale| {
@@ -110,17 +119,17 @@ fn part<const FROM: usize, const TO: usize, const HAS_MINIMUM: bool, const IS_GR
         if IS_GROUPED && !HAS_MINIMUM {
             let first = dot(_mm512_set1_epi32(first), levels, words, 0..VECTORS / 2);
             let second = dot(_mm512_set1_epi32(second), levels, words, VECTORS / 2..VECTORS);
-            sums[row] = scaled(sums[row], first, scales[0]);
-            sums[row] = scaled(sums[row], second, scales[1]);
+            *sum = scaled(*sum, first, scales[0]);
+            *sum = scaled(*sum, second, scales[1]);
             continue;
         }
         let start = match HAS_MINIMUM {
             true => _mm512_setzero_si512(),
             false => _mm512_set1_epi32(first + second),
         };
-        sums[row] = scaled(sums[row], dot(start, levels, words, 0..VECTORS), scales[0]);
+        *sum = scaled(*sum, dot(start, levels, words, 0..VECTORS), scales[0]);
         if HAS_MINIMUM {
-            sums[row] = _mm512_fmadd_ps(scales[1], _mm512_set1_ps(x.sums[row]), sums[row]);
+            *sum = _mm512_fmadd_ps(scales[1], _mm512_set1_ps(x.sums[row]), *sum);
         }
     }
 }
@@ -131,7 +140,7 @@ fn part<const FROM: usize, const TO: usize, const HAS_MINIMUM: bool, const IS_GR
 fn dot(start: __m512i, levels: &[__m512i; VECTORS], words: &Words, vectors: Range<usize>) -> __m512i {
     let mut sum = start;
     for vector in vectors {
-        sum = _mm512_dpbusd_epi32(sum, levels[vector], _mm512_set1_epi32(words[vector]));
+        sum = _mm512_dpbusd_epi32(sum, levels[vector], _mm512_set1_epi32(word(words[vector])));
     }
     sum
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Mutex;
 
-use crate::{Isa, Team, compiled};
+use crate::compiled::{self, Work};
+use crate::{Isa, Team};
 
 /// Rows of a whole tile, which kernels multiply together.
 pub const TILE_ROWS: usize = 12;
@@ -13,8 +14,17 @@ pub(super) const GROUP_WORDS: usize = 8;
 /// Columns of a group.
 const GROUP: usize = GROUP_WORDS * 4;
 
-/// 32 columns as words of 4 bytes, signed, the first column lowest.
-pub(super) type Words = [i32; GROUP_WORDS];
+/// 32 columns as words of 4 signed bytes.
+pub(super) type Words = [[u8; 4]; GROUP_WORDS];
+
+/// Zeros.
+const NO_WORDS: Words = [[0; 4]; GROUP_WORDS];
+
+/// A word as kernels multiply it.
+#[inline(always)]
+pub(super) fn word(bytes: [u8; 4]) -> i32 {
+    i32::from_le_bytes(bytes)
+}
 
 /// T rows of K columns as 8-bit integers, what products with quantised weights want.
 ///
@@ -87,13 +97,13 @@ impl Int8Rows {
         assert_eq!(rows.len(), row_count * columns, "{row_count} rows of {columns}");
         (self.rows, self.columns) = (row_count, columns);
         let count = row_count * columns / GROUP;
-        self.words.resize(count, [0; GROUP_WORDS]);
+        self.words.resize(count, NO_WORDS);
         self.numbers.scales.resize(count, 0.0);
         self.numbers.sums.resize(count, 0.0);
         self.numbers.offsets.resize(count, [0; 2]);
         let fill = |tile: &mut TileMut<'_>| {
             let source = &rows[tile.first_row * columns..][..tile.rows * columns];
-            compiled::run(isa, || tile.fill(source, columns));
+            compiled::run(isa, Fill { tile, source, columns });
         };
         let mut tiles = self.tiles_mut();
         match tiles.len() < 2 || row_count <= TILE_ROWS {
@@ -147,18 +157,25 @@ impl Int8Rows {
     }
 }
 
-impl TileMut<'_> {
-    /// Compiled for each instruction set into its caller.
+/// Rows of f32 to the tile that holds them.
+struct Fill<'a, 'b> {
+    tile: &'a mut TileMut<'b>,
+    source: &'a [f32],
+    columns: usize,
+}
+
+impl Work for Fill<'_, '_> {
     #[inline(always)]
-    fn fill(&mut self, source: &[f32], columns: usize) {
+    fn run(self) {
+        let Self { tile, source, columns } = self;
         for (row, source) in source.chunks_exact(columns).enumerate() {
             for (group, values) in source.as_chunks::<GROUP>().0.iter().enumerate() {
-                let at = group * self.rows + row;
+                let at = group * tile.rows + row;
                 let (words, scale, halves) = quantise(values);
-                self.words[at] = words;
-                self.scales[at] = scale;
-                self.sums[at] = scale * (halves[0] + halves[1]) as f32;
-                self.offsets[at] = halves.map(|sum| -128 * sum);
+                tile.words[at] = words;
+                tile.scales[at] = scale;
+                tile.sums[at] = scale * (halves[0] + halves[1]) as f32;
+                tile.offsets[at] = halves.map(|sum| -128 * sum);
             }
         }
     }
@@ -172,21 +189,25 @@ fn quantise(values: &[f32; GROUP]) -> (Words, f32, [i32; 2]) {
     const INFINITY_BITS: u32 = 0x7f80_0000;
     let peak = values.iter().fold(0, |peak: u32, value| peak.max(value.to_bits() & 0x7fff_ffff));
     if peak >= INFINITY_BITS {
-        return ([0; GROUP_WORDS], f32::NAN, [0; 2]);
+        return (NO_WORDS, f32::NAN, [0; 2]);
     }
     let peak = f32::from_bits(peak);
     let inverse = 127.0 / peak;
     if inverse.is_infinite() {
         // Zeros, and what is too small for its inverse to be a number.
-        return ([0; GROUP_WORDS], 0.0, [0; 2]);
+        return (NO_WORDS, 0.0, [0; 2]);
     }
-    let mut bytes = [0; GROUP];
+    let mut words = NO_WORDS;
+    let bytes = words.as_flattened_mut();
     for (byte, value) in bytes.iter_mut().zip(values) {
         *byte = (value * inverse + ROUNDER).to_bits() as u8;
     }
-    let sum = |bytes: &[u8]| bytes.iter().map(|&byte| i32::from(byte as i8)).sum();
-    let halves = [sum(&bytes[..16]), sum(&bytes[16..])];
-    let words = std::array::from_fn(|word| i32::from_le_bytes(std::array::from_fn(|byte| bytes[word * 4 + byte])));
+    let mut halves = [0; 2];
+    for (sum, bytes) in halves.iter_mut().zip(bytes.as_chunks::<16>().0) {
+        for byte in bytes {
+            *sum += i32::from(*byte as i8);
+        }
+    }
     (words, peak / 127.0, halves)
 }
 
@@ -197,6 +218,6 @@ impl Int8Rows {
         let tile = (0..self.tile_count()).map(|tile| self.tile(tile)).find(|tile| row < tile.first_row + tile.rows);
         let tile = tile.expect("a tile has the row");
         let at = column / GROUP * tile.rows + row - tile.first_row;
-        (tile.words[at][column % GROUP / 4].to_le_bytes()[column % 4] as i8, tile.scales[at])
+        (tile.words[at].as_flattened()[column % GROUP] as i8, tile.scales[at])
     }
 }

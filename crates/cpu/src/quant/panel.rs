@@ -17,7 +17,7 @@
 //!
 //! What is read from a format is kept as it is, so a row can be decoded again to the same bits.
 
-use half::f16;
+use super::lines::{Line, Lines};
 
 use crate::format::{Format, GROUP, Lattice, Scales, half_at, k_scale, levels};
 
@@ -29,20 +29,6 @@ pub(super) const SUPER_LINES: usize = 5;
 
 /// Groups of 4 columns within 32, each one vector of levels.
 pub(super) const VECTORS: usize = 8;
-
-/// One line of a cache.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-pub(super) struct Line(pub(super) [u8; 64]);
-
-impl Line {
-    const ZERO: Self = Self([0; 64]);
-
-    /// 16 f16 of one half.
-    pub(super) fn halves(&self, half: usize) -> [f16; OUTPUTS] {
-        std::array::from_fn(|output| half_at(&self.0, half * 32 + output * 2))
-    }
-}
 
 /// Where the parts of a panel are.
 #[derive(Debug, Clone, Copy)]
@@ -75,10 +61,10 @@ impl Layout {
     }
 
     /// Packs `outputs` rows of the file on all processors.
-    pub(super) fn pack<'a>(&self, outputs: usize, row: &(dyn Fn(usize) -> &'a [u8] + Sync)) -> Vec<Line> {
+    pub(super) fn pack<'a>(&self, outputs: usize, row: &(dyn Fn(usize) -> &'a [u8] + Sync)) -> Lines {
         let panels = outputs.div_ceil(OUTPUTS);
         let panel_lines = self.panel_lines();
-        let mut lines = vec![Line::ZERO; panels * panel_lines];
+        let mut lines = Lines::zeros(panels * panel_lines);
         if lines.is_empty() {
             return lines;
         }
@@ -191,7 +177,9 @@ pub(super) struct PanelScales {
 
 /// Reads the scales of one group of 32 columns.
 pub(super) fn scales(lattice: Lattice, lines: &[Line], group: usize) -> PanelScales {
-    let floats = |line: &Line, half| line.halves(half).map(f16::to_f32);
+    let floats = |line: &Line, half: usize| -> [f32; OUTPUTS] {
+        std::array::from_fn(|output| half_at(&line.0, half * 32 + output * 2).to_f32())
+    };
     match lattice {
         Lattice::Symmetric => {
             let scale = floats(&lines[group / 2], group % 2);

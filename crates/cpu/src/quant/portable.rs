@@ -2,7 +2,8 @@
 
 use super::int8::{TILE_ROWS, Tile};
 use super::kernels::{Kernel, Products};
-use super::panel::{self, Line, OUTPUTS, VECTORS};
+use super::lines::Line;
+use super::panel::{self, OUTPUTS, VECTORS};
 use crate::format::{Format, Lattice};
 
 /// The kernels of a format for tiles of 1 to 12 rows.
@@ -58,10 +59,10 @@ fn multiply(lattice: Lattice, bits: usize, panel: &[Line], x: &Tile<'_>, out: &m
 }
 
 /// Sums of levels times integers for 16 outputs.
-fn sums(vectors: &[[u8; 64]], words: &[i32]) -> [i32; OUTPUTS] {
+fn sums(vectors: &[[u8; 64]], words: &[[u8; 4]]) -> [i32; OUTPUTS] {
     let mut sums = [0; OUTPUTS];
     for (vector, word) in vectors.iter().zip(words) {
-        let integers = word.to_le_bytes().map(|byte| i32::from(byte as i8));
+        let integers = word.map(|byte| i32::from(byte as i8));
         for (sum, levels) in sums.iter_mut().zip(vector.as_chunks::<4>().0) {
             *sum += (0..4).map(|column| i32::from(levels[column]) * integers[column]).sum::<i32>();
         }
