@@ -51,7 +51,7 @@ const UNSAFE_FILES: [&str; 35] = [
     "crates/cpu/src/matrix/product_bf16.rs",
     "crates/cpu/src/paged/attention.rs",
     "crates/cpu/src/paged/kernel.rs",
-    "crates/cpu/src/paged/mod.rs",
+    "crates/cpu/src/paged/write.rs",
     "crates/cpu/src/quant.rs",
     "crates/cpu/src/quant/avx2.rs",
     "crates/cpu/src/quant/avx512.rs",

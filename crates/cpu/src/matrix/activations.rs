@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::product::tile_rows;
 use crate::quant::{Int8Rows, TILE_ROWS};
+use crate::simd::{Kernel, LANES, Simd, run};
 use crate::{Isa, Team};
 
 /// Shapes of activations that kernels take.
@@ -91,7 +92,7 @@ impl Activations {
             resize(&mut self.values, x.len());
             team.each_chunk(&mut self.values, (tile * columns).max(1), &|index, out| {
                 let x = &x[index * tile * columns..][..out.len()];
-                interleave(x, columns, out);
+                run(wants.isa, Interleave { x, columns, out });
             });
         }
         #[cfg(target_arch = "x86_64")]
@@ -165,15 +166,38 @@ fn resize<T: Copy + Default>(values: &mut Vec<T>, len: usize) {
 }
 
 /// `(rows, columns)` to `(columns, rows)`.
-fn interleave(x: &[f32], columns: usize, out: &mut [f32]) {
-    let rows = x.len() / columns;
-    if rows == 1 {
-        out.copy_from_slice(x);
-        return;
-    }
-    for (index, row) in x.chunks_exact(columns).enumerate() {
-        for (value, x) in out.iter_mut().skip(index).step_by(rows).zip(row) {
-            *value = *x;
+struct Interleave<'a> {
+    x: &'a [f32],
+    columns: usize,
+    out: &'a mut [f32],
+}
+
+impl Kernel for Interleave<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { x, columns, out } = self;
+        let rows = x.len() / columns.max(1);
+        if rows == 1 {
+            out.copy_from_slice(x);
+            return;
+        }
+        for column in (0..columns).step_by(LANES) {
+            let count = LANES.min(columns - column);
+            let mut block = [simd.splat(0.0); LANES];
+            for row in 0..rows {
+                block[row] = simd.load_some(&x[row * columns + column..][..count]);
+            }
+            for (index, values) in simd.transpose(block).into_iter().enumerate().take(count) {
+                // What a vector has beyond the rows is overwritten by the next one.
+                let out = &mut out[(column + index) * rows..];
+                match out.first_chunk_mut() {
+                    Some(out) => simd.store(values, out),
+                    None => {
+                        let rest = out.len().min(rows);
+                        simd.store_some(values, &mut out[..rest]);
+                    }
+                }
+            }
         }
     }
 }

@@ -73,6 +73,22 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn store_f16(self, vector: Self::V, out: &mut Block<f16>) {
+        let start: *mut __m128i = out.as_mut_ptr().cast();
+        // SAFETY: `self` exists, so the instructions do; the block holds 2 vectors of 8 halves.
+        unsafe {
+            _mm_storeu_si128(start, _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(vector[0]));
+            _mm_storeu_si128(start.add(1), _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(vector[1]));
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch<T>(self, place: &T) {
+        // SAFETY: a hint, which reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(place).cast()) }
+    }
+
+    #[inline(always)]
     fn add(self, a: Self::V, b: Self::V) -> Self::V {
         both!(_mm256_add_ps(a, b))
     }
