@@ -244,7 +244,8 @@ mod tests {
             (json!({"stream": true, "stream_options": {"includeusage": true}}), "did you mean `include_usage`?"),
         ];
         for (body, expected) in cases {
-            assert!(refused(body.clone()).contains(expected), "{body}: {}", refused(body));
+            let message = refused(body.clone());
+            assert!(message.contains(expected), "{body}: {message}");
         }
     }
 }
