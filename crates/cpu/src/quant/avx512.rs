@@ -9,8 +9,7 @@ use std::ops::Range;
 
 use super::int8::{TILE_ROWS, Tile, Words, word};
 use super::kernels::{Kernel, Products};
-use super::lines::Line;
-use super::panel::{OUTPUTS, SUPER_LINES, VECTORS};
+use super::panel::{Line, OUTPUTS, SUPER_LINES, VECTORS};
 use crate::format::Format;
 
 /// Lines that are asked for before they are read: memory takes about as long as the sums of some groups.
@@ -217,7 +216,7 @@ fn scales<const BITS: usize, const HAS_MINIMUM: bool, const IS_GROUPED: bool>(
         };
     }
     let lines = &lines[group / 8 * SUPER_LINES..][..SUPER_LINES];
-    let integers = &lines[1 + group % 8 / 2].0.as_chunks::<OUTPUTS>().0[group % 2 * 2..][..2];
+    let integers = &lines[1 + group % 8 / 2].as_chunks::<OUTPUTS>().0[group % 2 * 2..][..2];
     let scale_unit = halves(&lines[0], 0);
     if HAS_MINIMUM {
         let scale = _mm512_mul_ps(scale_unit, _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(load_16(&integers[0]))));
@@ -239,8 +238,8 @@ fn scales<const BITS: usize, const HAS_MINIMUM: bool, const IS_GROUPED: bool>(
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn load(line: &Line) -> __m512i {
-    // SAFETY: a line is 64 bytes, aligned to as many.
-    unsafe { _mm512_load_si512(line.0.as_ptr().cast()) }
+    // SAFETY: a line is 64 bytes; no alignment is needed.
+    unsafe { _mm512_loadu_si512(line.as_ptr().cast()) }
 }
 
 #[inline]
@@ -254,7 +253,7 @@ fn load_16(bytes: &[u8; OUTPUTS]) -> __m128i {
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn halves(line: &Line, half: usize) -> __m512 {
-    let half = &line.0.as_chunks::<32>().0[half];
+    let half = &line.as_chunks::<32>().0[half];
     // SAFETY: these are 32 bytes; no alignment is needed.
     _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(half.as_ptr().cast()) })
 }
