@@ -187,7 +187,9 @@ impl Kernel for Interleave<'_> {
             for row in 0..rows {
                 block[row] = simd.load_some(&x[row * columns + column..][..count]);
             }
-            for (index, values) in simd.transpose(block).into_iter().enumerate().take(count) {
+            let block = simd.transpose(block);
+            for index in 0..count {
+                let values = block[index];
                 // What a vector has beyond the rows is overwritten by the next one.
                 let out = &mut out[(column + index) * rows..];
                 match out.first_chunk_mut() {

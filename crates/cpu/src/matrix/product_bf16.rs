@@ -130,7 +130,9 @@ impl Bf16Kernel for Interleave<'_> {
                 store(simd, block[0], &mut out[pair..pair + count]);
                 continue;
             }
-            for (index, values) in simd.0.transpose(block).into_iter().enumerate().take(count) {
+            let block = simd.0.transpose(block);
+            for index in 0..count {
+                let values = block[index];
                 // What a vector has beyond the rows is overwritten by the next one.
                 let out = &mut out[(pair + index) * rows..];
                 match out.first_chunk_mut() {

@@ -93,8 +93,8 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn prefetch<T>(self, place: &T) {
-        call!(_mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(place).cast()))
+    fn prefetch<T>(self, place: *const T) {
+        call!(_mm_prefetch::<_MM_HINT_T0>(place.cast()))
     }
 
     /// Pairs, then fours of rows side by side within each quarter of a vector; then the quarters.
@@ -107,16 +107,12 @@ impl Simd for Avx512 {
             pairs[i] = call!(_mm512_unpacklo_ps(rows[i], rows[i + 1]));
             pairs[i + 1] = call!(_mm512_unpackhi_ps(rows[i], rows[i + 1]));
         }
-        let pairs = pairs.map(|pair| call!(_mm512_castps_pd(pair)));
         for i in (0..LANES).step_by(4) {
-            let joined = [
-                call!(_mm512_unpacklo_pd(pairs[i], pairs[i + 2])),
-                call!(_mm512_unpackhi_pd(pairs[i], pairs[i + 2])),
-                call!(_mm512_unpacklo_pd(pairs[i + 1], pairs[i + 3])),
-                call!(_mm512_unpackhi_pd(pairs[i + 1], pairs[i + 3])),
-            ];
-            for (j, joined) in joined.into_iter().enumerate() {
-                fours[i + j] = call!(_mm512_castpd_ps(joined));
+            for half in 0..2 {
+                let upper = call!(_mm512_castps_pd(pairs[i + half]));
+                let lower = call!(_mm512_castps_pd(pairs[i + 2 + half]));
+                fours[i + 2 * half] = call!(_mm512_castpd_ps(_mm512_unpacklo_pd(upper, lower)));
+                fours[i + 2 * half + 1] = call!(_mm512_castpd_ps(_mm512_unpackhi_pd(upper, lower)));
             }
         }
         let mut columns = rows;

@@ -52,9 +52,9 @@ pub(crate) trait Simd: Copy {
     /// `2^n` for integers `n` in `-126..=127`, given as the f32 `n + 1.5 * 2^23`.
     fn power_of_two(self, shifted: Self::V) -> Self::V;
 
-    /// Asks for what lies at a place to be brought near; a hint.
+    /// Asks for the line of a place to be brought near; a hint, whatever the place.
     #[inline(always)]
-    fn prefetch<T>(self, place: &T) {
+    fn prefetch<T>(self, place: *const T) {
         let _ = place;
     }
 
