@@ -108,7 +108,8 @@ fn part<const FROM: usize, const TO: usize, const HAS_MINIMUM: bool, const IS_GR
     x: &Group<'_, ROWS>,
     sums: &mut [__m512; ROWS],
 ) {
-    for (row, sum) in sums.iter_mut().enumerate().take(TO).skip(FROM) {
+    // By number: through an iterator the compiler does not unroll it, which takes ten times as long.
+    for row in FROM..TO.min(ROWS) {
         let words = &x.words[row];
         let [first, second] = x.offsets[row];
         let scaled = |sum, integers, scale| {
@@ -118,17 +119,17 @@ fn part<const FROM: usize, const TO: usize, const HAS_MINIMUM: bool, const IS_GR
         if IS_GROUPED && !HAS_MINIMUM {
             let first = dot(_mm512_set1_epi32(first), levels, words, 0..VECTORS / 2);
             let second = dot(_mm512_set1_epi32(second), levels, words, VECTORS / 2..VECTORS);
-            *sum = scaled(*sum, first, scales[0]);
-            *sum = scaled(*sum, second, scales[1]);
+            sums[row] = scaled(sums[row], first, scales[0]);
+            sums[row] = scaled(sums[row], second, scales[1]);
             continue;
         }
         let start = match HAS_MINIMUM {
             true => _mm512_setzero_si512(),
             false => _mm512_set1_epi32(first + second),
         };
-        *sum = scaled(*sum, dot(start, levels, words, 0..VECTORS), scales[0]);
+        sums[row] = scaled(sums[row], dot(start, levels, words, 0..VECTORS), scales[0]);
         if HAS_MINIMUM {
-            *sum = _mm512_fmadd_ps(scales[1], _mm512_set1_ps(x.sums[row]), *sum);
+            sums[row] = _mm512_fmadd_ps(scales[1], _mm512_set1_ps(x.sums[row]), sums[row]);
         }
     }
 }
