@@ -14,7 +14,7 @@ use crate::inbox::{Caller, Inbox, Job, OnEvent, Phase, SessionList, lock};
 use crate::limits::EngineLimits;
 use crate::metrics::Metrics;
 use crate::request::{Output, Request, SessionId, Ticket};
-use crate::sampling::{Sampling, Token, TokenLogprobs};
+use crate::sampling::{Sampler, Sampling, Token, TokenLogprobs};
 use crate::worker::{Clock, Worker};
 
 /// A handle to a running engine; clones share it. When the last one is dropped, all requests end and the model's memory
@@ -102,13 +102,13 @@ impl<A: Send + Sync + 'static> Engine<A> {
     /// When the prompt or a setting is not acceptable, too many requests wait, or the engine takes none any more. Then
     /// `on_event` is never called.
     pub fn submit(&self, request: Request<A>, on_event: OnEvent) -> Result<Ticket, EngineError> {
-        self.check(&request)?;
+        let sampler = self.check(&request)?;
         let Some(place) = self.0.inbox.places.take() else {
             lock(&self.0.metrics).refused += 1;
             return Err(EngineError::Busy { waiting_max: self.0.waiting_max });
         };
         let caller = Caller::new(on_event, Some(place), self.0.inbox.stopped());
-        self.push(request, caller, false)
+        self.push(request, sampler, caller, false)
     }
 
     /// Takes a request and waits for its end. May be called from many threads at once.
@@ -216,8 +216,9 @@ impl<A: Send + Sync + 'static> Engine<A> {
         let sampling = Sampling { max_new_tokens: 1, ..Sampling::default() };
         let deadline = Instant::now().checked_add(within);
         let request = Request { deadline, speculation: false, ..Request::new(vec![0], sampling) };
+        let sampler = self.check(&request)?;
         let caller = Caller::new(send, None, self.0.inbox.stopped());
-        let _ticket = self.push(request, caller, true)?;
+        let _ticket = self.push(request, sampler, caller, true)?;
         let unresponsive = EngineError::Unresponsive { within_ms: within.as_millis() as u64 };
         loop {
             let left = deadline.map_or(within, |deadline| deadline.saturating_duration_since(Instant::now()));
@@ -256,15 +257,22 @@ impl<A: Send + Sync + 'static> Engine<A> {
         events.recv().map_err(|_| self.0.inbox.stop_error())
     }
 
-    fn push(&self, request: Request<A>, caller: Caller, is_probe: bool) -> Result<Ticket, EngineError> {
+    fn push(
+        &self,
+        request: Request<A>,
+        sampler: Sampler,
+        caller: Caller,
+        is_probe: bool,
+    ) -> Result<Ticket, EngineError> {
         let is_cancelled = Arc::new(AtomicBool::new(false));
         let ticket = Ticket { is_cancelled: Arc::clone(&is_cancelled) };
-        let job = Job { arrival: 0, request, is_cancelled, caller, submitted: Instant::now(), is_probe };
+        let job = Job { arrival: 0, request, sampler, is_cancelled, caller, submitted: Instant::now(), is_probe };
         self.0.inbox.push(job)?;
         Ok(ticket)
     }
 
-    fn check(&self, request: &Request<A>) -> Result<(), EngineError> {
+    /// The sampler of a request that is acceptable.
+    fn check(&self, request: &Request<A>) -> Result<Sampler, EngineError> {
         let context_tokens_max = self.0.context_tokens_max;
         let added = request.adapter.as_deref().map_or(0, self.0.added_token_count);
         let vocab_size = self.0.vocab_size + added;
@@ -279,11 +287,16 @@ impl<A: Send + Sync + 'static> Engine<A> {
         if prompt_tokens + usize::from(request.is_answered()) > context_tokens_max {
             return Err(EngineError::PromptTooLong { prompt_tokens, context_tokens_max });
         }
-        let mut unknown = prompt_ids.iter().enumerate();
-        match unknown.find(|&(_, &token_id)| token_id as usize >= vocab_size) {
-            None => Ok(()),
-            Some((index, &token_id)) => Err(EngineError::TokenUnknown { index, token_id, vocab_size }),
+        let mut ids = prompt_ids.iter().enumerate();
+        if let Some((index, &token_id)) = ids.find(|&(_, &token_id)| token_id as usize >= vocab_size) {
+            return Err(EngineError::TokenUnknown { index, token_id, vocab_size });
         }
+        let tokens_max = request.sampling.max_new_tokens.min(context_tokens_max - prompt_tokens);
+        let sampler = Sampler::new(request.sampling.clone(), prompt_ids);
+        Ok(match &request.constraint {
+            Some(matcher) if request.is_answered() => sampler.constrained(matcher.clone(), tokens_max)?,
+            _ => sampler,
+        })
     }
 }
 

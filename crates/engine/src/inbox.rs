@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::error::EngineError;
 use crate::event::Event;
 use crate::request::{Request, SessionId};
+use crate::sampling::Sampler;
 
 /// Called with each event, on the engine's thread.
 pub(crate) type OnEvent = Box<dyn FnMut(Event) + Send>;
@@ -17,6 +18,8 @@ pub(crate) struct Job<A> {
     /// Earlier ones have smaller numbers.
     pub arrival: u64,
     pub request: Request<A>,
+    /// Chooses the tokens of the answer.
+    pub sampler: Sampler,
     /// Set by the caller when it wants no more.
     pub is_cancelled: Arc<AtomicBool>,
     pub caller: Caller,

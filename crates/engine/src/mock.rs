@@ -206,6 +206,17 @@ pub(crate) struct Alone {
     pub embedding: Vec<f32>,
 }
 
+/// The sampler of a request.
+pub(crate) fn sampler(request: &Request<MockAdapter>, context_tokens_max: usize) -> Sampler {
+    let sampler = Sampler::new(request.sampling.clone(), &request.prompt_ids);
+    let Some(matcher) = request.constraint.clone().filter(|_| request.is_answered()) else {
+        return sampler;
+    };
+    let room = context_tokens_max - request.prompt_ids.len();
+    sampler.constrained(matcher, request.sampling.max_new_tokens.min(room)).unwrap()
+}
+
+/// What a request gets alone.
 pub(crate) fn alone(request: &Request<MockAdapter>, context_tokens_max: usize) -> Alone {
     let adapter = request.adapter.as_deref();
     let vocab_size = VOCAB_SIZE + adapter.map_or(0, |adapter| adapter.added);
@@ -242,8 +253,7 @@ pub(crate) fn alone(request: &Request<MockAdapter>, context_tokens_max: usize) -
     if !request.is_answered() {
         return answer;
     }
-    let sampling = &request.sampling;
-    let mut sampler = Sampler::new(sampling.clone(), &request.prompt_ids);
+    let mut sampler = sampler(request, context_tokens_max);
     let mut seen = *prompt.last().unwrap();
     loop {
         let position = request.prompt_ids.len() + answer.tokens.len();
@@ -254,14 +264,18 @@ pub(crate) fn alone(request: &Request<MockAdapter>, context_tokens_max: usize) -
                 return answer;
             }
         };
-        if !sampling.ignore_eos && sampling.stop_ids.contains(&token.id) {
+        if sampler.is_end(token.id) {
             answer.end = Ok(FinishReason::Stop);
             return answer;
         }
         sampler.accept(token.id).unwrap();
         seen = see(token.id);
         answer.tokens.push(token);
-        if answer.tokens.len() == sampling.max_new_tokens {
+        if sampler.is_done() {
+            answer.end = Ok(FinishReason::Stop);
+            return answer;
+        }
+        if answer.tokens.len() == request.sampling.max_new_tokens {
             return answer;
         }
         if position + 1 == context_tokens_max {

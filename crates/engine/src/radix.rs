@@ -1,4 +1,4 @@
-//! Full pages by the tokens they hold: a tree whose every node is one page, and whose paths are beginnings of sequences.
+//! Full pages by the tokens they hold: a tree whose nodes are pages, and whose paths are beginnings of sequences.
 //!
 //! Each adapter has a tree of its own, as keys and values depend on it. The tree holds every page in it once; requests
 //! and sessions hold whole paths on top of that. So a node that is held beyond the tree has parents that are, and the
@@ -102,7 +102,8 @@ impl Radix {
         }
     }
 
-    /// Puts `page`, whose holder is the caller, behind `parent`, whose path the caller holds. The tree now holds it too.
+    /// Puts `page`, whose holder is the caller, behind `parent`, whose path the caller holds too. From then on the tree
+    /// holds it as well.
     ///
     /// When the tree has these tokens there already, `page` is released and the caller holds the other one: take
     /// [`Radix::page`] of the node.

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use codeact_grammar::Matcher;
+
 use crate::sampling::Sampling;
 
 /// A prompt, and what is wanted of it.
@@ -16,6 +18,8 @@ pub struct Request<A = codeact_model::serving::ServedAdapter> {
     pub sampling: Sampling,
     /// Used in every layer, for the prompt and the answer. Requests with different ones share passes.
     pub adapter: Option<Arc<A>>,
+    /// Lets only tokens be chosen that it allows. The answer ends when it is complete.
+    pub constraint: Option<Matcher>,
     /// Keeps what this request computed until the next request of the same session has ended.
     pub session: Option<SessionId>,
     /// The answer ends then, with what there is; also while the request waits.
@@ -36,6 +40,7 @@ impl<A> Request<A> {
             prompt_ids,
             sampling,
             adapter: None,
+            constraint: None,
             session: None,
             deadline: None,
             prompt_logprobs: None,

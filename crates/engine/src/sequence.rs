@@ -24,7 +24,6 @@ pub(crate) struct Sequence<A> {
     pub computed: usize,
     /// Empty while it waits.
     pub holding: Holding,
-    sampler: Sampler,
     reading: Reading,
     pub lookup: Lookup,
     pub acceptance: Acceptance,
@@ -100,7 +99,6 @@ impl<A> Sequence<A> {
             known: request.prompt_ids.clone(),
             computed: 0,
             holding: Holding::default(),
-            sampler: Sampler::new(request.sampling.clone(), &request.prompt_ids),
             reading,
             lookup: Lookup::default(),
             acceptance: Acceptance::default(),
@@ -170,10 +168,11 @@ impl<A> Sequence<A> {
         share: &'a Share,
         context_tokens_max: usize,
     ) -> (Rows<'a, A>, &'a [u32], Option<&'a A>) {
-        let request = &self.job.request;
+        let Job { request, sampler, .. } = &mut self.job;
+        let request = &*request;
         let rows = Rows {
             request,
-            sampler: &mut self.sampler,
+            sampler,
             reading: &mut self.reading,
             known: self.known.len(),
             first: self.computed,
@@ -259,12 +258,11 @@ impl<A> Rows<'_, A> {
 
     /// Chooses the token at `position`, and goes on behind it if it was guessed.
     fn choose(&mut self, position: usize, logits: &mut [f32]) {
-        let sampling = &self.request.sampling;
         let token = match self.sampler.choose(logits, position) {
             Ok(token) => token,
             Err(error) => return self.end(Err(error.into())),
         };
-        if !sampling.ignore_eos && sampling.stop_ids.contains(&token.id) {
+        if self.sampler.is_end(token.id) {
             return self.end(Ok(FinishReason::Stop));
         }
         if let Err(error) = self.sampler.accept(token.id) {
@@ -274,7 +272,9 @@ impl<A> Rows<'_, A> {
         self.gain.accepted += usize::from(is_guessed);
         self.gain.is_settled = !is_guessed;
         self.gain.tokens.push(token);
-        if position + 1 - self.request.prompt_ids.len() == sampling.max_new_tokens {
+        if self.sampler.is_done() {
+            self.end(Ok(FinishReason::Stop));
+        } else if position + 1 - self.request.prompt_ids.len() == self.request.sampling.max_new_tokens {
             self.end(Ok(FinishReason::Length));
         } else if position + 1 == self.context_tokens_max {
             self.end(Ok(FinishReason::Context));

@@ -16,9 +16,11 @@ mod tests;
 
 pub use settings::{Sampling, SamplingError, Token, TokenLogprobs};
 
+use codeact_grammar::{Allowed, GrammarError, Matcher};
+
 use history::History;
 use logprobs::LogTotal;
-use scan::{Candidate, argmax};
+use scan::{Candidate, argmax, rule_out};
 
 /// Chooses the tokens of one request, one position after the other.
 ///
@@ -29,15 +31,37 @@ use scan::{Candidate, argmax};
 pub struct Sampler {
     sampling: Sampling,
     history: History,
+    constraint: Option<Constraint>,
     /// For candidates, kept from choice to choice.
     room: Vec<Candidate>,
+}
+
+/// What the answer must look like.
+#[derive(Debug, Clone)]
+struct Constraint {
+    matcher: Matcher,
+    /// Tokens the answer may still have.
+    left: usize,
 }
 
 impl Sampler {
     /// A sampler for the answer to `prompt_ids`. The settings are those that [`Sampling::check`] accepts.
     pub fn new(sampling: Sampling, prompt_ids: &[u32]) -> Sampler {
         let history = History::new(&sampling, prompt_ids);
-        Sampler { sampling, history, room: Vec::new() }
+        Sampler { sampling, history, constraint: None, room: Vec::new() }
+    }
+
+    /// Lets only tokens be chosen that `matcher` allows. `tokens_max`: what the answer may have, by
+    /// [`Sampling::max_new_tokens`] and by the context; a matcher that knows how closes the answer within it.
+    ///
+    /// # Errors
+    /// When so few tokens cannot make an answer.
+    pub fn constrained(mut self, matcher: Matcher, tokens_max: usize) -> Result<Sampler, SamplingError> {
+        if let Some(needed) = matcher.closing_tokens().filter(|&needed| needed > tokens_max) {
+            return Err(GrammarError::NoRoom { needed, left: tokens_max }.into());
+        }
+        self.constraint = Some(Constraint { matcher, left: tokens_max });
+        Ok(self)
     }
 
     /// The settings.
@@ -53,7 +77,7 @@ impl Sampler {
     /// The token only counts as part of the answer after [`Sampler::accept`].
     ///
     /// # Errors
-    /// When no logit is finite.
+    /// When no logit is finite, or the constraint takes more work than a token may.
     pub fn choose(&mut self, logits: &mut [f32], position: usize) -> Result<Token, SamplingError> {
         let wanted = self.sampling.logprobs;
         let raw = wanted.and_then(|top| LogTotal::new(logits).map(|total| (total, total.top(logits, top))));
@@ -63,12 +87,7 @@ impl Sampler {
                 changed.push((id, logit));
             }
         });
-        let best = argmax(logits).ok_or(SamplingError::NotFinite { position })?;
-        let id = if self.sampling.is_greedy() {
-            best.id
-        } else {
-            draw::draw(logits, best.logit, &self.sampling, position, &mut self.room)
-        };
+        let id = self.pick(logits, position)?;
         let logprobs = raw.map(|(total, top)| {
             // A token may have been changed twice; its raw logit is what the first change saw.
             let raw = changed.iter().find(|(changed, _)| *changed == id).map_or(logits[id as usize], |(_, raw)| *raw);
@@ -80,10 +99,47 @@ impl Sampler {
     /// Takes `id` as the next token of the answer.
     ///
     /// # Errors
-    /// None so far that a caller could meet; see [`SamplingError`].
+    /// When the constraint does not allow it; never for the token that was chosen last.
     pub fn accept(&mut self, id: u32) -> Result<(), SamplingError> {
+        if let Some(constraint) = &mut self.constraint {
+            constraint.matcher.accept(id)?;
+            constraint.left = constraint.left.saturating_sub(1);
+        }
         self.history.add(id);
         Ok(())
+    }
+
+    /// Whether `id` ends the answer without being part of it: a stop token that counts, or the end of a constraint.
+    pub fn is_end(&self, id: u32) -> bool {
+        let ends = |constraint: &Constraint| constraint.matcher.end_ids().contains(&id);
+        (!self.sampling.ignore_eos && self.sampling.stop_ids.contains(&id))
+            || self.constraint.as_ref().is_some_and(ends)
+    }
+
+    /// Whether the constraint lets nothing follow: the answer has ended, with the last token as part of it.
+    pub fn is_done(&self) -> bool {
+        self.constraint.as_ref().is_some_and(|constraint| constraint.matcher.is_done())
+    }
+
+    /// The id of the next token, from adjusted logits.
+    fn pick(&mut self, logits: &mut [f32], position: usize) -> Result<u32, SamplingError> {
+        let not_finite = SamplingError::NotFinite { position };
+        let mut best = argmax(logits).ok_or(not_finite.clone())?;
+        if let Some(Constraint { matcher, left }) = &mut self.constraint {
+            // The likeliest token of all is also the likeliest of those allowed, if it is one of them. To find that
+            // out is much cheaper than to find them all.
+            if self.sampling.is_greedy() && matcher.allows(best.id, *left)? {
+                return Ok(best.id);
+            }
+            if let Allowed::Only(allowed) = matcher.allowed_within(*left)? {
+                rule_out(logits, allowed);
+                best = argmax(logits).ok_or(not_finite)?;
+            }
+        }
+        if self.sampling.is_greedy() {
+            return Ok(best.id);
+        }
+        Ok(draw::draw(logits, best.logit, &self.sampling, position, &mut self.room))
     }
 
     /// Penalties and bias.

@@ -9,6 +9,22 @@ const LANES: usize = 16;
 /// Logits that are looked at, and summed, together.
 pub(super) const BLOCK: usize = 256;
 
+/// Rules out the tokens whose bits are not set: token `id` is bit `id % 32` of word `id / 32`.
+pub(super) fn rule_out(logits: &mut [f32], allowed: &[u32]) {
+    let (known, beyond) = logits.split_at_mut(logits.len().min(32 * allowed.len()));
+    beyond.fill(f32::NEG_INFINITY);
+    for (chunk, &word) in known.chunks_mut(32).zip(allowed) {
+        match word {
+            u32::MAX => {}
+            0 => chunk.fill(f32::NEG_INFINITY),
+            _ => {
+                let forbidden = chunk.iter_mut().enumerate().filter(|(bit, _)| word >> bit & 1 == 0);
+                forbidden.for_each(|(_, logit)| *logit = f32::NEG_INFINITY);
+            }
+        }
+    }
+}
+
 /// One token that may be chosen.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Candidate {

@@ -1,5 +1,7 @@
 //! How one request chooses its tokens, what a choice is, and which settings are refused.
 
+use codeact_grammar::GrammarError;
+
 /// How one request chooses its tokens, and when it ends.
 ///
 /// The steps, in this order: log-probabilities are read off the raw logits; repetition, frequency and presence
@@ -31,7 +33,7 @@ pub struct Sampling {
     pub max_new_tokens: usize,
     /// Tokens that end the answer. They are not part of it.
     pub stop_ids: Vec<u32>,
-    /// `stop_ids` do not end the answer, which then has `max_new_tokens`. A constraint still ends it.
+    /// `stop_ids` do not end the answer, which then has `max_new_tokens`. A constraint still ends it where it must.
     pub ignore_eos: bool,
 }
 
@@ -161,4 +163,7 @@ pub enum SamplingError {
         /// Index of the token that was to be chosen.
         position: usize,
     },
+    /// The constraint cannot go on.
+    #[error(transparent)]
+    Constraint(#[from] GrammarError),
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::inbox::Job;
-use crate::mock::{Mock, MockAdapter, entries};
+use crate::mock::{Mock, MockAdapter, entries, sampler};
 use crate::request::{Request, Ticket};
 use crate::sampling::Sampling;
 
@@ -59,7 +59,8 @@ impl Bench {
         let caller = Caller::new(Box::new(move |event| heard.lock().unwrap().push(event)), place, self.inbox.stopped());
         let is_cancelled = Arc::default();
         let ticket = Ticket { is_cancelled: Arc::clone(&is_cancelled) };
-        let job = Job { arrival: 0, request, is_cancelled, caller, submitted: self.now(), is_probe };
+        let sampler = sampler(&request, self.worker.context_tokens_max);
+        let job = Job { arrival: 0, request, sampler, is_cancelled, caller, submitted: self.now(), is_probe };
         self.inbox.push(job).unwrap();
         Asked { ticket, events }
     }

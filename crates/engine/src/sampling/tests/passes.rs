@@ -3,7 +3,7 @@
 use super::oracle;
 use super::*;
 use crate::sampling::TokenLogprobs;
-use crate::sampling::scan::{Candidate, Weigh, above, argmax, likeliest, maximum};
+use crate::sampling::scan::{Candidate, Weigh, above, argmax, likeliest, maximum, rule_out};
 
 /// Logits with everything a broken model can give.
 fn spoilt(random: &mut Random, count: usize) -> Vec<f32> {
@@ -115,5 +115,22 @@ fn log_probabilities_are_those_of_the_raw_logits() {
         assert_eq!(scored, told);
         let ruled_out = TokenLogprobs::of(&logits, (count / 2) as u32, 0).unwrap();
         assert!(count == 1 || ruled_out.logprob == f32::NEG_INFINITY);
+    }
+}
+
+#[test]
+fn what_has_no_bit_is_ruled_out() {
+    let mut random = Random::new(14);
+    for count in [1, 31, 32, 33, 64, 500] {
+        for words in [0, 1, 2, 16, 20] {
+            let kinds = [0, u32::MAX, 0xDEAD_BEEF, 1];
+            let allowed: Vec<u32> = (0..words).map(|_| kinds[random.below(4)]).collect();
+            let mut logits = vec![1.0; count];
+            rule_out(&mut logits, &allowed);
+            for (id, logit) in logits.iter().enumerate() {
+                let has = allowed.get(id / 32).is_some_and(|word| word >> (id % 32) & 1 == 1);
+                assert_eq!(*logit, if has { 1.0 } else { f32::NEG_INFINITY });
+            }
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! Ten thousand requests that come, are cancelled, expire, share beginnings and drive each other out: each gets what it
 //! would get alone.
 
+use codeact_grammar::{Grammar, Matcher, Vocabulary};
+
 use super::*;
 use crate::error::EngineError;
 use crate::event::Finished;
@@ -47,6 +49,13 @@ impl Random {
     }
 }
 
+/// Letters in groups of two and three, in which token `n` is the n-th letter; the end is token 22.
+pub(super) fn constraint() -> Matcher {
+    let letters: Vec<Option<Vec<u8>>> = (0..VOCAB_SIZE as u8).map(|token| Some(vec![b'a' + token])).collect();
+    let vocabulary = Vocabulary::new(&letters, &[22]).unwrap();
+    Grammar::regex("([a-h]{3}|[i-u]{2}){2,6}").unwrap().matcher(&vocabulary).unwrap()
+}
+
 /// What the next request of a session continues.
 enum Turn {
     After(Vec<u32>),
@@ -60,6 +69,7 @@ struct Story {
     random: Random,
     adapters: [Option<Arc<MockAdapter>>; 3],
     beginnings: Vec<Vec<u32>>,
+    constraint: Matcher,
     sessions: Vec<(SessionId, Turn)>,
     /// With what each gets alone, and its prompt.
     asked: Vec<(Asked, Alone, Vec<u32>)>,
@@ -86,6 +96,7 @@ impl Story {
         Story {
             bench,
             adapters: [None, adapter(0, 0), adapter(1, 3)],
+            constraint: constraint(),
             beginnings: lengths.into_iter().map(|length| random.tokens(length)).collect(),
             sessions: Vec::new(),
             asked: Vec::new(),
@@ -124,6 +135,9 @@ impl Story {
             12 => (request.prompt_logprobs, request.sampling.max_new_tokens) = (Some(1), 0),
             _ => request.speculation = !random.one_in(4),
         }
+        if random.one_in(12) {
+            request.constraint = Some(self.constraint.clone());
+        }
         if random.one_in(15) {
             request.deadline = Some(self.bench.now() + Duration::from_millis(random.below(120) as u64));
         }
@@ -133,6 +147,7 @@ impl Story {
                 prompt_ids: request.prompt_ids.clone(),
                 sampling: Sampling { seed: self.random.next(), ..request.sampling.clone() },
                 adapter: request.adapter.clone(),
+                constraint: request.constraint.clone(),
                 ..request
             };
             let expected = alone(&copy, self.context_tokens_max);

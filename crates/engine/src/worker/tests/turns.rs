@@ -247,3 +247,28 @@ fn a_health_check_needs_no_place_and_goes_before_those_that_wait() {
     assert_eq!((running.tokens().len(), waiting.tokens().len()), (2, 0));
     assert_eq!((bench.metrics().finished_length, bench.metrics().generated_tokens), (0, 2));
 }
+
+#[test]
+fn a_constrained_answer_is_what_was_asked_for_and_ends_when_it_is_complete() {
+    let mut bench = bench(100, EngineLimits { draft_tokens_max: 8, ..limits(4, 32) });
+    let asked: Vec<Asked> = (0..8u64)
+        .map(|seed| {
+            let sampling = Sampling { seed, temperature: 1.0, ..greedy(60) };
+            let constraint = Some(random::constraint());
+            bench.ask(Request { constraint, ..Request::new(prompt(seed as u32, 9), sampling) })
+        })
+        .collect();
+    bench.finish(300);
+    for asked in asked {
+        assert_eq!(asked.finish(), Some(FinishReason::Stop));
+        let mut rest = asked.tokens();
+        let mut groups = 0;
+        while let Some(&first) = rest.first() {
+            let (group, letters) = if first < 8 { (3, 0..8) } else { (2, 8..21) };
+            let after = rest.split_off(group);
+            assert!(rest.iter().all(|token| letters.contains(token)), "{rest:?}");
+            (rest, groups) = (after, groups + 1);
+        }
+        assert!((2..=6).contains(&groups), "{groups} groups");
+    }
+}
