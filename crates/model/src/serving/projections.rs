@@ -21,9 +21,8 @@ pub(super) struct Layer {
 
 impl Layer {
     pub(super) fn load(loading: &mut Loading<'_>, config: &ModelConfig, index: usize) -> Result<Self, ModelError> {
-        let norm = |name: &str| {
-            loading.tensors.norm(&format!("model.layers.{index}.{name}.weight"), config.hidden_size)
-        };
+        let norm =
+            |name: &str| loading.tensors.norm(&format!("model.layers.{index}.{name}.weight"), config.hidden_size);
         let (attention_norm, mlp_norm) = (norm("input_layernorm")?, norm("post_attention_layernorm")?);
         let mut load = |fused: Fused| {
             let targets = fused.targets();
@@ -39,8 +38,7 @@ impl Layer {
                 .collect();
             loading.matrix(&names, &shapes)
         };
-        let projections =
-            [load(Fused::Qkv)?, load(Fused::Output)?, load(Fused::GateUp)?, load(Fused::Down)?];
+        let projections = [load(Fused::Qkv)?, load(Fused::Output)?, load(Fused::GateUp)?, load(Fused::Down)?];
         Ok(Self { attention_norm, mlp_norm, projections })
     }
 
@@ -115,7 +113,7 @@ impl<'a> Loading<'a> {
 }
 
 /// The same matrix in another format.
-fn recoded<'a>(tensor: &Stored<'_>, format: Format, columns: usize) -> Stored<'a> {
+pub(super) fn recoded<'a>(tensor: &Stored<'_>, format: Format, columns: usize) -> Stored<'a> {
     let row_bytes = tensor.format.row_bytes(columns).expect("files hold whole rows");
     let mut bytes = Vec::with_capacity(tensor.bytes.len() / row_bytes * format.row_bytes(columns).unwrap_or(0));
     let mut values = vec![0.0; columns];
