@@ -8,6 +8,7 @@
 //! how a prompt was cut, not on which pages hold it ([`codeact_cpu`]).
 
 mod adapter; // LoRA pairs in the layout of passes
+pub mod card; // the same on a card
 mod options; // what a caller may ask for
 mod pass; // one pass
 mod projections; // packed weights of a layer

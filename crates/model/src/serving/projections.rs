@@ -113,7 +113,7 @@ impl<'a> Loading<'a> {
 }
 
 /// The same matrix in another format.
-fn recoded<'a>(tensor: &Stored<'_>, format: Format, columns: usize) -> Stored<'a> {
+pub(super) fn recoded<'a>(tensor: &Stored<'_>, format: Format, columns: usize) -> Stored<'a> {
     let row_bytes = tensor.format.row_bytes(columns).expect("files hold whole rows");
     let mut bytes = Vec::with_capacity(tensor.bytes.len() / row_bytes * format.row_bytes(columns).unwrap_or(0));
     let mut values = vec![0.0; columns];

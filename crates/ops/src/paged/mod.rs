@@ -119,14 +119,13 @@ impl Pages {
 
     fn decode(&self, out: &Tensor, qkv: &Tensor, tables: &Tables, partial: &Partial, at: &Attention) -> Result<()> {
         let (gpu, dtype, width) = (gpu(qkv)?, qkv.dtype(), at.head_width);
-        let rows_max = partial.rows_max(at);
-        if partial.chunks_max < tables.chunk_count || partial.tokens_max < tables.tokens_max {
+        let rows_max = tables.tokens_max * at.group();
+        if partial.room < tables.chunk_count * tables.tokens_max {
             bail!(
-                "paged: {} chunks of up to {} tokens where {} of {} have room",
+                "paged: {} chunks of up to {} tokens where {} of one have room",
                 tables.chunk_count,
                 tables.tokens_max,
-                partial.chunks_max,
-                partial.tokens_max
+                partial.room
             );
         }
         let on_tensor_cores = on_tensor_cores(dtype, width);
@@ -240,26 +239,24 @@ pub struct Partial {
     sums: Tensor,
     /// `(chunks, G, rows, 2)` f32: of each row the largest score and the sum of the exponentials.
     states: Tensor,
-    chunks_max: usize,
-    tokens_max: usize,
+    room: usize,
 }
 
 impl Partial {
-    /// Room for `chunks_max` chunks of sequences with up to `tokens_max` new tokens.
+    /// Room for `room` chunks of sequences with one new token, half as many of sequences with up to two, and so on.
     ///
     /// # Errors
     /// When the device cannot hold it, or is none with kernels.
-    pub fn new(chunks_max: usize, tokens_max: usize, attention: &Attention, like: &Tensor) -> Result<Self> {
-        let rows = chunks_max * attention.kv_head_count * tokens_max * attention.group();
-        let gpu = gpu(like)?;
+    pub fn new(room: usize, attention: &Attention, like: &Tensor) -> Result<Self> {
+        let (rows, gpu) = (room * attention.head_count, gpu(like)?);
         let sums = gpu.empty(like, rows * attention.head_width, DType::F32)?;
         let states = gpu.empty(like, rows * 2, DType::F32)?;
-        Ok(Self { sums, states, chunks_max, tokens_max })
+        Ok(Self { sums, states, room })
     }
 
-    /// Rows that a chunk and key head have room for.
-    fn rows_max(&self, attention: &Attention) -> usize {
-        self.tokens_max * attention.group()
+    /// What [`Partial::new`] was asked for.
+    pub fn room(&self) -> usize {
+        self.room
     }
 }
 

@@ -53,7 +53,7 @@ impl Scene {
     fn run(&self, chosen: &[usize]) -> Vec<Vec<f32>> {
         let like = Tensor::zeros(1, self.dtype, &Device::Cpu).unwrap();
         let pages = Pages::new(PAGE_COUNT, &self.attention, &like).unwrap();
-        let partial = Partial::new(16, 8, &self.attention, &like).unwrap();
+        let partial = Partial::new(128, &self.attention, &like).unwrap();
         let mut results = vec![Vec::new(); chosen.len()];
         let passes = chosen.iter().map(|index| self.pasts[*index].ends.len()).max().unwrap_or(0);
         for pass in 0..passes {
@@ -200,7 +200,7 @@ fn what_does_not_fit_is_refused() {
         Attention { head_count: 2, kv_head_count: 1, head_width: 8, window: None, precision: Precision::F32 };
     let like = Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap();
     let pages = Pages::new(4, &attention, &like).unwrap();
-    let partial = Partial::new(1, 1, &attention, &like).unwrap();
+    let partial = Partial::new(1, &attention, &like).unwrap();
     let plan = Plan::new(&[Sequence { pages: &[0], first: 3, len: 2 }], None).unwrap();
     let tables = Tables::new(&plan, &like).unwrap();
     let (qkv, out) = (numbers(&[2, 32], 1), numbers(&[2, 16], 2));
