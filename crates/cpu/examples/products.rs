@@ -43,7 +43,7 @@ fn main() {
 }
 
 fn measure(team: &Team, isa: Isa, format: Format, outputs: usize, inputs: usize) {
-    let bytes = vec![1; outputs * format.row_bytes(inputs).unwrap()];
+    let bytes = vec![0x3c; outputs * format.row_bytes(inputs).unwrap()];
     let part = Part { format, bytes: &bytes, rows: outputs, columns: inputs, row_order: None };
     let copies = (WEIGHTS_BYTES / bytes.len()).clamp(1, 40);
     let matrices: Vec<Matrix> = (0..copies).map(|_| Matrix::pack(&[part], isa).unwrap()).collect();

@@ -9,6 +9,7 @@ use super::Activations;
 use super::panels::{PANEL, Panels};
 use crate::Isa;
 use crate::disjoint::Disjoint;
+use crate::quant::TILE_ROWS;
 use crate::simd::{Element, Kernel, LANES, Simd, run};
 
 /// Inputs of a block when there are several tiles: 256 x 32 f32 of a panel stay in the first-level cache.
@@ -22,13 +23,15 @@ pub(super) fn tile_rows(isa: Isa) -> usize {
     }
 }
 
-/// Panels that a thread takes at a time.
-pub(super) fn panels_per_job(panels: usize, tile_blocks: usize, threads: usize) -> usize {
-    /// Jobs wanted for each thread, so that the last one to finish costs little.
-    const JOBS_PER_THREAD: usize = 8;
+/// Panels that a thread takes at a time, of `panels` for each of `row_blocks` of `rows` in all.
+///
+/// Few rows wait for memory, which is read fastest in long stretches. Many are multiplied in small pieces, so that the
+/// last one to finish costs little.
+pub(super) fn panels_per_job(panels: usize, rows: usize, row_blocks: usize, threads: usize) -> usize {
+    let jobs_per_thread = if rows <= TILE_ROWS { 2 } else { 8 };
     match threads {
         1 => panels.max(1),
-        _ => (panels * tile_blocks / (threads * JOBS_PER_THREAD)).max(1),
+        _ => (panels * row_blocks / (threads * jobs_per_thread)).max(1),
     }
 }
 
