@@ -152,7 +152,10 @@ async fn run(state: AppState, settings: &Settings) -> anyhow::Result<()> {
     let stop = async move {
         let mut signals = (terminate, interrupt);
         either(&mut signals).await;
-        eprintln!("finishing what is running, {} seconds at most; once more to end at once", drain_time_max.as_secs_f64());
+        eprintln!(
+            "finishing what is running, {} seconds at most; once more to end at once",
+            drain_time_max.as_secs_f64()
+        );
         tokio::spawn(async move {
             either(&mut signals).await;
             std::process::exit(1);

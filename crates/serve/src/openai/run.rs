@@ -73,7 +73,11 @@ impl Run {
                     adapter: asked.target.actor.adapter.clone(),
                     deadline: Some(asked.deadline),
                     constraint: matcher.clone(),
-                    prompt_logprobs: if asked.is_echoed { asked.logprobs.or((max_new_tokens == 0).then_some(0)) } else { None },
+                    prompt_logprobs: if asked.is_echoed {
+                        asked.logprobs.or((max_new_tokens == 0).then_some(0))
+                    } else {
+                        None
+                    },
                     ..Request::new(prompt.ids(), sampling)
                 };
                 let (index, sender) = (choices.len(), sender.clone());

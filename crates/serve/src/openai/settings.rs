@@ -126,7 +126,9 @@ fn top_p(body: &mut Fields) -> Result<f64, ApiError> {
 
 fn logit_bias(body: &mut Fields, vocab_size: usize) -> Result<Vec<(u32, f32)>, ApiError> {
     let Some(value) = body.take("logit_bias") else { return Ok(Vec::new()) };
-    let wanted = || format!("an object of at most {BIASES_MAX} token ids below {vocab_size}, each with a number from -100 to 100");
+    let wanted = || {
+        format!("an object of at most {BIASES_MAX} token ids below {vocab_size}, each with a number from -100 to 100")
+    };
     let Some(map) = value.as_object().filter(|map| map.len() <= BIASES_MAX) else {
         return body.refuse("logit_bias", &value, &wanted());
     };
