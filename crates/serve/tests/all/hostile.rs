@@ -215,5 +215,10 @@ fn what_is_no_http_or_no_json_ends_in_a_refusal() {
     );
     assert!(cut.is_empty() || cut.starts_with("HTTP/1.1 400"), "{cut}");
     assert_eq!(answer(crate::client::send(server.port, "PUT", "/v1/completions", &[], "")).status, 405);
+    for path in ["/v1/models/%ff", "/v1/models/%00", "/v1/agent/sessions/%ff/turns", "/v1/models/%F0%9F%98%80"] {
+        let method = if path.ends_with("turns") { "POST" } else { "GET" };
+        let refused = ask(server.port, method, path, "{\"content\": \"x\"}");
+        assert!([400, 404].contains(&refused.status) && !refused.error(refused.status).is_empty(), "{path}");
+    }
     assert_eq!(get(server.port, "/health").status, 200);
 }
