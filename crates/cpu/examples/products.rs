@@ -36,7 +36,7 @@ fn main() {
         "format", "N", "K", "rows", "us best", "us median", "GFLOP/s", "GB/s"
     );
     for format in formats {
-        for (outputs, inputs) in SHAPES {
+        for (outputs, inputs) in SHAPES.into_iter().filter(|(_, inputs)| format.row_bytes(*inputs).is_some()) {
             measure(&team, isa, format, outputs, inputs);
         }
     }

@@ -46,6 +46,7 @@ pub struct Activations {
     /// Tiles of `K` times the tile's rows.
     values: Vec<f32>,
     /// Tiles of `K / 2` times the tile's rows: pairs of bf16, the first input of each in the low half.
+    #[cfg(target_arch = "x86_64")]
     pairs: Vec<u32>,
     int8: Int8Rows,
 }
@@ -59,8 +60,15 @@ impl Default for Activations {
 impl Activations {
     /// No rows; memory is kept from one [`Self::set`] to the next.
     pub fn new() -> Self {
-        let has = Wants::nothing(Isa::Portable);
-        Self { rows: 0, columns: 0, has, values: Vec::new(), pairs: Vec::new(), int8: Int8Rows::new() }
+        Self {
+            rows: 0,
+            columns: 0,
+            has: Wants::nothing(Isa::Portable),
+            values: Vec::new(),
+            #[cfg(target_arch = "x86_64")]
+            pairs: Vec::new(),
+            int8: Int8Rows::new(),
+        }
     }
 
     /// Rows, T.
@@ -124,6 +132,7 @@ impl Activations {
         &self.values[first..][..self.tile_len(tile) * self.columns]
     }
 
+    #[cfg(target_arch = "x86_64")]
     /// A tile as pairs of bf16.
     #[inline(always)]
     pub(super) fn pair_tile(&self, tile: usize) -> &[u32] {

@@ -21,6 +21,7 @@ pub(super) type Words = [[u8; 4]; GROUP_WORDS];
 const NO_WORDS: Words = [[0; 4]; GROUP_WORDS];
 
 /// A word as kernels multiply it.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(super) fn word(bytes: [u8; 4]) -> i32 {
     i32::from_le_bytes(bytes)
