@@ -1,7 +1,7 @@
 //! Large tables of numbers, each vector of them in one cache line, in huge pages where the system has some.
 //!
-//! One request reads all weights for every token, as fast as memory gives them. Pages of 4 KiB need a table walk for each
-//! and stop the processor's own prefetching at every page; pages of 2 MiB do not.
+//! One request reads all weights for every token, as fast as memory gives them. Pages of 4 KiB need a table walk for
+//! each and stop the processor's own prefetching at every page; pages of 2 MiB do not.
 
 use std::ops::{Deref, DerefMut};
 

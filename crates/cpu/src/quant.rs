@@ -1,10 +1,10 @@
 //! Products of quantised weights with activations of 8 bits.
 //!
-//! Weights stay at the width they have in the file. They are laid out anew in panels of 16 outputs (`panel`), so that one
-//! `vpdpbusd` multiplies 4 columns of 16 outputs with 4 columns of a row. Rows become 8-bit integers with one scale for
-//! each 32 columns ([`Int8Rows`]). Sums within 32 columns are integers, so exact in any order; across them there is one
-//! f32 sum for each output, in the order of the columns. So every instruction set gives the same bits, and so does a row
-//! alone or among others.
+//! Weights stay at the width they have in the file. They are laid out anew in panels of 16 outputs (`panel`), so that
+//! one `vpdpbusd` multiplies 4 columns of 16 outputs with 4 columns of a row. Rows become 8-bit integers with one scale
+//! for each 32 columns ([`Int8Rows`]). Sums within 32 columns are integers, so exact in any order; across them there is
+//! one f32 sum for each output, in the order of the columns. So every instruction set gives the same bits, and so does
+//! a row alone or among others.
 //!
 //! ```text
 //! y[t, n] = sum over groups g of 32 columns:  (scale[n, g] * x.scale[t, g]) * sum of (q - zero) * x.q
@@ -204,7 +204,7 @@ impl QuantPanels {
                     let count = OUTPUTS.min(self.rows - first);
                     for (row, products) in products[..tile.rows].iter().enumerate() {
                         let at = (tile.first_row + row) * y_stride + first_column + first;
-                        // SAFETY: rows of this tile and columns of this panel, which the caller promises to nobody else.
+                        // SAFETY: this tile and this panel, which the caller promises to nobody else.
                         unsafe { y.part(at, count) }.copy_from_slice(&products[..count]);
                     }
                 }

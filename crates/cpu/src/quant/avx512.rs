@@ -1,8 +1,8 @@
 //! Kernels for AVX-512 with VNNI.
 //!
 //! For each 32 columns the levels of 16 outputs are made once, 8 vectors that stay in registers, and multiplied with
-//! every row of the tile: `vpdpbusd` adds 4 products of a level (u8) and an integer (i8) to each of 16 sums. The zero of
-//! symmetric formats is where these sums begin.
+//! every row of the tile: `vpdpbusd` adds 4 products of a level (u8) and an integer (i8) to each of 16 sums. The zero
+//! of symmetric formats is where these sums begin.
 
 use std::arch::x86_64::*;
 use std::ops::Range;

@@ -29,9 +29,9 @@ pub(super) fn word(bytes: [u8; 4]) -> i32 {
 
 /// T rows of K columns as 8-bit integers, what products with quantised weights want.
 ///
-/// For each 32 columns of a row the scale is their largest magnitude over 127 (f32) and the integers are rounded, halves
-/// to even. A group with a number that is not finite has a scale that is not a number, and so has every product with it.
-/// Rows are stored in tiles of 12, the last of what is left; within one, all rows of a group lie together.
+/// For each 32 columns of a row the scale is their largest magnitude over 127 (f32) and the integers are rounded,
+/// halves to even. A group with a number that is not finite has a scale that is not a number, and so has every product
+/// with it. Rows are stored in tiles of 12, the last of what is left; within one, all rows of a group lie together.
 #[derive(Debug, Default)]
 pub(crate) struct Int8Rows {
     rows: usize,
