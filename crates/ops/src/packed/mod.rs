@@ -64,11 +64,6 @@ impl Packed {
         })
     }
 
-    /// Bytes on the device.
-    pub fn byte_count(&self) -> usize {
-        self.values.elem_count() + self.scales.elem_count()
-    }
-
     /// Expands into `out`, `(N, K)` bf16.
     fn expand(&self, gpu: &Gpu, out: &Tensor) -> Result<()> {
         let arguments = [
@@ -94,6 +89,14 @@ impl Matrix {
         match self {
             Self::Dense(values) => values.dims2(),
             Self::Packed(packed) => Ok((packed.rows, packed.columns)),
+        }
+    }
+
+    /// Bytes on the device.
+    pub fn byte_count(&self) -> usize {
+        match self {
+            Self::Dense(values) => values.elem_count() * values.dtype().size_in_bytes(),
+            Self::Packed(packed) => packed.values.elem_count() + packed.scales.elem_count(),
         }
     }
 

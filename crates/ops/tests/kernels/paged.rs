@@ -185,8 +185,8 @@ fn a_row_does_not_depend_on_company_or_on_how_its_prompt_was_cut() {
         scene.pasts[1].qkv = scene.pasts[0].qkv.copy().unwrap();
         let emulation = Emulation::begin(7);
         let together = scene.run(&[0, 1, 2, 3]);
-        for index in 0..4 {
-            assert!(scene.run(&[index])[0] == together[index], "{dtype:?}: sequence {index} differs alone");
+        for (index, expected) in together.iter().enumerate() {
+            assert!(scene.run(&[index])[0] == *expected, "{dtype:?}: sequence {index} differs alone");
         }
         drop(emulation);
         assert!(together[0] == together[1], "{dtype:?}: how a prompt is cut changes bits");

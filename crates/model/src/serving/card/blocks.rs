@@ -84,6 +84,30 @@ fn q4_k(bytes: &[u8], blocks: &mut [Block]) {
     }
 }
 
+/// Blocks of weights with a deviation of about 0.02.
+pub(super) fn random_row(packing: Packing, seed: u64, blocks: &mut [Block]) {
+    let mut state = seed;
+    for block in blocks {
+        for eight in block.values.chunks_mut(8) {
+            state = mixed(state);
+            for (value, byte) in eight.iter_mut().zip(state.to_le_bytes()) {
+                *value = if packing == Packing::Q8 { byte as i8 } else { (byte & 15) as i8 };
+            }
+        }
+        // Evenly spread numbers of 8 bits deviate by 74, of 4 bits by 4.6.
+        block.scale = if packing == Packing::Q8 { 0.02 / 74.0 } else { 0.02 / 4.6 };
+        block.offset = if packing == Packing::Q4Offset { -7.5 * block.scale } else { 0.0 };
+    }
+}
+
+/// Every bit of the result depends on every bit of `state` (Steele et al. 2014, SplitMix).
+pub(super) fn mixed(state: u64) -> u64 {
+    let state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let state = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let state = (state ^ state >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    state ^ state >> 31
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -55,8 +55,28 @@ impl CardModel {
         let config = ModelConfig::load(files.folder())?;
         let tensors = Tensors::open(files)?;
         let dtype = dtype(&tensors, &config, options.weights)?;
+        Self::from_tensors(config, Some(&tensors), options, dtype, device)
+    }
+
+    /// A model of this shape with random weights, made on the card: for measurements at sizes whose weights are not at
+    /// hand. [`ServedWeights::Stored`] means bf16.
+    ///
+    /// # Errors
+    /// When the card cannot hold it.
+    pub fn random(config: ModelConfig, options: &ServingOptions, device: &Device) -> Result<Self, ModelError> {
+        let dtype = if options.weights == ServedWeights::F32 { DType::F32 } else { DType::BF16 };
+        Self::from_tensors(config, None, options, dtype, device)
+    }
+
+    fn from_tensors(
+        config: ModelConfig,
+        tensors: Option<&Tensors>,
+        options: &ServingOptions,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
         let like = Tensor::zeros(1, dtype, device)?;
-        let weights = Loading { tensors: &tensors, weights: options.weights, dtype, device }.all(&config)?;
+        let weights = Loading { tensors, weights: options.weights, dtype, device }.all(&config)?;
         let attention = config.attention(dtype);
         let page_bytes = config.layer_count * Pages::page_bytes(dtype, &attention);
         let page_count = options.pages_of(page_bytes)?;
@@ -98,6 +118,17 @@ impl CardModel {
     /// Tokens that a sequence with this adapter may hold.
     pub fn vocab_size(&self, adapter: Option<&ServedAdapter>) -> usize {
         self.config.vocab_size + adapter.map_or(0, ServedAdapter::new_token_count)
+    }
+
+    /// Bytes of weights that one decoded token reads: all but the embedding.
+    pub fn token_bytes(&self) -> usize {
+        self.weights.token_bytes()
+    }
+
+    /// Bytes of the keys and values of one token in all layers.
+    pub fn kv_bytes_per_token(&self) -> usize {
+        let attention = self.config.attention(self.like.dtype());
+        self.config.layer_count * Pages::page_bytes(self.like.dtype(), &attention) / PAGE_TOKENS
     }
 
     /// Whether small passes are recorded and repeated, which they are unless this was set to false; for comparisons.

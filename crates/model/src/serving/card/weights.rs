@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor};
 use codeact_cpu::Format;
 use codeact_ops::packed::{Block, Matrix, Packed};
 
-use super::blocks;
+use super::blocks::{self, mixed};
 use crate::ModelError;
 use crate::adapter::Fused;
 use crate::config::ModelConfig;
@@ -34,9 +34,10 @@ pub(super) struct Weights {
     pub(super) head: Projection,
 }
 
-/// Reads tensors and puts them on the card.
+/// Reads tensors, or makes them up, and puts them on the card.
 pub(super) struct Loading<'a> {
-    pub(super) tensors: &'a Tensors,
+    /// `None` for random weights (deviation 0.02, norms 1).
+    pub(super) tensors: Option<&'a Tensors>,
     pub(super) weights: ServedWeights,
     /// Of activations, and of weights that are not packed.
     pub(super) dtype: DType,
@@ -46,7 +47,10 @@ pub(super) struct Loading<'a> {
 impl Loading<'_> {
     pub(super) fn all(&self, config: &ModelConfig) -> Result<Weights, ModelError> {
         let shape = [config.vocab_size, config.hidden_size];
-        let embedding = self.dense(&self.tensors.get("model.embed_tokens.weight", &shape)?, shape)?;
+        let embedding = match self.tensors {
+            Some(tensors) => self.dense(&tensors.get("model.embed_tokens.weight", &shape)?, shape)?,
+            None => self.random(shape)?,
+        };
         let name = if config.tie_word_embeddings { "model.embed_tokens.weight" } else { "lm_head.weight" };
         let mut head = self.projection(&[name.to_owned()], &[shape])?;
         if let (true, [(_, Matrix::Dense(rows))]) = (config.tie_word_embeddings, &mut head.parts[..]) {
@@ -75,15 +79,18 @@ impl Loading<'_> {
     }
 
     fn norm(&self, name: &str, width: usize) -> Result<Tensor, ModelError> {
-        let values = self.tensors.norm(name, width)?;
+        let values = self.tensors.map_or_else(|| Ok(vec![1.0; width]), |tensors| tensors.norm(name, width))?;
         Ok(Tensor::from_vec(values, width, self.device)?.to_dtype(self.dtype)?)
     }
 
     /// Neighbours that lie the same way become one matrix.
     fn projection(&self, names: &[String], shapes: &[[usize; 2]]) -> Result<Projection, ModelError> {
+        let Some(tensors) = self.tensors else {
+            return Ok(Projection { parts: vec![(0, self.random_matrix(names, shapes)?)] });
+        };
         let mut stored = Vec::new();
         for (name, shape) in names.iter().zip(shapes) {
-            let tensor = self.tensors.get(name, shape)?;
+            let tensor = tensors.get(name, shape)?;
             let is_table = !name.contains(".layers.");
             stored.push(match self.weights.format(shape[1], is_table) {
                 Some(format) if format != tensor.format => recoded(&tensor, format, shape[1]),
@@ -126,6 +133,24 @@ impl Loading<'_> {
         Ok(Matrix::Packed(Packed::new(packing, (rows, columns), &read, &like)?))
     }
 
+    /// As [`Loading::projection`] out of nothing, all its matrices in one format.
+    fn random_matrix(&self, names: &[String], shapes: &[[usize; 2]]) -> Result<Matrix, ModelError> {
+        let (rows, columns) = (shapes.iter().map(|shape| shape[0]).sum::<usize>(), shapes[0][1]);
+        let is_table = names.iter().any(|name| !name.contains(".layers."));
+        let format = self.weights.format(columns, is_table);
+        let Some(packing) = format.and_then(blocks::packing).filter(|_| self.dtype == DType::BF16) else {
+            return Ok(Matrix::Dense(self.random([rows, columns])?));
+        };
+        let seed = names.iter().flat_map(|name| name.bytes()).fold(1, |seed, byte| mixed(seed ^ u64::from(byte)));
+        let read = |row: usize, blocks: &mut [Block]| blocks::random_row(packing, seed ^ mixed(row as u64), blocks);
+        let like = Tensor::zeros(1, self.dtype, self.device)?;
+        Ok(Matrix::Packed(Packed::new(packing, (rows, columns), &read, &like)?))
+    }
+
+    fn random(&self, [rows, columns]: [usize; 2]) -> Result<Tensor, ModelError> {
+        Ok(Tensor::randn(0f32, 0.02, (rows, columns), self.device)?.to_dtype(self.dtype)?)
+    }
+
     /// A matrix in the dtype of the activations.
     fn dense(&self, stored: &Stored<'_>, [rows, columns]: [usize; 2]) -> Result<Tensor, ModelError> {
         let (format, dtype) = (stored.format, self.dtype);
@@ -145,6 +170,15 @@ impl Loading<'_> {
             format.decode_row(stored.row(row, columns), values);
         }
         Ok(Tensor::from_vec(values, (rows, columns), self.device)?.to_dtype(dtype)?)
+    }
+}
+
+impl Weights {
+    /// Bytes of all weights that every token reads: all but the embedding.
+    pub(super) fn token_bytes(&self) -> usize {
+        let projections = self.layers.iter().flat_map(|layer| &layer.projections).chain([&self.head]);
+        let parts = projections.flat_map(|projection| &projection.parts);
+        parts.map(|(_, matrix)| matrix.byte_count()).sum()
     }
 }
 
