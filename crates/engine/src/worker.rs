@@ -52,7 +52,7 @@ impl<F: Forward> Worker<F> {
     ) -> Worker<F> {
         Worker {
             pages: Pages::new(model.page_count(), model.page_tokens()),
-            payoff: Payoff::new(limits.draft_requests_max.min(limits.running_max)),
+            payoff: Payoff::new(limits.draft_requests_max),
             model,
             limits,
             context_tokens_max,

@@ -102,7 +102,7 @@ fn limits_that_leave_no_room_are_refused() {
         prompt_tokens_per_pass: usize::MAX,
         context_tokens_max: Some(usize::MAX),
         draft_tokens_max: usize::MAX,
-        draft_requests_max: 1000,
+        draft_requests_max: usize::MAX,
     };
     let (engine, ..) = start(boundless);
     assert_eq!(generate(&engine, request(&[1, 2], 80)).unwrap().tokens.len(), 80);
