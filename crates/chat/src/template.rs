@@ -11,6 +11,7 @@ use minijinja::machinery::{CodeGenerator, eval, make_string_output, parse};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
 
+use crate::contained::contained;
 use crate::conversation::Message;
 use crate::error::FormatError;
 
@@ -56,8 +57,11 @@ impl ChatTemplate {
         environment.add_global("tools", Value::from(()));
         environment.add_global("documents", Value::from(()));
         guard::check_depth(source, &syntax).map_err(|error| failure(&error))?;
-        let parsed = parse(source, NAME, syntax.clone()).map_err(|error| failure(&error))?;
-        guard::guard(&parsed).map_err(|error| failure(&error))?;
+        let checked = contained("reading it", || {
+            let parsed = parse(source, NAME, syntax.clone()).and_then(|parsed| guard::guard(&parsed).map(drop));
+            parsed.map_err(|error| describe(&error))
+        });
+        checked.map_err(|what| FormatError::Template { what })?;
         Ok(ChatTemplate { environment, syntax, source: source.to_owned() })
     }
 
@@ -77,7 +81,8 @@ impl ChatTemplate {
             })
             .collect();
         let context = minijinja::context! { messages, add_generation_prompt };
-        self.run(context).map_err(|error| failure(&error))
+        let text = contained("running it", || self.run(context).map_err(|error| describe(&error)));
+        text.map_err(|what| FormatError::Template { what })
     }
 
     /// Compiles and runs. What is compiled borrows from the source, so it is not kept; it takes less time than running.
@@ -99,14 +104,17 @@ fn raise_exception(what: String) -> Result<Value, Error> {
 }
 
 fn failure(error: &Error) -> FormatError {
-    let what = match (error.kind(), error.detail(), error.line()) {
+    FormatError::Template { what: describe(error) }
+}
+
+fn describe(error: &Error) -> String {
+    match (error.kind(), error.detail(), error.line()) {
         (ErrorKind::OutOfFuel, _, _) => {
             format!("stopped after {FUEL_MAX} instructions; it may loop forever")
         }
         (_, Some(detail), Some(line)) => format!("line {line}: {detail}"),
         _ => error.to_string(),
-    };
-    FormatError::Template { what }
+    }
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! `/v1/models`, and adapters that come and go while the server runs, with the routes of vLLM.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde_json::{Value, json};
 
-use crate::edge::JsonBody;
+use crate::edge::{JsonBody, PathName};
 use crate::fields::{Fields, Ignored};
 use crate::openai::completions::crashed;
 use crate::{ApiError, AppState};
@@ -15,10 +15,7 @@ pub(crate) async fn list(State(state): State<AppState>) -> Json<Value> {
 }
 
 /// One of them. Names may have slashes.
-pub(crate) async fn retrieve(
-    State(state): State<AppState>,
-    Path(name): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn retrieve(State(state): State<AppState>, PathName(name): PathName) -> Result<Json<Value>, ApiError> {
     state.models.card(&name).map(Json)
 }
 

@@ -43,9 +43,7 @@ pub fn app(state: AppState) -> Router {
         .route("/apply-template", post(text::apply_template))
         .merge(agent)
         .fallback(|| async { ApiError::not_found("there is no such path") })
-        .method_not_allowed_fallback(|| async {
-            ApiError::new(ErrorKind::BadMethod, "this path has another method")
-        })
+        .method_not_allowed_fallback(|| async { ApiError::new(ErrorKind::BadMethod, "this path has another method") })
         .layer(from_fn_with_state(state.clone(), edge::guard))
         .with_state(state)
 }

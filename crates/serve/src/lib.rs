@@ -19,15 +19,17 @@ mod error;
 mod console; // events for a terminal
 mod doctor; // whether the sandbox holds here
 mod describe; // what stands in the start-up line
+mod bench; // how fast it is here
 #[cfg(feature = "jupyter")]
 mod jupyter; // code in a kernel of the user's own
 
 pub use api::app;
-pub use console::Console;
+pub use bench::BenchArgs;
 pub use config::{ConfigError, LimitsTable, ListenTable, LogTable, ModelTable, Options, ServeConfig, Settings};
+pub use console::Console;
 pub use describe::{served_lines, start_lines};
-pub use edge::{ApiKeys, Connections, EdgeSettings, Hosts, KeysError, LogSettings, Origins, serve};
 pub use doctor::{DoctorError, examine};
+pub use edge::{ApiKeys, Connections, EdgeSettings, Hosts, KeysError, LogSettings, Origins, serve};
 pub use error::{ApiError, is_bad_input};
 #[cfg(feature = "jupyter")]
 pub use jupyter::JupyterArgs;

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use codeact_chat::ChatFormat;
 use codeact_eval::{Actor, EvalError};
+use codeact_grammar::{GrammarError, Vocabulary};
 use codeact_model::source::ModelFiles;
 use serde_json::{Value, json};
 
@@ -32,6 +33,8 @@ pub(crate) struct Target {
 pub(crate) struct Words {
     format: Arc<ChatFormat>,
     bytes: OnceLock<Vec<Option<Vec<u8>>>>,
+    /// For grammars. Made when the first request wants one.
+    vocabulary: OnceLock<Result<Arc<Vocabulary>, GrammarError>>,
 }
 
 /// All of them.
@@ -57,16 +60,28 @@ struct Loaded {
 
 impl Words {
     fn new(format: Arc<ChatFormat>) -> Words {
-        Words { format, bytes: OnceLock::new() }
+        Words { format, bytes: OnceLock::new(), vocabulary: OnceLock::new() }
+    }
+
+    fn all(&self) -> &[Option<Vec<u8>>] {
+        self.bytes.get_or_init(|| self.format.token_bytes())
     }
 
     /// The bytes of a token; those of its name, if it is a control token.
     pub fn bytes(&self, id: u32) -> Vec<u8> {
-        let all = self.bytes.get_or_init(|| self.format.token_bytes());
-        match all.get(id as usize) {
+        match self.all().get(id as usize) {
             Some(Some(bytes)) => bytes.clone(),
             _ => self.format.decode(&[id], false).into_bytes(),
         }
+    }
+
+    /// For grammars.
+    ///
+    /// # Errors
+    /// When these tokens cannot spell one.
+    pub fn vocabulary(&self) -> Result<Arc<Vocabulary>, GrammarError> {
+        let made = self.vocabulary.get_or_init(|| Vocabulary::new(self.all(), self.format.end_of_turn_ids()));
+        made.clone()
     }
 
     /// The same as text; parts of characters become U+FFFD.

@@ -7,11 +7,11 @@ use codeact_engine::Sampling;
 use codeact_eval::{Actor, Sandbox};
 use codeact_sandbox::{Interpreter, SandboxError, Session};
 
+use crate::ApiError;
 use crate::edge::{Edge, EdgeSettings};
 use crate::health::Health;
 use crate::models::Models;
 use crate::sessions::Sessions;
-use crate::ApiError;
 
 /// Makes the model of a new session.
 pub type MakeModel = Arc<dyn Fn(&Actor, Sampling) -> Box<dyn Model> + Send + Sync>;

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, TryLockError};
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::edge::JsonBody;
+use crate::edge::{JsonBody, PathName};
 use crate::openai::completions::crashed;
 use crate::sessions::AgentSession;
 use crate::state::Wanted;
@@ -71,7 +71,7 @@ pub(crate) async fn create_session(
 /// Ends a session, and the turn that may run in it.
 pub(crate) async fn delete_session(
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    PathName(id): PathName,
 ) -> Result<StatusCode, ApiError> {
     let session = state.sessions.remove(&id)?;
     session.interrupter.interrupt();
@@ -84,7 +84,7 @@ pub(crate) async fn delete_session(
 /// or `error`. A reader that leaves interrupts the turn.
 pub(crate) async fn run_turn(
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    PathName(id): PathName,
     body: JsonBody,
 ) -> Result<impl IntoResponse, ApiError> {
     let request: TurnRequest = body.into()?;

@@ -104,12 +104,8 @@ fn ask_all(engine: &Engine, questions: &[Asked], count: usize) {
 
 fn in_random_company(weights: ServedWeights, threads: usize, questions: u32, count: usize) -> Metrics {
     let questions = self::questions(questions, weights);
-    let limits = EngineLimits {
-        running_max: 16,
-        prompt_tokens_per_pass: 48,
-        draft_requests_max: 16,
-        ..EngineLimits::default()
-    };
+    let limits =
+        EngineLimits { running_max: 16, prompt_tokens_per_pass: 48, draft_requests_max: 16, ..EngineLimits::default() };
     let engine = Engine::start(tiny::served(weights, threads, POOL_TOKENS), limits).unwrap();
     ask_all(&engine, &questions, count);
     assert!(engine.drain(Duration::from_secs(10)));

@@ -113,7 +113,7 @@ fn context_length(gguf: &Gguf) -> Result<u64, SourceError> {
 fn size(gguf: &Gguf, key: &str) -> Result<u64, SourceError> {
     match gguf.number(key)? {
         // Far above every real model, and small enough that products of three sizes cannot overflow.
-        number @ 1..=0xf_ffff => Ok(number),
+        number @ 1..=0x10_0000 => Ok(number),
         number => Err(gguf.fault(format!("`{key}` is {number}, which cannot be right"))),
     }
 }

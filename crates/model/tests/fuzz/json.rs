@@ -23,7 +23,7 @@ pub fn mutate(random: &mut Random, value: &mut Value) {
             match random.below(6) {
                 0 => drop(list.remove(at)),
                 1 => list.push(list[at].clone()),
-                2 => *list = vec![list[at].clone(); random.below(2000)],
+                2 => *list = vec![list[at].clone(); random.below(100)],
                 _ => mutate(random, &mut list[at]),
             }
         }

@@ -7,7 +7,6 @@
 //! one block of queries at a time; [`forward`] keeps the log-sum-exp of every row so that [`backward`] can compute
 //! the block's probabilities again (Dao et al. 2022, FlashAttention, algorithms 1 and 4).
 mod backward;
-mod cached;
 mod forward;
 mod on_card;
 
@@ -16,7 +15,6 @@ use std::ops::Range;
 use candle_core::{Result, Tensor, bail};
 
 pub use backward::{Saved, backward};
-pub use cached::{KvCache, forward_cached};
 pub use forward::forward;
 
 use crate::SeqBounds;

@@ -192,10 +192,7 @@ impl Options {
                 problems,
             ),
             is_lenient: self.is_lenient || listen.lenient,
-            log: LogSettings {
-                requests: log.requests.unwrap_or(true),
-                prompts: self.with_prompts || log.prompts,
-            },
+            log: LogSettings { requests: log.requests.unwrap_or(true), prompts: self.with_prompts || log.prompts },
         }
     }
 

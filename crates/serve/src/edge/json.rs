@@ -1,9 +1,11 @@
-//! The body of a request: called JSON, of bounded size, arriving in bounded time, with each key once.
+//! What a request brings: a body that is called JSON, of bounded size, arriving in bounded time, with each key once;
+//! and a name in its path.
 
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use serde::de::{DeserializeOwned, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
@@ -78,6 +80,20 @@ fn is_json(headers: &HeaderMap) -> bool {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = value.split(';').next().unwrap_or_default();
     kind.trim().eq_ignore_ascii_case("application/json")
+}
+
+/// A name in a path.
+pub(crate) struct PathName(pub String);
+
+impl FromRequestParts<AppState> for PathName {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<PathName, ApiError> {
+        match Path::<String>::from_request_parts(parts, state).await {
+            Ok(Path(name)) => Ok(PathName(name)),
+            Err(error) => Err(ApiError::bad_request(error.body_text())),
+        }
+    }
 }
 
 /// A value in which no object has a key twice: serde_json by itself would silently keep the last.

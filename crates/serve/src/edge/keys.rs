@@ -57,8 +57,7 @@ impl ApiKeys {
     /// # Errors
     /// When the file cannot be read, has no key, or has one that is too short.
     pub fn read(path: &Path) -> Result<ApiKeys, KeysError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| KeysError::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| KeysError::Read { path: path.to_owned(), source })?;
         let mut digests = Vec::new();
         for (index, line) in text.lines().enumerate() {
             let key = line.trim();

@@ -27,11 +27,7 @@ pub struct Connections {
 
 impl Default for Connections {
     fn default() -> Connections {
-        Connections {
-            count_max: 1024,
-            head_time_max: Duration::from_secs(60),
-            drain_time_max: Duration::from_secs(30),
-        }
+        Connections { count_max: 1024, head_time_max: Duration::from_secs(60), drain_time_max: Duration::from_secs(30) }
     }
 }
 

@@ -27,7 +27,7 @@ use crate::{ApiError, AppState};
 
 use body::Watched;
 pub(crate) use counters::{Counters, head, histogram, line};
-pub(crate) use json::JsonBody;
+pub(crate) use json::{JsonBody, PathName};
 pub use keys::{ApiKeys, KeysError};
 pub use listen::{Connections, serve};
 pub use origin::{Hosts, Origins};

@@ -76,7 +76,8 @@ impl Origins {
         if origin.to_str().is_ok_and(|origin| self.allow(origin, host)) {
             return Ok(Some(origin.clone()));
         }
-        let message = "pages of this origin may not use this server\nhint: `listen.origins` in the settings names those that may";
+        let message =
+            "pages of this origin may not use this server\nhint: `listen.origins` in the settings names those that may";
         Err(ApiError::new(ErrorKind::Forbidden, message))
     }
 }
@@ -130,7 +131,8 @@ pub(crate) fn let_read(origin: Option<HeaderValue>, response: &mut Response) {
 /// `host` or `host:port` of `scheme://host:port`.
 fn host_of_origin(origin: &str) -> Option<&str> {
     let (scheme, host) = origin.split_once("://")?;
-    let is_scheme = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    let is_scheme =
+        !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
     (is_scheme && !host.is_empty() && !host.contains(['/', '@', '?', '#', ' '])).then_some(host)
 }
 

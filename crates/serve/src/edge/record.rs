@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn times_are_written_as_rfc_3339_has_them() {
-        let at = |seconds, milliseconds| timestamp(UNIX_EPOCH + Duration::new(seconds, milliseconds * 1_000_000));
+        let at = |seconds, milliseconds: u32| timestamp(UNIX_EPOCH + Duration::new(seconds, milliseconds * 1_000_000));
         assert_eq!(at(0, 0), "1970-01-01T00:00:00.000Z");
         assert_eq!(at(951_782_400, 7), "2000-02-29T00:00:00.007Z");
         assert_eq!(at(1_709_251_199, 999), "2024-02-29T23:59:59.999Z");

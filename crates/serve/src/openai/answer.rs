@@ -51,7 +51,8 @@ pub(crate) fn usage(usage: Usage) -> Value {
 
 /// As chat completions have them.
 pub(crate) fn chat_logprobs(entries: &[Entry], words: &Words) -> Value {
-    let token = |id: u32, logprob: f32| json!({"token": words.text(id), "logprob": number(logprob), "bytes": words.bytes(id)});
+    let token =
+        |id: u32, logprob: f32| json!({"token": words.text(id), "logprob": number(logprob), "bytes": words.bytes(id)});
     let content = entries.iter().filter_map(|entry| {
         let TokenLogprobs { logprob, top } = entry.logprobs.as_ref()?;
         let mut shown = token(entry.id, *logprob);

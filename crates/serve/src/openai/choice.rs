@@ -142,8 +142,11 @@ impl Choice {
             }
         };
         // Without a stop string also tokens that gave no text are part of the answer.
-        let entries =
-            if end.stop_index.is_some() { self.release() } else { self.held.drain(..).map(|(_, entry)| entry).collect() };
+        let entries = if end.stop_index.is_some() {
+            self.release()
+        } else {
+            self.held.drain(..).map(|(_, entry)| entry).collect()
+        };
         Piece { text, entries, end: Some(end) }
     }
 

@@ -83,7 +83,8 @@ fn read_chat(
     refuse_in_chat(&mut body, ignored)?;
     body.finish(ignored)?;
     let ids = target.actor.format.prompt_ids(&messages)?;
-    let prompts = vec![Prompt::of_ids(&target, &ids)];
+    let text = if record.is_with_texts() { target.actor.format.decode(&ids, false) } else { String::new() };
+    let prompts = vec![Prompt::of_messages(ids, text)];
     let logprobs = is_wanted.then(|| top.unwrap_or(0));
     let deadline = deadline(&record, time_max);
     Ok(Asked { target, prompts, settings, logprobs, is_echoed: false, is_chat: true, deadline, record })

@@ -157,7 +157,7 @@ pub(crate) fn refuse_in_text(body: &mut Fields, ignored: &mut Ignored) -> Result
 }
 
 fn refuse(body: &mut Fields, table: &[Foreign], ignored: &mut Ignored) -> Result<(), ApiError> {
-    table.iter().try_for_each(|(name, changes_nothing, instead)| {
-        body.unsupported(name, *changes_nothing, instead, ignored)
-    })
+    table
+        .iter()
+        .try_for_each(|(name, changes_nothing, instead)| body.unsupported(name, *changes_nothing, instead, ignored))
 }

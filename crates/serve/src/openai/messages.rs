@@ -108,7 +108,10 @@ mod tests {
             (json!([{"role": "user"}]), "missing field `messages[0].content`"),
             (json!([{"role": "user", "content": 5}]), "`messages[0].content` is 5"),
             (json!([{"role": "user", "content": "a", "nmae": "b"}]), "did you mean `name`?"),
-            (json!([{"role": "user", "content": "a", "name": "b"}]), "`messages[0].name` is \"b\"; this server does not"),
+            (
+                json!([{"role": "user", "content": "a", "name": "b"}]),
+                "`messages[0].name` is \"b\"; this server does not",
+            ),
             (json!([{"role": "user", "content": [{"type": "image_url"}]}]), "`messages[0].content[0].type`"),
             (json!([null]), "`messages[0]` is null; it must be an object"),
         ];

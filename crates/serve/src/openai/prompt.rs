@@ -47,6 +47,14 @@ impl Prompt {
         Prompt { text, tokens }
     }
 
+    /// The tokens of messages. Nobody is told where they stand in a text.
+    ///
+    /// * `text`: for the log, or empty.
+    pub fn of_messages(token_ids: Vec<u32>, text: String) -> Prompt {
+        let tokens = token_ids.into_iter().map(|id| TextToken { id, range: 0..0 }).collect();
+        Prompt { text, tokens }
+    }
+
     pub fn ids(&self) -> Vec<u32> {
         self.tokens.iter().map(|token| token.id).collect()
     }

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use axum::Json;
+use axum::http::{HeaderName, HeaderValue};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -16,14 +17,18 @@ use crate::openai::answer::{Envelope, add_end, chat_logprobs, text_logprobs, usa
 use crate::openai::choice::{End, Entry, Piece};
 use crate::openai::run::Run;
 
+/// Asks nginx and its like to pass events on as they come.
+const UNBUFFERED: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+
 /// Sends the answers of `run` in the way it was asked for.
 ///
 /// # Errors
 /// When there is no answer, unless a stream has begun, which says so itself.
 pub(crate) async fn reply(run: Run) -> Result<Response, ApiError> {
     if run.asked().settings.is_stream {
-        let chunks = Chunks::new(run);
-        return Ok(Sse::new(chunks).keep_alive(KeepAlive::default()).into_response());
+        let events = Sse::new(Chunks::new(run)).keep_alive(KeepAlive::default());
+        return Ok(([UNBUFFERED], events).into_response());
     }
     Ok(Json(whole(run).await?).into_response())
 }

@@ -59,6 +59,7 @@ impl Run {
         let (sender, events) = unbounded_channel();
         let (mut choices, mut tickets) = (Vec::new(), Vec::new());
         let settings = &asked.settings;
+        let matcher = settings.shape.matcher(&asked.target.words)?;
         for prompt in &asked.prompts {
             let max_new_tokens = new_tokens(prompt, settings, asked.is_echoed, state)?;
             for choice_index in 0..settings.choice_count {
@@ -71,7 +72,12 @@ impl Run {
                 let request = Request {
                     adapter: asked.target.actor.adapter.clone(),
                     deadline: Some(asked.deadline),
-                    prompt_logprobs: if asked.is_echoed { asked.logprobs.or((max_new_tokens == 0).then_some(0)) } else { None },
+                    constraint: matcher.clone(),
+                    prompt_logprobs: if asked.is_echoed {
+                        asked.logprobs.or((max_new_tokens == 0).then_some(0))
+                    } else {
+                        None
+                    },
                     ..Request::new(prompt.ids(), sampling)
                 };
                 let (index, sender) = (choices.len(), sender.clone());

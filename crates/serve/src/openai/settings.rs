@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use codeact_chat::StopStrings;
 use codeact_engine::Sampling;
+use codeact_grammar::{ActionRule, Grammar, Matcher};
 use serde_json::Value;
 
 use crate::ApiError;
 use crate::fields::{Fields, Ignored};
+use crate::models::Words;
 use crate::state::fresh_seed;
 
 /// Answers to one prompt.
@@ -49,8 +51,26 @@ pub(crate) enum AnswerShape {
     Json(Value),
     /// What this regular expression matches as a whole.
     Regex(String),
-    /// Prose with well-formed `<execute>` blocks.
-    CodeAct,
+    /// Prose with at most one `<execute>` or `<solution>` block, which is always closed.
+    CodeAct(ActionRule),
+}
+
+impl AnswerShape {
+    /// What keeps an answer to it. Takes a while for large ones.
+    ///
+    /// # Errors
+    /// When it cannot be kept to; the message says why.
+    pub fn matcher(&self, words: &Words) -> Result<Option<Matcher>, ApiError> {
+        let grammar = match self {
+            AnswerShape::Free => return Ok(None),
+            AnswerShape::Json(schema) => Grammar::json_schema(schema),
+            AnswerShape::Regex(pattern) => Grammar::regex(pattern),
+            AnswerShape::CodeAct(rule) => Grammar::action(*rule),
+        };
+        let matcher = grammar.and_then(|grammar| grammar.matcher(&words.vocabulary()?));
+        let refuse = |error| ApiError::invalid("response_format", format!("`response_format`: {error}"));
+        matcher.map(Some).map_err(refuse)
+    }
 }
 
 impl Settings {
@@ -106,7 +126,9 @@ fn top_p(body: &mut Fields) -> Result<f64, ApiError> {
 
 fn logit_bias(body: &mut Fields, vocab_size: usize) -> Result<Vec<(u32, f32)>, ApiError> {
     let Some(value) = body.take("logit_bias") else { return Ok(Vec::new()) };
-    let wanted = || format!("an object of at most {BIASES_MAX} token ids below {vocab_size}, each with a number from -100 to 100");
+    let wanted = || {
+        format!("an object of at most {BIASES_MAX} token ids below {vocab_size}, each with a number from -100 to 100")
+    };
     let Some(map) = value.as_object().filter(|map| map.len() <= BIASES_MAX) else {
         return body.refuse("logit_bias", &value, &wanted());
     };
@@ -160,7 +182,11 @@ fn answer_shape(body: &mut Fields, ignored: &mut Ignored) -> Result<AnswerShape,
         "text" => AnswerShape::Free,
         "json_object" => AnswerShape::Json(serde_json::json!({"type": "object"})),
         "regex" => AnswerShape::Regex(format.required_text("regex")?),
-        "codeact" => AnswerShape::CodeAct,
+        "codeact" => AnswerShape::CodeAct(ActionRule {
+            execute: format.flag("execute", true)?,
+            solution: format.flag("solution", true)?,
+            is_required: format.flag("required", false)?,
+        }),
         "json_schema" => {
             let missing = format.missing("json_schema");
             let mut inner = format.object("json_schema")?.ok_or(missing)?;
@@ -216,7 +242,9 @@ mod tests {
         assert_eq!(shape(named), Some(AnswerShape::Json(schema)));
         assert_eq!(shape(json!({"type": "json_object"})), Some(AnswerShape::Json(json!({"type": "object"}))));
         assert_eq!(shape(json!({"type": "regex", "regex": "a+"})), Some(AnswerShape::Regex("a+".to_owned())));
-        assert_eq!(shape(json!({"type": "codeact"})), Some(AnswerShape::CodeAct));
+        let rule = ActionRule { execute: true, solution: false, is_required: true };
+        let codeact = json!({"type": "codeact", "solution": false, "required": true});
+        assert_eq!(shape(codeact), Some(AnswerShape::CodeAct(rule)));
         assert_eq!(shape(json!({"type": "text"})), Some(AnswerShape::Free));
         let message = refused(json!({"response_format": {"type": "json_schema", "schema": {}}}));
         assert_eq!(message, "missing field `response_format.json_schema`");
@@ -242,7 +270,8 @@ mod tests {
             (json!({"stream": true, "stream_options": {"includeusage": true}}), "did you mean `include_usage`?"),
         ];
         for (body, expected) in cases {
-            assert!(refused(body.clone()).contains(expected), "{body}: {}", refused(body));
+            let message = refused(body.clone());
+            assert!(message.contains(expected), "{body}: {message}");
         }
     }
 }

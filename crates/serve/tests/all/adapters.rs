@@ -27,7 +27,9 @@ fn text(server: &Server, model: &str) -> String {
 #[test]
 fn requests_choose_among_adapters_that_can_be_replaced_and_unloaded() {
     let server = server();
-    assert!(post(server.port, "/v1/completions", &json!({"model": "tiny:a", "prompt": "x"})).error(404).contains("tiny:a"));
+    assert!(
+        post(server.port, "/v1/completions", &json!({"model": "tiny:a", "prompt": "x"})).error(404).contains("tiny:a")
+    );
     let card = load(&server, json!({"lora_name": "a", "lora_path": "one"})).json();
     assert_eq!((&card["id"], &card["parent"]), (&json!("tiny:a"), &json!("tiny")));
     let models = get(server.port, "/v1/models").json();

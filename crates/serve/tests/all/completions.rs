@@ -84,12 +84,8 @@ fn a_stream_says_what_the_whole_says() {
         assert_eq!(of_choice[0]["delta"], json!({"role": "assistant", "content": ""}));
         let text: String = of_choice.iter().filter_map(|chunk| chunk["delta"]["content"].as_str()).collect();
         assert_eq!(text, choice["message"]["content"].as_str().unwrap());
-        let tokens: Vec<Value> = of_choice
-            .iter()
-            .filter_map(|chunk| chunk["logprobs"]["content"].as_array())
-            .flatten()
-            .cloned()
-            .collect();
+        let tokens: Vec<Value> =
+            of_choice.iter().filter_map(|chunk| chunk["logprobs"]["content"].as_array()).flatten().cloned().collect();
         assert_eq!(json!(tokens), choice["logprobs"]["content"]);
         assert_eq!(of_choice.last().unwrap()["finish_reason"], choice["finish_reason"]);
     }
@@ -162,7 +158,8 @@ fn stop_strings_end_the_answer_before_them_or_with_them() {
         assert_eq!(said(complete(server.port, change(false))), before);
         assert_eq!(said(complete(server.port, change(true))), format!("{before}{middle}"));
     }
-    let stopped = complete(server.port, json!({"ignore_eos": true, "max_tokens": 40, "stop": middle, "logprobs": true}));
+    let stopped =
+        complete(server.port, json!({"ignore_eos": true, "max_tokens": 40, "stop": middle, "logprobs": true}));
     let choice = &stopped.json()["choices"][0];
     assert_eq!((&choice["finish_reason"], &choice["stop_reason"]), (&json!("stop"), &json!(middle)));
     // Tokens of the stop string are not part of the answer, nor are their probabilities.

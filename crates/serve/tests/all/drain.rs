@@ -157,7 +157,10 @@ fn log_lines(with_prompts: bool) -> Vec<Value> {
 #[test]
 fn every_request_is_one_line_of_the_log_without_its_texts() {
     for (line, status) in log_lines(false).iter().zip([200, 200, 400]) {
-        assert_eq!((&line["status"], &line["complete"], &line["method"]), (&json!(status), &json!(true), &json!("POST")));
+        assert_eq!(
+            (&line["status"], &line["complete"], &line["method"]),
+            (&json!(status), &json!(true), &json!("POST"))
+        );
         assert!(line["time"].as_str().unwrap().ends_with('Z') && line["ms"].as_f64().unwrap() >= 0.0);
         if status == 400 {
             assert_eq!((&line["request_id"], &line["route"]), (&json!("mine"), &json!("/v1/completions")));

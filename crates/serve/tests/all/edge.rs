@@ -38,7 +38,10 @@ fn only_known_keys_come_in() {
     for value in ["Bearer a-key-of-the-second-use", "Bearer", "", "Basic YTpi"] {
         let refused = with_key("/v1/models", value);
         assert!(!refused.error(401).is_empty());
-        assert_eq!((refused.header("www-authenticate"), &refused.json()["error"]["code"]), (Some("Bearer"), &json!("invalid_api_key")));
+        assert_eq!(
+            (refused.header("www-authenticate"), &refused.json()["error"]["code"]),
+            (Some("Bearer"), &json!("invalid_api_key"))
+        );
     }
     // Everything is closed, what does not exist included, but for those who watch over the server.
     for path in ["/metrics", "/v1/models", "/v1/nothing", "/v1/sandbox"] {
@@ -138,7 +141,10 @@ fn one_request_too_many_is_told_to_come_again() {
     let running = hog(server.port);
     let refused = post(server.port, COMPLETIONS, &body);
     assert!(refused.error(429).contains("1 requests are being answered already"));
-    assert_eq!((refused.header("retry-after"), &refused.json()["error"]["type"]), (Some("1"), &json!("rate_limit_error")));
+    assert_eq!(
+        (refused.header("retry-after"), &refused.json()["error"]["type"]),
+        (Some("1"), &json!("rate_limit_error"))
+    );
     // Those who watch over the server get through.
     assert_eq!((get(server.port, "/health").status, get(server.port, "/metrics").status), (200, 200));
     drop(running);
@@ -150,7 +156,8 @@ fn one_request_too_many_is_told_to_come_again() {
 
 #[test]
 fn a_full_engine_refuses_at_once_and_keeps_nothing_of_it() {
-    let engine = EngineLimits { running_max: 1, waiting_max: 2, context_tokens_max: Some(512), ..EngineLimits::default() };
+    let engine =
+        EngineLimits { running_max: 1, waiting_max: 2, context_tokens_max: Some(512), ..EngineLimits::default() };
     let server = serve_with(Setup { engine, ..Setup::default() });
     for stream in [false, true] {
         let body = json!({"prompt": "a", "max_tokens": 2, "n": 4, "stream": stream});

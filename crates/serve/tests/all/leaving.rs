@@ -46,13 +46,15 @@ fn whoever_leaves_is_not_computed_for_any_longer() {
         settle(server.port);
         let generated = metric(server.port, "codeact_generated_tokens_total") - before;
         assert!(generated < f64::from(wanted) / 2.0, "{generated} tokens for nobody");
-        let cancelled = format!("codeact_requests_finished_total{{finish=\"cancelled\"}} {}", if is_stream { 16 } else { 32 });
+        let cancelled =
+            format!("codeact_requests_finished_total{{finish=\"cancelled\"}} {}", if is_stream { 16 } else { 32 });
         assert!(get(server.port, "/metrics").body.contains(&cancelled));
     }
     let text = get(server.port, "/metrics").body;
     // A stream had begun; the other answer had not.
     for status in ["200", "499"] {
-        let line = format!("codeact_http_requests_total{{route=\"/v1/completions\",method=\"POST\",status=\"{status}\"}} 1");
+        let line =
+            format!("codeact_http_requests_total{{route=\"/v1/completions\",method=\"POST\",status=\"{status}\"}} 1");
         assert!(text.contains(&line), "{text}");
     }
     assert_eq!(metric(server.port, "codeact_http_answers_incomplete_total"), 2.0);

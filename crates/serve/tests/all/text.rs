@@ -49,7 +49,8 @@ fn a_prompt_is_a_string_strings_token_ids_or_several_of_these() {
 #[test]
 fn a_plain_prompt_may_write_control_tokens() {
     let server = server();
-    let tokens = |prompt: &str| complete(server.port, json!({"prompt": prompt})).json()["usage"]["prompt_tokens"].clone();
+    let tokens =
+        |prompt: &str| complete(server.port, json!({"prompt": prompt})).json()["usage"]["prompt_tokens"].clone();
     assert_eq!((tokens("<|im_start|>user\nx"), tokens("<|im_start>user\nx")), (json!(7), json!(17)));
 }
 
@@ -71,7 +72,8 @@ fn a_prompt_is_scored_by_echo_and_logprobs() {
     // A longer prompt gives its beginning the same scores, and what was generated gets those it had then.
     let generated = json!({"prompt": prompt, "max_tokens": 5, "temperature": 0, "logprobs": 0, "ignore_eos": true});
     let generated = complete(server.port, generated).json();
-    let grown = json!({"prompt": prompt, "max_tokens": 5, "temperature": 0, "logprobs": 0, "echo": true, "ignore_eos": true});
+    let grown =
+        json!({"prompt": prompt, "max_tokens": 5, "temperature": 0, "logprobs": 0, "echo": true, "ignore_eos": true});
     let grown = complete(server.port, grown).json();
     assert_eq!(text(&grown, 0), format!("{prompt}{}", text(&generated, 0)));
     let all = numbers(&grown["choices"][0]["logprobs"]["token_logprobs"]);
