@@ -259,7 +259,7 @@ fn matrix(weights: Kind, rows: usize, columns: usize, like: &Tensor) -> Result<M
         Kind::Q8 => Some(Format::Q8),
         Kind::Q4 => Some(Format::Q4Offset),
     };
-    let Some(format) = format.filter(|_| columns % 32 == 0) else {
+    let Some(format) = format.filter(|_| columns.is_multiple_of(32)) else {
         return Ok(Matrix::Dense(Tensor::randn(0f32, 0.02, (rows, columns), like.device())?.to_dtype(DType::BF16)?));
     };
     let read = |row: usize, blocks: &mut [Block]| {

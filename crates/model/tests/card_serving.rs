@@ -85,6 +85,12 @@ fn largest_difference(rows: &[Vec<f32>], expected: &[Vec<f32>]) -> f32 {
     pairs.map(|(value, expected)| (value - expected).abs()).fold(0.0, f32::max)
 }
 
+/// An engine's thread takes the model over from the one that loaded it.
+const _: fn() = || {
+    fn is_send<T: Send>() {}
+    is_send::<CardModel>();
+};
+
 #[test]
 fn logits_are_those_of_transformers() {
     on_cards(|place| {

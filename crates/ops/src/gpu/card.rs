@@ -193,6 +193,10 @@ impl Card {
     }
 }
 
+// SAFETY: the driver wants calls on a graph to come one after the other, from whichever thread. It is not `Sync`, so that
+// one thread has it at a time, and each call binds the context to its thread.
+unsafe impl Send for Graph {}
+
 impl Graph {
     pub(super) fn launch(&self) -> Result<()> {
         self.graph.launch().map_err(|error| candle_core::Error::Msg(format!("a recording: {error}")))
