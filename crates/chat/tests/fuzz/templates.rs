@@ -12,34 +12,77 @@ fn write(folder: &Folder, template: &[u8]) {
     std::fs::write(folder.path().join("chat_template.jinja"), template).unwrap();
 }
 
+const LEAVES: &[&str] = &[
+    "messages",
+    "m",
+    "m.content",
+    "m['role']",
+    "messages[0]['content']",
+    "ns",
+    "ns.a",
+    "ns.b",
+    "x",
+    "y",
+    "'ab'",
+    "''",
+    "0",
+    "-1",
+    "2",
+    "99999",
+    "10**9",
+    "1e300",
+    "[]",
+    "{}",
+    "none",
+    "loop.index",
+];
+
+const FILTERS: &[&str] = &[
+    "list",
+    "join",
+    "string",
+    "tojson",
+    "replace('', 'xyz')",
+    "indent(99999)",
+    "items",
+    "reverse",
+    "upper",
+    "length",
+    "sort",
+    "unique",
+    "map('list')",
+    "tojson(indent=9999)",
+    "batch(9999999)",
+    "join('yyyy')",
+    "map('join', 'zz')",
+    "selectattr('a')",
+    "dictsort",
+    "round(99999)",
+    "int",
+    "safe",
+    "default(x)",
+];
+
+const METHODS: &[&str] = &[
+    "split('')",
+    "split()",
+    "replace('', 'aaaaaaaa')",
+    "join(messages)",
+    "format('x', 1)",
+    "items()",
+    "upper()",
+    "strip('a')",
+    "get('k')",
+    "splitlines()",
+    "count('')",
+    "title()",
+    "keys()",
+];
+
 /// An expression of limited depth.
 fn expression(random: &mut Random, depth: usize) -> String {
-    const LEAVES: [&str; 22] = [
-        "messages",
-        "m",
-        "m.content",
-        "m['role']",
-        "messages[0]['content']",
-        "ns",
-        "ns.a",
-        "ns.b",
-        "x",
-        "y",
-        "'ab'",
-        "''",
-        "0",
-        "-1",
-        "2",
-        "99999",
-        "10**9",
-        "1e300",
-        "[]",
-        "{}",
-        "none",
-        "loop.index",
-    ];
     if depth == 0 {
-        return random.pick(&LEAVES).to_string();
+        return random.pick(LEAVES).to_string();
     }
     let (a, b) = (expression(random, depth - 1), expression(random, depth - 1));
     match random.below(14) {
@@ -50,52 +93,8 @@ fn expression(random: &mut Random, depth: usize) -> String {
         4 => format!("{{'k': {a}, {b}: 1}}"),
         5 => format!("{a}[{b}:]"),
         6 => format!("{a}[::-1]"),
-        7 => {
-            let filters = [
-                "list",
-                "join",
-                "string",
-                "tojson",
-                "replace('', 'xyz')",
-                "indent(99999)",
-                "items",
-                "reverse",
-                "upper",
-                "length",
-                "sort",
-                "unique",
-                "map('list')",
-                "tojson(indent=9999)",
-                "batch(9999999)",
-                "join('yyyy')",
-                "map('join', 'zz')",
-                "selectattr('a')",
-                "dictsort",
-                "round(99999)",
-                "int",
-                "safe",
-                "default(x)",
-            ];
-            format!("({a} | {})", random.pick(&filters))
-        }
-        8 => {
-            let methods = [
-                "split('')",
-                "split()",
-                "replace('', 'aaaaaaaa')",
-                "join(messages)",
-                "format('x', 1)",
-                "items()",
-                "upper()",
-                "strip('a')",
-                "get('k')",
-                "splitlines()",
-                "count('')",
-                "title()",
-                "keys()",
-            ];
-            format!("{a}.{}", random.pick(&methods))
-        }
+        7 => format!("({a} | {})", random.pick(FILTERS)),
+        8 => format!("{a}.{}", random.pick(METHODS)),
         9 => format!("({a} in {b})"),
         10 => format!("({a} == {b})"),
         11 => format!("({a} if {b} else x)"),
