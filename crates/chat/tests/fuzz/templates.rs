@@ -12,7 +12,8 @@ fn write(folder: &Folder, template: &[u8]) {
     std::fs::write(folder.path().join("chat_template.jinja"), template).unwrap();
 }
 
-const LEAVES: &[&str] = &[
+/// Values that expressions begin with.
+const LEAVES: [&str; 22] = [
     "messages",
     "m",
     "m.content",
@@ -37,7 +38,8 @@ const LEAVES: &[&str] = &[
     "loop.index",
 ];
 
-const FILTERS: &[&str] = &[
+/// Filters, some asking for much.
+const FILTERS: [&str; 23] = [
     "list",
     "join",
     "string",
@@ -63,7 +65,8 @@ const FILTERS: &[&str] = &[
     "default(x)",
 ];
 
-const METHODS: &[&str] = &[
+/// Methods, likewise.
+const METHODS: [&str; 13] = [
     "split('')",
     "split()",
     "replace('', 'aaaaaaaa')",
@@ -82,7 +85,7 @@ const METHODS: &[&str] = &[
 /// An expression of limited depth.
 fn expression(random: &mut Random, depth: usize) -> String {
     if depth == 0 {
-        return random.pick(LEAVES).to_string();
+        return random.pick(&LEAVES).to_string();
     }
     let (a, b) = (expression(random, depth - 1), expression(random, depth - 1));
     match random.below(14) {
@@ -93,8 +96,12 @@ fn expression(random: &mut Random, depth: usize) -> String {
         4 => format!("{{'k': {a}, {b}: 1}}"),
         5 => format!("{a}[{b}:]"),
         6 => format!("{a}[::-1]"),
-        7 => format!("({a} | {})", random.pick(FILTERS)),
-        8 => format!("{a}.{}", random.pick(METHODS)),
+        7 => {
+            format!("({a} | {})", random.pick(&FILTERS))
+        }
+        8 => {
+            format!("{a}.{}", random.pick(&METHODS))
+        }
         9 => format!("({a} in {b})"),
         10 => format!("({a} == {b})"),
         11 => format!("({a} if {b} else x)"),
