@@ -1,9 +1,10 @@
 //! Campaigns of damaged inputs: seeded, measured, and reported so that one case can be run again alone.
 //!
-//! `CODEACT_FUZZ_CASES` sets the number of cases of every campaign, `CODEACT_FUZZ_SEED` the first seed.
+//! `CODEACT_FUZZ_CASES` sets the number of cases of every campaign, `CODEACT_FUZZ_SEED` the first seed. With
+//! `RUST_BACKTRACE=1` candle makes a backtrace for every error, which takes hundreds of times as long.
 #![allow(dead_code)] // each test file uses its part
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,9 @@ use super::allocation;
 
 /// Longest time for one input. Generous, because the machine may be busy; a loop without end has none.
 const TIME_MAX: Duration = Duration::from_secs(20);
+
+/// What the last panic said, and where.
+static LAST_PANIC: Mutex<String> = Mutex::new(String::new());
 
 /// Numbers that follow from the seed alone (splitmix64).
 pub struct Random(u64);
@@ -107,15 +111,20 @@ pub fn campaign(name: &str, case_count: u64, bounds: Bounds, mut run: impl FnMut
     let setting = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number of cases"));
     let first = setting("CODEACT_FUZZ_SEED").unwrap_or(1);
     let (start, case_count) = (Instant::now(), setting("CODEACT_FUZZ_CASES").unwrap_or(case_count));
+    // A panic that the code under test contains is no failure: nothing is printed, and no backtrace is made, which
+    // would allocate more than the bounds.
+    let hook = take_hook();
+    set_hook(Box::new(|panic| *LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner) = panic.to_string()));
     for seed in first..first + case_count {
         allocation::name_case(seed);
         let mut case = Case { random: Random(seed), bounds };
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| run(&mut case))) {
-            let text = payload.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic without text");
+        if catch_unwind(AssertUnwindSafe(|| run(&mut case))).is_err() {
+            set_hook(hook);
+            let text = LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner).clone();
             panic!("{name}, seed {seed}: {text}\nagain: CODEACT_FUZZ_SEED={seed} CODEACT_FUZZ_CASES=1");
         }
     }
+    set_hook(hook);
     println!("{name}: {case_count} cases from seed {first} in {:.1?}", start.elapsed());
 }
 

@@ -1,9 +1,9 @@
 //! Which JSON schemas are worked on: bounds that keep compiling one to well below a second.
 //!
-//! The compiler bounds most of its own work, but not all. What it does not bound is measured here beforehand: parts that
-//! must hold at once are multiplied out (`allOf` over `anyOf`), patterns that must hold at once become one automaton, an
-//! automaton for `multipleOf` has as many states as the number is large, and optional properties of an object are all
-//! possible at once.
+//! The compiler bounds most of its own work, but not all. What it does not bound is measured here beforehand: parts
+//! that must hold at once are multiplied out (`allOf` over `anyOf`), patterns that must hold at once become one
+//! automaton, an automaton for `multipleOf` has as many states as the number is large, and optional properties of an
+//! object are all possible at once.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -20,6 +20,9 @@ const PATTERN_PROPERTIES_MAX: usize = 16;
 const COMBINATIONS_MAX: usize = 256;
 const MULTIPLE_MAX: u64 = 10_000;
 
+/// 2^53, up to which every whole number is a float. At the ends of 64 bits the compiler recurses without end.
+const NUMBER_MAX: f64 = 9_007_199_254_740_992.0;
+
 /// # Errors
 /// [`GrammarError::TooLarge`] with what is too much.
 pub(crate) fn check(schema: &Value) -> Result<(), GrammarError> {
@@ -28,6 +31,13 @@ pub(crate) fn check(schema: &Value) -> Result<(), GrammarError> {
     within(measure.values, "values", VALUES_MAX)?;
     within(measure.bytes, "bytes", BYTES_MAX)?;
     within(measure.depth, "levels", DEPTH_MAX)?;
+    if let Some(number) = measure.beyond {
+        return Err(GrammarError::Unusable {
+            kind: NAME,
+            what: format!("it holds the number {number}"),
+            hint: "numbers may be from -2^53 to 2^53",
+        });
+    }
     within(measure.optional, "optional properties in one object", OPTIONAL_MAX)?;
     within(measure.patterns, "patternProperties in one object", PATTERN_PROPERTIES_MAX)?;
     let multiple = common_multiple(&measure.multiples).unwrap_or(u64::MAX);
@@ -48,6 +58,8 @@ struct Measure {
     depth: usize,
     optional: usize,
     patterns: usize,
+    /// A number that is too large, or too far below 0.
+    beyond: Option<String>,
     /// Digits and decimal places of all `multipleOf`.
     multiples: Vec<(u64, u32)>,
 }
@@ -70,7 +82,13 @@ impl Measure {
                     self.add(value, depth + 1);
                 }
             }
-            Value::Null | Value::Bool(_) | Value::Number(_) => self.bytes += 8,
+            Value::Number(number) => {
+                self.bytes += 8;
+                if number.as_f64().is_none_or(|number| !(-NUMBER_MAX..=NUMBER_MAX).contains(&number)) {
+                    self.beyond = Some(number.to_string());
+                }
+            }
+            Value::Null | Value::Bool(_) => self.bytes += 8,
         }
     }
 
@@ -209,7 +227,18 @@ mod tests {
         assert_eq!(unit(&json!({"multipleOf": 0.01})), None);
         let two = json!({"allOf": [{"multipleOf": 9973}, {"multipleOf": 9967}]});
         assert_eq!(unit(&two), Some("as a common multiple of all multipleOf"));
-        assert!(unit(&json!({"multipleOf": 1e300})).is_some() && unit(&json!({"multipleOf": 1e-300})).is_none());
+        assert!(unit(&json!({"multipleOf": 1e12})).is_some() && unit(&json!({"multipleOf": 1e-300})).is_none());
+    }
+
+    #[test]
+    fn numbers_at_the_ends_of_their_range_are_refused() {
+        for number in [json!(i64::MIN), json!(i64::MAX), json!(u64::MAX), json!(-1e19), json!(1e300)] {
+            for schema in [json!({"const": number}), json!({"enum": [{"a": [number]}]}), json!({"minimum": number})] {
+                let error = check(&schema).unwrap_err().to_string();
+                assert!(error.contains(&number.to_string()) && error.contains("2^53"), "{error}");
+            }
+        }
+        assert_eq!(unit(&json!({"minimum": -(1i64 << 53), "maximum": 1i64 << 53})), None);
     }
 
     #[test]
@@ -221,7 +250,8 @@ mod tests {
         assert_eq!(unit(&json!({"allOf": many[..9]})), Some("combinations of parts that hold at once"));
         let patterns: Vec<Value> = (0..9).map(|_| json!({"type": "string", "pattern": "a"})).collect();
         assert!(unit(&json!({"allOf": patterns})).is_some());
-        let inner = json!({"allOf": [{"properties": {"x": {"anyOf": many[..20]}}}, {"properties": {"x": {"anyOf": many[..20]}}}]});
+        let part = json!({"properties": {"x": {"anyOf": many[..20]}}});
+        let inner = json!({"allOf": [part, part]});
         assert!(unit(&inner).is_some());
     }
 

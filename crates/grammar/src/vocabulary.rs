@@ -43,8 +43,8 @@ struct Spelled {
 }
 
 impl Vocabulary {
-    /// Takes, for each id, the bytes it adds to an answer; `None` for control tokens and for ids that stand for no text,
-    /// which no grammar allows. `end_ids` are the tokens that end an answer; a grammar allows them where it may end.
+    /// Takes, for each id, the bytes it adds to an answer; `None` for control tokens and for ids that stand for no
+    /// text, which no grammar allows. `end_ids` are the tokens that end an answer; a grammar allows them where it may end.
     ///
     /// # Errors
     /// When an end token is beyond the vocabulary, or there are too many tokens.

@@ -48,8 +48,9 @@ fn refusal(grammar: Result<Grammar, GrammarError>) -> String {
 
 #[test]
 fn answers_of_a_schema_are_taken_and_others_are_not() {
-    let person = json!({"type": "object", "properties": {"name": {"type": "string", "maxLength": 5},
-        "age": {"type": "integer", "minimum": 0, "maximum": 150}}, "required": ["name"], "additionalProperties": false});
+    let age = json!({"type": "integer", "minimum": 0, "maximum": 150});
+    let person = json!({"type": "object", "properties": {"name": {"type": "string", "maxLength": 5}, "age": age},
+        "required": ["name"], "additionalProperties": false});
     for text in ["{\"name\":\"Bo\"}", "{ \"name\": \"語é\", \"age\": 7 }", "{\n  \"name\": \"\",\n  \"age\": 150}"] {
         assert!(takes(schema(&person), text), "{text}");
         assert!(serde_json::from_str::<Value>(text).is_ok());
@@ -175,12 +176,13 @@ fn hostile_grammars_are_bounded() {
         json!({"allOf": many(8)}),
         json!({"type": "integer", "multipleOf": 99_999_989}),
         json!({"type": "array", "minItems": 1_000_000_000u64, "items": {"type": "string"}}),
-        json!({"type": "string", "minLength": u64::MAX}),
+        json!({"type": "string", "minLength": 1u64 << 53}),
+        json!({"const": i64::MIN}),
         json!({"type": "string", "maxLength": -1}),
         json!({"type": "string", "pattern": "((((a?){30}){30}){30}){30}"}),
         json!({"enum": (0..4900).map(|index| format!("value {index}")).collect::<Vec<String>>()}),
         json!({"type": "number", "minimum": -1e308, "maximum": 1e308}),
-        json!({"type": "object", "minProperties": u64::MAX}),
+        json!({"type": "object", "minProperties": 1u64 << 53}),
         deep,
     ];
     let grammars = schemas.iter().map(Grammar::json_schema);
@@ -216,6 +218,126 @@ fn hostile_grammars_are_bounded() {
         }
     }
     assert!(usable >= 8, "{usable}");
+}
+
+/// Numbers and choices that follow from a seed.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % end
+    }
+
+    fn one<T: Clone>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len())].clone()
+    }
+
+    /// Anything where a schema wants something.
+    fn value(&mut self, depth: usize) -> Value {
+        match self.below(9) {
+            0 => json!(self.one(&[0i64, 1, -1, 7, 97, 1000, 1 << 53, -(1 << 53)])),
+            1 => json!(self.one(&[0.5, 1e308, -1e-308, 3.25, 1e15, -9e15])),
+            2 => json!(self.one(&[
+                "",
+                "a",
+                "^(a|b)*$",
+                "a.{9}b",
+                "date",
+                "email",
+                "#",
+                "#/$defs/a",
+                "#/properties/a",
+                "("
+            ])),
+            3 => json!(self.one(&["string", "integer", "number", "object", "array", "null", "boolean"])),
+            4 => json!((0..self.below(4)).map(|_| self.one(&["a", "b", "é"])).collect::<Vec<&str>>()),
+            _ => self.schema(depth),
+        }
+    }
+
+    fn schema(&mut self, depth: usize) -> Value {
+        const KEYWORDS: [&str; 28] = [
+            "type",
+            "type",
+            "type",
+            "properties",
+            "required",
+            "additionalProperties",
+            "patternProperties",
+            "items",
+            "minItems",
+            "maxItems",
+            "prefixItems",
+            "enum",
+            "const",
+            "anyOf",
+            "allOf",
+            "oneOf",
+            "$ref",
+            "$defs",
+            "minimum",
+            "maximum",
+            "exclusiveMinimum",
+            "multipleOf",
+            "minLength",
+            "maxLength",
+            "pattern",
+            "format",
+            "minProperties",
+            "not",
+        ];
+        let mut schema = serde_json::Map::new();
+        for _ in 0..self.below(if depth > 4 { 1 } else { 5 }) {
+            let keyword = self.one(&KEYWORDS);
+            let parts = self.below(4);
+            let value = match keyword {
+                _ if self.below(12) == 0 => self.value(depth + 1),
+                "type" => json!(self.one(&["string", "integer", "number", "object", "array", "null"])),
+                "properties" | "patternProperties" | "$defs" => {
+                    (0..parts).map(|index| (["a", "b", "c"][index].to_owned(), self.schema(depth + 1))).collect()
+                }
+                "anyOf" | "allOf" | "oneOf" | "prefixItems" => (0..parts).map(|_| self.schema(depth + 1)).collect(),
+                "items" | "additionalProperties" | "not" => self.schema(depth + 1),
+                "pattern" => json!(self.one(&["^[ab]+$", "a{2,300}", "(a|b)*a(a|b){14}", ".*", "\\d+"])),
+                "format" => json!(self.one(&["date", "email", "uuid", "ipv4"])),
+                "$ref" => json!(self.one(&["#", "#/$defs/a", "#/$defs/b", "#/properties/a"])),
+                _ => self.value(depth + 1),
+            };
+            schema.insert(keyword.to_owned(), value);
+        }
+        Value::Object(schema)
+    }
+}
+
+#[test]
+fn random_schemas_neither_hang_nor_panic() {
+    let mut random = Random(7);
+    let (mut usable, mut complete) = (0, 0);
+    for round in 0..3000 {
+        let schema = random.schema(0);
+        let begin = Instant::now();
+        let made = Grammar::json_schema(&schema).and_then(|grammar| grammar.matcher(&VOCABULARY));
+        assert!(begin.elapsed() < Duration::from_secs(4), "round {round}: {:?} for {schema}", begin.elapsed());
+        let mut answer = match made {
+            Ok(answer) => answer,
+            Err(error) => {
+                assert!(!matches!(error, GrammarError::TooSlow { .. }), "round {round}: {schema}");
+                continue;
+            }
+        };
+        usable += 1;
+        for _ in 0..60 {
+            let Ok(allowed) = answer.allowed() else { break };
+            let ids: Vec<u32> = (0..VOCABULARY.size() as u32).filter(|id| allowed.has(*id)).collect();
+            if answer.accept(random.one(&ids)).is_err() || answer.is_done() {
+                break;
+            }
+        }
+        complete += usize::from(answer.is_done());
+        assert!(begin.elapsed() < Duration::from_secs(8), "round {round}: {:?} for {schema}", begin.elapsed());
+    }
+    assert!(usable > 300 && complete > 100, "{usable} usable, {complete} complete");
 }
 
 #[test]

@@ -222,10 +222,8 @@ fn expression<'a>(old: &Expr<'a>) -> Result<Expr<'a>> {
             Expr::Slice(at(old, Slice { expr: metered(COUNT, &old.expr)?, start, stop, step }))
         }
         Expr::UnaryOp(old) => {
-            let op = match old.op {
-                UnaryOpKind::Not => UnaryOpKind::Not,
-                UnaryOpKind::Neg => UnaryOpKind::Neg,
-            };
+            let is_not = matches!(old.op, UnaryOpKind::Not);
+            let op = if is_not { UnaryOpKind::Not } else { UnaryOpKind::Neg };
             Expr::UnaryOp(at(old, UnaryOp { op, expr: expression(&old.expr)? }))
         }
         Expr::BinOp(old) => operator_of(old)?,

@@ -9,7 +9,6 @@ use super::Activations;
 use super::panels::{PANEL, Panels};
 use crate::Isa;
 use crate::disjoint::Disjoint;
-use crate::quant::TILE_ROWS;
 use crate::simd::{Element, Kernel, LANES, Simd, run};
 
 /// Inputs of a block when there are several tiles: 256 x 32 f32 of a panel stay in the first-level cache.

@@ -27,8 +27,8 @@ pub fn satisfies(root: &Value, schema: &Value, value: &Value) -> Result<(), Stri
             "minItems" => ensure(value.as_array().is_none_or(|items| items.len() >= length(wanted)), "long enough")?,
             "maxItems" => ensure(value.as_array().is_none_or(|items| items.len() <= length(wanted)), "short enough")?,
             "items" => {
-                let items = value.as_array().into_iter().flatten();
-                items.map(|item| satisfies(root, wanted, item)).collect::<Result<(), String>>()?;
+                let mut items = value.as_array().into_iter().flatten();
+                items.try_for_each(|item| satisfies(root, wanted, item))?;
             }
             "properties" => {
                 for (name, part) in value.as_object().into_iter().flatten() {

@@ -1,7 +1,7 @@
 //! Replies with an `<execute>` or `<solution>` block that is always closed, also when tokens run out.
 //!
 //! The rule is small enough to be worked out beforehand: for each state, the tokens that are allowed, and the fewest
-//! tokens that close the reply. So a token costs nothing but a look at a table, and closing begins exactly when it must.
+//! tokens that close the reply. So a token costs nothing but a look at a table, and closing begins when it must.
 
 mod automaton;
 
