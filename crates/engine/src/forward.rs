@@ -1,5 +1,6 @@
 //! The joint to the model: what the engine needs of one.
 
+use codeact_model::serving::card::CardModel;
 use codeact_model::serving::{ServedAdapter, ServedModel};
 pub use codeact_model::serving::{Step, Wanted};
 
@@ -44,34 +45,46 @@ pub trait Forward: Send + 'static {
     ) -> Result<(), String>;
 }
 
-impl Forward for ServedModel {
-    type Adapter = ServedAdapter;
+/// The model on the processor and that on a card are asked alike.
+macro_rules! forward_of {
+    ($model:ty) => {
+        impl Forward for $model {
+            type Adapter = ServedAdapter;
 
-    fn adapter_id(adapter: &ServedAdapter) -> u64 {
-        adapter.id()
-    }
+            fn adapter_id(adapter: &ServedAdapter) -> u64 {
+                adapter.id()
+            }
 
-    fn added_token_count(adapter: &ServedAdapter) -> usize {
-        adapter.new_token_count()
-    }
+            fn added_token_count(adapter: &ServedAdapter) -> usize {
+                adapter.new_token_count()
+            }
 
-    fn vocab_size(&self) -> usize {
-        self.config().vocab_size
-    }
+            fn vocab_size(&self) -> usize {
+                self.config().vocab_size
+            }
 
-    fn context_tokens_max(&self) -> usize {
-        self.config().context_tokens_max
-    }
+            fn context_tokens_max(&self) -> usize {
+                self.config().context_tokens_max
+            }
 
-    fn page_tokens(&self) -> usize {
-        self.page_tokens()
-    }
+            fn page_tokens(&self) -> usize {
+                self.page_tokens()
+            }
 
-    fn page_count(&self) -> usize {
-        self.page_count()
-    }
+            fn page_count(&self) -> usize {
+                self.page_count()
+            }
 
-    fn forward(&mut self, steps: &[Step<'_>], on_row: &mut dyn FnMut(usize, usize, &mut [f32])) -> Result<(), String> {
-        self.forward(steps, on_row).map_err(|error| error.to_string())
-    }
+            fn forward(
+                &mut self,
+                steps: &[Step<'_>],
+                on_row: &mut dyn FnMut(usize, usize, &mut [f32]),
+            ) -> Result<(), String> {
+                self.forward(steps, on_row).map_err(|error| error.to_string())
+            }
+        }
+    };
 }
+
+forward_of!(ServedModel);
+forward_of!(CardModel);

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod adapter;
+mod card;
 mod equivalence;
 mod golden;
 mod tiny;
