@@ -4,6 +4,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use crate::Team;
+use crate::memory::Table;
 
 /// Far more than caches hold.
 const BYTES: usize = 512 << 20;
@@ -13,8 +14,9 @@ const PIECE: usize = (1 << 20) / size_of::<u64>();
 
 /// Bytes per second that all threads together read one after the other out of memory: the best of five rounds.
 pub fn read_bandwidth(team: &Team) -> f64 {
-    // Written, not only reserved: untouched pages are all the same page of zeros.
-    let values: Vec<u64> = (0..(BYTES / size_of::<u64>()) as u64).collect();
+    // In memory as weights have it, and written: untouched pages are all the same page of zeros.
+    let mut values = Table::zeros(BYTES / size_of::<u64>());
+    values.iter_mut().zip(0u64..).for_each(|(value, index)| *value = index);
     let pieces: Vec<&[u64]> = values.chunks(PIECE).collect();
     let seconds = (0..5).map(|_| {
         let start = Instant::now();
