@@ -67,7 +67,7 @@ fn a_card_gives_the_tokens_of_the_processor() {
         let phrase = [index % 3 + 1, 7, 9, index % 2 + 20, 30];
         let prompt: Vec<u32> = (0..20).map(|at| at * 3 % 90).chain(phrase.repeat(2 + index as usize % 3)).collect();
         let sampling = Sampling {
-            temperature: if index % 2 == 0 { 0.0 } else { 0.8 },
+            temperature: if index.is_multiple_of(2) { 0.0 } else { 0.8 },
             seed: u64::from(index),
             max_new_tokens: 12,
             ignore_eos: true,
