@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks and measures the training path on this machine's GPU, in one command and with a budget of 8 minutes:
+# Checks and measures training and serving on this machine's GPU, in one command and with a budget of 8 minutes:
 #
 #     bash bench/gpu.sh [OUT_DIR]
 #

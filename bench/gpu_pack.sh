@@ -33,12 +33,12 @@ packages=(--package codeact-ops --package codeact-model --package codeact-train)
 rm -rf "$folder"
 mkdir -p "$folder/bin" "$folder/bench" "$folder/tests"
 {
-    cargo test "${build[@]}" "${packages[@]}" --no-run --test kernels --test golden --test equivalence --test card
-    cargo build "${build[@]}" "${packages[@]}" --example train_step --bin codeact-train
+    cargo test "${build[@]}" "${packages[@]}" --no-run --test kernels --test golden --test equivalence --test card --test card_serving
+    cargo build "${build[@]}" "${packages[@]}" --example train_step --example serve_step --bin codeact-train
 } | executables | while read -r name path; do
     strip --strip-all -o "$folder/bin/$name" "$path"
 done
-for name in kernels golden equivalence card train_step codeact-train; do
+for name in kernels golden equivalence card card_serving train_step serve_step codeact-train; do
     [ -x "$folder/bin/$name" ] || { echo "error: cargo built no \`$name\`" >&2; exit 1; }
 done
 

@@ -6,7 +6,8 @@
   4  PEFT's, beside it
   5  every kernel of a step: time, bytes, share of the copy rate
   6  two runs of a step, bit for bit
-  7  layouts of LoRA products"""
+  7  layouts of LoRA products
+  8  our model that serves: decoding, reading prompts, products of few rows"""
 
 import csv
 import dataclasses
@@ -22,7 +23,7 @@ NCU_METRICS = ["gpu__time_duration.sum", "dram__bytes_read.sum", "dram__bytes_wr
 # As versions of ncu spell them.
 UNITS = {"s": 1, "second": 1, "ns": 1e-9, "nsecond": 1e-9, "us": 1e-6, "usecond": 1e-6, "ms": 1e-3, "msecond": 1e-3}
 UNITS |= {"byte": 1, "Kbyte": 1e3, "Mbyte": 1e6, "Gbyte": 1e9}
-TESTS = ["kernels", "golden", "equivalence", "card"]
+TESTS = ["kernels", "golden", "equivalence", "card", "card_serving"]
 
 
 @dataclasses.dataclass
@@ -117,6 +118,18 @@ def kernels(place):
     return Item(5, name, "ncu", [*command, "--steps", "1", "--warmup", "0", *device(place)], limit_s=90, least_s=25)
 
 
+def serving(place, model, weights):
+    """Correct first: recorded passes have to give the tokens of passes that are queued kernel by kernel."""
+    name, binary = f"serving {model} {weights}", place.binary("serve_step")
+    if binary is None:
+        return Item(8, name, "json", None, 0, reason="no executable `serve_step`")
+    command = [binary, "--model", str(SHAPES / model), "--weights", weights]
+    if place.rehearse:
+        command += ["--batch", "1,2", "--context", "20,140", "--prompt", "70", "--rows", "1,9", "--steps", "2"]
+        return Item(8, name, "json", [*command, "--device", "emulated"], limit_s=60)
+    return Item(8, name, "json", [*command, "--device", "cuda"], limit_s=90, least_s=30)
+
+
 def items(place):
     """All items, the most important first."""
     sizing = sizes(place.rehearse)
@@ -130,6 +143,7 @@ def items(place):
         python(place, 2, "ceilings", "gpu_ceilings.py", ceilings, limit_s=60),
         ours(place, first, "bf16", small),
         ours(place, first, "bf16", large),
+        *(serving(place, first, weights) for weights in ("bf16", "q8", "q4")),
         peft(place, first, "bf16", [small, large], limit_s=110),
         ours(place, first, "bf16", small, part=6, again=True),
         ours(place, first, "nf4", middle),

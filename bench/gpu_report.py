@@ -2,6 +2,8 @@
 
 import statistics
 
+from gpu_serving import decoding, is_same_recorded, products, prompts  # noqa: F401, looked up by name
+from gpu_tables import done, spread, table
 from gpu_work import shape, step_flops
 
 SECTIONS = [
@@ -12,6 +14,9 @@ SECTIONS = [
     ("Two runs of a step", "determinism"),
     ("Kernels of two layers", "kernels"),
     ("Layouts of LoRA products", "lora"),
+    ("Serving: decoding", "decoding"),
+    ("Serving: reading prompts", "prompts"),
+    ("Serving: products of few rows", "products"),
     ("Not measured", "missing"),
 ]
 FLOPS = (
@@ -25,7 +30,7 @@ GIB = 2**30
 
 
 def markdown(result):
-    lines = ["# On a GPU: a LoRA training step, ours and PEFT's", ""]
+    lines = ["# On a GPU: a LoRA training step, ours and PEFT's; serving", ""]
     lines += [f"* {name}: {text}" for name, text in facts(result)]
     for title, name in SECTIONS:
         body = globals()[name](result)
@@ -49,29 +54,11 @@ def facts(result):
     yield "TFLOP/s", FLOPS
 
 
-def table(head, rows):
-    """Markdown; empty without rows."""
-    rows = [[text(cell) for cell in row] for row in rows]
-    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)] if rows else []
-
-
-def text(cell):
-    return "-" if cell is None else str(cell).replace("|", "\\|")
-
-
-def spread(values, digits=0):
-    low, middle, high = min(values), statistics.median(values), max(values)
-    return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
-
-
-def done(result, *parts):
-    return [item for item in result["items"] if item["part"] in parts and item["status"] == "done"]
-
-
 def is_correct(result):
-    """All tests ran and passed, and no two runs of a step differ."""
+    """All tests ran and passed, no two runs of a step differ, and recorded passes give the tokens of queued ones."""
     tests = [item["status"] == "done" and item["result"]["is_ok"] for item in result["items"] if item["part"] == 1]
-    return bool(tests) and all(tests) and all(is_same for _, is_same, _ in repeated(result))
+    is_same = all(is_same for _, is_same, _ in repeated(result)) and is_same_recorded(result)
+    return bool(tests) and all(tests) and is_same
 
 
 def correctness(result):
@@ -257,4 +244,9 @@ def missing(result):
         for run in item["result"]:
             if "error" in run:
                 rows.append([4, f"{item['item']}: {run['way']}, adapter {run['adapter']}", "failed", run["error"][:120]])
+    for item in done(result, 8):
+        for run in item["result"]:
+            if "skipped" in run:
+                what = f"{item['item']}: {run['what']}, batch {run['batch']}, context {run['context']}"
+                rows.append([8, what, "skipped", run["skipped"]])
     return table(["part", "item", "status", "reason"], rows)

@@ -132,6 +132,26 @@ class Report(unittest.TestCase):
         result = item(7, "lora", [{"model": "mistral-7b", "tokens": 8192, "rank": 16, "rows": rows}])
         self.assertIn("| a block | both | 2.000 | +1.000 | +0.800 | +0.200 | +0.400 |", gpu_report.markdown(whole(result)))
 
+    def test_passes_that_serve_are_set_beside_the_copy_rate(self):
+        ceilings = [{"products": [], "copy": {"bytes": 2**32, "gb_per_second": 3000}}]
+        decode = dict(what="decode", weights="q8", batch=8, context=1024, same_tokens=True, queued_ms=4.0, recorded_ms=3.0)
+        decode |= dict(tokens_per_s=8 / 0.003, bytes=7.5e9, bytes_per_s=2.5e12)
+        product = dict(what="product", weights="q8", shape="down", n=4096, k=14336, rows=1, us=25.0, bytes=1, bytes_per_s=1.5e12)
+        prompt = dict(what="prompt", weights="q8", tokens=2048, ms=40.0, tokens_per_s=51200.0)
+        skipped = {"what": "decode", "weights": "q8", "batch": 64, "context": 4096, "skipped": "pages"}
+        passed = item(1, "test card_serving", {"is_ok": True, "passed": 6, "failed": 0, "ignored": 0, "skipped": 0})
+        served = item(8, "serving mistral-7b q8", [product, decode, skipped, prompt])
+        result = whole(passed, item(2, "ceilings", ceilings), served)
+        text = gpu_report.markdown(result)
+        self.assertIn("| mistral-7b | q8 | 8 | 1024 | 2667 | 3.000 | 4.000 | the same | 7.50 | 2500 | 83% |", text)
+        self.assertIn("| mistral-7b | q8 | down | 4096 x 14336 | 1 | 25.0 | 1500 | 50% |", text)
+        self.assertIn("| mistral-7b | q8 | 2048 | 40.0 | 51200 |", text)
+        self.assertIn("| 8 | serving mistral-7b q8: decode, batch 64, context 4096 | skipped | pages |", text)
+        self.assertTrue(gpu_report.is_correct(result))
+        decode["same_tokens"] = False
+        self.assertFalse(gpu_report.is_correct(result))
+        self.assertIn("**DIFFERENT**", gpu_report.markdown(result))
+
     def test_what_did_not_run_is_listed_and_nothing_is_invented(self):
         skipped = {"part": 5, "item": "kernels", "status": "skipped", "reason": "ncu is not installed"}
         text = gpu_report.markdown(whole(skipped))

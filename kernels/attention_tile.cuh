@@ -166,10 +166,11 @@ __device__ __forceinline__ void pack_fragment(uint32_t (&to)[4], const float (&c
     to[3] = pack_bf16(c[2 * k + 1][2], c[2 * k + 1][3]);
 }
 
-// Writes a warp's result to global memory, through its own rows of a tile so that the accesses are wide.
+// Writes a warp's result to global memory, its rows from `first` up to `valid`, through its own rows of a tile so that
+// the accesses are wide.
 template <int D, int M>
 __device__ __forceinline__ void store_rows(bf16* to, size_t stride, int valid, const float (&c)[M][D / 8][4],
-                                           float factor, bf16* tile) {
+                                           float factor, bf16* tile, int first = 0) {
     constexpr int GROUPS = D / 8;
     const int row = lane_row(), column = lane_column(), lane = lane_index();
     __syncwarp();
@@ -187,7 +188,7 @@ __device__ __forceinline__ void store_rows(bf16* to, size_t stride, int valid, c
 #pragma unroll
     for (int i = 0; i < 16 * M * GROUPS / WARP; ++i) {
         const int r = (i * WARP + lane) / GROUPS, group = lane % GROUPS;
-        if (r < valid) store_global(to + r * stride + group * 8, load<8>(tile + r * D + (group ^ (r % 8)) * 8));
+        if (r >= first && r < valid) store_global(to + r * stride + group * 8, load<8>(tile + r * D + (group ^ (r % 8)) * 8));
     }
 }
 

@@ -4,12 +4,14 @@
 #include "emulation/emulate.h"
 #else
 #include <cuda_bf16.h>
+#include <cuda_fp16.h>
 
 #include <cstddef>
 #include <cstdint>
 #endif
 
 using bf16 = __nv_bfloat16;
+using f16 = __half;
 
 constexpr int WARP = 32;
 constexpr unsigned ALL_LANES = 0xffffffffu;
@@ -27,6 +29,7 @@ constexpr unsigned ALL_LANES = 0xffffffffu;
 
 __device__ __forceinline__ float to_float(float value) { return value; }
 __device__ __forceinline__ float to_float(bf16 value) { return __bfloat162float(value); }
+__device__ __forceinline__ float to_float(f16 value) { return __half2float(value); }
 
 template <class T>
 __device__ __forceinline__ T from_float(float value);

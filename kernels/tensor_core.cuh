@@ -1,5 +1,5 @@
 // Every instruction that the kernels use and C++ has no word for, and nothing else: tensor cores, asynchronous copies,
-// the fast power of two. On a card each is one instruction (sm_80 and later); in the emulation each does element by
+// sums of pairs, loads of what is read once, the fast power of two. On a card each is one instruction (sm_80 and later); in the emulation each does element by
 // element what the PTX manual says it does.
 #pragma once
 #include "device.cuh"
@@ -148,6 +148,32 @@ __device__ __forceinline__ void copy_async_wait() {
     emulation::copies_wait(LEFT);
 #else
     asm volatile("cp.async.wait_group %0;\n" ::"n"(LEFT) : "memory");
+#endif
+}
+
+// The sums of two pairs of bf16, each rounded to bf16.
+__device__ __forceinline__ uint32_t add_bf16x2(uint32_t a, uint32_t b) {
+#if defined(CODEACT_EMULATION)
+    using emulation::half_of;
+    return pack_bf16(half_of(a, 0) + half_of(b, 0), half_of(a, 1) + half_of(b, 1));
+#else
+    uint32_t result;
+    // One is 0x3f80; an addition of pairs came with sm_90 only.
+    asm("fma.rn.bf16x2 %0, %1, %2, %3;\n" : "=r"(result) : "r"(a), "r"(0x3f803f80u), "r"(b));
+    return result;
+#endif
+}
+
+// Sixteen bytes that are read once in a kernel: they pass by the first level of the cache.
+__device__ __forceinline__ Pack<uint32_t, 4> load_once(const uint32_t* from) {
+#if defined(CODEACT_EMULATION)
+    return load<4>(from);
+#else
+    Pack<uint32_t, 4> pack;
+    asm("ld.global.nc.L1::no_allocate.L2::128B.v4.u32 {%0,%1,%2,%3}, [%4];\n"
+        : "=r"(pack.values[0]), "=r"(pack.values[1]), "=r"(pack.values[2]), "=r"(pack.values[3])
+        : "l"(from));
+    return pack;
 #endif
 }
 

@@ -118,6 +118,21 @@ inline float __uint_as_float(unsigned bits) {
     std::memcpy(&result, &bits, 4);
     return result;
 }
+inline unsigned __float_as_uint(float value) {
+    unsigned result;
+    std::memcpy(&result, &value, 4);
+    return result;
+}
+inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
+    return (unsigned long long)((unsigned __int128)a * b >> 64);
+}
+// Threads take turns only at barriers: nothing comes between.
+template <class T>
+T atomicAdd(T* address, T value) {
+    const T before = *address;
+    *address = before + value;
+    return before;
+}
 using std::fabs;
 using std::fmaxf;
 using std::fminf;
@@ -141,4 +156,21 @@ inline __nv_bfloat16 __float2bfloat16_rn(float value) {
     if (value != value) return {uint16_t((bits >> 16) | 0x40)};
     bits += 0x7fff + ((bits >> 16) & 1);
     return {uint16_t(bits >> 16)};
+}
+
+// The storage format f16: 1 bit of sign, 5 of exponent, 10 of mantissa.
+struct __half {
+    uint16_t bits;
+};
+inline float __half2float(__half value) {
+    const uint32_t sign = uint32_t(value.bits & 0x8000) << 16, exponent = value.bits >> 10 & 31;
+    const uint32_t mantissa = value.bits & 1023;
+    float result;
+    if (exponent == 0) {
+        result = std::ldexp(float(mantissa), -24);
+        return sign ? -result : result;
+    }
+    const uint32_t bits = sign | (exponent == 31 ? 255u : exponent + 112) << 23 | mantissa << 13;
+    std::memcpy(&result, &bits, 4);
+    return result;
 }

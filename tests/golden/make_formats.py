@@ -65,7 +65,8 @@ def main():
     for name in FORMATS:
         data = quantised(library, name, rows) + random_blocks(name)
         flat = np.frombuffer(data, np.uint8)
-        decoded = gguf.quants.dequantize(flat.view(np.float32) if name == "F32" else flat, gguf.GGMLQuantizationType[name])
+        flat = flat.view(np.float32) if name == "F32" else flat
+        decoded = gguf.quants.dequantize(flat, gguf.GGMLQuantizationType[name])
         decoded = decoded.astype(np.float32).reshape(-1)
         assert len(decoded) == rows.size + RANDOM_COLUMNS and np.isfinite(decoded).all(), name
         error = np.square(decoded[: rows.size] - rows.reshape(-1)).sum(dtype=np.float64)

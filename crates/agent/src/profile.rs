@@ -3,6 +3,8 @@
 //! A model acts best in the words it has seen, so the loop, the training data and the evaluation take them from here.
 
 use crate::{AgentError, Limits};
+use std::fs::File;
+use std::io::{Error, ErrorKind, Read};
 use std::path::Path;
 
 /// One wording.
@@ -12,6 +14,10 @@ pub struct Profile {
 }
 
 const FILE: &str = "codeact.json";
+/// Longest `codeact.json`: it holds one name.
+const FILE_BYTES_MAX: u64 = 4096;
+/// How much of an unknown name a message repeats.
+const NAME_CHARS_SHOWN: usize = 40;
 const QUICKSTART: &str = "quickstart";
 const CODEACTINSTRUCT: &str = "codeactinstruct";
 
@@ -48,7 +54,7 @@ impl Profile {
     /// When the file cannot be read, or names no known profile.
     pub fn load(model_dir: &Path) -> Result<Profile, AgentError> {
         let path = model_dir.join(FILE);
-        let text = match std::fs::read_to_string(&path) {
+        let text = match read_text(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(Profile::codeactinstruct());
@@ -58,8 +64,10 @@ impl Profile {
             }
         };
         match serde_json::from_str::<ProfileFile>(&text) {
-            Ok(file) => Profile::named(&file.profile)
-                .ok_or_else(|| AgentError::BadProfile { what: format!("unknown profile `{}`", file.profile), path }),
+            Ok(file) => Profile::named(&file.profile).ok_or_else(|| {
+                let name: String = file.profile.chars().take(NAME_CHARS_SHOWN).collect();
+                AgentError::BadProfile { what: format!("unknown profile `{name}`"), path }
+            }),
             Err(error) => Err(AgentError::BadProfile { what: error.to_string(), path }),
         }
     }
@@ -124,6 +132,20 @@ impl Profile {
     }
 }
 
+/// The text of a plain file of at most [`FILE_BYTES_MAX`] bytes: a device or a pipe has no end.
+fn read_text(path: &Path) -> std::io::Result<String> {
+    let metadata = std::fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(Error::new(ErrorKind::InvalidInput, "not a plain file"));
+    }
+    if metadata.len() > FILE_BYTES_MAX {
+        return Err(Error::new(ErrorKind::FileTooLarge, format!("longer than {FILE_BYTES_MAX} bytes")));
+    }
+    let mut text = String::new();
+    File::open(path)?.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
+    Ok(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,6 +160,31 @@ mod tests {
             std::fs::write(folder.path().join(FILE), wrong).unwrap();
             let error = Profile::load(folder.path()).unwrap_err().to_string();
             assert!(error.contains("codeact.json") && error.contains("codeactinstruct, quickstart"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_is_an_error_that_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        assert!(matches!(Profile::load(folder.path()), Err(AgentError::ProfileFile { .. })));
+        std::fs::remove_file(&path).unwrap();
+        let good = br#"{"profile":"quickstart"}"#;
+        let deep = "[".repeat(4000);
+        let long = format!("{{\"profile\":\"{}\"}}", "x".repeat(4000));
+        let huge = " ".repeat(1 << 20);
+        let cut = (0..good.len()).map(|end| good[..end].to_vec());
+        let flipped = (0..good.len() * 8).map(|bit| {
+            let mut bytes = good.to_vec();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            bytes
+        });
+        for bytes in [deep, long, huge].map(String::into_bytes).into_iter().chain(cut).chain(flipped) {
+            std::fs::write(&path, &bytes).unwrap();
+            // A changed blank or name that still says the same does not exist in this file.
+            let error = Profile::load(folder.path()).unwrap_err().to_string();
+            assert!(error.contains("codeact.json") && error.len() < 500, "{error}");
         }
     }
 

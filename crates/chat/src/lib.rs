@@ -17,6 +17,7 @@ mod vocabulary; // the tokenizer, and which of its tokens control the chat
 
 pub mod action; // text -> `<execute>` and `<solution>`
 
+mod contained;
 mod error;
 
 pub use conversation::{Conversation, ConversationError, Message, Role};

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use tokenizers::Tokenizer;
 
+use crate::contained::contained;
+
 /// Turns the ids of one answer into text, piece by piece. Control tokens give no text.
 #[derive(Debug, Clone)]
 pub struct TokenStream {
@@ -52,7 +54,8 @@ impl TokenStream {
     }
 }
 
-/// The text of ids; `skip_control` leaves control tokens out.
+/// The text of ids; `skip_control` leaves control tokens out. A decoder that fails gives U+FFFD.
 pub(crate) fn decode(tokenizer: &Tokenizer, ids: &[u32], skip_control: bool) -> String {
-    tokenizer.decode(ids, skip_control).expect("the decoders of byte-pair vocabularies do not fail")
+    let text = contained("decoding", || tokenizer.decode(ids, skip_control).map_err(|error| error.to_string()));
+    text.unwrap_or_else(|_| '\u{FFFD}'.to_string())
 }

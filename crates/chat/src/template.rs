@@ -4,9 +4,14 @@
 //! no `strftime_now`: a prompt that depends on today's date would make training data change overnight; templates
 //! fall back to a fixed date where it is missing.
 
-use minijinja::syntax::SyntaxConfig;
-use minijinja::{Environment, Error, ErrorKind, Value};
+mod guard;
+mod meter;
 
+use minijinja::machinery::{CodeGenerator, eval, make_string_output, parse};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
+
+use crate::contained::contained;
 use crate::conversation::Message;
 use crate::error::FormatError;
 
@@ -19,23 +24,31 @@ pub(crate) const CHATML: &str = "{% for message in messages %}\
 /// that loops forever ends here.
 const FUEL_MAX: u64 = 20_000_000;
 
+/// Longest template; real ones reach some ten thousand bytes.
+const SOURCE_BYTES_MAX: usize = 1 << 20;
+
 const NAME: &str = "chat_template";
 
-/// A parsed chat template with the tokens it may name.
+/// A checked chat template with the tokens it may name.
 #[derive(Debug)]
 pub(crate) struct ChatTemplate {
     environment: Environment<'static>,
+    syntax: SyntaxConfig,
     source: String,
 }
 
 impl ChatTemplate {
     /// Parses `source`; `tokens` are variables such as `bos_token`.
     pub(crate) fn new(source: &str, tokens: &[(&'static str, String)]) -> Result<ChatTemplate, FormatError> {
+        if source.len() > SOURCE_BYTES_MAX {
+            let what = format!("it has {} bytes, at most {SOURCE_BYTES_MAX} are read", source.len());
+            return Err(FormatError::Template { what });
+        }
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-        environment.set_syntax(syntax.map_err(|error| failure(&error))?);
+        let syntax = syntax.map_err(|error| failure(&error))?;
         environment.set_fuel(Some(FUEL_MAX));
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        meter::install(&mut environment);
         environment.add_function("raise_exception", raise_exception);
         for (name, token) in tokens {
             environment.add_global(*name, token.clone());
@@ -43,9 +56,13 @@ impl ChatTemplate {
         // transformers passes both, as None; templates test for them.
         environment.add_global("tools", Value::from(()));
         environment.add_global("documents", Value::from(()));
-        let added = environment.add_template_owned(NAME, source.to_owned());
-        added.map_err(|error| failure(&error))?;
-        Ok(ChatTemplate { environment, source: source.to_owned() })
+        guard::check_depth(source, &syntax).map_err(|error| failure(&error))?;
+        let checked = contained("reading it", || {
+            let parsed = parse(source, NAME, syntax.clone()).and_then(|parsed| guard::guard(&parsed).map(drop));
+            parsed.map_err(|error| describe(&error))
+        });
+        checked.map_err(|what| FormatError::Template { what })?;
+        Ok(ChatTemplate { environment, syntax, source: source.to_owned() })
     }
 
     /// The template as it was given.
@@ -55,6 +72,7 @@ impl ChatTemplate {
 
     /// The text of a conversation.
     pub(crate) fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, FormatError> {
+        meter::start(messages.len(), messages.iter().map(|message| message.content.len()).sum());
         let messages: Vec<Value> = messages
             .iter()
             .map(|message| {
@@ -62,9 +80,22 @@ impl ChatTemplate {
                 Value::from_pairs(fields)
             })
             .collect();
-        let template = self.environment.get_template(NAME).map_err(|error| failure(&error))?;
         let context = minijinja::context! { messages, add_generation_prompt };
-        template.render(context).map_err(|error| failure(&error))
+        let text = contained("running it", || self.run(context).map_err(|error| describe(&error)));
+        text.map_err(|what| FormatError::Template { what })
+    }
+
+    /// Compiles and runs. What is compiled borrows from the source, so it is not kept; it takes less time than running.
+    fn run(&self, context: Value) -> Result<String, Error> {
+        let parsed = guard::guard(&parse(&self.source, NAME, self.syntax.clone())?)?;
+        let mut generator = CodeGenerator::new(NAME, &self.source);
+        generator.compile_stmt(&parsed);
+        let (instructions, blocks) = generator.finish();
+        let mut text = String::new();
+        let mut output = make_string_output(&mut text);
+        eval(&self.environment, &instructions, context, &blocks, &mut output, AutoEscape::None)?;
+        drop(output);
+        Ok(text)
     }
 }
 
@@ -73,14 +104,17 @@ fn raise_exception(what: String) -> Result<Value, Error> {
 }
 
 fn failure(error: &Error) -> FormatError {
-    let what = match (error.kind(), error.detail(), error.line()) {
+    FormatError::Template { what: describe(error) }
+}
+
+fn describe(error: &Error) -> String {
+    match (error.kind(), error.detail(), error.line()) {
         (ErrorKind::OutOfFuel, _, _) => {
             format!("stopped after {FUEL_MAX} instructions; it may loop forever")
         }
         (_, Some(detail), Some(line)) => format!("line {line}: {detail}"),
         _ => error.to_string(),
-    };
-    FormatError::Template { what }
+    }
 }
 
 #[cfg(test)]

@@ -3,13 +3,16 @@
 //! A control token is a *special* token of the tokenizer. Only the chat template may write one: the text of a
 //! message is encoded with special tokens switched off, so `<|im_end|>` typed by a user is nine harmless characters.
 
+mod check;
+
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use tokenizers::models::ModelWrapper;
-use tokenizers::{AddedToken, PostProcessorWrapper, Tokenizer};
+use tokenizers::{AddedToken, Encoding, PostProcessorWrapper, Tokenizer};
 
+use crate::contained::contained;
 use crate::error::FormatError;
 
 /// One token of an encoded text.
@@ -48,10 +51,15 @@ impl Vocabulary {
     ///
     /// Returns the vocabulary, and the `tokenizer.json` that describes it: `json` itself unless tokens were added.
     pub(crate) fn parse(json: &str, path: &Path, special: &[String]) -> Result<(Vocabulary, String), FormatError> {
-        let unusable = |what: String| FormatError::Tokenizer { path: path.to_owned(), what };
-        let mut tokenizer = Tokenizer::from_bytes(json).map_err(|error| unusable(error.to_string()))?;
+        let built = contained("reading it", || Vocabulary::build(json, special));
+        built.map_err(|what| FormatError::Tokenizer { path: path.to_owned(), what })
+    }
+
+    fn build(json: &str, special: &[String]) -> Result<(Vocabulary, String), String> {
+        check::check(json)?;
+        let mut tokenizer = Tokenizer::from_bytes(json).map_err(|error| error.to_string())?;
         if !matches!(tokenizer.get_model(), ModelWrapper::BPE(_)) {
-            return Err(unusable("only byte-pair (BPE) vocabularies are supported".to_owned()));
+            return Err("only byte-pair (BPE) vocabularies are supported".to_owned());
         }
         let missing: Vec<AddedToken> = special
             .iter()
@@ -61,19 +69,20 @@ impl Vocabulary {
         let mut json = json.to_owned();
         if !missing.is_empty() {
             let added = tokenizer.add_special_tokens(missing);
-            added.map_err(|error| unusable(error.to_string()))?;
-            json = tokenizer.to_string(true).map_err(|error| unusable(error.to_string()))?;
+            added.map_err(|error| error.to_string())?;
+            json = tokenizer.to_string(true).map_err(|error| error.to_string())?;
         }
         // Both cut or fill sequences behind our back; lengths are decided elsewhere.
-        tokenizer.with_truncation(None).map_err(|error| unusable(error.to_string()))?;
+        tokenizer.with_truncation(None).map_err(|error| error.to_string())?;
         tokenizer.with_padding(None);
-        let prefix_ids = prefix_ids(&tokenizer).map_err(|error| unusable(error.to_string()))?;
+        let prefix_ids = prefix_ids(&tokenizer).map_err(|error| error.to_string())?;
         // What is left of the post-processor only trims blanks off offsets, which would hide that a token straddles
         // the border between a header and a message.
         tokenizer.with_post_processor(None::<PostProcessorWrapper>);
         tokenizer.set_encode_special_tokens(true);
         let largest_id = tokenizer.get_vocab(true).into_values().max();
         let size = largest_id.map_or(0, |id| id as usize + 1);
+        check::check_size(size, tokenizer.get_vocab_size(true))?;
         let controls = controls(&tokenizer);
         Ok((Vocabulary { tokenizer: Arc::new(tokenizer), controls, prefix_ids, size }, json))
     }
@@ -151,10 +160,7 @@ impl Vocabulary {
         if range.is_empty() {
             return Ok(());
         }
-        let encoding = self
-            .tokenizer
-            .encode(&text[range.clone()], false)
-            .map_err(|error| FormatError::Encode { what: error.to_string() })?;
+        let encoding = encode(&self.tokenizer, &text[range.clone()])?;
         for (&id, &(start, end)) in encoding.get_ids().iter().zip(encoding.get_offsets()) {
             if self.controls.iter().any(|control| control.id == id) {
                 return Err(FormatError::ControlInContent { token: self.name_of(id) });
@@ -179,7 +185,7 @@ impl Vocabulary {
     pub(crate) fn check_pieces(&self, text: &str, contents: &[Range<usize>]) -> Result<(), FormatError> {
         let mut whole = (*self.tokenizer).clone();
         whole.set_encode_special_tokens(false);
-        let encoding = whole.encode(text, false).map_err(|error| FormatError::Encode { what: error.to_string() })?;
+        let encoding = encode(&whole, text)?;
         let pieces: Vec<u32> = self.encode(text, contents)?.iter().map(|token| token.id).collect();
         let whole = encoding.get_ids();
         if pieces == whole {
@@ -188,6 +194,12 @@ impl Vocabulary {
         let same = pieces.iter().zip(whole).take_while(|(piece, whole)| piece == whole);
         Err(FormatError::PiecesDisagree { index: same.count() })
     }
+}
+
+/// Encodes without the post-processor.
+fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Encoding, FormatError> {
+    let encoding = contained("encoding", || tokenizer.encode(text, false).map_err(|error| error.to_string()));
+    encoding.map_err(|what| FormatError::Encode { what })
 }
 
 /// What the post-processor puts before a text.

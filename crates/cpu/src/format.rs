@@ -2,8 +2,8 @@
 //!
 //! A row is a sequence of blocks and a block is a few columns of one row, so a row has whole blocks only. Blocks hold
 //! unsigned levels `q` of 4 to 8 bits with a scale and, in some formats, a minimum: a weight is `scale * (q - zero)` or
-//! `scale * q + minimum`. The K formats join 8 groups of 32 columns: the scales of the groups are small integers under a
-//! common factor.
+//! `scale * q + minimum`. The K formats join 8 groups of 32 columns: the scales of the groups are small integers under
+//! a common factor.
 //!
 //! Source: the layouts of `ggml-common.h` and the formulas of `ggml-quants.c` in llama.cpp.
 

@@ -19,7 +19,7 @@ mod compiled; // plain Rust for each instruction set
 mod simd; // vectors of sixteen f32 for each instruction set
 mod format; // how weights lie in files
 mod error; // what can be wrong with weights
-pub mod quant; // products of quantised weights
+mod quant; // products of quantised weights
 mod matrix; // packed weights of any format and their products
 mod lora; // adapters
 mod elementwise; // norms, sums, activations, rotations
@@ -32,4 +32,5 @@ pub use format::Format;
 pub use isa::Isa;
 pub use lora::{Lora, add_lora};
 pub use matrix::{Activations, Matrix, Part, Wants};
+pub use quant::PackError;
 pub use team::Team;

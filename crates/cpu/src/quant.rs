@@ -1,10 +1,10 @@
 //! Products of quantised weights with activations of 8 bits.
 //!
-//! Weights stay at the width they have in the file. They are laid out anew in panels of 16 outputs (`panel`), so that one
-//! `vpdpbusd` multiplies 4 columns of 16 outputs with 4 columns of a row. Rows become 8-bit integers with one scale for
-//! each 32 columns ([`Int8Rows`]). Sums within 32 columns are integers, so exact in any order; across them there is one
-//! f32 sum for each output, in the order of the columns. So every instruction set gives the same bits, and so does a row
-//! alone or among others.
+//! Weights stay at the width they have in the file. They are laid out anew in panels of 16 outputs (`panel`), so that
+//! one `vpdpbusd` multiplies 4 columns of 16 outputs with 4 columns of a row. Rows become 8-bit integers with one scale
+//! for each 32 columns ([`Int8Rows`]). Sums within 32 columns are integers, so exact in any order; across them there is
+//! one f32 sum for each output, in the order of the columns. So every instruction set gives the same bits, and so does
+//! a row alone or among others.
 //!
 //! ```text
 //! y[t, n] = sum over groups g of 32 columns:  (scale[n, g] * x.scale[t, g]) * sum of (q - zero) * x.q
@@ -17,8 +17,7 @@ mod avx2; // kernels for AVX2
 mod avx512; // kernels for AVX-512 with VNNI
 mod int8; // rows as integers
 mod kernels; // which kernel runs
-mod lines; // memory for weights
-mod panel; // how weights lie in it
+mod panel; // how weights lie in memory
 mod portable; // kernels in plain Rust, the oracle
 
 #[cfg(test)]
@@ -26,26 +25,19 @@ pub(crate) mod random;
 #[cfg(test)]
 mod tests;
 
-pub use int8::{Int8Rows, TILE_ROWS};
+pub(crate) use int8::{Int8Rows, TILE_ROWS};
 
 use std::ops::Range;
 
+use crate::Isa;
 use crate::disjoint::Disjoint;
 use crate::format::{Format, GROUP};
-use crate::{Isa, Team};
+use crate::memory::Table;
 use kernels::Kernels;
-use lines::{Line, Lines};
-use panel::{Layout, OUTPUTS};
+use panel::{Layout, Line, OUTPUTS};
 
-/// Bytes of weights that one task reads at most: less than half of a second level cache, so that it can be read again
-/// for the next rows.
-const TASK_BYTES: usize = 256 << 10;
-
-/// Rows that one task multiplies at most.
-const TASK_ROWS: usize = 132;
-
-/// Tasks for each thread that a product is cut into when it is large enough: a late thread costs a fraction of one.
-const TASKS_PER_THREAD: usize = 8;
+/// Bytes of weights that are multiplied with one tile after the other: less than half of a second level cache.
+const CACHED_BYTES: usize = 256 << 10;
 
 /// Weights that cannot be packed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -99,11 +91,10 @@ pub enum PackError {
 }
 
 /// A quantised weight, packed for products: N outputs of K columns. Immutable.
-pub struct QuantPanels {
-    format: Format,
+pub(crate) struct QuantPanels {
     layout: Layout,
     rows: usize,
-    lines: Lines,
+    bytes: Table<u8>,
     kernels: Kernels,
 }
 
@@ -117,7 +108,7 @@ impl QuantPanels {
     /// # Errors
     /// When `columns` are not whole blocks, the lengths disagree, the order names a row that is not there, or this
     /// processor lacks the instructions.
-    pub fn pack(
+    pub(crate) fn pack(
         format: Format,
         bytes: &[u8],
         rows: usize,
@@ -144,69 +135,33 @@ impl QuantPanels {
             let row = row_order.map_or(output, |order| order[output] as usize);
             &bytes[row * row_bytes..][..row_bytes]
         };
-        let lines = layout.pack(outputs, &row);
-        Ok(Self { format, layout, rows: outputs, lines, kernels: Kernels::new(format, isa) })
+        let packed = layout.pack(outputs, &row);
+        Ok(Self { layout, rows: outputs, bytes: packed, kernels: Kernels::new(format, isa) })
     }
 
     /// Outputs N.
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.rows
     }
 
     /// Columns K.
-    pub fn columns(&self) -> usize {
+    pub(crate) fn columns(&self) -> usize {
         self.layout.columns()
     }
 
-    /// The format of the weight.
-    pub fn format(&self) -> Format {
-        self.format
-    }
-
     /// Bytes of memory: those of the file, rounded up to whole panels, and at most 3% more for the K formats.
-    pub fn byte_count(&self) -> usize {
-        std::mem::size_of_val::<[Line]>(&self.lines)
+    pub(crate) fn byte_count(&self) -> usize {
+        self.bytes.len()
     }
 
     /// The weights of one output: the same bits as [`Format::decode_row`] gives for its row of the file.
     ///
     /// # Panics
     /// When there is no such output or `out` is not one row.
-    pub fn decode_row(&self, row: usize, out: &mut [f32]) {
+    pub(crate) fn decode_row(&self, row: usize, out: &mut [f32]) {
         assert!(row < self.rows, "row {row} of {}", self.rows);
         assert_eq!(out.len(), self.columns(), "columns of a row");
         self.layout.decode_row(self.panel(row / OUTPUTS), row % OUTPUTS, out);
-    }
-
-    /// Sets the columns `first_column..first_column + N` of `y` to the products of the rows of `x` with this weight.
-    ///
-    /// * `x`: T rows of K columns.
-    /// * `y`: T rows of `y_stride`; other columns stay as they are.
-    ///
-    /// # Panics
-    /// When the shapes disagree.
-    pub fn multiply(&self, team: &Team, x: &Int8Rows, y: &mut [f32], y_stride: usize, first_column: usize) {
-        assert_eq!(x.columns(), self.columns(), "columns of the rows and of the weight");
-        assert!(first_column + self.rows <= y_stride, "{first_column} + {} of {y_stride} columns", self.rows);
-        assert_eq!(y.len(), x.rows() * y_stride, "{} rows of {y_stride}", x.rows());
-        if self.rows == 0 || x.rows() == 0 {
-            return;
-        }
-        let panels = self.panel_count();
-        let row_parts = x.rows().div_ceil(TASK_ROWS);
-        let wanted = (team.thread_count() * TASKS_PER_THREAD).div_ceil(row_parts);
-        let panels_max = TASK_BYTES / (self.layout.panel_lines() * size_of::<Line>()).max(1);
-        let panels_per_task = (panels / wanted).clamp(1, panels_max.max(1));
-        let panel_parts = panels.div_ceil(panels_per_task);
-        let tiles = x.tile_count();
-        let y = Disjoint::new(y);
-        team.each(panel_parts * row_parts, &|task| {
-            let (panel_part, row_part) = (task / row_parts, task % row_parts);
-            let panels = panel_part * panels_per_task..((panel_part + 1) * panels_per_task).min(panels);
-            let tiles = row_part * tiles / row_parts..(row_part + 1) * tiles / row_parts;
-            // SAFETY: tasks differ in their panels or their tiles.
-            unsafe { self.multiply_part(x, tiles, panels, &y, y_stride, first_column) };
-        });
     }
 
     /// Panels of 16 outputs, the last of what is left.
@@ -214,14 +169,18 @@ impl QuantPanels {
         self.rows.div_ceil(OUTPUTS)
     }
 
-    /// The products of some tiles of rows with some panels of outputs.
+    /// The products of some tiles of rows with some panels of outputs: the columns of `y` from `first_column` on.
     ///
+    /// * `x`: T rows of K columns.
     /// * `tiles`: of `x`, each [`TILE_ROWS`] rows.
     /// * `panels`: of this weight, each 16 outputs.
-    /// * `y`, `y_stride`, `first_column`: as for [`Self::multiply`].
+    /// * `y`: T rows of `y_stride`.
     ///
     /// # Safety
     /// Nobody else uses these rows and columns of `y` at the same time.
+    ///
+    /// # Panics
+    /// When the shapes disagree.
     pub(crate) unsafe fn multiply_part(
         &self,
         x: &Int8Rows,
@@ -231,16 +190,23 @@ impl QuantPanels {
         y_stride: usize,
         first_column: usize,
     ) {
-        for tile in tiles {
-            let tile = x.tile(tile);
-            for panel in panels.clone() {
-                let products = self.kernels.multiply(self.panel(panel), &tile);
-                let first = panel * OUTPUTS;
-                let count = OUTPUTS.min(self.rows - first);
-                for (row, products) in products[..tile.rows].iter().enumerate() {
-                    let at = (tile.first_row + row) * y_stride + first_column + first;
-                    // SAFETY: rows of this tile and columns of this panel, which the caller promises to nobody else.
-                    unsafe { y.part(at, count) }.copy_from_slice(&products[..count]);
+        assert_eq!(x.columns(), self.columns(), "columns of the rows and of the weight");
+        assert!(first_column + self.rows <= y_stride, "{first_column} + {} of {y_stride} columns", self.rows);
+        let panel_bytes = self.layout.panel_lines() * size_of::<Line>();
+        let step = (CACHED_BYTES / panel_bytes.max(1)).max(1);
+        for first in panels.clone().step_by(step) {
+            let panels = first..(first + step).min(panels.end);
+            for tile in tiles.clone() {
+                let tile = x.tile(tile);
+                for panel in panels.clone() {
+                    let products = self.kernels.multiply(self.panel(panel), &tile);
+                    let first = panel * OUTPUTS;
+                    let count = OUTPUTS.min(self.rows - first);
+                    for (row, products) in products[..tile.rows].iter().enumerate() {
+                        let at = (tile.first_row + row) * y_stride + first_column + first;
+                        // SAFETY: this tile and this panel, which the caller promises to nobody else.
+                        unsafe { y.part(at, count) }.copy_from_slice(&products[..count]);
+                    }
                 }
             }
         }
@@ -248,13 +214,7 @@ impl QuantPanels {
 
     fn panel(&self, panel: usize) -> &[Line] {
         let lines = self.layout.panel_lines();
-        &self.lines[panel * lines..][..lines]
-    }
-}
-
-impl std::fmt::Debug for QuantPanels {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "QuantPanels({} x {} {})", self.rows, self.columns(), self.format)
+        &self.bytes.as_chunks().0[panel * lines..][..lines]
     }
 }
 

@@ -73,7 +73,7 @@ impl<A: Send + Sync + 'static> Engine<A> {
         if context_tokens_max < 2 {
             return Err(EngineError::Limits { field: "page_count", value: model.page_count(), range: "at least 1" });
         }
-        let inbox = Arc::new(Inbox::new(limits.running_max + limits.waiting_max));
+        let inbox = Arc::new(Inbox::new(limits.running_max.saturating_add(limits.waiting_max)));
         let metrics = Arc::new(Mutex::new(Metrics::new(model.page_count())));
         let (waiting_max, vocab_size) = (limits.waiting_max, model.vocab_size());
         let clock: Clock = Box::new(Instant::now);
@@ -283,6 +283,8 @@ impl<A: Send + Sync + 'static> Engine<A> {
         if request.is_answered() {
             request.sampling.check(vocab_size)?;
         }
+        // As many alternatives as for tokens of the answer.
+        Sampling { logprobs: request.prompt_logprobs, ..Sampling::default() }.check(vocab_size)?;
         let prompt_tokens = prompt_ids.len();
         if prompt_tokens + usize::from(request.is_answered()) > context_tokens_max {
             return Err(EngineError::PromptTooLong { prompt_tokens, context_tokens_max });

@@ -1,7 +1,7 @@
 //! The joint to the model: what the engine needs of one.
 
-pub use codeact_model::serving::{Step, Wanted};
 use codeact_model::serving::{ServedAdapter, ServedModel};
+pub use codeact_model::serving::{Step, Wanted};
 
 /// A model that continues sequences whose keys and values lie in numbered pages.
 ///
@@ -71,11 +71,7 @@ impl Forward for ServedModel {
         self.page_count()
     }
 
-    fn forward(
-        &mut self,
-        steps: &[Step<'_>],
-        on_row: &mut dyn FnMut(usize, usize, &mut [f32]),
-    ) -> Result<(), String> {
+    fn forward(&mut self, steps: &[Step<'_>], on_row: &mut dyn FnMut(usize, usize, &mut [f32])) -> Result<(), String> {
         self.forward(steps, on_row).map_err(|error| error.to_string())
     }
 }

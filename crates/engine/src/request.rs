@@ -24,7 +24,8 @@ pub struct Request<A = codeact_model::serving::ServedAdapter> {
     pub session: Option<SessionId>,
     /// The answer ends then, with what there is; also while the request waits.
     pub deadline: Option<Instant>,
-    /// Give the log-probability of each prompt token but the first, and of this many of the likeliest in its place.
+    /// Give the log-probability of each prompt token but the first, and of this many of the likeliest in its place, at
+    /// most 20.
     /// With it, `sampling.max_new_tokens` may be 0: then the prompt is only scored.
     pub prompt_logprobs: Option<usize>,
     /// Guess tokens from the request's own text and check them together. Changes nothing but speed.

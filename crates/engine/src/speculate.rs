@@ -127,6 +127,8 @@ impl Acceptance {
 /// Whether passes with guesses give more tokens in the same time, by how many requests generate.
 #[derive(Debug)]
 pub(crate) struct Payoff {
+    requests_max: usize,
+    /// Of one request, of two, and so on, as far as there were so many.
     accounts: Vec<Account>,
 }
 
@@ -154,12 +156,16 @@ const PLAIN_EVERY: usize = 32;
 const PASSES_PAUSE_MIN: usize = 128;
 const PASSES_PAUSE_MAX: usize = 4096;
 
+impl Default for Account {
+    fn default() -> Self {
+        Account { plain: None, drafted: None, drafted_passes: 0, since_plain: 0, rest: 0, pause: PASSES_PAUSE_MIN }
+    }
+}
+
 impl Payoff {
     /// For at most `requests_max` requests that generate.
     pub fn new(requests_max: usize) -> Payoff {
-        let account =
-            Account { plain: None, drafted: None, drafted_passes: 0, since_plain: 0, rest: 0, pause: PASSES_PAUSE_MIN };
-        Payoff { accounts: vec![account; requests_max] }
+        Payoff { requests_max, accounts: Vec::new() }
     }
 
     /// Whether the next pass, in which `requests` generate, should have guesses.
@@ -170,9 +176,13 @@ impl Payoff {
 
     /// A pass in which only `requests` generated, without prompts, took `seconds` and gave `tokens`.
     pub fn learn(&mut self, requests: usize, with_guesses: bool, seconds: f64, tokens: usize) {
-        let Some(account) = requests.checked_sub(1).and_then(|index| self.accounts.get_mut(index)) else {
+        if requests == 0 || requests > self.requests_max {
             return;
-        };
+        }
+        if self.accounts.len() < requests {
+            self.accounts.resize(requests, Account::default());
+        }
+        let account = &mut self.accounts[requests - 1];
         account.rest = account.rest.saturating_sub(1);
         let each = seconds / tokens.max(1) as f64;
         let moved = |old: Option<f64>| Some(old.map_or(each, |old| old + 0.2 * (each - old)));

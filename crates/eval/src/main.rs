@@ -74,7 +74,6 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    codeact_ops::allocator::keep_freed_pages();
     let args = Args::parse();
     let result = match &args.command {
         Some(Command::Collect { plans, out, sandbox }) => collect(plans, out, sandbox),

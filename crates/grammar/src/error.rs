@@ -31,6 +31,20 @@ pub enum GrammarError {
         /// A way out.
         hint: &'static str,
     },
+    /// Making the grammar ready takes too long.
+    #[error("the {kind} takes longer than {seconds} s to make ready\nhint: make it smaller; combine fewer conditions")]
+    TooSlow {
+        /// As above.
+        kind: &'static str,
+        /// The bound.
+        seconds: u64,
+    },
+    /// As many grammars as may be are being made ready already.
+    #[error("{running} grammars are being made ready already\nhint: try again later")]
+    Busy {
+        /// The bound.
+        running: usize,
+    },
     /// The answer got into a state that takes more work than a token may.
     #[error("the grammar became too complex after {tokens} tokens: {what}")]
     TooComplex {

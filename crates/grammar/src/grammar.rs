@@ -6,14 +6,12 @@ use llguidance::api::TopLevelGrammar;
 use serde_json::{Value, json};
 
 use crate::action::{ActionMatcher, ActionRule};
+use crate::compile::compile;
 use crate::error::GrammarError;
-use crate::guided::Guided;
 use crate::matcher::Matcher;
+use crate::schema;
 use crate::vocabulary::Vocabulary;
 
-const SCHEMA_VALUES_MAX: usize = 20_000;
-const SCHEMA_BYTES_MAX: usize = 256 << 10;
-const SCHEMA_DEPTH_MAX: usize = 64;
 const REGEX_BYTES_MAX: usize = 8 << 10;
 const LARK_BYTES_MAX: usize = 64 << 10;
 
@@ -36,15 +34,10 @@ impl Grammar {
     /// What of a schema is not supported is refused, not ignored; the error comes from [`Grammar::matcher`].
     ///
     /// # Errors
-    /// When the schema is too large or too deeply nested.
+    /// When the schema is too large, too deeply nested, or combines too much.
     pub fn json_schema(schema: &Value) -> Result<Grammar, GrammarError> {
         let name = "JSON schema";
-        let mut measure = Measure::default();
-        measure.add(schema, 1);
-        let Measure { values, bytes, depth } = measure;
-        within(name, values, "values", SCHEMA_VALUES_MAX)?;
-        within(name, bytes, "bytes", SCHEMA_BYTES_MAX)?;
-        within(name, depth, "levels", SCHEMA_DEPTH_MAX)?;
+        schema::check(schema)?;
         let mut schema = match schema {
             Value::Bool(true) => json!({}),
             other => other.clone(),
@@ -70,7 +63,7 @@ impl Grammar {
     /// When the pattern is too long. Whether it is valid is found by [`Grammar::matcher`].
     pub fn regex(pattern: &str) -> Result<Grammar, GrammarError> {
         let name = "regular expression";
-        within(name, pattern.len(), "bytes", REGEX_BYTES_MAX)?;
+        within(name, pattern.len(), REGEX_BYTES_MAX)?;
         let hint = "it always matches the whole answer: leave out ^ and $, and use no look-around or backreferences";
         Ok(Grammar(Kind::Guided { name, grammar: TopLevelGrammar::from_regex(pattern), hint }))
     }
@@ -78,10 +71,17 @@ impl Grammar {
     /// Text of a context-free grammar in llguidance's dialect of Lark, beginning with the rule `start`.
     ///
     /// # Errors
-    /// When the text is too long. Whether it is valid is found by [`Grammar::matcher`].
+    /// When the text is too long, or holds a JSON schema. Whether it is valid is found by [`Grammar::matcher`].
     pub fn lark(text: &str) -> Result<Grammar, GrammarError> {
         let name = "Lark grammar";
-        within(name, text.len(), "bytes", LARK_BYTES_MAX)?;
+        within(name, text.len(), LARK_BYTES_MAX)?;
+        if text.contains("%json") {
+            return Err(GrammarError::Unusable {
+                kind: name,
+                what: "`%json` is not supported within it".to_owned(),
+                hint: "send the schema as a JSON schema",
+            });
+        }
         let hint = "begin with a rule `start: ...`; rules are in lower case, terminals in upper case";
         Ok(Grammar(Kind::Guided { name, grammar: TopLevelGrammar::from_lark(text.to_owned()), hint }))
     }
@@ -99,46 +99,19 @@ impl Grammar {
     /// bounds; do it where waiting is fine. Several answers can start from clones of one matcher.
     ///
     /// # Errors
-    /// When the grammar is wrong, not supported or too complex; the message says what, where, and a way out.
+    /// When the grammar is wrong, not supported or too complex; the message says what, where, and a way out. When too
+    /// many others are being made ready.
     pub fn matcher(&self, vocabulary: &Arc<Vocabulary>) -> Result<Matcher, GrammarError> {
         match &self.0 {
             Kind::Guided { name, grammar, hint } => {
-                let unusable = |what: String| GrammarError::Unusable { kind: name, what, hint };
-                Guided::new(grammar.clone(), vocabulary).map(Matcher::guided).map_err(unusable)
+                let guided = compile(grammar, vocabulary).map_err(|failure| failure.of(name, hint))?;
+                Ok(Matcher::guided(guided))
             }
             Kind::Action(rule) => ActionMatcher::new(vocabulary, *rule).map(Matcher::action),
         }
     }
 }
 
-fn within(kind: &'static str, size: usize, unit: &'static str, most: usize) -> Result<(), GrammarError> {
-    if size > most { Err(GrammarError::TooLarge { kind, size, unit, most }) } else { Ok(()) }
-}
-
-/// How large a schema is.
-#[derive(Default)]
-struct Measure {
-    values: usize,
-    bytes: usize,
-    depth: usize,
-}
-
-impl Measure {
-    /// A parsed JSON text is at most 128 levels deep; one made otherwise is not followed deeper than its bound.
-    fn add(&mut self, value: &Value, depth: usize) {
-        self.values += 1;
-        self.depth = self.depth.max(depth);
-        if depth > SCHEMA_DEPTH_MAX {
-            return;
-        }
-        match value {
-            Value::String(text) => self.bytes += text.len(),
-            Value::Array(items) => items.iter().for_each(|item| self.add(item, depth + 1)),
-            Value::Object(fields) => fields.iter().for_each(|(name, value)| {
-                self.bytes += name.len();
-                self.add(value, depth + 1);
-            }),
-            Value::Null | Value::Bool(_) | Value::Number(_) => self.bytes += 8,
-        }
-    }
+fn within(kind: &'static str, size: usize, most: usize) -> Result<(), GrammarError> {
+    if size > most { Err(GrammarError::TooLarge { kind, size, unit: "bytes", most }) } else { Ok(()) }
 }

@@ -9,9 +9,6 @@ use llguidance::toktrie::SimpleVob;
 use crate::error::GrammarError;
 use crate::vocabulary::Vocabulary;
 
-/// A grammar is compiled on a stack of its own: how deep that goes is up to the request.
-const STACK_BYTES: usize = 64 << 20;
-
 /// One answer to a grammar.
 #[derive(Clone)]
 pub(crate) struct Guided {
@@ -24,33 +21,44 @@ pub(crate) struct Guided {
 
 impl Guided {
     /// # Errors
-    /// What the library said.
+    /// What the library said. Also when nothing at all satisfies the grammar.
     pub fn new(grammar: TopLevelGrammar, vocabulary: &Arc<Vocabulary>) -> Result<Guided, String> {
-        let compile = || vocabulary.factory().create_parser(grammar).map_err(|error| cleaned(&format!("{error:#}")));
-        let parser = std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().name("grammar".to_owned()).stack_size(STACK_BYTES);
-            let compiling = thread.spawn_scoped(scope, compile).map_err(|error| error.to_string())?;
-            compiling.join().map_err(|_| "the compiler gave up".to_owned())?
-        })?;
+        let parser = vocabulary.factory().create_parser(grammar).map_err(|error| cleaned(&format!("{error:#}")))?;
         let parser = Parser::new(Ok(parser));
-        match parser.get_error() {
-            Some(error) => Err(cleaned(&error)),
-            None => Ok(Guided { parser, vocabulary: Arc::clone(vocabulary), mask: None, tokens: 0 }),
+        let mut guided = Guided { parser, vocabulary: Arc::clone(vocabulary), mask: None, tokens: 0 };
+        match guided.allowed() {
+            Ok(_) => {}
+            Err(GrammarError::TooComplex { what, .. }) if what == NOTHING => {
+                return Err("no answer satisfies it".to_owned());
+            }
+            Err(error) => return Err(error.to_string()),
         }
+        Ok(guided)
     }
 
     pub fn allowed(&mut self) -> Result<&[u32], GrammarError> {
         if self.mask.is_none() {
-            self.mask = Some(self.parser.compute_mask_or_eos().map_err(|error| self.too_complex(&error.to_string()))?);
+            let mask = self.parser.compute_mask_or_eos().map_err(|error| self.too_complex(&error.to_string()))?;
+            self.keep(mask)?;
         }
         Ok(self.mask.as_ref().map_or(&[], SimpleVob::as_slice))
+    }
+
+    /// Grammars can name tokens by their ids; only text and end tokens are allowed all the same.
+    fn keep(&mut self, mut mask: SimpleVob) -> Result<(), GrammarError> {
+        mask.and(self.vocabulary.usable());
+        if mask.is_zero() && !self.vocabulary.end_ids().is_empty() {
+            return Err(self.too_complex(NOTHING));
+        }
+        self.mask = Some(mask);
+        Ok(())
     }
 
     pub fn allows(&mut self, id: u32) -> Result<bool, GrammarError> {
         if let Some(mask) = &self.mask {
             return Ok((id as usize) < self.vocabulary.size() && mask.is_allowed(id));
         }
-        if id as usize >= self.vocabulary.size() {
+        if id as usize >= self.vocabulary.size() || !self.vocabulary.usable().is_allowed(id) {
             return Ok(false);
         }
         if self.vocabulary.end_ids().contains(&id) {
@@ -93,9 +101,16 @@ impl Guided {
     }
 }
 
+/// What the library calls `NoExtensionBias`.
+const NOTHING: &str = "nothing can follow";
+
 /// The library's message without its marks and without a backtrace.
 fn cleaned(message: &str) -> String {
     const MOST: usize = 500;
+    if message.starts_with("NoExtensionBias") {
+        return NOTHING.to_owned();
+    }
+    let message = message.strip_prefix("panic: ").unwrap_or(message);
     let end = ["\n<non-verbose/>", "\n<state>", "\n<backtrace>"].iter().filter_map(|mark| message.find(mark)).min();
     let mut message = message[..end.unwrap_or(message.len())].trim().to_owned();
     if let Some((end, _)) = message.char_indices().nth(MOST) {

@@ -11,6 +11,8 @@
 mod error; // read first: what can go wrong
 mod vocabulary; // tokens as bytes
 mod grammar; // what an answer should look like
+mod schema; // which JSON schemas are worked on
+mod compile; // with a stack and a time of its own
 mod guided; // JSON, regular expressions and Lark, by llguidance
 mod action; // replies with `<execute>` or `<solution>`, by tables
 mod matcher; // one answer, token by token

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use llguidance::ParserFactory;
 use llguidance::api::ParserLimits;
-use llguidance::toktrie::{ApproximateTokEnv, InferenceCapabilities, TokEnv, TokRxInfo, TokTrie};
+use llguidance::toktrie::{ApproximateTokEnv, InferenceCapabilities, SimpleVob, TokEnv, TokRxInfo, TokTrie};
 
 use crate::action::{ActionRule, ActionTable};
 use crate::error::GrammarError;
@@ -28,6 +28,8 @@ pub struct Vocabulary {
     sorted: Vec<Spelled>,
     /// For each id its place in `sorted`; beyond its end for ids without text.
     places: Vec<u32>,
+    /// Tokens with text, and end tokens.
+    usable: SimpleVob,
     factory: ParserFactory,
     tables: Mutex<BTreeMap<ActionRule, Arc<ActionTable>>>,
 }
@@ -41,8 +43,8 @@ struct Spelled {
 }
 
 impl Vocabulary {
-    /// Takes, for each id, the bytes it adds to an answer; `None` for control tokens and for ids that stand for no text,
-    /// which no grammar allows. `end_ids` are the tokens that end an answer; a grammar allows them where it may end.
+    /// Takes, for each id, the bytes it adds to an answer; `None` for control tokens and for ids that stand for no
+    /// text, which no grammar allows. `end_ids` are the tokens that end an answer; a grammar allows them where it may end.
     ///
     /// # Errors
     /// When an end token is beyond the vocabulary, or there are too many tokens.
@@ -67,8 +69,10 @@ impl Vocabulary {
         for (place, token) in (0u32..).zip(&sorted) {
             places[token.id as usize] = place;
         }
-        let tables = Mutex::new(BTreeMap::new());
-        Ok(Arc::new(Vocabulary { size, end_ids: end_ids.to_vec(), sorted, places, factory, tables }))
+        let mut usable = SimpleVob::alloc(size);
+        sorted.iter().map(|token| &token.id).chain(end_ids).for_each(|&id| usable.allow_token(id));
+        let (end_ids, tables) = (end_ids.to_vec(), Mutex::new(BTreeMap::new()));
+        Ok(Arc::new(Vocabulary { size, end_ids, sorted, places, usable, factory, tables }))
     }
 
     /// Ids, those without text included.
@@ -83,6 +87,10 @@ impl Vocabulary {
 
     pub(crate) fn factory(&self) -> &ParserFactory {
         &self.factory
+    }
+
+    pub(crate) fn usable(&self) -> &SimpleVob {
+        &self.usable
     }
 
     /// Words of 32 bits that hold one bit for each id.

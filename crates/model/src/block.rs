@@ -4,7 +4,7 @@ mod attention;
 mod mlp;
 
 use candle_core::{DType, Result, Tensor, bail};
-use codeact_ops::attention::{Attention, KvCache};
+use codeact_ops::attention::Attention;
 use codeact_ops::linear::Lora;
 use codeact_ops::rope::Angles;
 use codeact_ops::weight::Weight;
@@ -145,20 +145,6 @@ impl Block {
         drop(normed);
         let dmiddle = layer.put_back(dmiddle, input.dim(0)?)?;
         rms_norm::backward(&dnormed, &input, &self.attention_norm, eps, Some(&dmiddle))
-    }
-
-    /// [`Block::forward`] for new tokens after those in the caches.
-    pub(crate) fn forward_cached(
-        &self,
-        stream: Stream,
-        layer: Layer<'_>,
-        caches: &mut [&mut KvCache],
-    ) -> Result<Stream> {
-        let (input, normed) = stream.settle(&self.attention_norm, layer.step.eps)?;
-        let attended = self.attention.forward_cached(&normed, layer, caches)?;
-        let (middle, normed) = rms_norm::forward_sum(&input, &attended, &self.mlp_norm, layer.step.eps)?;
-        let (mixed, _) = self.mlp.forward(&normed, layer)?;
-        Ok(Stream { sum: middle, delta: Some(mixed) })
     }
 }
 

@@ -10,6 +10,15 @@ use serde_json::{Map, Value};
 
 use crate::ModelError;
 use crate::rotary::Rotary;
+use crate::small_file::{CONFIG_BYTES_MAX, read_text};
+
+/// The largest values that are believed, all far above those of real models: what is computed from them, and put into
+/// memory before any weight was seen, stays small.
+const LAYERS_MAX: usize = 1 << 12;
+const HEAD_WIDTH_MAX: usize = 1 << 12;
+const WIDTH_MAX: usize = 1 << 20;
+const VOCABULARY_MAX: usize = 1 << 24;
+const TOKENS_MAX: usize = 1 << 28;
 
 /// Shape and constants of a decoder.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,9 +85,17 @@ impl ModelConfig {
     /// When the file cannot be read or parsed, or asks for something unsupported; the message names it.
     pub fn load(folder: &Path) -> Result<Self, ModelError> {
         let path = folder.join("config.json");
-        let text = std::fs::read_to_string(&path).map_err(|source| ModelError::io(&path, source))?;
+        let text = read_text(&path, CONFIG_BYTES_MAX)?;
         let raw: Raw = serde_json::from_str(&text).map_err(|source| ModelError::Json { path: path.clone(), source })?;
         raw.into_config().map_err(|what| ModelError::Unsupported { path, what })
+    }
+
+    /// Checks what would be written as `config.json`.
+    ///
+    /// # Errors
+    /// Text that names what is not supported.
+    pub(crate) fn from_json(config: Value) -> Result<Self, String> {
+        serde_json::from_value::<Raw>(config).map_err(|error| error.to_string())?.into_config()
     }
 
     /// The attention of every layer, with products as the weights' dtype asks.
@@ -108,17 +125,25 @@ impl Raw {
         self.refuse_unsupported()?;
         let head_width = self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads.max(1));
         let kv_head_count = self.num_key_value_heads.unwrap_or(self.num_attention_heads);
+        let queries = self.num_attention_heads.saturating_mul(head_width);
         let counts = [
-            ("hidden_size", self.hidden_size),
-            ("num_attention_heads", self.num_attention_heads),
-            ("num_key_value_heads", kv_head_count),
-            ("head_dim", head_width),
-            ("num_hidden_layers", self.num_hidden_layers),
-            ("intermediate_size", self.intermediate_size),
-            ("vocab_size", self.vocab_size),
+            ("hidden_size", self.hidden_size, WIDTH_MAX),
+            ("num_attention_heads", self.num_attention_heads, WIDTH_MAX),
+            ("num_key_value_heads", kv_head_count, WIDTH_MAX),
+            ("head_dim", head_width, HEAD_WIDTH_MAX),
+            ("num_attention_heads` times `head_dim", queries, WIDTH_MAX),
+            ("num_hidden_layers", self.num_hidden_layers, LAYERS_MAX),
+            ("intermediate_size", self.intermediate_size, WIDTH_MAX),
+            ("vocab_size", self.vocab_size, VOCABULARY_MAX),
+            ("max_position_embeddings", self.max_position_embeddings, TOKENS_MAX),
+            ("sliding_window", self.sliding_window.unwrap_or(1), TOKENS_MAX),
         ];
-        if let Some((key, value)) = counts.iter().find(|(_, value)| *value == 0 || *value > 1 << 24) {
-            return Err(format!("`{key}` = {value}"));
+        if let Some((key, value, most)) = counts.iter().find(|(_, value, most)| !(1..=*most).contains(value)) {
+            return Err(format!("`{key}` = {value} (1 to {most} is supported)"));
+        }
+        let rms_norm_eps = self.rms_norm_eps as f32;
+        if !(rms_norm_eps > 0.0 && rms_norm_eps < 1.0) {
+            return Err(format!("`rms_norm_eps` = {} (a number between 0 and 1 is supported)", self.rms_norm_eps));
         }
         if !self.num_attention_heads.is_multiple_of(kv_head_count) {
             return Err(format!("{} heads over {kv_head_count} key/value heads", self.num_attention_heads));
@@ -142,7 +167,7 @@ impl Raw {
             head_width,
             vocab_size: self.vocab_size,
             context_tokens_max: self.max_position_embeddings,
-            rms_norm_eps: self.rms_norm_eps as f32,
+            rms_norm_eps,
             rotary,
             sliding_window: self.sliding_window.filter(|_| self.model_type == "mistral"),
             tie_word_embeddings: self.tie_word_embeddings,
@@ -165,9 +190,6 @@ impl Raw {
         }
         if self.quantization_config.is_some() {
             return Err("quantised weights (`quantization_config`); use the unquantised model".into());
-        }
-        if self.sliding_window == Some(0) {
-            return Err("`sliding_window` = 0".into());
         }
         Ok(())
     }

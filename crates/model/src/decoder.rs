@@ -1,9 +1,8 @@
-//! The decoder: embedding, blocks, final norm, head. The same blocks learn and serve.
+//! The decoder that learns: embedding, blocks, final norm, head.
 
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-use codeact_ops::attention::KvCache;
 use codeact_ops::cross_entropy::Head;
 use codeact_ops::rope::Angles;
 use codeact_ops::{SeqBounds, activation_dtype, cross_entropy, embedding, linear, residual, rms_norm};
@@ -23,14 +22,6 @@ pub struct Decoder {
     norm: Tensor,
     /// `None` when tied to the embedding.
     head: Option<Tensor>,
-}
-
-/// New tokens of one sequence, and the cache of those before them.
-pub struct Continuation<'a> {
-    /// The new token ids, at least one.
-    pub token_ids: &'a [u32],
-    /// Keys and values of what precedes; holds the new tokens' too afterwards.
-    pub cache: &'a mut KvCache,
 }
 
 impl Decoder {
@@ -175,46 +166,6 @@ impl Decoder {
         }
         // Last, so that a card is handed the whole step before anyone waits for it.
         Ok(loss.value()?)
-    }
-
-    /// An empty cache for one sequence.
-    pub fn new_cache(&self) -> KvCache {
-        KvCache::new(self.blocks.len(), &self.config.attention(self.embedding.dtype()))
-    }
-
-    /// Runs the new tokens of several sequences in one ragged pass and extends their caches.
-    ///
-    /// Returns the logits after the last new token of each sequence, `(S, V)` f32.
-    ///
-    /// # Errors
-    /// When a sequence has no new token or a token is outside the vocabulary. The caches then need truncating.
-    pub fn forward_cached(
-        &self,
-        adapter: Option<&Adapter>,
-        sequences: &mut [Continuation<'_>],
-    ) -> Result<Tensor, ModelError> {
-        if sequences.iter().any(|sequence| sequence.token_ids.is_empty()) {
-            return Err(ModelError::Batch("a sequence without new tokens".into()));
-        }
-        let bounds = SeqBounds::from_lengths(sequences.iter().map(|sequence| sequence.token_ids.len()));
-        let mut token_ids = Vec::with_capacity(bounds.token_count());
-        let mut positions = Vec::with_capacity(bounds.token_count());
-        for sequence in sequences.iter() {
-            let first = sequence.cache.token_count() as u32;
-            token_ids.extend_from_slice(sequence.token_ids);
-            positions.extend(first..first + sequence.token_ids.len() as u32);
-        }
-        let mut caches: Vec<&mut KvCache> = sequences.iter_mut().map(|sequence| &mut *sequence.cache).collect();
-        let angles = self.angles(&positions)?;
-        let attention = self.config.attention(self.embedding.dtype());
-        let step = self.step(&bounds, &angles, &attention, adapter)?;
-        let mut stream = Stream::new(self.embed(&token_ids, adapter)?);
-        for (index, block) in self.blocks.iter().enumerate() {
-            stream = block.forward_cached(stream, self.layer(&step, index, None), &mut caches)?;
-        }
-        let last: Vec<u32> = bounds.ranges().map(|range| range.end as u32 - 1).collect();
-        let normed = embedding::forward(&stream.settle(&self.norm, step.eps)?.1, None, &last)?;
-        self.head_logits(&normed, adapter)
     }
 
     /// The final norm of these rows, or of all.

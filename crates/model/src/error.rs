@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::source::SourceError;
+
 /// Errors of this crate, with place, value and way out.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
@@ -60,13 +62,19 @@ pub enum ModelError {
     },
     /// The model's files cannot be found or read.
     #[error(transparent)]
-    Source(#[from] crate::source::SourceError),
+    Source(Box<SourceError>),
     /// A batch does not fit the model.
     #[error("{0}")]
     Batch(String),
     /// An operation failed.
     #[error(transparent)]
     Op(#[from] candle_core::Error),
+}
+
+impl From<SourceError> for ModelError {
+    fn from(source: SourceError) -> Self {
+        Self::Source(Box::new(source))
+    }
 }
 
 impl ModelError {

@@ -1,12 +1,13 @@
-//! One Llama/Mistral decoder with optional LoRA, for learning and for serving.
+//! Llama and Mistral models with LoRA: one that learns and one that serves.
 //!
-//! [`source`] finds a model by name, [`ModelConfig`] reads its shape, [`Decoder`] holds the frozen weights and
-//! [`Adapter`] the trainable ones. Learning runs `forward` and `backward` of every part by hand, without a tape;
-//! serving runs the same parts forward with a cache.
+//! [`source`] finds a model by name and [`ModelConfig`] reads its shape. Learning: [`Decoder`] holds the frozen weights
+//! and [`Adapter`] the trainable ones; `forward` and `backward` of every part are run by hand, without a tape. Serving:
+//! [`serving::ServedModel`] holds packed weights, and keys and values in pages.
 mod error;
 
 mod config;
 mod rotary;
+mod small_file;
 pub mod source;
 mod weights;
 
@@ -22,9 +23,8 @@ pub mod serving;
 pub use adapter::{Adapter, LoraConfig, Target};
 pub use batch::Batch;
 pub use block::Recompute;
-pub use codeact_ops::attention::KvCache;
 pub use config::ModelConfig;
-pub use decoder::{Continuation, Decoder};
+pub use decoder::Decoder;
 pub use error::ModelError;
 pub use memory::{MemoryPlan, Pass, Workload};
 pub use rotary::Rotary;

@@ -13,7 +13,7 @@ impl Rotary {
     /// Reads `rope_theta` and `rope_scaling` (or `rope_parameters`, which holds both).
     ///
     /// # Errors
-    /// Names the scaling type or the missing key.
+    /// Names the scaling type, the missing key, or the value that is no use.
     pub fn from_json(
         theta: Option<f64>,
         parameters: Option<&Map<String, Value>>,
@@ -58,7 +58,11 @@ impl Rotary {
             }
             other => return Err(format!("rope scaling `{other}` (default, linear and llama3 are supported)")),
         };
-        Ok(Self { inverse_frequencies: scaled.into_iter().map(|frequency| frequency as f32).collect() })
+        let inverse_frequencies: Vec<f32> = scaled.into_iter().map(|frequency| frequency as f32).collect();
+        match inverse_frequencies.iter().find(|frequency| !frequency.is_finite()) {
+            Some(frequency) => Err(format!("rope settings that give a frequency of {frequency}")),
+            None => Ok(Self { inverse_frequencies }),
+        }
     }
 }
 

@@ -9,11 +9,13 @@ use candle_core::{DType, Device, Tensor};
 use codeact_ops::weight::Weight;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use safetensors::Dtype;
 use serde::Deserialize;
 
 use crate::ModelError;
 use crate::adapter::Fused;
 use crate::config::ModelConfig;
+use crate::small_file::{INDEX_BYTES_MAX, read_text, require_plain};
 
 /// How frozen weights are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +140,9 @@ impl WeightFiles {
     /// Maps the folder's weight files.
     pub(crate) fn open(folder: &Path) -> Result<Self, ModelError> {
         let paths = safetensors_files(folder)?;
+        for path in &paths {
+            require_plain(path).map_err(|source| ModelError::io(path, source))?;
+        }
         // SAFETY: the files are only read, and a model folder is not rewritten while it is in use: our own exports
         // go to a new folder that is renamed into place.
         let files = unsafe { MmapedSafetensors::multi(&paths) }
@@ -153,21 +158,22 @@ impl WeightFiles {
     /// The tensor of this name and shape. It goes to the device out of the mapped file, as the file has it, and is
     /// converted there.
     fn get(&self, name: &str, shape: &[usize], dtype: DType, device: &Device) -> Result<Tensor, ModelError> {
-        if self.files.get(name).is_err() {
+        let Ok(view) = self.files.get(name) else {
             return Err(ModelError::weights(&self.folder, format!("tensor `{name}` is missing")));
+        };
+        // Before anything is allocated: what is in the file may be large, and of any kind.
+        if !matches!(view.dtype(), Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16) {
+            let what = format!("tensor `{name}` holds {:?} values, not weights", view.dtype());
+            return Err(ModelError::weights(&self.folder, what));
+        }
+        if view.shape() != shape {
+            let what = format!("tensor `{name}` is {:?}, the config wants {shape:?}", view.shape());
+            return Err(ModelError::weights(&self.folder, what));
         }
         let tensor = self
             .files
             .load(name, device)
             .map_err(|error| ModelError::weights(&self.folder, format!("tensor `{name}` cannot be read: {error}")))?;
-        if !tensor.dtype().is_float() {
-            let what = format!("tensor `{name}` holds {:?} values, not weights", tensor.dtype());
-            return Err(ModelError::weights(&self.folder, what));
-        }
-        if tensor.dims() != shape {
-            let what = format!("tensor `{name}` is {:?}, the config wants {shape:?}", tensor.dims());
-            return Err(ModelError::weights(&self.folder, what));
-        }
         Ok(tensor.to_dtype(dtype)?)
     }
 
@@ -211,14 +217,20 @@ pub(crate) fn safetensors_files(folder: &Path) -> Result<Vec<PathBuf>, ModelErro
         }
         return Ok(vec![single]);
     }
-    let text = std::fs::read_to_string(&index).map_err(|source| ModelError::io(&index, source))?;
+    Ok(shard_names(&index)?.into_iter().map(|name| folder.join(name)).collect())
+}
+
+/// The files that an index names, all of them beside it.
+pub(crate) fn shard_names(path: &Path) -> Result<BTreeSet<String>, ModelError> {
+    let text = read_text(path, INDEX_BYTES_MAX)?;
     let index: Index =
-        serde_json::from_str(&text).map_err(|source| ModelError::Json { path: index.clone(), source })?;
+        serde_json::from_str(&text).map_err(|source| ModelError::Json { path: path.to_owned(), source })?;
     let names: BTreeSet<String> = index.weight_map.into_values().collect();
-    if let Some(name) = names.iter().find(|name| Path::new(name).file_name() != Some(OsStr::new(name))) {
-        return Err(ModelError::weights(folder, format!("the index names `{name}`, which is not a file beside it")));
+    // A name that goes on behind a separator, or begins at the root, would be a path out of the folder.
+    match names.iter().find(|name| name.contains('\0') || Path::new(name).file_name() != Some(OsStr::new(name))) {
+        Some(name) => Err(ModelError::weights(path, format!("it names `{name}`, which is not a file beside it"))),
+        None => Ok(names),
     }
-    Ok(names.into_iter().map(|name| folder.join(name)).collect())
 }
 
 /// `model.safetensors.index.json`.

@@ -1,5 +1,5 @@
-//! One result by several ways: packed and alone, accumulated and at once, recomputed and saved, cached and whole; and
-//! the gradient of a whole model by candle's tape.
+//! One result by several ways: packed and alone, accumulated and at once, recomputed and saved; and the gradient of a
+//! whole model by candle's tape.
 #![allow(clippy::unwrap_used)] // a test that cannot go on should stop
 
 mod place;
@@ -7,7 +7,7 @@ mod place;
 use std::path::{Path, PathBuf};
 
 use candle_core::{D, DType, Device, Result, Tensor, Var};
-use codeact_model::{Adapter, Batch, Continuation, Decoder, LoraConfig, Recompute, Target};
+use codeact_model::{Adapter, Batch, Decoder, LoraConfig, Recompute, Target};
 
 use place::{Place, in_each_place, repository};
 
@@ -136,36 +136,6 @@ fn two_runs_give_the_same_bits() {
         let first = gradients(&decoder, &adapter, &batches, Recompute::None);
         assert_eq!(first, gradients(&decoder, &adapter, &batches, Recompute::None));
     });
-}
-
-#[test]
-fn cached_in_pieces_and_in_company_equals_whole_and_alone() {
-    for model in models() {
-        let decoder = Decoder::load(&model, DType::F32, CPU).unwrap();
-        let adapter = adapter(&decoder);
-        let documents = documents(&decoder, &[33, 21]);
-        let (first, second) = (&documents[0].0, &documents[1].0);
-        let last_logits = |ids: &[u32]| -> Vec<f32> {
-            let targets = vec![false; ids.len()];
-            let whole = decoder.logits(Some(&adapter), &Batch::new([(ids, &targets[..])]).unwrap()).unwrap();
-            whole.get(ids.len() - 1).unwrap().to_vec1().unwrap()
-        };
-        let (mut cache_a, mut cache_b) = (decoder.new_cache(), decoder.new_cache());
-        let mut logits = Vec::new();
-        for (a, b) in [(0..20, 0..5), (20..21, 5..20), (21..33, 20..21)] {
-            let mut step = [
-                Continuation { token_ids: &first[a], cache: &mut cache_a },
-                Continuation { token_ids: &second[b], cache: &mut cache_b },
-            ];
-            logits = decoder.forward_cached(Some(&adapter), &mut step).unwrap().to_vec2::<f32>().unwrap();
-        }
-        assert_close(&logits[0], &last_logits(first), 1e-5, "first");
-        assert_close(&logits[1], &last_logits(second), 1e-5, "second");
-        cache_a.truncate(10);
-        let step = Continuation { token_ids: &first[10..], cache: &mut cache_a };
-        let again = decoder.forward_cached(Some(&adapter), &mut [step]).unwrap().to_vec2::<f32>().unwrap();
-        assert_close(&again[0], &last_logits(first), 1e-5, "after truncation");
-    }
 }
 
 #[test]

@@ -162,7 +162,7 @@ fn company_chunks_pages_drafts_and_threads_change_no_bit() {
         for index in 0..6 {
             let length = 1 + random.next_u32() as usize % 60;
             let token_ids: Vec<u32> = (0..length).map(|_| random.next_u32() % 120).collect();
-            let adapter = adapter.as_ref().filter(|_| index % 2 == 0);
+            let adapter = adapter.as_ref().filter(|_| index & 1 == 0);
             let rows = alone(&mut model, &token_ids, adapter);
             expected.push((token_ids, adapter, rows));
         }
@@ -194,7 +194,7 @@ fn in_company(model: &mut ServedModel, expected: &[Alone<'_>], random: &mut ChaC
         let mut inputs = Vec::new();
         for (index, sequence) in sequences.iter().enumerate() {
             let left = sequence.token_ids.len() - sequence.done;
-            if left == 0 || random.next_u32() % 3 == 0 {
+            if left == 0 || random.next_u32().is_multiple_of(3) {
                 continue;
             }
             let taken = 1 + random.next_u32() as usize % left.min(40);

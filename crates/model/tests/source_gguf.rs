@@ -137,6 +137,9 @@ fn contradictions_are_named() {
     );
     assert!(refusal(|metadata, _| set(metadata, "llama.block_count", Value::U32(1 << 20))).contains("layers"));
     assert!(refusal(|metadata, _| set(metadata, "llama.attention.key_length", Value::U64(1 << 63))).contains("heads"));
+    let merges = |merge: &str| Value::Array(vec![Value::String(merge.into())]);
+    let long = "<|endoftext|> <|endoftext|>";
+    assert!(refusal(|metadata, _| set(metadata, "tokenizer.ggml.merges", merges(long))).contains("makes no token"));
     assert!(refusal(|metadata, _| set(metadata, "tokenizer.ggml.eos_token_id", Value::U32(999))).contains("999"));
     assert!(refusal(|metadata, _| set(metadata, "general.alignment", Value::U32(0))).contains("general.alignment"));
     assert!(

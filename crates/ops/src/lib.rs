@@ -23,9 +23,14 @@ pub mod embedding;
 pub mod linear;
 pub mod nf4;
 pub mod optimizer;
+pub mod packed;
+pub mod paged;
+pub mod recording;
 pub mod residual;
 pub mod rms_norm;
 pub mod rope;
+pub mod row_lora;
+pub mod sampling;
 pub mod swiglu;
 pub mod weight;
 

@@ -55,6 +55,24 @@ pub fn forward_sum(x: &Tensor, delta: &Tensor, weight: &Tensor, eps: f32) -> Res
     Ok((tensor(sum, x.dims())?, tensor(y, x.dims())?))
 }
 
+/// On a card: adds `delta`, if there is one, to `stream` in place, and writes the norm of the sum to `normed`.
+///
+/// * All but `weight`: `(T, C)`.
+///
+/// # Errors
+/// When shapes or dtypes disagree, or this is no card.
+pub fn advance(stream: &Tensor, delta: Option<&Tensor>, weight: &Tensor, eps: f32, normed: &Tensor) -> Result<()> {
+    let c = checked_width(stream, weight)?;
+    let Some(gpu) = Gpu::of(stream) else {
+        bail!("rms_norm: a stream is advanced in place on a card");
+    };
+    check_dtypes(stream, &[Some(weight), delta, Some(normed)])?;
+    if normed.dims() != stream.dims() || delta.is_some_and(|delta| delta.dims() != stream.dims()) {
+        bail!("rms_norm: stream {:?}, delta {delta:?}, normed {:?}", stream.dims(), normed.dims());
+    }
+    launch_forward(&gpu, normed, delta.map(|delta| (stream, delta)), stream, weight, (c, eps))
+}
+
 /// Gradient of the norm's input, added to the gradient that reaches it past the norm.
 ///
 /// `dx = residual + r (g w) - x r^3 / C * sum_j (g w x)_j`, with `g = dy`.
@@ -92,18 +110,30 @@ fn forward_on(gpu: &Gpu, x: &Tensor, delta: Option<&Tensor>, weight: &Tensor, ep
     check_dtypes(x, &[Some(weight), delta])?;
     let normed = gpu.empty(x, (rows, c), x.dtype())?;
     let sum = delta.map(|_| gpu.empty(x, (rows, c), x.dtype())).transpose()?;
-    let written = sum.as_ref().map_or(Ok(Argument::NULL), Argument::write)?;
+    launch_forward(gpu, &normed, sum.as_ref().zip(delta), x, weight, (c, eps))?;
+    Ok((sum.unwrap_or_else(|| x.clone()), normed))
+}
+
+/// `sum` and `delta` come together. The sum may be written over `x`: each thread reads what it writes.
+fn launch_forward(
+    gpu: &Gpu,
+    normed: &Tensor,
+    sum_delta: Option<(&Tensor, &Tensor)>,
+    x: &Tensor,
+    weight: &Tensor,
+    (c, eps): (usize, f32),
+) -> Result<()> {
+    let (sum, delta) = sum_delta.unzip();
     let arguments = [
-        Argument::write(&normed)?,
-        written,
+        Argument::write(normed)?,
+        sum.map_or(Ok(Argument::NULL), Argument::write)?,
         Argument::read(x)?,
         Argument::read_optional(delta)?,
         Argument::read(weight)?,
         Argument::int(c)?,
         eps.into(),
     ];
-    gpu.launch(&kernel_name("rms_norm_forward", x.dtype()), Grid::of(rows, ROW_THREADS), &arguments)?;
-    Ok((sum.unwrap_or_else(|| x.clone()), normed))
+    gpu.launch(&kernel_name("rms_norm_forward", x.dtype()), Grid::of(x.dim(0)?, ROW_THREADS), &arguments)
 }
 
 fn backward_on(

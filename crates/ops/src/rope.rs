@@ -25,20 +25,9 @@ impl Angles {
     pub fn new(positions: &[u32], inverse_frequencies: &[f32], like: &Tensor) -> Result<Self> {
         let shape = (positions.len(), inverse_frequencies.len());
         if let Some(gpu) = Gpu::of(like) {
-            let (cos, sin) = (gpu.empty(like, shape, DType::F32)?, gpu.empty(like, shape, DType::F32)?);
-            let positions = gpu.list(positions, like)?;
-            let frequencies = gpu.list(inverse_frequencies, like)?;
-            let count = shape.0 * shape.1;
-            let arguments = [
-                Argument::write(&cos)?,
-                Argument::write(&sin)?,
-                Argument::read(&positions)?,
-                Argument::read(&frequencies)?,
-                Argument::int(shape.1)?,
-                Argument::int(count)?,
-            ];
-            gpu.launch("rope_angles", Grid::covering(count, TOKEN_THREADS), &arguments)?;
-            return Ok(Self { cos, sin });
+            let angles = Self::empty(shape.0, shape.1, like)?;
+            angles.compute(&gpu.list(positions, like)?, &gpu.list(inverse_frequencies, like)?)?;
+            return Ok(angles);
         }
         let angles =
             positions.iter().flat_map(|position| inverse_frequencies.iter().map(move |f| *position as f32 * f));
@@ -47,6 +36,65 @@ impl Angles {
             cos: Tensor::from_vec(cos, shape, like.device())?,
             sin: Tensor::from_vec(sin, shape, like.device())?,
         })
+    }
+
+    /// Room for the angles of `tokens` tokens on a card, `half` the width of a head, for [`Angles::compute`].
+    ///
+    /// # Errors
+    /// When the device cannot hold them, or is none with kernels.
+    pub fn empty(tokens: usize, half: usize, like: &Tensor) -> Result<Self> {
+        let Some(gpu) = Gpu::of(like) else {
+            bail!("rope: room for angles is made on a card");
+        };
+        let shape = (tokens, half);
+        Ok(Self { cos: gpu.empty(like, shape, DType::F32)?, sin: gpu.empty(like, shape, DType::F32)? })
+    }
+
+    /// Writes the angles of these positions, in place.
+    ///
+    /// * `positions`: `(T,)` u32, `T` the tokens of [`Angles::empty`] or fewer. `inverse_frequencies`: `(D / 2,)` f32.
+    ///
+    /// # Errors
+    /// When shapes disagree.
+    pub fn compute(&self, positions: &Tensor, inverse_frequencies: &Tensor) -> Result<()> {
+        let ((tokens, half), count) = (self.dims()?, positions.elem_count() * inverse_frequencies.elem_count());
+        let Some(gpu) = Gpu::of(&self.cos) else {
+            bail!("rope: angles are computed in place on a card");
+        };
+        if inverse_frequencies.elem_count() != half.max(1) || count > tokens.max(1) * half.max(1) {
+            bail!(
+                "rope: {:?} positions and {:?} frequencies into {tokens} x {half}",
+                positions.dims(),
+                inverse_frequencies.dims()
+            );
+        }
+        let arguments = [
+            Argument::write(&self.cos)?,
+            Argument::write(&self.sin)?,
+            Argument::read(positions)?,
+            Argument::read(inverse_frequencies)?,
+            Argument::int(half)?,
+            Argument::int(count.min(tokens * half))?,
+        ];
+        gpu.launch("rope_angles", Grid::covering(count.min(tokens * half), TOKEN_THREADS), &arguments)
+    }
+
+    /// The first `tokens` tokens' angles.
+    ///
+    /// # Errors
+    /// When there are fewer.
+    pub fn narrow(&self, tokens: usize) -> Result<Self> {
+        Ok(Self { cos: self.cos.narrow(0, 0, tokens)?, sin: self.sin.narrow(0, 0, tokens)? })
+    }
+
+    /// `(T, D / 2)`.
+    pub(crate) fn dims(&self) -> Result<(usize, usize)> {
+        self.cos.dims2()
+    }
+
+    /// Cosines and sines, for a kernel.
+    pub(crate) fn arguments(&self) -> Result<[Argument; 2]> {
+        Ok([Argument::read(&self.cos)?, Argument::read(&self.sin)?])
     }
 }
 

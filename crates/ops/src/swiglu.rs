@@ -24,8 +24,7 @@ pub fn forward(gate_up: &Tensor) -> Result<Tensor> {
     let (t, c) = checked(gate_up)?;
     if let Some(gpu) = Gpu::of(gate_up) {
         let y = gpu.empty(gate_up, (t, c), gate_up.dtype())?;
-        let arguments = [Argument::write(&y)?, Argument::read(gate_up)?, Argument::int(c)?];
-        gpu.launch(&kernel_name("swiglu_forward", gate_up.dtype()), grid(t, c), &arguments)?;
+        forward_into(gate_up, &y)?;
         return Ok(y);
     }
     let gate_up_view = view("swiglu", gate_up)?;
@@ -36,6 +35,22 @@ pub fn forward(gate_up: &Tensor) -> Result<Tensor> {
         forward_row(gate, up, y);
     });
     tensor(y, (t, c))
+}
+
+/// As [`forward`] on a card, into `y`, `(T, C)`.
+///
+/// # Errors
+/// When shapes or dtypes disagree, or this is no card.
+pub fn forward_into(gate_up: &Tensor, y: &Tensor) -> Result<()> {
+    let (t, c) = checked(gate_up)?;
+    let Some(gpu) = Gpu::of(gate_up) else {
+        bail!("swiglu: results are written in place on a card");
+    };
+    if y.dims() != [t, c] || y.dtype() != gate_up.dtype() {
+        bail!("swiglu: gate and up {:?} {:?} into {:?} {:?}", gate_up.dims(), gate_up.dtype(), y.dims(), y.dtype());
+    }
+    let arguments = [Argument::write(y)?, Argument::read(gate_up)?, Argument::int(c)?];
+    gpu.launch(&kernel_name("swiglu_forward", gate_up.dtype()), grid(t, c), &arguments)
 }
 
 /// Gradients of gate and up, in their place, and the product `y` of [`forward`] once more: what reads it in a backward

@@ -51,7 +51,7 @@ impl BenchArgs {
     /// When the pages do not hold the sequences.
     pub fn run(&self, model: &mut ServedModel) -> Result<String, ModelError> {
         let (prompt, new, depth) = (self.prompt_tokens as usize, self.new_tokens as usize, self.depth as usize);
-        let mut rows = Rows::new(model, self.batch as usize, depth + prompt.max(new))?;
+        let rows = Rows::new(model, self.batch as usize, depth + prompt.max(new))?;
         // Once before: memory that is touched for the first time is not what is asked about.
         rows.read(model, 0, depth + prompt.max(new), 1)?;
         let mut prefill = Rates(Vec::new());
@@ -149,7 +149,9 @@ impl Rows {
     fn new(model: &ServedModel, sequences: usize, tokens: usize) -> Result<Self, ModelError> {
         let each = tokens.div_ceil(model.page_tokens());
         if each * sequences > model.page_count() {
-            let what = format!("{sequences} sequences of {tokens} tokens need more pages than there are; give --kv-memory more");
+            let what = format!(
+                "{sequences} sequences of {tokens} tokens need more pages than there are; give --kv-memory more"
+            );
             return Err(ModelError::Batch(what));
         }
         let pages = (0..sequences).map(|sequence| (sequence * each) as u32..((sequence + 1) * each) as u32);

@@ -19,10 +19,12 @@ mod error;
 mod console; // events for a terminal
 mod doctor; // whether the sandbox holds here
 mod describe; // what stands in the start-up line
+mod bench; // how fast it is here
 #[cfg(feature = "jupyter")]
 mod jupyter; // code in a kernel of the user's own
 
 pub use api::app;
+pub use bench::BenchArgs;
 pub use config::{ConfigError, LimitsTable, ListenTable, LogTable, ModelTable, Options, ServeConfig, Settings};
 pub use console::Console;
 pub use describe::{served_lines, start_lines};

@@ -1,10 +1,17 @@
 //! The files of a model folder that describe its chat format.
 
+use std::fs::File;
+use std::io::{Error, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
 use crate::error::FormatError;
+
+/// Longest `tokenizer.json`; that of a vocabulary of 262,144 tokens has 33 MB.
+const TOKENIZER_BYTES_MAX: u64 = 128 << 20;
+/// Longest of the other files; those of the largest vocabularies have about one million bytes.
+const SETTINGS_BYTES_MAX: u64 = 8 << 20;
 
 /// The files as read, kept to be written again.
 #[derive(Debug)]
@@ -22,12 +29,12 @@ impl FormatFiles {
     /// Reads a folder. Only `tokenizer.json` must be there.
     pub(super) fn read(dir: &Path) -> Result<FormatFiles, FormatError> {
         let path = dir.join("tokenizer.json");
-        let Some(tokenizer_json) = read_text(&path)? else {
+        let Some(tokenizer_json) = read_text(&path, TOKENIZER_BYTES_MAX)? else {
             let what = "the file is missing\nhint: save the model with a fast tokenizer; `tokenizer.model` alone is not enough";
             return Err(FormatError::BadFile { path, what: what.to_owned() });
         };
         let tokenizer_config = read_object(&dir.join("tokenizer_config.json"))?;
-        let chat_template = match read_text(&dir.join("chat_template.jinja"))? {
+        let chat_template = match read_text(&dir.join("chat_template.jinja"), SETTINGS_BYTES_MAX)? {
             Some(template) => Some(template),
             None => template_in(&tokenizer_config),
         };
@@ -128,18 +135,31 @@ fn template_in(config: &Map<String, Value>) -> Option<String> {
     Some(named["template"].as_str()?.to_owned())
 }
 
-/// `None` when the file does not exist.
-fn read_text(path: &Path) -> Result<Option<String>, FormatError> {
-    match std::fs::read_to_string(path) {
+/// `None` when the file does not exist. A file that is no plain one (a pipe, a device) or longer than `bytes_max` is not
+/// read.
+fn read_text(path: &Path, bytes_max: u64) -> Result<Option<String>, FormatError> {
+    let read = || {
+        // Links are followed: in the hub's cache every file is one.
+        if !std::fs::metadata(path)?.is_file() {
+            return Err(Error::new(ErrorKind::InvalidInput, "not a plain file"));
+        }
+        let mut text = String::new();
+        let count = File::open(path)?.take(bytes_max + 1).read_to_string(&mut text)? as u64;
+        match count > bytes_max {
+            true => Err(Error::new(ErrorKind::FileTooLarge, format!("longer than {bytes_max} bytes"))),
+            false => Ok(text),
+        }
+    };
+    match read() {
         Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(source) => Err(FormatError::Io { action: "read", path: path.to_owned(), source }),
     }
 }
 
 /// An empty object when the file does not exist.
 fn read_object(path: &Path) -> Result<Map<String, Value>, FormatError> {
-    let Some(text) = read_text(path)? else {
+    let Some(text) = read_text(path, SETTINGS_BYTES_MAX)? else {
         return Ok(Map::new());
     };
     let parsed = serde_json::from_str(&text);

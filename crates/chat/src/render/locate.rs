@@ -1,5 +1,6 @@
 //! Where the content of each message stands in the rendered text.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use crate::conversation::Message;
@@ -24,7 +25,7 @@ pub(crate) fn locate(
     add_generation_prompt: bool,
 ) -> Result<Rendered, FormatError> {
     let text = template.render(messages, add_generation_prompt)?;
-    let markers = markers(template, messages, &text);
+    let markers = markers(template, messages, &text)?;
     let marked: Vec<Message> =
         messages.iter().zip(&markers).map(|(message, marker)| Message::new(message.role, marker)).collect();
     let marked_text = template.render(&marked, add_generation_prompt)?;
@@ -84,13 +85,13 @@ fn rewrites(messages: &[Message], index: usize, what: &'static str) -> FormatErr
 }
 
 /// One placeholder for each message, of private-use characters, none of which stands in any text involved.
-fn markers(template: &ChatTemplate, messages: &[Message], text: &str) -> Vec<String> {
-    let is_used = |character: char| {
-        let in_contents = messages.iter().any(|message| message.content.contains(character));
-        in_contents || text.contains(character) || template.source().contains(character)
-    };
+fn markers(template: &ChatTemplate, messages: &[Message], text: &str) -> Result<Vec<String>, FormatError> {
     let private_use = '\u{F0000}'..='\u{FFFFD}';
-    let fence = private_use.into_iter().find(|&character| !is_used(character));
-    let fence = fence.expect("no text holds all 65,534 private-use characters of plane 15");
-    (0..messages.len()).map(|index| format!("{fence}{index}{fence}")).collect()
+    let texts = messages.iter().map(|message| message.content.as_str()).chain([text, template.source()]);
+    let used: HashSet<char> = texts.flat_map(str::chars).filter(|letter| private_use.contains(letter)).collect();
+    let Some(fence) = private_use.into_iter().find(|letter| !used.contains(letter)) else {
+        let what = "it and the messages hold all 65,534 private-use characters of plane 15".to_owned();
+        return Err(FormatError::Template { what });
+    };
+    Ok((0..messages.len()).map(|index| format!("{fence}{index}{fence}")).collect())
 }

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::product::tile_rows;
 use crate::quant::{Int8Rows, TILE_ROWS};
+use crate::simd::{Kernel, LANES, Simd, run};
 use crate::{Isa, Team};
 
 /// Shapes of activations that kernels take.
@@ -45,6 +46,7 @@ pub struct Activations {
     /// Tiles of `K` times the tile's rows.
     values: Vec<f32>,
     /// Tiles of `K / 2` times the tile's rows: pairs of bf16, the first input of each in the low half.
+    #[cfg(target_arch = "x86_64")]
     pairs: Vec<u32>,
     int8: Int8Rows,
 }
@@ -58,8 +60,15 @@ impl Default for Activations {
 impl Activations {
     /// No rows; memory is kept from one [`Self::set`] to the next.
     pub fn new() -> Self {
-        let has = Wants::nothing(Isa::Portable);
-        Self { rows: 0, columns: 0, has, values: Vec::new(), pairs: Vec::new(), int8: Int8Rows::new() }
+        Self {
+            rows: 0,
+            columns: 0,
+            has: Wants::nothing(Isa::Portable),
+            values: Vec::new(),
+            #[cfg(target_arch = "x86_64")]
+            pairs: Vec::new(),
+            int8: Int8Rows::new(),
+        }
     }
 
     /// Rows, T.
@@ -91,7 +100,7 @@ impl Activations {
             resize(&mut self.values, x.len());
             team.each_chunk(&mut self.values, (tile * columns).max(1), &|index, out| {
                 let x = &x[index * tile * columns..][..out.len()];
-                interleave(x, columns, out);
+                run(wants.isa, Interleave { x, columns, out });
             });
         }
         #[cfg(target_arch = "x86_64")]
@@ -123,6 +132,7 @@ impl Activations {
         &self.values[first..][..self.tile_len(tile) * self.columns]
     }
 
+    #[cfg(target_arch = "x86_64")]
     /// A tile as pairs of bf16.
     #[inline(always)]
     pub(super) fn pair_tile(&self, tile: usize) -> &[u32] {
@@ -165,15 +175,40 @@ fn resize<T: Copy + Default>(values: &mut Vec<T>, len: usize) {
 }
 
 /// `(rows, columns)` to `(columns, rows)`.
-fn interleave(x: &[f32], columns: usize, out: &mut [f32]) {
-    let rows = x.len() / columns;
-    if rows == 1 {
-        out.copy_from_slice(x);
-        return;
-    }
-    for (index, row) in x.chunks_exact(columns).enumerate() {
-        for (value, x) in out.iter_mut().skip(index).step_by(rows).zip(row) {
-            *value = *x;
+struct Interleave<'a> {
+    x: &'a [f32],
+    columns: usize,
+    out: &'a mut [f32],
+}
+
+impl Kernel for Interleave<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { x, columns, out } = self;
+        let rows = x.len() / columns.max(1);
+        if rows == 1 {
+            out.copy_from_slice(x);
+            return;
+        }
+        for column in (0..columns).step_by(LANES) {
+            let count = LANES.min(columns - column);
+            let mut block = [simd.splat(0.0); LANES];
+            for row in 0..rows {
+                block[row] = simd.load_some(&x[row * columns + column..][..count]);
+            }
+            let block = simd.transpose(block);
+            for index in 0..count {
+                let values = block[index];
+                // What a vector has beyond the rows is overwritten by the next one.
+                let out = &mut out[(column + index) * rows..];
+                match out.first_chunk_mut() {
+                    Some(out) => simd.store(values, out),
+                    None => {
+                        let rest = out.len().min(rows);
+                        simd.store_some(values, &mut out[..rest]);
+                    }
+                }
+            }
         }
     }
 }

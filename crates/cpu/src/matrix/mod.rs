@@ -208,7 +208,8 @@ impl Matrix {
     fn jobs(&self, threads: usize, x: &Activations) -> Vec<(&Section, Job)> {
         let panels: usize = self.sections.iter().map(|section| section.values.panel_count()).sum();
         let row_blocks = x.row_blocks();
-        let panel_step = product::panels_per_job(panels, row_blocks.len(), threads);
+        let tiles = x.int8_tiles(&(0..x.rows())).len();
+        let panel_step = product::panels_per_job(panels, self.byte_count(), tiles, row_blocks.len(), threads);
         let mut jobs = Vec::new();
         for rows in row_blocks {
             for section in &self.sections {

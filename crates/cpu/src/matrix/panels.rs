@@ -16,16 +16,7 @@ pub(super) struct Panels<E> {
 impl<E: Element> Panels<E> {
     /// * `rows`: bytes of each row, `BYTES` for a number.
     pub(super) fn pack<const BYTES: usize>(rows: &[&[u8]], columns: usize, read: fn([u8; BYTES]) -> E) -> Self {
-        let mut values = Table::zeros(rows.len().div_ceil(PANEL) * PANEL * columns);
-        let panels = values.chunks_exact_mut((PANEL * columns).max(1));
-        for (panel, rows) in panels.zip(rows.chunks(PANEL)) {
-            for (lane, row) in rows.iter().enumerate() {
-                let column = panel.iter_mut().skip(lane).step_by(PANEL);
-                for (value, bytes) in column.zip(row.as_chunks().0) {
-                    *value = read(*bytes);
-                }
-            }
-        }
+        let values = pack(rows, columns, read);
         Self { rows: rows.len(), columns, values }
     }
 
@@ -60,19 +51,7 @@ pub(super) struct PairPanels {
 impl PairPanels {
     /// * `rows`: bytes of each row.
     pub(super) fn pack(rows: &[&[u8]], columns: usize) -> Self {
-        let pairs = columns.div_ceil(2);
-        let mut values = Table::zeros(rows.len().div_ceil(PANEL) * PANEL * pairs);
-        let panels = values.chunks_exact_mut((PANEL * pairs).max(1));
-        for (panel, rows) in panels.zip(rows.chunks(PANEL)) {
-            for (lane, row) in rows.iter().enumerate() {
-                let column = panel.iter_mut().skip(lane).step_by(PANEL);
-                for (value, bytes) in column.zip(row.chunks(4)) {
-                    let mut pair = [0; 4];
-                    pair[..bytes.len()].copy_from_slice(bytes);
-                    *value = u32::from_le_bytes(pair);
-                }
-            }
-        }
+        let values = pack(rows, columns.div_ceil(2), u32::from_le_bytes);
         Self { rows: rows.len(), columns, values }
     }
 
@@ -96,6 +75,53 @@ impl PairPanels {
             let pair = weights[row % PANEL];
             let wide = [f32::from_bits(pair << 16), f32::from_bits(pair & 0xffff_0000)];
             values.copy_from_slice(&wide[..values.len()]);
+        }
+    }
+}
+
+/// Lays rows out as panels, on all processors.
+///
+/// * `depth`: numbers of a row, `BYTES` for each; bytes that the last one lacks are zeros.
+fn pack<T: Copy + Default + Send, const BYTES: usize>(
+    rows: &[&[u8]],
+    depth: usize,
+    read: fn([u8; BYTES]) -> T,
+) -> Table<T> {
+    let panel_count = rows.len().div_ceil(PANEL);
+    let mut values = Table::zeros(panel_count * PANEL * depth);
+    if values.is_empty() {
+        return values;
+    }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(panel_count);
+    let panels_per_thread = panel_count.div_ceil(threads);
+    std::thread::scope(|scope| {
+        let parts = values.chunks_mut(panels_per_thread * PANEL * depth);
+        for (part, rows) in parts.zip(rows.chunks(panels_per_thread * PANEL)) {
+            scope.spawn(move || {
+                for (panel, rows) in part.chunks_exact_mut(PANEL * depth).zip(rows.chunks(PANEL)) {
+                    pack_panel(panel, rows, read);
+                }
+            });
+        }
+    });
+    values
+}
+
+fn pack_panel<T, const BYTES: usize>(panel: &mut [T], rows: &[&[u8]], read: fn([u8; BYTES]) -> T) {
+    /// Numbers of each row at a time: 64 x 32 f32 stay in the first-level cache while rows go by.
+    const STEP: usize = 64;
+    for (index, block) in panel.chunks_mut(STEP * PANEL).enumerate() {
+        for (lane, row) in rows.iter().enumerate() {
+            let first = index * STEP * BYTES;
+            let (numbers, rest) = row[first..row.len().min(first + STEP * BYTES)].as_chunks();
+            for (weights, number) in block.chunks_exact_mut(PANEL).zip(numbers) {
+                weights[lane] = read(*number);
+            }
+            if !rest.is_empty() {
+                let mut number = [0; BYTES];
+                number[..rest.len()].copy_from_slice(rest);
+                block[numbers.len() * PANEL + lane] = read(number);
+            }
         }
     }
 }

@@ -4,14 +4,12 @@
 
 use std::ops::Range;
 
-use half::bf16;
-
 use super::Activations;
 use super::panels::{PANEL, PairPanels};
 use super::product::{Job, tile_rows};
 use crate::Isa;
 use crate::disjoint::Disjoint;
-use crate::simd::{Avx512Bf16, Bf16Kernel, LANES, Simd, run_bf16};
+use crate::simd::{Avx512, Avx512Bf16, Bf16Kernel, LANES, Simd, run_bf16};
 
 /// Pairs of a block when there are several tiles: 256 x 32 pairs of a panel stay in the first-level cache.
 const PAIR_BLOCK: usize = 256;
@@ -117,28 +115,42 @@ struct Interleave<'a> {
 impl Bf16Kernel for Interleave<'_> {
     #[inline(always)]
     fn run(self, simd: Avx512Bf16) {
-        let rows = self.x.len() / self.columns.max(1);
-        for (index, row) in self.x.chunks_exact(self.columns.max(1)).enumerate() {
-            let mut rounded = [bf16::ZERO; LANES];
-            let mut out = self.out.iter_mut().skip(index).step_by(rows);
-            let (blocks, rest) = row.as_chunks();
-            for block in blocks {
-                simd.round(block, &mut rounded);
-                for (pair, out) in rounded.as_chunks().0.iter().zip(&mut out) {
-                    *out = joined(*pair);
-                }
+        let Self { x, columns, out } = self;
+        let (rows, pairs) = (x.len() / columns.max(1), columns.div_ceil(2));
+        for pair in (0..pairs).step_by(LANES) {
+            let count = LANES.min(pairs - pair);
+            let mut block = [simd.0.splat(0.0); LANES];
+            for row in 0..rows {
+                let x = &x[row * columns..][..columns];
+                let x = &x[2 * pair..columns.min(2 * (pair + LANES))];
+                let (low, high) = x.split_at(LANES.min(x.len()));
+                block[row] = simd.pairs(simd.0.load_some(low), simd.0.load_some(high));
             }
-            let mut block = [0.0; LANES];
-            block[..rest.len()].copy_from_slice(rest);
-            simd.round(&block, &mut rounded);
-            for (pair, out) in rounded.as_chunks().0.iter().zip(out) {
-                *out = joined(*pair);
+            if rows == 1 {
+                store(simd, block[0], &mut out[pair..pair + count]);
+                continue;
+            }
+            let block = simd.0.transpose(block);
+            for index in 0..count {
+                let values = block[index];
+                // What a vector has beyond the rows is overwritten by the next one.
+                let out = &mut out[(pair + index) * rows..];
+                match out.first_chunk_mut() {
+                    Some(out) => simd.store_pairs(values, out),
+                    None => {
+                        let rest = out.len().min(rows);
+                        store(simd, values, &mut out[..rest]);
+                    }
+                }
             }
         }
     }
 }
 
+/// Writes the first pairs of a vector.
 #[inline(always)]
-fn joined([first, second]: [bf16; 2]) -> u32 {
-    u32::from(first.to_bits()) | u32::from(second.to_bits()) << 16
+fn store(simd: Avx512Bf16, pairs: <Avx512 as Simd>::V, out: &mut [u32]) {
+    let mut block = [0; LANES];
+    simd.store_pairs(pairs, &mut block);
+    out.copy_from_slice(&block[..out.len()]);
 }

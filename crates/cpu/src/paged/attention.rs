@@ -10,7 +10,8 @@ use std::ops::Range;
 use half::f16;
 use half::slice::HalfBitsSliceExt;
 
-use super::kernel::{BLOCK_KEYS, Join, SPAN_KEYS, Tile};
+use super::block::BLOCK_KEYS;
+use super::kernel::{Join, SPAN_KEYS, Tile};
 use super::{KvPool, Sequence, Values};
 use crate::Team;
 use crate::disjoint::Disjoint;

@@ -3,8 +3,10 @@
 //! A page holds sixteen neighbouring positions of one sequence, for all layers and heads. Sequences list their pages, so
 //! pages lie anywhere, are shared by sequences that begin alike, and no memory is kept for tokens that never come.
 
+mod write; // new keys and values into their pages
 mod attention; // tiles of queries over the threads
 mod kernel; // one tile
+mod block; // one block of keys
 
 #[cfg(test)]
 mod tests;
@@ -13,10 +15,10 @@ use half::f16;
 use half::slice::HalfBitsSliceExt;
 
 use crate::Team;
-use crate::disjoint::Disjoint;
 use crate::memory::Table;
-use crate::simd::{Element, LANES};
+use crate::simd::LANES;
 pub use attention::attention;
+use write::Rows;
 
 /// Positions of a page; a vector of scores is those of one page.
 pub const PAGE_TOKENS: usize = LANES;
@@ -139,49 +141,10 @@ impl KvPool {
         }
         let columns = qkv.len() / tokens;
         assert_eq!(columns * tokens, qkv.len(), "rows of {tokens} tokens");
-        let shape = self.shape;
+        let rows = Rows { shape: self.shape, layer, sequences, qkv, columns };
         match &mut self.values {
-            Values::F32(values) => write(team, shape, layer, sequences, (qkv, columns), values),
-            Values::F16(values) => {
-                write(team, shape, layer, sequences, (qkv, columns), values.reinterpret_cast_mut::<f16>());
-            }
+            Values::F32(values) => rows.write(team, values),
+            Values::F16(values) => rows.write(team, values.reinterpret_cast_mut::<f16>()),
         }
-    }
-}
-
-fn write<E: Element>(
-    team: &Team,
-    shape: Shape,
-    layer: usize,
-    sequences: &[Sequence<'_>],
-    (qkv, columns): (&[f32], usize),
-    values: &mut [E],
-) {
-    let (width, padded) = (shape.head_width, shape.padded_width);
-    let first_key = shape.query_heads(columns) * width;
-    let values = Disjoint::new(values);
-    let write_head = |head: usize| {
-        let mut rows = qkv.chunks_exact(columns);
-        for sequence in sequences {
-            for (position, row) in (sequence.first..sequence.first + sequence.len).zip(&mut rows) {
-                let (page, slot) = (sequence.pages[position / PAGE_TOKENS], position % PAGE_TOKENS);
-                let (first, len) = (shape.tile(layer, page, head), shape.tile_len());
-                // SAFETY: tasks have different heads, and parts of a page's heads do not overlap.
-                let (keys, values) = unsafe { values.part(first, 2 * len) }.split_at_mut(len);
-                let (key, value) = row[first_key..].split_at(shape.kv_heads * width);
-                for (kept, key) in keys.iter_mut().skip(slot).step_by(PAGE_TOKENS).zip(&key[head * width..][..width]) {
-                    *kept = E::narrowed(*key);
-                }
-                for (kept, value) in values[slot * padded..].iter_mut().zip(&value[head * width..][..width]) {
-                    *kept = E::narrowed(*value);
-                }
-            }
-        }
-    };
-    /// Tokens whose writing takes longer than waking a thread.
-    const TOKENS_SHARED: usize = 8;
-    match qkv.len() / columns < TOKENS_SHARED {
-        true => (0..shape.kv_heads).for_each(write_head),
-        false => team.each(shape.kv_heads, &write_head),
     }
 }

@@ -9,8 +9,7 @@ use std::arch::x86_64::*;
 
 use super::int8::{TILE_ROWS, Tile, Words, word};
 use super::kernels::{Kernel, Products};
-use super::lines::Line;
-use super::panel::{OUTPUTS, SUPER_LINES, VECTORS};
+use super::panel::{Line, OUTPUTS, SUPER_LINES, VECTORS};
 use crate::format::Format;
 
 /// Outputs of a vector: half a panel.
@@ -162,7 +161,7 @@ fn scales<const BITS: usize, const HAS_MINIMUM: bool, const IS_GROUPED: bool>(
         };
     }
     let lines = &lines[group / 8 * SUPER_LINES..][..SUPER_LINES];
-    let integers = &lines[1 + group % 8 / 2].0.as_chunks::<LANES>().0[group % 2 * 4..][..4];
+    let integers = &lines[1 + group % 8 / 2].as_chunks::<LANES>().0[group % 2 * 4..][..4];
     let (first, second) = (load_8(&integers[half]), load_8(&integers[2 + half]));
     let scale_unit = halves(&lines[0], half);
     if HAS_MINIMUM {
@@ -181,7 +180,7 @@ fn scales<const BITS: usize, const HAS_MINIMUM: bool, const IS_GROUPED: bool>(
 #[inline]
 #[target_feature(enable = "avx2")]
 fn load(line: &Line, half: usize) -> __m256i {
-    let half = &line.0.as_chunks::<32>().0[half];
+    let half = &line.as_chunks::<32>().0[half];
     // SAFETY: these are 32 bytes; no alignment is needed.
     unsafe { _mm256_loadu_si256(half.as_ptr().cast()) }
 }
@@ -196,7 +195,7 @@ fn load_8(bytes: &[u8; LANES]) -> __m128i {
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 fn halves(line: &Line, quarter: usize) -> __m256 {
-    let quarter = &line.0.as_chunks::<16>().0[quarter];
+    let quarter = &line.as_chunks::<16>().0[quarter];
     // SAFETY: these are 16 bytes; no alignment is needed.
     _mm256_cvtph_ps(unsafe { _mm_loadu_si128(quarter.as_ptr().cast()) })
 }

@@ -6,7 +6,7 @@ use crate::compiled::{self, Work};
 use crate::{Isa, Team};
 
 /// Rows of a whole tile, which kernels multiply together.
-pub const TILE_ROWS: usize = 12;
+pub(crate) const TILE_ROWS: usize = 12;
 
 /// Words of 4 integers for the 32 columns that share a scale.
 pub(super) const GROUP_WORDS: usize = 8;
@@ -21,6 +21,7 @@ pub(super) type Words = [[u8; 4]; GROUP_WORDS];
 const NO_WORDS: Words = [[0; 4]; GROUP_WORDS];
 
 /// A word as kernels multiply it.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(super) fn word(bytes: [u8; 4]) -> i32 {
     i32::from_le_bytes(bytes)
@@ -28,11 +29,11 @@ pub(super) fn word(bytes: [u8; 4]) -> i32 {
 
 /// T rows of K columns as 8-bit integers, what products with quantised weights want.
 ///
-/// For each 32 columns of a row the scale is their largest magnitude over 127 (f32) and the integers are rounded, halves
-/// to even. A group with a number that is not finite has a scale that is not a number, and so has every product with it.
-/// Rows are stored in tiles of 12, the last of what is left; within one, all rows of a group lie together.
+/// For each 32 columns of a row the scale is their largest magnitude over 127 (f32) and the integers are rounded,
+/// halves to even. A group with a number that is not finite has a scale that is not a number, and so has every product
+/// with it. Rows are stored in tiles of 12, the last of what is left; within one, all rows of a group lie together.
 #[derive(Debug, Default)]
-pub struct Int8Rows {
+pub(crate) struct Int8Rows {
     rows: usize,
     columns: usize,
     words: Vec<Words>,
@@ -72,17 +73,12 @@ struct TileMut<'a> {
 
 impl Int8Rows {
     /// No rows.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
-    /// Rows T.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
     /// Columns K.
-    pub fn columns(&self) -> usize {
+    pub(crate) fn columns(&self) -> usize {
         self.columns
     }
 
@@ -92,7 +88,7 @@ impl Int8Rows {
     ///
     /// # Panics
     /// When `columns` is not a multiple of 32 or the lengths disagree.
-    pub fn set(&mut self, team: &Team, isa: Isa, rows: &[f32], row_count: usize, columns: usize) {
+    pub(crate) fn set(&mut self, team: &Team, isa: Isa, rows: &[f32], row_count: usize, columns: usize) {
         assert!(columns.is_multiple_of(GROUP), "{columns} columns, which are not groups of {GROUP}");
         assert_eq!(rows.len(), row_count * columns, "{row_count} rows of {columns}");
         (self.rows, self.columns) = (row_count, columns);

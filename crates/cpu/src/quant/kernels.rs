@@ -1,8 +1,7 @@
 //! Which kernel runs.
 
 use super::int8::{TILE_ROWS, Tile};
-use super::lines::Line;
-use super::panel::OUTPUTS;
+use super::panel::{Line, OUTPUTS};
 use super::portable;
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512};

@@ -17,9 +17,8 @@
 //!
 //! What is read from a format is kept as it is, so a row can be decoded again to the same bits.
 
-use super::lines::{Line, Lines};
-
 use crate::format::{Format, GROUP, Lattice, Scales, half_at, k_scale, levels};
+use crate::memory::Table;
 
 /// Outputs of a panel: the 32-bit lanes of a vector of 512 bits.
 pub(super) const OUTPUTS: usize = 16;
@@ -29,6 +28,9 @@ pub(super) const SUPER_LINES: usize = 5;
 
 /// Groups of 4 columns within 32, each one vector of levels.
 pub(super) const VECTORS: usize = 8;
+
+/// One line of a cache. Panels begin at lines, too.
+pub(super) type Line = [u8; 64];
 
 /// Where the parts of a panel are.
 #[derive(Debug, Clone, Copy)]
@@ -61,13 +63,14 @@ impl Layout {
     }
 
     /// Packs `outputs` rows of the file on all processors.
-    pub(super) fn pack<'a>(&self, outputs: usize, row: &(dyn Fn(usize) -> &'a [u8] + Sync)) -> Lines {
+    pub(super) fn pack<'a>(&self, outputs: usize, row: &(dyn Fn(usize) -> &'a [u8] + Sync)) -> Table<u8> {
         let panels = outputs.div_ceil(OUTPUTS);
         let panel_lines = self.panel_lines();
-        let mut lines = Lines::zeros(panels * panel_lines);
-        if lines.is_empty() {
-            return lines;
+        let mut bytes = Table::zeros(panels * panel_lines * size_of::<Line>());
+        if bytes.is_empty() {
+            return bytes;
         }
+        let lines = bytes.as_chunks_mut().0;
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(panels);
         let panels_per_thread = panels.div_ceil(threads);
         std::thread::scope(|scope| {
@@ -88,7 +91,7 @@ impl Layout {
                 }
             }
         });
-        lines
+        bytes
     }
 
     fn pack_row(&self, row: &[u8], output: usize, panel: &mut [Line]) {
@@ -104,7 +107,7 @@ impl Layout {
 
     fn put_scales(&self, block: &[u8], group: usize, output: usize, lines: &mut [Line]) {
         let copy = |line: &mut Line, half: usize, at: usize| {
-            line.0[half * 32 + output * 2..][..2].copy_from_slice(&block[at..at + 2]);
+            line[half * 32 + output * 2..][..2].copy_from_slice(&block[at..at + 2]);
         };
         match self.lattice {
             Lattice::Symmetric => copy(&mut lines[group / 2], group % 2, 0),
@@ -126,7 +129,7 @@ impl Layout {
                         (block[192 + 2 * group], block[193 + 2 * group])
                     }
                 };
-                let integers = &mut lines[1 + group / 2].0[group % 2 * 32..];
+                let integers = &mut lines[1 + group / 2][group % 2 * 32..];
                 integers[output] = first;
                 integers[OUTPUTS + output] = second;
             }
@@ -178,7 +181,7 @@ pub(super) struct PanelScales {
 /// Reads the scales of one group of 32 columns.
 pub(super) fn scales(lattice: Lattice, lines: &[Line], group: usize) -> PanelScales {
     let floats = |line: &Line, half: usize| -> [f32; OUTPUTS] {
-        std::array::from_fn(|output| half_at(&line.0, half * 32 + output * 2).to_f32())
+        std::array::from_fn(|output| half_at(line, half * 32 + output * 2).to_f32())
     };
     match lattice {
         Lattice::Symmetric => {
@@ -188,7 +191,7 @@ pub(super) fn scales(lattice: Lattice, lines: &[Line], group: usize) -> PanelSca
         Lattice::Affine => PanelScales { scale: [floats(&lines[group], 0); 2], minimum: floats(&lines[group], 1) },
         Lattice::GroupedAffine | Lattice::GroupedSymmetric => {
             let lines = &lines[group / 8 * SUPER_LINES..][..SUPER_LINES];
-            let integers = &lines[1 + group % 8 / 2].0[group % 2 * 32..][..2 * OUTPUTS];
+            let integers = &lines[1 + group % 8 / 2][group % 2 * 32..][..2 * OUTPUTS];
             let unit = floats(&lines[0], 0);
             if lattice == Lattice::GroupedAffine {
                 let minimum_unit = floats(&lines[0], 1);
@@ -209,13 +212,13 @@ fn put_levels(levels: &[u8; GROUP], bits: usize, output: usize, lines: &mut [Lin
     for (column, &level) in levels.iter().enumerate() {
         let (vector, at) = (column / 4, output * 4 + column % 4);
         if bits == 8 {
-            lines[vector].0[at] = level;
+            lines[vector][at] = level;
             continue;
         }
-        lines[vector % 4].0[at] |= level >> (bits - 4) << (vector / 4 * 4);
+        lines[vector % 4][at] |= level >> (bits - 4) << (vector / 4 * 4);
         match bits {
-            5 => lines[4].0[at] |= (level & 1) << vector,
-            6 => lines[4 + vector / 4].0[at] |= (level & 3) << (vector % 4 * 2),
+            5 => lines[4][at] |= (level & 1) << vector,
+            6 => lines[4 + vector / 4][at] |= (level & 3) << (vector % 4 * 2),
             _ => {}
         }
     }
@@ -226,12 +229,12 @@ pub(super) fn vectors(bits: usize, lines: &[Line]) -> [[u8; 64]; VECTORS] {
     std::array::from_fn(|vector| {
         std::array::from_fn(|at| {
             if bits == 8 {
-                return lines[vector].0[at];
+                return lines[vector][at];
             }
-            let upper = lines[vector % 4].0[at] >> (vector / 4 * 4) << 4;
+            let upper = lines[vector % 4][at] >> (vector / 4 * 4) << 4;
             match bits {
-                5 => upper | (lines[4].0[at] >> vector & 1) << 3,
-                6 => upper | (lines[4 + vector / 4].0[at] >> (vector % 4 * 2) & 3) << 2,
+                5 => upper | (lines[4][at] >> vector & 1) << 3,
+                6 => upper | (lines[4 + vector / 4][at] >> (vector % 4 * 2) & 3) << 2,
                 _ => upper,
             }
         })

@@ -2,8 +2,7 @@
 
 use super::int8::{TILE_ROWS, Tile};
 use super::kernels::{Kernel, Products};
-use super::lines::Line;
-use super::panel::{self, OUTPUTS, VECTORS};
+use super::panel::{self, Line, OUTPUTS, VECTORS};
 use crate::format::{Format, Lattice};
 
 /// The kernels of a format for tiles of 1 to 12 rows.

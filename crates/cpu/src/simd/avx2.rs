@@ -56,11 +56,12 @@ impl Simd for Avx2 {
     fn load_bf16(self, values: &Block<bf16>) -> Self::V {
         let start: *const __m128i = values.as_ptr().cast();
         // SAFETY: as above, and the block holds 2 vectors of 8 halves.
-        let wide = unsafe {
-            [_mm256_cvtepu16_epi32(_mm_loadu_si128(start)), _mm256_cvtepu16_epi32(_mm_loadu_si128(start.add(1)))]
-        };
-        // SAFETY: `self` exists, so the instructions do.
-        unsafe { wide.map(|bits| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(bits))) }
+        unsafe {
+            let wide =
+                [_mm256_cvtepu16_epi32(_mm_loadu_si128(start)), _mm256_cvtepu16_epi32(_mm_loadu_si128(start.add(1)))];
+            let [low, high] = [_mm256_slli_epi32::<16>(wide[0]), _mm256_slli_epi32::<16>(wide[1])];
+            [_mm256_castsi256_ps(low), _mm256_castsi256_ps(high)]
+        }
     }
 
     #[inline(always)]
@@ -70,6 +71,22 @@ impl Simd for Avx2 {
             _mm256_storeu_ps(out.as_mut_ptr(), vector[0]);
             _mm256_storeu_ps(out.as_mut_ptr().add(8), vector[1]);
         }
+    }
+
+    #[inline(always)]
+    fn store_f16(self, vector: Self::V, out: &mut Block<f16>) {
+        let start: *mut __m128i = out.as_mut_ptr().cast();
+        // SAFETY: `self` exists, so the instructions do; the block holds 2 vectors of 8 halves.
+        unsafe {
+            _mm_storeu_si128(start, _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(vector[0]));
+            _mm_storeu_si128(start.add(1), _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(vector[1]));
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch<T>(self, place: *const T) {
+        // SAFETY: a hint, which reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) }
     }
 
     #[inline(always)]
@@ -108,11 +125,13 @@ impl Simd for Avx2 {
         unsafe {
             let (from, to) = (_mm256_set1_epi32(from as i32), _mm256_set1_epi32(to as i32));
             let low = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-            let lanes = [low, _mm256_add_epi32(low, _mm256_set1_epi32(8))];
-            let masks =
-                lanes.map(|lane| _mm256_andnot_si256(_mm256_cmpgt_epi32(from, lane), _mm256_cmpgt_epi32(to, lane)));
-            let [low, high] = masks.map(|mask| _mm256_castsi256_ps(mask));
-            [_mm256_blendv_ps(outside[0], inside[0], low), _mm256_blendv_ps(outside[1], inside[1], high)]
+            let high = _mm256_add_epi32(low, _mm256_set1_epi32(8));
+            let low = _mm256_andnot_si256(_mm256_cmpgt_epi32(from, low), _mm256_cmpgt_epi32(to, low));
+            let high = _mm256_andnot_si256(_mm256_cmpgt_epi32(from, high), _mm256_cmpgt_epi32(to, high));
+            [
+                _mm256_blendv_ps(outside[0], inside[0], _mm256_castsi256_ps(low)),
+                _mm256_blendv_ps(outside[1], inside[1], _mm256_castsi256_ps(high)),
+            ]
         }
     }
 
@@ -120,10 +139,10 @@ impl Simd for Avx2 {
     fn power_of_two(self, shifted: Self::V) -> Self::V {
         // SAFETY: `self` exists, so the instructions do.
         unsafe {
-            shifted.map(|shifted| {
-                let exponent = _mm256_add_epi32(_mm256_castps_si256(shifted), _mm256_set1_epi32(127));
-                _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))
-            })
+            let bias = _mm256_set1_epi32(127);
+            let low = _mm256_add_epi32(_mm256_castps_si256(shifted[0]), bias);
+            let high = _mm256_add_epi32(_mm256_castps_si256(shifted[1]), bias);
+            [_mm256_castsi256_ps(_mm256_slli_epi32::<23>(low)), _mm256_castsi256_ps(_mm256_slli_epi32::<23>(high))]
         }
     }
 }

@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use half::{bf16, f16};
 
-use super::{Block, Kernel, Simd};
+use super::{Block, Kernel, LANES, Simd};
 
 /// A value of this type exists only where AVX-512 F, BW, VL and DQ do.
 #[derive(Clone, Copy)]
@@ -85,6 +85,55 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn store_f16(self, vector: __m512, out: &mut Block<f16>) {
+        call!({
+            let rounded = _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(vector);
+            _mm256_storeu_si256(out.as_mut_ptr().cast(), rounded)
+        })
+    }
+
+    #[inline(always)]
+    fn prefetch<T>(self, place: *const T) {
+        call!(_mm_prefetch::<_MM_HINT_T0>(place.cast()))
+    }
+
+    /// Pairs, then fours of rows side by side within each quarter of a vector; then the quarters.
+    #[inline(always)]
+    fn transpose(self, rows: [__m512; LANES]) -> [__m512; LANES] {
+        const EVEN: i32 = 0b10_00_10_00;
+        const ODD: i32 = 0b11_01_11_01;
+        let (mut pairs, mut fours) = (rows, rows);
+        for i in (0..LANES).step_by(2) {
+            pairs[i] = call!(_mm512_unpacklo_ps(rows[i], rows[i + 1]));
+            pairs[i + 1] = call!(_mm512_unpackhi_ps(rows[i], rows[i + 1]));
+        }
+        for i in (0..LANES).step_by(4) {
+            for half in 0..2 {
+                let upper = call!(_mm512_castps_pd(pairs[i + half]));
+                let lower = call!(_mm512_castps_pd(pairs[i + 2 + half]));
+                fours[i + 2 * half] = call!(_mm512_castpd_ps(_mm512_unpacklo_pd(upper, lower)));
+                fours[i + 2 * half + 1] = call!(_mm512_castpd_ps(_mm512_unpackhi_pd(upper, lower)));
+            }
+        }
+        let mut columns = rows;
+        for j in 0..4 {
+            let low = [
+                call!(_mm512_shuffle_f32x4::<EVEN>(fours[j], fours[4 + j])),
+                call!(_mm512_shuffle_f32x4::<ODD>(fours[j], fours[4 + j])),
+            ];
+            let high = [
+                call!(_mm512_shuffle_f32x4::<EVEN>(fours[8 + j], fours[12 + j])),
+                call!(_mm512_shuffle_f32x4::<ODD>(fours[8 + j], fours[12 + j])),
+            ];
+            for half in 0..2 {
+                columns[4 * half + j] = call!(_mm512_shuffle_f32x4::<EVEN>(low[half], high[half]));
+                columns[8 + 4 * half + j] = call!(_mm512_shuffle_f32x4::<ODD>(low[half], high[half]));
+            }
+        }
+        columns
+    }
+
+    #[inline(always)]
     fn add(self, a: __m512, b: __m512) -> __m512 {
         call!(_mm512_add_ps(a, b))
     }
@@ -151,12 +200,18 @@ impl Avx512Bf16 {
         call!(_mm512_dpbf16_ps(sum, a, b))
     }
 
-    /// Sixteen f32 as bf16, rounded to nearest, ties to even.
+    /// Pairs of neighbouring numbers as bf16, rounded to nearest, ties to even; the first of each in the low half.
+    ///
+    /// Sixteen pairs of bits, to be moved like f32.
     #[inline(always)]
-    pub(crate) fn round(self, values: &Block, out: &mut Block<bf16>) {
-        call!({
-            let rounded: __m256i = std::mem::transmute(_mm512_cvtneps_pbh(_mm512_loadu_ps(values.as_ptr())));
-            _mm256_storeu_si256(out.as_mut_ptr().cast(), rounded)
-        })
+    pub(crate) fn pairs(self, low: __m512, high: __m512) -> __m512 {
+        // SAFETY: `self` exists, so the instructions do; both types are any 512 bits.
+        unsafe { std::mem::transmute(_mm512_cvtne2ps_pbh(high, low)) }
+    }
+
+    /// Writes bits that [`Self::pairs`] gave.
+    #[inline(always)]
+    pub(crate) fn store_pairs(self, pairs: __m512, out: &mut Block<u32>) {
+        call!(_mm512_storeu_si512(out.as_mut_ptr().cast(), _mm512_castps_si512(pairs)))
     }
 }

@@ -15,7 +15,7 @@ use half::{bf16, f16};
 use crate::Isa;
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) use avx512::{Avx512Bf16, Bf16Kernel, run_bf16};
+pub(crate) use avx512::{Avx512, Avx512Bf16, Bf16Kernel, run_bf16};
 pub(crate) use portable::Portable;
 
 /// Numbers in a vector, on every processor: sums over lanes run in the same order everywhere.
@@ -37,6 +37,8 @@ pub(crate) trait Simd: Copy {
     fn load_f16(self, values: &Block<f16>) -> Self::V;
     fn load_bf16(self, values: &Block<bf16>) -> Self::V;
     fn store(self, vector: Self::V, out: &mut Block);
+    /// Rounded to nearest, ties to even.
+    fn store_f16(self, vector: Self::V, out: &mut Block<f16>);
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     fn sub(self, a: Self::V, b: Self::V) -> Self::V;
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
@@ -49,6 +51,30 @@ pub(crate) trait Simd: Copy {
     fn select(self, from: usize, to: usize, inside: Self::V, outside: Self::V) -> Self::V;
     /// `2^n` for integers `n` in `-126..=127`, given as the f32 `n + 1.5 * 2^23`.
     fn power_of_two(self, shifted: Self::V) -> Self::V;
+
+    /// Asks for the line of a place to be brought near; a hint, whatever the place.
+    #[inline(always)]
+    fn prefetch<T>(self, place: *const T) {
+        let _ = place;
+    }
+
+    /// Row `i` of the result is lane `i` of all rows.
+    #[inline(always)]
+    fn transpose(self, rows: [Self::V; LANES]) -> [Self::V; LANES] {
+        let mut lanes = [[0.0; LANES]; LANES];
+        for row in 0..LANES {
+            self.store(rows[row], &mut lanes[row]);
+        }
+        let mut columns = rows;
+        for column in 0..LANES {
+            let mut values = [0.0; LANES];
+            for row in 0..LANES {
+                values[row] = lanes[row][column];
+            }
+            columns[column] = self.load(&values);
+        }
+        columns
+    }
 
     /// The first lanes of a vector, from a slice of at most sixteen; zeros in the others.
     #[inline(always)]
@@ -126,7 +152,11 @@ pub(crate) trait Simd: Copy {
 pub(crate) trait Element: Copy + Send + Sync + Default + 'static {
     fn load<S: Simd>(simd: S, values: &Block<Self>) -> S::V;
     fn widened(self) -> f32;
-    fn narrowed(value: f32) -> Self;
+}
+
+/// A number that vectors are written as.
+pub(crate) trait Stored: Element {
+    fn store<S: Simd>(simd: S, vector: S::V, out: &mut Block<Self>);
 }
 
 impl Element for f32 {
@@ -135,14 +165,15 @@ impl Element for f32 {
         simd.load(values)
     }
 
-    #[inline(always)]
     fn widened(self) -> f32 {
         self
     }
+}
 
+impl Stored for f32 {
     #[inline(always)]
-    fn narrowed(value: f32) -> Self {
-        value
+    fn store<S: Simd>(simd: S, vector: S::V, out: &mut Block<Self>) {
+        simd.store(vector, out);
     }
 }
 
@@ -152,14 +183,15 @@ impl Element for f16 {
         simd.load_f16(values)
     }
 
-    #[inline(always)]
     fn widened(self) -> f32 {
         self.to_f32()
     }
+}
 
+impl Stored for f16 {
     #[inline(always)]
-    fn narrowed(value: f32) -> Self {
-        Self::from_f32(value)
+    fn store<S: Simd>(simd: S, vector: S::V, out: &mut Block<Self>) {
+        simd.store_f16(vector, out);
     }
 }
 
@@ -169,14 +201,8 @@ impl Element for bf16 {
         simd.load_bf16(values)
     }
 
-    #[inline(always)]
     fn widened(self) -> f32 {
         self.to_f32()
-    }
-
-    #[inline(always)]
-    fn narrowed(value: f32) -> Self {
-        Self::from_f32(value)
     }
 }
 
@@ -259,6 +285,12 @@ mod tests {
                 simd.store(result, &mut out);
                 self.0.extend(out);
             }
+            let rows = std::array::from_fn(|row| simd.splat(row as f32)).map(|row| simd.add(row, simd.mul(a, b)));
+            for column in simd.transpose(rows) {
+                let mut out = [f16::ZERO; LANES];
+                simd.store_f16(column, &mut out);
+                self.0.extend(out.map(f16::to_f32));
+            }
             self.0.extend([simd.sum(a), simd.largest(a), simd.sum(half)]);
         }
     }
@@ -275,6 +307,10 @@ mod tests {
                 _ => 3.0,
             })
         );
+        let columns = &want[want.len() - 3 - 256..want.len() - 3];
+        for (index, value) in columns.iter().enumerate() {
+            assert_eq!(*value, (index % 16) as f32 + ((index / 16) as f32 - 5.5) * 3.0);
+        }
         assert_eq!(want[want.len() - 3..], [32.0, 9.5, 30.0]);
         for isa in Isa::available() {
             let mut got = Vec::new();

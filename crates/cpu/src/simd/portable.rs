@@ -50,6 +50,13 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn store_f16(self, vector: Block, out: &mut Block<f16>) {
+        for lane in 0..LANES {
+            out[lane] = f16::from_f32(vector[lane]);
+        }
+    }
+
+    #[inline(always)]
     fn add(self, a: Block, b: Block) -> Block {
         lanes!(lane => a[lane] + b[lane])
     }

@@ -70,6 +70,8 @@ fn what_cannot_run_is_refused_with_the_reason() {
     let unknown = refusal(request(&[1, 24], 1)).to_string();
     assert!(unknown.contains("token 1 is 24") && unknown.contains("24 tokens"), "{unknown}");
     assert!(matches!(refusal(request(&[1], 0)), EngineError::Sampling(SamplingError::Refused { .. })));
+    let too_many = Request { prompt_logprobs: Some(usize::MAX), ..request(&[1], 1) };
+    assert!(matches!(refusal(too_many), EngineError::Sampling(SamplingError::Refused { field: "logprobs", .. })));
     let with_adapter = Request { adapter: Some(Arc::new(MockAdapter { id: 1, added: 2 })), ..request(&[1, 25], 3) };
     assert_eq!(generate(&engine, with_adapter).unwrap().tokens.len(), 3);
     // Nothing is generated, so the prompt may fill the context.
@@ -94,6 +96,16 @@ fn limits_that_leave_no_room_are_refused() {
             _ => panic!("`{name}` was not refused"),
         }
     }
+    let boundless = EngineLimits {
+        running_max: usize::MAX,
+        waiting_max: usize::MAX,
+        prompt_tokens_per_pass: usize::MAX,
+        context_tokens_max: Some(usize::MAX),
+        draft_tokens_max: usize::MAX,
+        draft_requests_max: usize::MAX,
+    };
+    let (engine, ..) = start(boundless);
+    assert_eq!(generate(&engine, request(&[1, 2], 80)).unwrap().tokens.len(), 80);
     let short = EngineLimits { context_tokens_max: Some(30), ..default() };
     assert_eq!(start(short).0.context_tokens_max(), 30);
     // Never more than fits in the pages.

@@ -96,18 +96,16 @@ fn pick(candidates: &mut [Candidate], weigh: Weigh, random: f64) -> u32 {
 
 /// The token at `random`, in `[0, 1)`, of the mass of all tokens: first its block, then the token itself.
 fn pick_from_all(logits: &[f32], weigh: Weigh, random: f64) -> u32 {
-    let mut rest = random * weigh.all(logits);
+    let masses = weigh.blocks(logits);
+    let mut rest = random * masses.iter().sum::<f64>();
     let mut chosen = 0;
-    for (index, block) in logits.chunks(BLOCK).enumerate() {
-        let mass = weigh.block(block);
-        // Rounding can leave a sliver after the last block; it belongs to the last one that weighs anything.
-        if mass > 0.0 {
-            chosen = index;
-            if rest < mass {
-                break;
-            }
-            rest -= mass;
+    // Rounding can leave a sliver after the last block; it belongs to the last one that weighs anything.
+    for (index, &mass) in masses.iter().enumerate().filter(|(_, mass)| **mass > 0.0) {
+        chosen = index;
+        if rest < mass {
+            break;
         }
+        rest -= mass;
     }
     let start = chosen * BLOCK;
     let block = &logits[start..logits.len().min(start + BLOCK)];

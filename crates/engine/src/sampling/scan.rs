@@ -89,12 +89,14 @@ pub(super) struct Weigh {
 
 impl Weigh {
     /// 0 for what is not finite, and for what is less than `exp(-87)`.
+    #[inline(always)]
     pub fn one(self, logit: f32) -> f32 {
         exp_of_negative((logit - self.largest) * self.scale)
     }
 
     /// The sum over at most [`BLOCK`] logits. Relative error below 2e-6.
-    pub fn block(self, logits: &[f32]) -> f64 {
+    #[inline(always)]
+    fn block(self, logits: &[f32]) -> f64 {
         let mut lanes = [0.0f32; LANES];
         let (chunks, rest) = logits.as_chunks::<LANES>();
         for chunk in chunks {
@@ -106,9 +108,36 @@ impl Weigh {
         lanes.iter().map(|&lane| f64::from(lane)).sum::<f64>() + rest.sum::<f64>()
     }
 
+    /// The sums of all blocks, in order.
+    pub fn blocks(self, logits: &[f32]) -> Vec<f64> {
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has AVX2, which is all the function asks for.
+            return unsafe { self.blocks_avx2(logits) };
+        }
+        self.blocks_plain(logits)
+    }
+
+    /// The same steps with wider vectors, so the same bits.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn blocks_avx2(self, logits: &[f32]) -> Vec<f64> {
+        self.blocks_plain(logits)
+    }
+
+    #[inline(always)]
+    pub fn blocks_plain(self, logits: &[f32]) -> Vec<f64> {
+        // A loop: what an iterator's method calls would not get the wider vectors of the function around it.
+        let mut masses = Vec::with_capacity(logits.len().div_ceil(BLOCK));
+        for block in logits.chunks(BLOCK) {
+            masses.push(self.block(block));
+        }
+        masses
+    }
+
     /// The sum over all logits.
     pub fn all(self, logits: &[f32]) -> f64 {
-        logits.chunks(BLOCK).map(|block| self.block(block)).sum()
+        self.blocks(logits).iter().sum()
     }
 
     /// A logit below which no token weighs `weight` or more.

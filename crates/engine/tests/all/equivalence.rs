@@ -45,7 +45,7 @@ fn questions(count: u32, weights: ServedWeights) -> Vec<Asked> {
         let phrase: Vec<u32> = (0..1 + below(6)).map(|_| below(tiny::VOCAB_SIZE)).collect();
         prompt.extend(phrase.repeat(1 + below(8) as usize));
         let sampling = Sampling {
-            temperature: if index % 2 == 0 { 0.0 } else { 0.2 + f64::from(below(10)) / 10.0 },
+            temperature: if index.is_multiple_of(2) { 0.0 } else { 0.2 + f64::from(below(10)) / 10.0 },
             top_p: if below(2) == 0 { 1.0 } else { 0.9 },
             top_k: (below(2) == 0).then_some(40),
             repetition_penalty: if below(4) == 0 { 1.1 } else { 1.0 },
@@ -104,12 +104,8 @@ fn ask_all(engine: &Engine, questions: &[Asked], count: usize) {
 
 fn in_random_company(weights: ServedWeights, threads: usize, questions: u32, count: usize) -> Metrics {
     let questions = self::questions(questions, weights);
-    let limits = EngineLimits {
-        running_max: 16,
-        prompt_tokens_per_pass: 48,
-        draft_requests_max: 16,
-        ..EngineLimits::default()
-    };
+    let limits =
+        EngineLimits { running_max: 16, prompt_tokens_per_pass: 48, draft_requests_max: 16, ..EngineLimits::default() };
     let engine = Engine::start(tiny::served(weights, threads, POOL_TOKENS), limits).unwrap();
     ask_all(&engine, &questions, count);
     assert!(engine.drain(Duration::from_secs(10)));

@@ -1,7 +1,7 @@
 //! Replies with an `<execute>` or `<solution>` block that is always closed, also when tokens run out.
 //!
 //! The rule is small enough to be worked out beforehand: for each state, the tokens that are allowed, and the fewest
-//! tokens that close the reply. So a token costs nothing but a look at a table, and closing begins exactly when it must.
+//! tokens that close the reply. So a token costs nothing but a look at a table, and closing begins when it must.
 
 mod automaton;
 
@@ -39,11 +39,11 @@ impl ActionRule {
 /// Everything about a rule that depends on the vocabulary only.
 pub(crate) struct ActionTable {
     automaton: Automaton,
-    /// For each state, one bit for each token: those that are allowed where there is room enough.
+    /// For each state, one bit for each token: those that are allowed where there is room enough for what follows.
     masks: Vec<Vec<u32>>,
     /// For each state, the fewest tokens that complete the reply; `usize::MAX` where no tokens do.
     closing: Vec<usize>,
-    /// For each state, the most that `closing` can be after an allowed token.
+    /// For each state, the most that `closing` can be after a token.
     closing_after: Vec<usize>,
 }
 
@@ -52,37 +52,47 @@ impl ActionTable {
         let automaton = Automaton::new(rule);
         let count = automaton.state_count();
         let mut reached = vec![vec![false; count]; count];
-        for (state, reached) in (0u8..).zip(&mut reached) {
-            let step = |state, byte| automaton.step(state, byte);
-            vocabulary.walk(state, step, |_, next| reached[usize::from(next)] = true);
+        let mut masks = vec![vec![0u32; vocabulary.mask_words()]; count];
+        for (state, (reached, mask)) in (0u8..).zip(reached.iter_mut().zip(&mut masks)) {
+            vocabulary.walk(
+                state,
+                |state, byte| automaton.step(state, byte),
+                |id, next| {
+                    reached[usize::from(next)] = true;
+                    allow(mask, id);
+                },
+            );
+            if automaton.is_complete(state) {
+                vocabulary.end_ids().iter().for_each(|&id| allow(mask, id));
+            }
         }
         let closing = closing(&automaton, &reached);
         let after = |reached: &Vec<bool>| {
             let tokens = reached.iter().zip(&closing).filter(|(is_reached, _)| **is_reached).map(|(_, tokens)| *tokens);
-            tokens.filter(|tokens| *tokens != usize::MAX).max().unwrap_or(0)
+            tokens.max().unwrap_or(0)
         };
-        let closing_after = reached.iter().map(after).collect();
-        let mut table = ActionTable { automaton, masks: Vec::new(), closing, closing_after };
-        table.masks = (0..count as u8).map(|state| table.mask(vocabulary, state, usize::MAX)).collect();
-        table
+        let closing_after: Vec<usize> = reached.iter().map(after).collect();
+        ActionTable { automaton, masks, closing, closing_after }
     }
 
     /// The tokens after which the reply can be completed with at most `most` more, and where it may end the end tokens.
     fn mask(&self, vocabulary: &Vocabulary, state: u8, most: usize) -> Vec<u32> {
         let mut mask = vec![0u32; vocabulary.mask_words()];
-        let mut allow = |id: u32| mask[id as usize / 32] |= 1 << (id % 32);
         let step = |state, byte| self.automaton.step(state, byte);
         vocabulary.walk(state, step, |id, next| {
-            let tokens = self.closing[usize::from(next)];
-            if tokens <= most && tokens != usize::MAX {
-                allow(id);
+            if self.closing[usize::from(next)] <= most {
+                allow(&mut mask, id);
             }
         });
         if self.automaton.is_complete(state) {
-            vocabulary.end_ids().iter().for_each(|&id| allow(id));
+            vocabulary.end_ids().iter().for_each(|&id| allow(&mut mask, id));
         }
         mask
     }
+}
+
+fn allow(mask: &mut [u32], id: u32) {
+    mask[id as usize / 32] |= 1 << (id % 32);
 }
 
 /// The fewest tokens from each state to one in which the reply may end.
@@ -134,7 +144,8 @@ impl ActionMatcher {
             return Err(GrammarError::NoRoom { needed, left });
         }
         let state = usize::from(self.state);
-        let most = left.saturating_sub(1);
+        // Where a token leads to what no tokens close, that is `usize::MAX` and not within any room.
+        let most = left.saturating_sub(1).min(usize::MAX - 1);
         if self.table.closing_after[state] <= most {
             return Ok(&self.table.masks[state]);
         }
@@ -147,7 +158,7 @@ impl ActionMatcher {
             return self.is_complete();
         }
         let after = self.after(id).map(|state| self.table.closing[usize::from(state)]);
-        after.is_some_and(|tokens| tokens != usize::MAX && tokens < left)
+        after.is_some_and(|tokens| tokens < left)
     }
 
     pub fn accept(&mut self, id: u32) -> Result<(), GrammarError> {

@@ -1,9 +1,8 @@
 //! Self-attention: projections, rotary embedding, attention, output projection.
 
 use candle_core::{Result, Tensor};
-use codeact_ops::attention::{self, KvCache};
-use codeact_ops::rope;
 use codeact_ops::weight::Weight;
+use codeact_ops::{attention, rope};
 
 use super::Layer;
 use crate::adapter::Fused;
@@ -56,13 +55,5 @@ impl SelfAttention {
         let (dx, u) = layer.project_backward(&dqkv, &self.qkv, Fused::Qkv)?;
         layer.pair_gradients((&dqkv, u), (x, xa_qkv), Fused::Qkv, gradients)?;
         Ok(dx)
-    }
-
-    pub(crate) fn forward_cached(&self, x: &Tensor, layer: Layer<'_>, caches: &mut [&mut KvCache]) -> Result<Tensor> {
-        let step = layer.step;
-        let (qkv, _) = layer.project(x, &self.qkv, Fused::Qkv)?;
-        rope::forward(&qkv, step.rotated_heads(), step.angles)?;
-        let out = attention::forward_cached(&qkv, step.bounds, layer.index, caches, step.attention)?;
-        Ok(layer.project(&out, &self.output, Fused::Output)?.0)
     }
 }

@@ -8,6 +8,7 @@
 //! how a prompt was cut, not on which pages hold it ([`codeact_cpu`]).
 
 mod adapter; // LoRA pairs in the layout of passes
+pub mod card; // the same on a card
 mod options; // what a caller may ask for
 mod pass; // one pass
 mod projections; // packed weights of a layer
@@ -61,7 +62,7 @@ pub struct Facts {
     pub weight_count: usize,
     /// Formats of the weights, by how many bytes they take, largest first.
     pub formats: Vec<&'static str>,
-    /// Bytes of a page, which holds [`ServedModel::page_tokens`] tokens.
+    /// Bytes of all pages when all are in use.
     pub page_bytes: usize,
     /// Threads that share a pass.
     pub threads: usize,
@@ -105,7 +106,7 @@ impl ServedModel {
             token_bytes: loading.byte_count(),
             weight_count: loading.weight_count(),
             formats: loading.formats(),
-            page_bytes,
+            page_bytes: pages * page_bytes,
             threads: team.thread_count(),
             isa,
         };
@@ -134,7 +135,7 @@ impl ServedModel {
 
     /// Bytes of the keys and values of one token in all layers.
     pub fn kv_bytes_per_token(&self) -> usize {
-        self.facts.page_bytes / PAGE_TOKENS
+        self.facts.page_bytes / (self.page_count() * PAGE_TOKENS)
     }
 
     /// Bytes per second that the threads of this model read out of memory, measured now: it takes some tenths of a

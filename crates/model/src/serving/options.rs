@@ -63,8 +63,12 @@ impl ServedWeights {
 
 impl ServingOptions {
     pub(super) fn page_count(&self, config: &ModelConfig, format: KvFormat) -> Result<usize, ModelError> {
-        let page =
-            KvPool::page_bytes(config.layer_count, config.kv_head_count, config.head_width, format);
+        let page = KvPool::page_bytes(config.layer_count, config.kv_head_count, config.head_width, format);
+        self.pages_of(page)
+    }
+
+    /// Pages of so many bytes that there is memory for.
+    pub(super) fn pages_of(&self, page: usize) -> Result<usize, ModelError> {
         let pages = self.kv_bytes / page;
         match pages * PAGE_TOKENS >= TOKENS_MIN {
             // Page numbers are u32.

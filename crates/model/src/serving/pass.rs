@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use codeact_cpu::paged::{KvPool, Sequence, attention};
+use codeact_cpu::paged::{KvPool, PAGE_TOKENS, Sequence, attention};
 use codeact_cpu::{Activations, Angles, Matrix, Team, add_assign, add_lora, rms_norm, rope, swiglu};
 
 use super::adapter::ServedAdapter;
@@ -69,34 +69,35 @@ impl ServedModel {
         steps: &[Step<'_>],
         on_row: &mut dyn FnMut(usize, usize, &mut [f32]),
     ) -> Result<(), ModelError> {
-        self.check(steps)?;
+        check(steps, self.config.vocab_size, self.page_count())?;
         if !steps.is_empty() {
             let Self { config, team, embedding, layers, norm, head, pool, scratch, .. } = self;
             Pass { config, team, embedding, layers, norm, head, pool, scratch, steps }.run(on_row);
         }
         Ok(())
     }
+}
 
-    fn check(&self, steps: &[Step<'_>]) -> Result<(), ModelError> {
-        for (index, step) in steps.iter().enumerate() {
-            let refuse = |what: String| Err(ModelError::Batch(format!("sequence {index}: {what}")));
-            if step.token_ids.is_empty() {
-                return refuse("no new tokens".to_owned());
-            }
-            let end = step.first + step.token_ids.len();
-            if end > step.pages.len() * self.page_tokens() {
-                return refuse(format!("{} pages for {end} tokens", step.pages.len()));
-            }
-            if let Some(page) = step.pages.iter().find(|page| **page as usize >= self.page_count()) {
-                return refuse(format!("page {page} of {}", self.page_count()));
-            }
-            let vocab_size = self.vocab_size(step.adapter);
-            if let Some(id) = step.token_ids.iter().find(|id| **id as usize >= vocab_size) {
-                return refuse(format!("token {id} of a vocabulary of {vocab_size}"));
-            }
+/// Refuses steps that a model of this vocabulary and so many pages cannot run.
+pub(super) fn check(steps: &[Step<'_>], vocab_size: usize, page_count: usize) -> Result<(), ModelError> {
+    for (index, step) in steps.iter().enumerate() {
+        let refuse = |what: String| Err(ModelError::Batch(format!("sequence {index}: {what}")));
+        if step.token_ids.is_empty() {
+            return refuse("no new tokens".to_owned());
         }
-        Ok(())
+        let end = step.first + step.token_ids.len();
+        if end > step.pages.len() * PAGE_TOKENS {
+            return refuse(format!("{} pages for {end} tokens", step.pages.len()));
+        }
+        if let Some(page) = step.pages.iter().find(|page| **page as usize >= page_count) {
+            return refuse(format!("page {page} of {page_count}"));
+        }
+        let vocab_size = vocab_size + step.adapter.map_or(0, ServedAdapter::new_token_count);
+        if let Some(id) = step.token_ids.iter().find(|id| **id as usize >= vocab_size) {
+            return refuse(format!("token {id} of a vocabulary of {vocab_size}"));
+        }
     }
+    Ok(())
 }
 
 /// Rows that go through the same adapter.
@@ -106,11 +107,11 @@ struct Group<'a> {
 }
 
 /// A row of which something is wanted.
-struct WantedRow {
-    step: usize,
-    token: usize,
+pub(super) struct WantedRow {
+    pub(super) step: usize,
+    pub(super) token: usize,
     /// Among all rows of the pass.
-    row: usize,
+    pub(super) row: usize,
 }
 
 struct Pass<'a> {
@@ -304,7 +305,7 @@ fn project(
     }
 }
 
-fn wanted_rows(steps: &[Step<'_>]) -> Vec<WantedRow> {
+pub(super) fn wanted_rows(steps: &[Step<'_>]) -> Vec<WantedRow> {
     let mut wanted = Vec::new();
     let mut first = 0;
     for (step, Step { token_ids, wanted: rows, .. }) in steps.iter().enumerate() {

@@ -21,9 +21,8 @@ pub(super) struct Layer {
 
 impl Layer {
     pub(super) fn load(loading: &mut Loading<'_>, config: &ModelConfig, index: usize) -> Result<Self, ModelError> {
-        let norm = |name: &str| {
-            loading.tensors.norm(&format!("model.layers.{index}.{name}.weight"), config.hidden_size)
-        };
+        let norm =
+            |name: &str| loading.tensors.norm(&format!("model.layers.{index}.{name}.weight"), config.hidden_size);
         let (attention_norm, mlp_norm) = (norm("input_layernorm")?, norm("post_attention_layernorm")?);
         let mut load = |fused: Fused| {
             let targets = fused.targets();
@@ -39,8 +38,7 @@ impl Layer {
                 .collect();
             loading.matrix(&names, &shapes)
         };
-        let projections =
-            [load(Fused::Qkv)?, load(Fused::Output)?, load(Fused::GateUp)?, load(Fused::Down)?];
+        let projections = [load(Fused::Qkv)?, load(Fused::Output)?, load(Fused::GateUp)?, load(Fused::Down)?];
         Ok(Self { attention_norm, mlp_norm, projections })
     }
 
@@ -114,14 +112,23 @@ impl<'a> Loading<'a> {
     }
 }
 
-/// The same matrix in another format.
-fn recoded<'a>(tensor: &Stored<'_>, format: Format, columns: usize) -> Stored<'a> {
+/// The same matrix in another format, on all processors: finding scales for a block takes time.
+pub(super) fn recoded<'a>(tensor: &Stored<'_>, format: Format, columns: usize) -> Stored<'a> {
     let row_bytes = tensor.format.row_bytes(columns).expect("files hold whole rows");
-    let mut bytes = Vec::with_capacity(tensor.bytes.len() / row_bytes * format.row_bytes(columns).unwrap_or(0));
-    let mut values = vec![0.0; columns];
-    for row in tensor.bytes.chunks_exact(row_bytes) {
-        tensor.format.decode_row(row, &mut values);
-        format.encode_row(&values, &mut bytes);
-    }
-    Stored { format, bytes: bytes.into(), row_order: tensor.row_order.clone() }
+    let rows = tensor.bytes.len() / row_bytes;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let recode = |part: &[u8]| {
+        let (mut bytes, mut values) = (Vec::new(), vec![0.0; columns]);
+        for row in part.chunks_exact(row_bytes) {
+            tensor.format.decode_row(row, &mut values);
+            format.encode_row(&values, &mut bytes);
+        }
+        bytes
+    };
+    let parts = std::thread::scope(|scope| {
+        let parts = tensor.bytes.chunks(rows.div_ceil(threads).max(1) * row_bytes);
+        let threads: Vec<_> = parts.map(|part| scope.spawn(|| recode(part))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("encoding does not panic")).collect::<Vec<_>>()
+    });
+    Stored { format, bytes: parts.concat().into(), row_order: tensor.row_order.clone() }
 }

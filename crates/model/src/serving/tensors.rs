@@ -58,9 +58,7 @@ impl Tensors {
                 Ok(Stored { format, bytes: Cow::Borrowed(bytes), row_order: None })
             }
             Self::Gguf(tensors) => match tensors.read(name, shape)? {
-                Some(raw) => {
-                    Ok(Stored { format: raw.format, bytes: Cow::Owned(raw.bytes), row_order: raw.row_order })
-                }
+                Some(raw) => Ok(Stored { format: raw.format, bytes: Cow::Owned(raw.bytes), row_order: raw.row_order }),
                 None => Err(ModelError::weights(tensors.path(), format!("tensor `{name}` is missing"))),
             },
         }

@@ -6,6 +6,7 @@
 //!
 //! Layout: magic, version, tensor count, metadata count, metadata (key, type, value), tensor infos (name, dimensions,
 //! type, offset), padding to the alignment, tensor data. Source: the GGUF specification, versions 2 and 3.
+use std::collections::HashSet;
 use std::io::{BufReader, Read, Seek};
 
 /// Largest number of array elements in all metadata together; the largest vocabularies in use have 3 x 262,144.
@@ -14,6 +15,8 @@ const ARRAY_ELEMENTS_MAX: u64 = 4 << 20;
 const ENTRIES_MAX: u64 = 1 << 16;
 /// Longest text; chat templates reach some ten thousand bytes.
 const TEXT_BYTES_MAX: u64 = 4 << 20;
+/// Longest name of a value or tensor, as in the specification.
+const KEY_BYTES_MAX: u64 = 1 << 16;
 const ALIGNMENT_DEFAULT: u64 = 32;
 
 const TYPE_U32: u32 = 4;
@@ -42,7 +45,8 @@ const TENSOR_TYPES: [(u32, &str, u64, u64); 13] = [
 /// # Errors
 /// Text that names the first fault: truncated, absurd, or of an unknown kind.
 pub(super) fn check_header<R: Read + Seek>(reader: &mut BufReader<R>, file_bytes: u64) -> Result<(), String> {
-    let mut walk = Walk { reader, position: 0, file_bytes, array_elements: 0, alignment: ALIGNMENT_DEFAULT };
+    let (keys, array_elements) = (HashSet::new(), 0);
+    let mut walk = Walk { reader, position: 0, file_bytes, keys, array_elements, alignment: ALIGNMENT_DEFAULT };
     if walk.bytes::<4>("the magic number")? != *b"GGUF" {
         return Err("it does not begin with `GGUF`".into());
     }
@@ -60,6 +64,7 @@ pub(super) fn check_header<R: Read + Seek>(reader: &mut BufReader<R>, file_bytes
     for _ in 0..key_count {
         walk.key_and_value()?;
     }
+    walk.keys.clear();
     let mut tensors = Vec::new();
     for _ in 0..tensor_count {
         tensors.push(walk.tensor()?);
@@ -74,7 +79,16 @@ pub(super) fn check_header<R: Read + Seek>(reader: &mut BufReader<R>, file_bytes
             ));
         }
     }
-    Ok(())
+    refuse_overlaps(tensors)
+}
+
+/// Tensors that share bytes would make a small file a large model.
+fn refuse_overlaps(mut tensors: Vec<TensorSpan>) -> Result<(), String> {
+    tensors.sort_by(|left, right| (left.offset, &left.name).cmp(&(right.offset, &right.name)));
+    match tensors.windows(2).find(|pair| pair[0].offset + pair[0].bytes > pair[1].offset) {
+        Some(pair) => Err(format!("the tensors `{}` and `{}` overlap: it is damaged", pair[0].name, pair[1].name)),
+        None => Ok(()),
+    }
 }
 
 struct TensorSpan {
@@ -87,6 +101,8 @@ struct Walk<'a, R> {
     reader: &'a mut BufReader<R>,
     position: u64,
     file_bytes: u64,
+    /// Names of metadata, later of tensors: none may come twice.
+    keys: HashSet<String>,
     array_elements: u64,
     alignment: u64,
 }
@@ -131,19 +147,31 @@ impl<R: Read + Seek> Walk<'_, R> {
         Ok(count)
     }
 
-    fn text(&mut self, what: &str) -> Result<String, String> {
-        let count = self.text_bytes(what)?;
+    /// A name that did not come before.
+    fn key(&mut self, what: &str) -> Result<String, String> {
+        let count = self.u64(what)?;
+        if count > KEY_BYTES_MAX {
+            return Err(format!("{what} is declared {count} bytes long, at most {KEY_BYTES_MAX} are read"));
+        }
         if count > self.file_bytes.saturating_sub(self.position) {
             return Err(self.cut_short(what));
         }
         let mut buffer = vec![0; count as usize];
         self.reader.read_exact(&mut buffer).map_err(|_| self.cut_short(what))?;
         self.position += count;
-        Ok(String::from_utf8_lossy(&buffer).into_owned())
+        // As candle reads it, so that no name is two things.
+        while buffer.last() == Some(&0) {
+            buffer.pop();
+        }
+        let key = String::from_utf8(buffer).map_err(|_| format!("{what} at byte {} is no text", self.position))?;
+        match self.keys.insert(key.clone()) {
+            true => Ok(key),
+            false => Err(format!("{what} comes twice: `{key}`")),
+        }
     }
 
     fn key_and_value(&mut self) -> Result<(), String> {
-        let key = self.text("a metadata key")?;
+        let key = self.key("a metadata key")?;
         let value_type = self.u32(&key)?;
         if key == "general.alignment" {
             if value_type != TYPE_U32 {
@@ -190,7 +218,7 @@ impl<R: Read + Seek> Walk<'_, R> {
     }
 
     fn tensor(&mut self) -> Result<TensorSpan, String> {
-        let name = self.text("a tensor name")?;
+        let name = self.key("a tensor name")?;
         let dimension_count = self.u32(&name)?;
         if !(1..=4).contains(&dimension_count) {
             return Err(format!("tensor `{name}` has {dimension_count} dimensions"));

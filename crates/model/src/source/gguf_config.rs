@@ -3,6 +3,10 @@ use serde_json::{Value, json};
 
 use super::error::SourceError;
 use super::gguf::Gguf;
+use crate::config::ModelConfig;
+
+/// Tensors of one layer.
+const LAYER_TENSORS: u64 = 9;
 
 /// The sizes and constants of a Llama-architecture model.
 pub(super) struct LlamaConfig {
@@ -50,10 +54,11 @@ pub(super) fn read(gguf: &Gguf) -> Result<LlamaConfig, SourceError> {
         return Err(gguf.fault(format!("`llama.vocab_size` is {vocab_size}, but there are {token_count} tokens")));
     }
     let layer_count = size(gguf, "llama.block_count")?;
-    if layer_count > gguf.content.tensor_infos.len() as u64 {
-        return Err(gguf.fault(format!("{layer_count} layers are declared, but there are fewer tensors")));
+    let tensor_count = gguf.content.tensor_infos.len() as u64;
+    if layer_count > tensor_count / LAYER_TENSORS {
+        return Err(gguf.fault(format!("{layer_count} layers are declared, but only {tensor_count} tensors are there")));
     }
-    Ok(LlamaConfig {
+    let config = LlamaConfig {
         hidden_size,
         intermediate_size: size(gguf, "llama.feed_forward_length")?,
         layer_count,
@@ -61,14 +66,20 @@ pub(super) fn read(gguf: &Gguf) -> Result<LlamaConfig, SourceError> {
         kv_head_count,
         head_width,
         vocab_size,
-        context_length: size(gguf, "llama.context_length")?,
+        context_length: context_length(gguf)?,
         rms_norm_eps: gguf
             .float_option("llama.attention.layer_norm_rms_epsilon")?
             .ok_or_else(|| gguf.absent("llama.attention.layer_norm_rms_epsilon"))?,
         rope_theta: gguf.float_option("llama.rope.freq_base")?.unwrap_or(10000.0),
         rope_scaling: rope_scaling(gguf)?,
         is_tied: !gguf.content.tensor_infos.contains_key("output.weight"),
-    })
+    };
+    // Whoever reads the folder will refuse what is refused here.
+    let no_ids = SpecialIds { bos: None, eos: Vec::new(), unknown: None, padding: None };
+    match ModelConfig::from_json(config.to_json(&no_ids)) {
+        Ok(_) => Ok(config),
+        Err(what) => Err(gguf.fault(format!("its metadata ask for {what}"))),
+    }
 }
 
 fn head_width(gguf: &Gguf, hidden_size: u64, head_count: u64) -> Result<u64, SourceError> {
@@ -76,7 +87,7 @@ fn head_width(gguf: &Gguf, hidden_size: u64, head_count: u64) -> Result<u64, Sou
     let head_width = key_width.unwrap_or(hidden_size / head_count);
     let value_width = gguf.number_option("llama.attention.value_length")?.unwrap_or(head_width);
     let rope_width = gguf.number_option("llama.rope.dimension_count")?.unwrap_or(head_width);
-    if !(2..=1 << 16).contains(&head_width)
+    if !(2..=1 << 12).contains(&head_width)
         || !head_width.is_multiple_of(2)
         || (key_width.is_none() && !hidden_size.is_multiple_of(head_count))
     {
@@ -92,10 +103,17 @@ fn head_width(gguf: &Gguf, hidden_size: u64, head_count: u64) -> Result<u64, Sou
     Ok(head_width)
 }
 
+fn context_length(gguf: &Gguf) -> Result<u64, SourceError> {
+    match gguf.number("llama.context_length")? {
+        number @ 1..=0xfff_ffff => Ok(number),
+        number => Err(gguf.fault(format!("`llama.context_length` is {number}, which cannot be right"))),
+    }
+}
+
 fn size(gguf: &Gguf, key: &str) -> Result<u64, SourceError> {
     match gguf.number(key)? {
         // Far above every real model, and small enough that products of three sizes cannot overflow.
-        number @ 1..=0x1f_ffff => Ok(number),
+        number @ 1..=0x10_0000 => Ok(number),
         number => Err(gguf.fault(format!("`{key}` is {number}, which cannot be right"))),
     }
 }

@@ -14,6 +14,8 @@ const TYPE_NORMAL: i64 = 1;
 const BLANK: &str = "\u{2581}";
 /// Longest piece that is split to find merges; SentencePiece's own limit is 16 characters.
 const PIECE_CHARS_MAX: usize = 256;
+/// Most merges for each token, of which Llama 2 has two: each takes as much memory as its token.
+const PAIRS_PER_TOKEN_MAX: usize = 8;
 
 /// tokenizer.json for a `llama` vocabulary.
 pub(super) fn tokenizer_json(
@@ -88,6 +90,7 @@ fn merges(gguf: &Gguf, vocabulary: &Vocabulary) -> Result<Vec<Value>, SourceErro
         return Err(gguf.fault(format!("{} tokens have {} scores", vocabulary.tokens.len(), scores.len())));
     }
     let is_normal = |id: u32| vocabulary.types[id as usize] == TYPE_NORMAL;
+    let pairs_max = PAIRS_PER_TOKEN_MAX * scores.len();
     let mut pairs = Vec::new();
     for (id, piece) in vocabulary.tokens.iter().enumerate() {
         if !is_normal(id as u32) {
@@ -105,6 +108,9 @@ fn merges(gguf: &Gguf, vocabulary: &Vocabulary) -> Result<Vec<Value>, SourceErro
                 && is_normal(right_id)
             {
                 pairs.push((score, id, left_id, right_id));
+                if pairs.len() > pairs_max {
+                    return Err(gguf.fault(format!("its {} tokens split in more than {pairs_max} ways", scores.len())));
+                }
             }
         }
     }

@@ -63,17 +63,16 @@ impl GgufTensors {
             return Ok(None);
         };
         if plan.shape != shape {
-            return Err(self.gguf.fault(format!(
-                "tensor `{}` is {:?}, the config wants {shape:?}",
-                plan.gguf_name, plan.shape
-            )));
+            return Err(self
+                .gguf
+                .fault(format!("tensor `{}` is {:?}, the config wants {shape:?}", plan.gguf_name, plan.shape)));
         }
         let columns = *shape.last().expect("every planned shape has a dimension");
         let rows = shape.iter().product::<usize>() / columns;
         // The header was checked: rows are whole blocks, and the whole tensor lies in the file.
-        let row_bytes = format.row_bytes(columns).ok_or_else(|| {
-            self.gguf.fault(format!("tensor `{}` has rows of {columns} values", plan.gguf_name))
-        })?;
+        let row_bytes = format
+            .row_bytes(columns)
+            .ok_or_else(|| self.gguf.fault(format!("tensor `{}` has rows of {columns} values", plan.gguf_name)))?;
         let info = &self.gguf.content.tensor_infos[&plan.gguf_name];
         let mut bytes = vec![0; rows * row_bytes];
         let start = self.gguf.content.tensor_data_offset + info.offset;

@@ -121,7 +121,13 @@ fn byte_level(gguf: &Gguf, vocabulary: &Vocabulary, ids: &SpecialIds, added: Vec
     let mut merges = Vec::new();
     for merge in gguf.texts("tokenizer.ggml.merges")? {
         match merge.split_once(' ') {
-            Some((left, right)) if !right.contains(' ') => merges.push(json!([left, right])),
+            Some((left, right)) if !right.contains(' ') => {
+                // The tokenizers library panics at some merges into nothing.
+                if !vocabulary.ids.contains_key(format!("{left}{right}").as_str()) {
+                    return Err(gguf.fault(format!("merge `{merge}` makes no token of the vocabulary")));
+                }
+                merges.push(json!([left, right]));
+            }
             _ => return Err(gguf.fault(format!("merge `{merge}` is not two tokens"))),
         }
     }

@@ -3,6 +3,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::ModelError;
+
 /// Says what a folder lacks to be a Hugging Face model folder, or `None` when nothing is missing.
 ///
 /// Needed are `config.json`, `tokenizer.json` and the weights: `model.safetensors`, or every shard that
@@ -30,12 +32,13 @@ pub fn missing_file(folder: &Path) -> Option<String> {
 }
 
 fn shard_names(index: &Path) -> Result<BTreeSet<String>, String> {
-    let text = fs::read_to_string(index).map_err(|error| format!("cannot be read: {error}"))?;
-    let value: serde_json::Value = serde_json::from_str(&text).map_err(|error| format!("is not JSON: {error}"))?;
-    let map = value.get("weight_map").and_then(|map| map.as_object()).ok_or("has no `weight_map`")?;
-    map.values()
-        .map(|name| name.as_str().map(str::to_string).ok_or("names a shard by something that is no text".into()))
-        .collect()
+    match crate::weights::shard_names(index) {
+        Ok(names) => Ok(names),
+        Err(ModelError::Io { source, .. }) => Err(format!("cannot be read: {source}")),
+        Err(ModelError::Json { source, .. }) => Err(format!("is not an index: {source}")),
+        Err(ModelError::Weights { what, .. }) => Err(what),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn is_filled(path: &Path) -> bool {

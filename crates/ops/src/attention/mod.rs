@@ -7,7 +7,6 @@
 //! one block of queries at a time; [`forward`] keeps the log-sum-exp of every row so that [`backward`] can compute
 //! the block's probabilities again (Dao et al. 2022, FlashAttention, algorithms 1 and 4).
 mod backward;
-mod cached;
 mod forward;
 mod on_card;
 
@@ -16,7 +15,6 @@ use std::ops::Range;
 use candle_core::{Result, Tensor, bail};
 
 pub use backward::{Saved, backward};
-pub use cached::{KvCache, forward_cached};
 pub use forward::forward;
 
 use crate::SeqBounds;
@@ -43,11 +41,11 @@ pub struct Attention {
 
 impl Attention {
     /// Factor on the scores, `1 / sqrt(D)`.
-    fn scale(&self) -> f32 {
+    pub(crate) fn scale(&self) -> f32 {
         1.0 / (self.head_width as f32).sqrt()
     }
 
-    fn group(&self) -> usize {
+    pub(crate) fn group(&self) -> usize {
         self.head_count / self.kv_head_count
     }
 

@@ -101,23 +101,3 @@ fn backward_agrees_with_finite_differences() {
         }
     }
 }
-
-#[test]
-fn cached_in_pieces_equals_whole_sequences() {
-    let t = 140;
-    for window in [None, Some(9)] {
-        let a = attention(window);
-        let qkv = numbers(t, 64, 1);
-        let (want, _) = forward(&qkv, &SeqBounds::from_lengths([t]), &a).unwrap();
-        let mut cache = KvCache::new(1, &a);
-        let mut start = 0;
-        for length in [100, 1, 1, 30, 1, 7] {
-            let part = |x: &Tensor| x.narrow(0, start, length).unwrap().contiguous().unwrap();
-            let bounds = SeqBounds::from_lengths([length]);
-            let out = forward_cached(&part(&qkv), &bounds, 0, &mut [&mut cache], &a).unwrap();
-            assert!(largest_difference(&out, &rows(&part(&want))) < 1e-6);
-            start += length;
-            assert_eq!(cache.token_count(), start);
-        }
-    }
-}

@@ -6,16 +6,22 @@ use std::ffi::c_void;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use candle_core::cuda_backend::cudarc::cublas::{result as blas, sys as blas_sys};
-use candle_core::cuda_backend::cudarc::driver::{CudaFunction, CudaModule, result as driver, sys as driver_sys};
+use candle_core::cuda_backend::cudarc::driver::{
+    CudaFunction, CudaGraph, CudaModule, CudaSlice, CudaStream, DevicePtr, result as driver, sys as driver_sys,
+};
 use candle_core::cuda_backend::cudarc::nvrtc::Ptx;
-use candle_core::{CudaDevice, CudaStorage, DType, Result, bail};
+use candle_core::{CudaDevice, CudaStorage, DType, Result, Tensor, WithDType, bail};
 use half::bf16;
 
-use super::{Argument, Grid, Operand};
+use super::{Argument, Grid, Operand, recorder};
 use crate::device::compiled::FATBINS;
 
 /// Dynamic shared memory that a kernel has without asking.
 const SHARED_BYTES_UNASKED: usize = 48 * 1024;
+
+/// What cuBLAS may use while it is recorded, as NVIDIA advises for Hopper. Left to itself it asks for memory in the
+/// middle of a recording.
+const WORKSPACE_BYTES: usize = 32 << 20;
 
 /// What was loaded, for all cards.
 static LOADED: OnceLock<Mutex<Loaded>> = OnceLock::new();
@@ -25,6 +31,16 @@ static LOADED: OnceLock<Mutex<Loaded>> = OnceLock::new();
 struct Loaded {
     modules: HashMap<(usize, &'static str), Arc<CudaModule>>,
     functions: HashMap<(usize, String), CudaFunction>,
+    /// Of each card the memory that its cuBLAS was given.
+    workspaces: HashMap<usize, CudaSlice<u8>>,
+}
+
+/// Work of a stream that can be launched as one.
+pub(crate) struct Graph {
+    graph: CudaGraph,
+    stream: Arc<CudaStream>,
+    /// What its kernels read and write.
+    _held: Vec<Tensor>,
 }
 
 /// A card and its one stream.
@@ -85,6 +101,59 @@ impl Card {
         Ok(handle)
     }
 
+    /// Records what `work` queues on the stream.
+    pub(super) fn record(&self, work: impl FnOnce() -> Result<()>) -> Result<Graph> {
+        self.give_workspace()?;
+        let stream = self.device.cuda_stream();
+        // Others of this process may go on using the driver as they like; this thread is held to what can be repeated.
+        let mode = driver_sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+        recorder::begin()?;
+        let begun = stream.begin_capture(mode).map_err(candle_core::Error::wrap);
+        let worked = begun.and_then(|()| work());
+        // Also after an error: the stream is to work again.
+        let captured = stream.end_capture(driver_sys::CUgraphInstantiate_flags(0));
+        let held = recorder::end().held;
+        worked?;
+        let Some(graph) = captured.map_err(candle_core::Error::wrap)? else {
+            bail!("a recording without work");
+        };
+        graph.upload().map_err(candle_core::Error::wrap)?;
+        Ok(Graph { graph, stream, _held: held })
+    }
+
+    /// Gives this card's cuBLAS memory of its own, once.
+    fn give_workspace(&self) -> Result<()> {
+        let stream = self.device.cuda_stream();
+        let mut loaded = LOADED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Vacant(entry) = loaded.workspaces.entry(stream.context().ordinal()) {
+            let memory = self.device.alloc_zeros::<u8>(WORKSPACE_BYTES)?;
+            let address = memory.device_ptr(&stream).0;
+            let handle = self.device.cublas_handle();
+            // SAFETY: the memory is as long as said and is never freed: it is kept in a static, as long as the handle.
+            let done =
+                unsafe { blas_sys::cublasSetWorkspace_v2(*handle.handle(), address as *mut c_void, WORKSPACE_BYTES) };
+            done.result().map_err(|error| candle_core::Error::Msg(format!("cuBLAS takes no workspace: {error:?}")))?;
+            entry.insert(memory);
+        }
+        Ok(())
+    }
+
+    pub(super) fn upload<T: WithDType>(&self, address: u64, values: &[T]) -> Result<()> {
+        let stream = self.device.cuda_stream();
+        stream.context().bind_to_thread().map_err(candle_core::Error::wrap)?;
+        // SAFETY: the caller's tensor is at the address, of this type and at least as long. The driver has read ordinary
+        // memory of the host when it returns.
+        unsafe { driver::memcpy_htod_async(address, values, stream.cu_stream()) }.map_err(candle_core::Error::wrap)
+    }
+
+    pub(super) fn download<T: WithDType>(&self, address: u64, values: &mut [T]) -> Result<()> {
+        let stream = self.device.cuda_stream();
+        stream.context().bind_to_thread().map_err(candle_core::Error::wrap)?;
+        // SAFETY: as for `upload`; the values are there once the stream is waited for.
+        unsafe { driver::memcpy_dtoh_async(values, address, stream.cu_stream()) }.map_err(candle_core::Error::wrap)?;
+        stream.synchronize().map_err(candle_core::Error::wrap)
+    }
+
     /// cuBLAS counts columns first: `Cᵀ = Bᵀ Aᵀ` is our product with the factors changed over.
     pub(super) fn gemm(&self, alpha: f32, a: Operand, b: Operand, beta: f32, c: Operand) -> Result<()> {
         let operation = |operand: Operand| match operand.is_transposed {
@@ -124,6 +193,24 @@ impl Card {
     }
 }
 
+// SAFETY: the driver wants calls on a graph to come one after the other, from whichever thread. It is not `Sync`, so that
+// one thread has it at a time, and each call binds the context to its thread.
+unsafe impl Send for Graph {}
+
+impl Graph {
+    pub(super) fn launch(&self) -> Result<()> {
+        self.graph.launch().map_err(|error| candle_core::Error::Msg(format!("a recording: {error}")))
+    }
+}
+
+impl Drop for Graph {
+    /// Waits: what the graph uses must not be freed while it runs.
+    fn drop(&mut self) {
+        // A card that fails here has failed before; there is nobody to tell.
+        let _ = self.stream.synchronize();
+    }
+}
+
 fn bits(argument: Argument) -> u64 {
     match argument {
         Argument::Address(address) => address,
@@ -150,6 +237,7 @@ pub(super) fn allocate(device: &CudaDevice, count: usize, dtype: DType) -> Resul
         Ok(match dtype {
             DType::F32 => CudaStorage::wrap_cuda_slice(device.alloc::<f32>(count)?, device.clone()),
             DType::BF16 => CudaStorage::wrap_cuda_slice(device.alloc::<bf16>(count)?, device.clone()),
+            DType::U32 => CudaStorage::wrap_cuda_slice(device.alloc::<u32>(count)?, device.clone()),
             DType::U8 => CudaStorage::wrap_cuda_slice(device.alloc::<u8>(count)?, device.clone()),
             other => bail!("no kernel writes {other:?}"),
         })

@@ -5,9 +5,10 @@ use std::cell::Cell;
 use std::ffi::{CString, c_char, c_int, c_uint, c_void};
 use std::marker::PhantomData;
 
-use candle_core::{DType, Result, bail};
+use candle_core::{DType, Result, WithDType, bail};
 use half::bf16;
 
+use super::recorder::{self, Call, Recorder};
 use super::{Argument, Grid, Operand};
 use crate::cpu::Values;
 use crate::gemm::{Matrix, Precision, Threads, gemm as host_gemm};
@@ -68,6 +69,9 @@ pub(super) fn seed() -> Option<u64> {
 }
 
 pub(super) fn launch(kernel: &str, grid: Grid, arguments: &[Argument]) -> Result<()> {
+    if recorder::note(|| Call::Launch(kernel.to_owned(), grid, arguments.to_vec())) {
+        return Ok(());
+    }
     let Ok(name) = CString::new(kernel) else {
         bail!("no kernel `{kernel}`");
     };
@@ -88,6 +92,35 @@ pub(super) fn launch(kernel: &str, grid: Grid, arguments: &[Argument]) -> Result
     }
 }
 
+/// Records instead of running, as a stream of a card does.
+pub(super) fn record(work: impl FnOnce() -> Result<()>) -> Result<Recorder> {
+    recorder::begin()?;
+    let worked = work();
+    let recorder = recorder::end();
+    worked.map(|()| recorder)
+}
+
+/// Runs what was recorded; the tensors at its addresses live in the recording.
+pub(super) fn repeat(recorder: &Recorder) -> Result<()> {
+    recorder.calls.iter().try_for_each(|call| match call {
+        Call::Launch(kernel, grid, arguments) => launch(kernel, *grid, arguments),
+        Call::Gemm(alpha, a, b, beta, c) => gemm(*alpha, *a, *b, *beta, *c),
+    })
+}
+
+pub(super) fn upload<T: WithDType>(address: u64, values: &[T]) -> Result<()> {
+    // SAFETY: the caller's tensor is at the address, of this type and at least as long; nothing else uses it while an op
+    // of this thread runs.
+    unsafe { (address as *mut T).copy_from(values.as_ptr(), values.len()) };
+    Ok(())
+}
+
+pub(super) fn download<T: WithDType>(address: u64, values: &mut [T]) -> Result<()> {
+    // SAFETY: as for `upload`.
+    unsafe { (address as *const T).copy_to(values.as_mut_ptr(), values.len()) };
+    Ok(())
+}
+
 fn bytes(argument: Argument) -> [u8; 8] {
     let mut bytes = [0; 8];
     match argument {
@@ -101,6 +134,9 @@ fn bytes(argument: Argument) -> [u8; 8] {
 
 /// The product as cuBLAS defines it: factors as they are, sums in f32, one rounding at the end.
 pub(super) fn gemm(alpha: f32, a: Operand, b: Operand, beta: f32, c: Operand) -> Result<()> {
+    if recorder::note(|| Call::Gemm(alpha, a, b, beta, c)) {
+        return Ok(());
+    }
     at_work(|| product(alpha, a, b, beta, c));
     Ok(())
 }

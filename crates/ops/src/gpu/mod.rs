@@ -9,6 +9,7 @@ mod card;
 #[cfg(feature = "emulation")]
 pub mod emulation;
 mod operand;
+mod recorder;
 
 use candle_core::{DType, Result, Shape, Tensor, WithDType, bail};
 
@@ -21,6 +22,14 @@ pub(crate) enum Gpu {
     Card(card::Card),
     #[cfg(feature = "emulation")]
     Emulated,
+}
+
+/// Work that was recorded.
+pub(crate) enum Recorded {
+    #[cfg(feature = "cuda")]
+    Card(card::Graph),
+    #[cfg(feature = "emulation")]
+    Emulated(recorder::Recorder),
 }
 
 /// Shape of a launch.
@@ -108,12 +117,14 @@ impl Gpu {
 
     /// A tensor beside `like` whose every element a kernel is to write; the emulation fills it with NaN.
     pub(crate) fn empty(&self, like: &Tensor, shape: impl Into<Shape>, dtype: DType) -> Result<Tensor> {
+        recorder::refuse("memory is asked for")?;
         like.apply_op1_no_bwd(&operand::Empty { shape: shape.into(), dtype })
     }
 
     /// A list beside `like`, for a kernel to read. An empty one becomes a zero that nobody reads: a card has no empty
     /// tensors.
     pub(crate) fn list<T: WithDType>(&self, values: &[T], like: &Tensor) -> Result<Tensor> {
+        recorder::refuse("a list is uploaded")?;
         let nothing = [T::from_f64(0.0)];
         let values = if values.is_empty() { &nothing[..] } else { values };
         Tensor::from_slice(values, values.len(), like.device())
@@ -131,6 +142,57 @@ impl Gpu {
             Self::Emulated => emulation::launch(kernel, grid, arguments),
             #[cfg(not(any(feature = "cuda", feature = "emulation")))]
             _ => bail!("`{kernel}` {grid:?} {arguments:?}: this build has no kernels"),
+        }
+    }
+
+    /// Records what `work` queues; nothing of it is done.
+    pub(crate) fn record(&self, work: impl FnOnce() -> Result<()>) -> Result<Recorded> {
+        match *self {
+            #[cfg(feature = "cuda")]
+            Self::Card(ref card) => Ok(Recorded::Card(card.record(work)?)),
+            #[cfg(feature = "emulation")]
+            Self::Emulated => Ok(Recorded::Emulated(emulation::record(work)?)),
+            #[cfg(not(any(feature = "cuda", feature = "emulation")))]
+            _ => work().and_then(|()| bail!("this build records nothing")),
+        }
+    }
+
+    /// Does recorded work.
+    pub(crate) fn repeat(&self, recorded: &Recorded) -> Result<()> {
+        recorder::refuse("a recording is repeated")?;
+        match *recorded {
+            #[cfg(feature = "cuda")]
+            Recorded::Card(ref graph) => graph.launch(),
+            #[cfg(feature = "emulation")]
+            Recorded::Emulated(ref recorded) => emulation::repeat(recorded),
+        }
+    }
+
+    /// Writes to the beginning of a contiguous tensor of this type, in the order of the queue.
+    pub(crate) fn upload<T: WithDType>(&self, to: &Tensor, values: &[T]) -> Result<()> {
+        recorder::refuse("values are uploaded")?;
+        let address = operand::address_to_write(to, true)?;
+        match *self {
+            #[cfg(feature = "cuda")]
+            Self::Card(ref card) => card.upload(address, values),
+            #[cfg(feature = "emulation")]
+            Self::Emulated => emulation::upload(address, values),
+            #[cfg(not(any(feature = "cuda", feature = "emulation")))]
+            _ => bail!("{} values to {address}: this build has no card", values.len()),
+        }
+    }
+
+    /// Reads the beginning of a contiguous tensor of this type, when all that was queued is done.
+    pub(crate) fn download<T: WithDType>(&self, from: &Tensor, values: &mut [T]) -> Result<()> {
+        recorder::refuse("values are downloaded")?;
+        let address = operand::address(from, true)?;
+        match *self {
+            #[cfg(feature = "cuda")]
+            Self::Card(ref card) => card.download(address, values),
+            #[cfg(feature = "emulation")]
+            Self::Emulated => emulation::download(address, values),
+            #[cfg(not(any(feature = "cuda", feature = "emulation")))]
+            _ => bail!("{} values from {address}: this build has no card", values.len()),
         }
     }
 

@@ -13,6 +13,8 @@ use candle_core::{
 };
 use half::bf16;
 
+use super::recorder;
+
 /// A matrix in memory: rows of `stride` elements, of which the first `cols` count; or the transpose of one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Operand {
@@ -70,6 +72,7 @@ fn offset_bytes(layout: &Layout, dtype: DType, must_be_contiguous: bool) -> Resu
 
 /// Address of the tensor's first element.
 pub(super) fn address(tensor: &Tensor, must_be_contiguous: bool) -> Result<u64> {
+    recorder::hold(tensor);
     let (storage, layout) = tensor.storage_and_layout();
     let start = match &*storage {
         Storage::Cpu(CpuStorage::F32(values)) => values.as_ptr() as u64,
@@ -85,6 +88,7 @@ pub(super) fn address(tensor: &Tensor, must_be_contiguous: bool) -> Result<u64> 
 
 /// As [`address`], for a kernel that writes there.
 pub(super) fn address_to_write(tensor: &Tensor, must_be_contiguous: bool) -> Result<u64> {
+    recorder::hold(tensor);
     let taken = TakeAddress(Cell::new(0));
     tensor.inplace_op1(&taken)?;
     Ok(taken.0.get() + offset_bytes(tensor.layout(), tensor.dtype(), must_be_contiguous)?)
@@ -114,8 +118,9 @@ impl InplaceOp1 for TakeAddress {
         self.0.set(match storage {
             CpuStorage::F32(values) => values.as_mut_ptr() as u64,
             CpuStorage::BF16(values) => values.as_mut_ptr() as u64,
+            CpuStorage::U32(values) => values.as_mut_ptr() as u64,
             CpuStorage::U8(values) => values.as_mut_ptr() as u64,
-            _ => bail!("a kernel writes f32, bf16 and u8"),
+            _ => bail!("a kernel writes f32, bf16, u32 and u8"),
         });
         Ok(())
     }
@@ -144,6 +149,7 @@ impl CustomOp1 for Empty {
         let storage = match self.dtype {
             DType::F32 => CpuStorage::F32(vec![f32::NAN; count]),
             DType::BF16 => CpuStorage::BF16(vec![bf16::NAN; count]),
+            DType::U32 => CpuStorage::U32(vec![u32::MAX; count]),
             DType::U8 => CpuStorage::U8(vec![u8::MAX; count]),
             other => bail!("no kernel writes {other:?}"),
         };

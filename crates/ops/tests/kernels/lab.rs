@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use codeact_ops::emulation::Emulation;
 
 /// Orders of threads and blocks, and when copies arrive: ascending and late, descending and early, shuffled and either.
-const SEEDS: [u64; 3] = [0, 1, 5];
+pub const SEEDS: [u64; 3] = [0, 1, 5];
 
 /// Relative to the norm of the reference, when kernel and reference both compute in f32.
 pub const F32: f64 = 1e-5;
@@ -80,7 +80,7 @@ pub fn check(what: &str, dtype: DType, tolerance: f64, inputs: &[Tensor], op: &O
     }
 }
 
-fn values(tensor: &Tensor) -> Vec<f32> {
+pub fn values(tensor: &Tensor) -> Vec<f32> {
     tensor.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
 

@@ -3,6 +3,10 @@
 
 mod attention;
 mod lab;
+mod packed;
+mod paged;
+mod sampling;
+mod serving;
 
 use candle_core::{DType, Tensor};
 use codeact_ops::cross_entropy::{self, Head};

@@ -76,7 +76,6 @@ enum Command {
 static IS_TURN_RUNNING: AtomicBool = AtomicBool::new(false);
 
 fn main() -> ExitCode {
-    codeact_ops::allocator::keep_freed_pages();
     let args = Args::parse();
     if let Some(Command::Doctor { json, sandbox }) = &args.command {
         return examine(sandbox, *json);

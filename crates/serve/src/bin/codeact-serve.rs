@@ -6,9 +6,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use codeact_eval::{Actor, Sandbox, SandboxArgs, ServingArgs};
+use codeact_model::serving::ServedModel;
 use codeact_model::source::ModelFiles;
 use codeact_serve::{
-    AppState, MakeInterpreter, Models, Options, ServeConfig, Settings, app, is_bad_input, serve, served_lines,
+    AppState, BenchArgs, MakeInterpreter, Models, Options, ServeConfig, Settings, app, is_bad_input, serve,
+    served_lines,
 };
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -20,8 +22,10 @@ static ALLOCATOR: codeact_ops::allocator::Allocator = codeact_ops::allocator::Al
 ///
 /// SIGTERM or Ctrl-C lets what is running finish; a second one ends at once.
 #[derive(Parser)]
-#[command(name = "codeact-serve", version)]
+#[command(name = "codeact-serve", version, args_conflicts_with_subcommands = true)]
 struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Model: a folder, a GGUF file, or a name on the hub
     #[arg(long, value_name = "DIR")]
     model: Option<String>,
@@ -67,9 +71,25 @@ struct Args {
     jupyter: codeact_serve::JupyterArgs,
 }
 
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Measure how fast a model reads prompts and writes answers here, and how far that is from what memory allows
+    Bench {
+        /// Model: a folder, a GGUF file, or a name on the hub
+        #[arg(long, value_name = "DIR")]
+        model: String,
+        #[command(flatten)]
+        bench: BenchArgs,
+        #[command(flatten)]
+        serving: ServingArgs,
+    },
+}
+
 fn main() -> ExitCode {
-    codeact_ops::allocator::keep_freed_pages();
     let args = Args::parse();
+    if let Some(Command::Bench { model, bench, serving }) = &args.command {
+        return measure(model, bench, serving);
+    }
     let prepared = settings(&args).and_then(|settings| Ok((prepare(&args, &settings)?, settings)));
     let (state, settings) = match prepared {
         Ok(prepared) => prepared,
@@ -83,6 +103,23 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::from(1)
+        }
+    }
+}
+
+fn measure(model: &str, bench: &BenchArgs, serving: &ServingArgs) -> ExitCode {
+    let report = || -> anyhow::Result<String> {
+        let files = ModelFiles::find(model, &|text| eprintln!("{text}"))?;
+        Ok(bench.run(&mut ServedModel::load(&files, &serving.options())?)?)
+    };
+    match report() {
+        Ok(report) => {
+            println!("{report}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(if is_bad_input(&error) { 2 } else { 1 })
         }
     }
 }

@@ -7,7 +7,7 @@ const DRAWS: usize = 20_000;
 
 /// Fails when `counts` cannot come from `probabilities`: a chi-square test at about five standard deviations. The
 /// seeds are fixed, so it gives the same answer every time.
-fn assert_follows(counts: &[usize], probabilities: &[f64], what: &dyn std::fmt::Debug) {
+pub fn assert_follows(counts: &[usize], probabilities: &[f64], what: &dyn std::fmt::Debug) {
     let draws: usize = counts.iter().sum();
     // Cells that should get less than five draws are put together.
     let (mut statistic, mut cells) = (0.0, 0.0);

@@ -1,5 +1,6 @@
 //! Sampling beside a slow and obvious one in f64.
 
+mod constraint;
 mod distribution;
 mod edges;
 mod oracle;

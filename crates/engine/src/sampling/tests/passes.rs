@@ -86,6 +86,18 @@ fn sums_are_close_to_those_in_f64() {
     }
 }
 
+/// On a processor without wider vectors both are the same code.
+#[test]
+fn wider_vectors_give_the_same_bits() {
+    let mut random = Random::new(15);
+    for count in [1, 17, 300, 5001] {
+        let logits = spoilt(&mut random, count);
+        let largest = argmax(&logits).map_or(0.0, |best| best.logit);
+        let weigh = Weigh { largest, scale: 0.77 };
+        assert_eq!(weigh.blocks(&logits), weigh.blocks_plain(&logits));
+    }
+}
+
 #[test]
 fn log_probabilities_are_those_of_the_raw_logits() {
     let mut random = Random::new(13);
