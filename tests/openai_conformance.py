@@ -111,13 +111,14 @@ class Conformance(unittest.TestCase):
         self.assertTrue(all(chunk.usage is None for chunk in chunks))
 
     def test_the_clients_own_helper_for_streams_works(self):
-        asked = {"model": NAME, "messages": QUESTION, "max_tokens": 200, "temperature": 0}
-        with self.client.chat.completions.stream(**asked) as stream:
+        # It takes an answer that was cut for an error.
+        settings = {"max_tokens": 200, "stop": [",", ".", "\n"]}
+        helper = self.client.chat.completions.stream(model=NAME, messages=QUESTION, temperature=0, **settings)
+        with helper as stream:
             kinds = {event.type for event in stream}
             whole = stream.get_final_completion()
         self.assertLessEqual({"chunk", "content.delta", "content.done"}, kinds)
-        said = self.chat(max_tokens=200).choices[0].message.content
-        self.assertEqual(whole.choices[0].message.content, said)
+        self.assertEqual(whole.choices[0].message.content, self.chat(**settings).choices[0].message.content)
 
     def test_a_stream_that_is_left_is_over(self):
         with self.chat(stream=True, max_tokens=1000, extra_body={"ignore_eos": True}) as stream:
@@ -242,14 +243,14 @@ class Conformance(unittest.TestCase):
             self.text(n=9, max_tokens=64)
         self.assertEqual(caught.exception.response.headers["retry-after"], "1")
         # With the client's own retries everybody gets an answer.
-        patient = self.client.with_options(max_retries=20)
+        patient = self.client.with_options(max_retries=100)
 
         def ask(number):
             answer = patient.completions.create(model=NAME, prompt=f"{number} and", max_tokens=4)
             return answer.usage.completion_tokens
 
-        with ThreadPoolExecutor(16) as pool:
-            self.assertEqual(len(list(pool.map(ask, range(32)))), 32)
+        with ThreadPoolExecutor(12) as pool:
+            self.assertEqual(len(list(pool.map(ask, range(24)))), 24)
 
 
 def main():

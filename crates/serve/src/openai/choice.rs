@@ -1,12 +1,14 @@
 //! One answer while it grows: tokens in, text with its log-probabilities out, until it ends.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use codeact_chat::{StopWatch, TokenStream};
 use codeact_engine::{Event, FinishReason, Token, TokenLogprobs};
 
 use crate::ApiError;
 use crate::error::ErrorKind;
+use crate::models::Words;
 use crate::openai::prompt::Prompt;
 
 /// A token with how likely it was.
@@ -39,6 +41,7 @@ pub(crate) struct End {
 
 /// One answer while it grows.
 pub(crate) struct Choice {
+    words: Arc<Words>,
     stream: TokenStream,
     watch: StopWatch,
     /// Bytes that went into `watch`, and that came out of it.
@@ -55,10 +58,12 @@ pub(crate) struct Choice {
 }
 
 impl Choice {
+    /// * `words`: of the model that answers.
     /// * `stream`: decodes what follows the prompt.
     /// * `watch`: looks for the stop strings.
-    pub fn new(stream: TokenStream, watch: StopWatch) -> Choice {
+    pub fn new(words: Arc<Words>, stream: TokenStream, watch: StopWatch) -> Choice {
         Choice {
+            words,
             stream,
             watch,
             bytes_in: 0,
@@ -120,12 +125,26 @@ impl Choice {
             self.held.push_back((self.bytes_in, entry));
         }
         let text = self.stream.push(token.id)?;
+        self.place_last(token.id, &text);
         let mut piece = Piece { text: self.feed(&text), ..Piece::default() };
         if let Some(stop_index) = self.watch.stopped_by() {
             piece.end = Some(self.stop(stop_index));
         }
         piece.entries = self.release();
         (piece != Piece::default()).then_some(piece)
+    }
+
+    /// Tokens that gave no text by themselves all begin where the text of their group does; but the last of them may be
+    /// text of its own, behind bytes that never became a character.
+    fn place_last(&mut self, id: u32, text: &str) {
+        let Some((start, entry)) = self.held.back_mut() else { return };
+        let own = self.words.bytes(id);
+        let is_own = str::from_utf8(&own).is_ok_and(|own| !own.is_empty() && text.ends_with(own));
+        if is_own {
+            let before = &text[..text.len() - own.len()];
+            *start = self.bytes_in + before.len();
+            entry.offset = self.chars_in + before.chars().count();
+        }
     }
 
     fn end(&mut self, finish: FinishReason) -> Piece {

@@ -86,7 +86,8 @@ impl Run {
                 tickets.push(Some(engine.submit(request, on_event)?));
                 let format = &asked.target.actor.format;
                 let stream = if asked.is_chat { format.stream() } else { format.stream_after(&prompt.ids()) };
-                choices.push(Choice::new(stream, settings.stops.watch(settings.is_stop_shown)));
+                let watch = settings.stops.watch(settings.is_stop_shown);
+                choices.push(Choice::new(Arc::clone(&asked.target.words), stream, watch));
             }
         }
         let texts = asked.record.is_with_texts().then(String::new);

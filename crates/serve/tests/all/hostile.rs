@@ -189,18 +189,21 @@ fn hostile_fields_are_refused_or_served_and_nothing_breaks() {
 #[test]
 fn what_is_no_http_or_no_json_ends_in_a_refusal() {
     let server = serve_with(Setup::default());
-    let raw = |bytes: &[u8]| {
+    let exchange = |bytes: &[u8], is_over: bool| {
         let mut connection = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
         // The server may close before it has heard everything.
         let _ = connection.write_all(bytes);
-        connection.shutdown(std::net::Shutdown::Write).unwrap();
+        if is_over {
+            connection.shutdown(std::net::Shutdown::Write).unwrap();
+        }
         let mut text = Vec::new();
         let _ = std::io::Read::read_to_end(&mut connection, &mut text);
         String::from_utf8_lossy(&text).into_owned()
     };
+    let raw = |bytes: &[u8]| exchange(bytes, true);
     let post = |body: &[u8]| {
         let head = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n";
-        raw(&[format!("{head}Content-Length: {}\r\n\r\n", body.len()).as_bytes(), body].concat())
+        exchange(&[format!("{head}Content-Length: {}\r\n\r\n", body.len()).as_bytes(), body].concat(), false)
     };
     assert!(post(b"{\"prompt\": \"\xff\xfe\"}").starts_with("HTTP/1.1 400"));
     assert!(post(b"\x00\x01\x02").starts_with("HTTP/1.1 400"));
