@@ -44,6 +44,22 @@ const NEVER: [(&str, &[&str]); 5] = [
 
 /// The only files with `unsafe`: memory maps, vector instructions, the CUDA driver and the system calls of the sandbox.
 const UNSAFE_FILES: &[&str] = &[
+    "crates/cpu/src/compiled.rs",
+    "crates/cpu/src/disjoint.rs",
+    "crates/cpu/src/matrix/mod.rs",
+    "crates/cpu/src/matrix/product.rs",
+    "crates/cpu/src/matrix/product_bf16.rs",
+    "crates/cpu/src/memory.rs",
+    "crates/cpu/src/paged/attention.rs",
+    "crates/cpu/src/paged/kernel.rs",
+    "crates/cpu/src/paged/write.rs",
+    "crates/cpu/src/quant.rs",
+    "crates/cpu/src/quant/avx2.rs",
+    "crates/cpu/src/quant/avx512.rs",
+    "crates/cpu/src/quant/kernels.rs",
+    "crates/cpu/src/quant/tests.rs",
+    "crates/cpu/src/simd/avx2.rs",
+    "crates/cpu/src/simd/avx512.rs",
     "crates/cpu/src/team.rs",
     "crates/engine/src/sampling/scan.rs",
     "crates/model/src/save.rs",

@@ -29,7 +29,8 @@ fn is_sane(bytes: usize) -> bool {
     bytes <= REQUEST_BYTES_MAX
 }
 
-// SAFETY: every call is handed on to the system's allocator, or refused with a null pointer; counting allocates nothing.
+// SAFETY: every call is handed on to the system's allocator, or refused with a null pointer; counting allocates
+// nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if !is_sane(layout.size()) {

@@ -1,7 +1,6 @@
 //! Speed of attention over pages: a prompt's chunk and single tokens after contexts of several lengths.
 //!
 //! `cargo run --release -p codeact-cpu --example attention [THREADS] [ISA]`.
-#![allow(clippy::unwrap_used)] // a tool that cannot go on should stop
 
 use std::time::Instant;
 
@@ -19,8 +18,10 @@ const LAYERS: usize = 30;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let threads = arguments.first().map(|threads| threads.parse().unwrap());
-    let isa = arguments.get(1).map(|name| Isa::available().find(|isa| format!("{isa:?}") == *name).unwrap());
+    let threads = arguments.first().map(|threads| threads.parse().expect("threads are a number"));
+    let isa = arguments.get(1).map(|name| {
+        Isa::available().find(|isa| format!("{isa:?}") == *name).expect("this processor has these instructions")
+    });
     let team = threads.map_or_else(Team::of_machine, Team::new).with_isa(isa.unwrap_or(Isa::best()));
     println!("{} threads, {:?}; rates at the median time", team.thread_count(), team.isa());
     println!("kept  heads     D  before   new  us write  us attend  GFLOP/s    GB/s");

@@ -1,7 +1,6 @@
 //! Speed of matrix products: GFLOP/s and GB/s of weights for each format, shape and number of rows.
 //!
 //! `cargo run --release -p codeact-cpu --example products [FORMAT] [THREADS] [ISA]`, for instance `BF16 2 Avx2`.
-#![allow(clippy::unwrap_used)] // a tool that cannot go on should stop
 
 use std::time::Instant;
 
@@ -26,8 +25,10 @@ fn main() {
         Some(name) => Format::ALL.into_iter().filter(|format| format.name() == name).collect(),
         None => vec![Format::F32, Format::F16, Format::Bf16],
     };
-    let threads = arguments.get(1).map(|threads| threads.parse().unwrap());
-    let isa = arguments.get(2).map(|name| Isa::available().find(|isa| format!("{isa:?}") == *name).unwrap());
+    let threads = arguments.get(1).map(|threads| threads.parse().expect("threads are a number"));
+    let isa = arguments.get(2).map(|name| {
+        Isa::available().find(|isa| format!("{isa:?}") == *name).expect("this processor has these instructions")
+    });
     let team = threads.map_or_else(Team::of_machine, Team::new);
     let isa = isa.unwrap_or(Isa::best());
     println!("{} threads, {isa:?}; rates at the median time", team.thread_count());
@@ -43,10 +44,10 @@ fn main() {
 }
 
 fn measure(team: &Team, isa: Isa, format: Format, outputs: usize, inputs: usize) {
-    let bytes = vec![0x3c; outputs * format.row_bytes(inputs).unwrap()];
+    let bytes = vec![0x3c; outputs * format.row_bytes(inputs).expect("whole blocks")];
     let part = Part { format, bytes: &bytes, rows: outputs, columns: inputs, row_order: None };
     let copies = (WEIGHTS_BYTES / bytes.len()).clamp(1, 40);
-    let matrices: Vec<Matrix> = (0..copies).map(|_| Matrix::pack(&[part], isa).unwrap()).collect();
+    let matrices: Vec<Matrix> = (0..copies).map(|_| Matrix::pack(&[part], isa).expect("the part fits")).collect();
     for rows in ROWS {
         let x = vec![1.0; rows * inputs];
         let mut y = vec![0.0; rows * outputs];

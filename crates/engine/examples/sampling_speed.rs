@@ -4,8 +4,6 @@
 //! Logits are noise with a likely head, as a model's are. Each line gives the fastest choice, the middle one, and
 //! the 90th and 99th of 100, in microseconds, and the middle one beside that of greedy sampling in the same run.
 
-#![allow(clippy::unwrap_used)] // an example may fail where it stands
-
 use std::path::Path;
 use std::time::Instant;
 
@@ -35,7 +33,8 @@ fn rows(width: usize) -> Vec<Vec<f32>> {
 fn measure(rows: &[Vec<f32>], sampling: &Sampling, constraint: Option<&Matcher>) -> Vec<f64> {
     let start = || {
         let sampler = Sampler::new(sampling.clone(), &[5, 6, 7]);
-        constraint.map_or(sampler.clone(), |matcher| sampler.constrained(matcher.clone(), usize::MAX).unwrap())
+        constraint
+            .map_or(sampler.clone(), |matcher| sampler.constrained(matcher.clone(), usize::MAX).expect("there is room"))
     };
     let mut sampler = start();
     let mut logits = rows[0].clone();
@@ -43,10 +42,10 @@ fn measure(rows: &[Vec<f32>], sampling: &Sampling, constraint: Option<&Matcher>)
     for position in 0..CHOICES {
         logits.copy_from_slice(&rows[position % rows.len()]);
         let begin = Instant::now();
-        let token = sampler.choose(&mut logits, position).unwrap();
+        let token = sampler.choose(&mut logits, position).expect("logits are finite");
         let is_end = sampler.is_end(token.id);
         if !is_end {
-            sampler.accept(token.id).unwrap();
+            sampler.accept(token.id).expect("it was allowed");
         }
         times.push(begin.elapsed().as_secs_f64() * 1e6);
         if is_end || sampler.is_done() {
@@ -59,22 +58,22 @@ fn measure(rows: &[Vec<f32>], sampling: &Sampling, constraint: Option<&Matcher>)
 
 fn main() {
     let folder = std::env::args().nth(1).expect("the folder of a model");
-    let format = ChatFormat::chatml_added(Path::new(&folder)).unwrap();
+    let format = ChatFormat::chatml_added(Path::new(&folder)).expect("a model folder");
     let begin = Instant::now();
-    let vocabulary = Vocabulary::new(&format.token_bytes(), format.end_of_turn_ids()).unwrap();
+    let vocabulary = Vocabulary::new(&format.token_bytes(), format.end_of_turn_ids()).expect("a vocabulary");
     println!("vocabulary of {} tokens made ready in {:.0} ms", vocabulary.size(), begin.elapsed().as_secs_f64() * 1e3);
     let rows = rows(vocabulary.size());
     let ready = |grammar: Grammar| {
         let begin = Instant::now();
-        let matcher = grammar.matcher(&vocabulary).unwrap();
+        let matcher = grammar.matcher(&vocabulary).expect("a small grammar");
         (matcher, begin.elapsed().as_secs_f64() * 1e3)
     };
     let schema = json!({"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"},
         "tags": {"type": "array", "items": {"type": "string"}}}, "required": ["city", "days"]});
-    let (schema, schema_ms) = ready(Grammar::json_schema(&schema).unwrap());
-    let (regex, regex_ms) = ready(Grammar::regex("(\\w+ ){3,40}\\w+\\.").unwrap());
+    let (schema, schema_ms) = ready(Grammar::json_schema(&schema).expect("a schema"));
+    let (regex, regex_ms) = ready(Grammar::regex("(\\w+ ){3,40}\\w+\\.").expect("a pattern"));
     let rule = ActionRule { execute: true, solution: true, is_required: true };
-    let (action, action_ms) = ready(Grammar::action(rule).unwrap());
+    let (action, action_ms) = ready(Grammar::action(rule).expect("a rule"));
     println!("made ready: schema {schema_ms:.1} ms, regular expression {regex_ms:.1} ms, action {action_ms:.1} ms");
     let greedy = Sampling::default();
     let warm = Sampling { temperature: 0.8, ..Sampling::default() };

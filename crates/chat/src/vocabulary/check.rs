@@ -1,5 +1,5 @@
-//! What a `tokenizer.json` asks for, read before the tokenizer library does: a file of a few bytes must not turn a short
-//! text into gigabytes, nor meet a step of the library that trusts it.
+//! What a `tokenizer.json` asks for, read before the tokenizer library does: a file of a few bytes must not turn a
+//! short text into gigabytes, nor meet a step of the library that trusts it.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -12,32 +12,78 @@ fn write(folder: &Folder, template: &[u8]) {
     std::fs::write(folder.path().join("chat_template.jinja"), template).unwrap();
 }
 
+/// Values that expressions begin with.
+const LEAVES: [&str; 22] = [
+    "messages",
+    "m",
+    "m.content",
+    "m['role']",
+    "messages[0]['content']",
+    "ns",
+    "ns.a",
+    "ns.b",
+    "x",
+    "y",
+    "'ab'",
+    "''",
+    "0",
+    "-1",
+    "2",
+    "99999",
+    "10**9",
+    "1e300",
+    "[]",
+    "{}",
+    "none",
+    "loop.index",
+];
+
+/// Filters, some asking for much.
+const FILTERS: [&str; 23] = [
+    "list",
+    "join",
+    "string",
+    "tojson",
+    "replace('', 'xyz')",
+    "indent(99999)",
+    "items",
+    "reverse",
+    "upper",
+    "length",
+    "sort",
+    "unique",
+    "map('list')",
+    "tojson(indent=9999)",
+    "batch(9999999)",
+    "join('yyyy')",
+    "map('join', 'zz')",
+    "selectattr('a')",
+    "dictsort",
+    "round(99999)",
+    "int",
+    "safe",
+    "default(x)",
+];
+
+/// Methods, likewise.
+const METHODS: [&str; 13] = [
+    "split('')",
+    "split()",
+    "replace('', 'aaaaaaaa')",
+    "join(messages)",
+    "format('x', 1)",
+    "items()",
+    "upper()",
+    "strip('a')",
+    "get('k')",
+    "splitlines()",
+    "count('')",
+    "title()",
+    "keys()",
+];
+
 /// An expression of limited depth.
 fn expression(random: &mut Random, depth: usize) -> String {
-    const LEAVES: [&str; 22] = [
-        "messages",
-        "m",
-        "m.content",
-        "m['role']",
-        "messages[0]['content']",
-        "ns",
-        "ns.a",
-        "ns.b",
-        "x",
-        "y",
-        "'ab'",
-        "''",
-        "0",
-        "-1",
-        "2",
-        "99999",
-        "10**9",
-        "1e300",
-        "[]",
-        "{}",
-        "none",
-        "loop.index",
-    ];
     if depth == 0 {
         return random.pick(&LEAVES).to_string();
     }
@@ -51,50 +97,10 @@ fn expression(random: &mut Random, depth: usize) -> String {
         5 => format!("{a}[{b}:]"),
         6 => format!("{a}[::-1]"),
         7 => {
-            let filters = [
-                "list",
-                "join",
-                "string",
-                "tojson",
-                "replace('', 'xyz')",
-                "indent(99999)",
-                "items",
-                "reverse",
-                "upper",
-                "length",
-                "sort",
-                "unique",
-                "map('list')",
-                "tojson(indent=9999)",
-                "batch(9999999)",
-                "join('yyyy')",
-                "map('join', 'zz')",
-                "selectattr('a')",
-                "dictsort",
-                "round(99999)",
-                "int",
-                "safe",
-                "default(x)",
-            ];
-            format!("({a} | {})", random.pick(&filters))
+            format!("({a} | {})", random.pick(&FILTERS))
         }
         8 => {
-            let methods = [
-                "split('')",
-                "split()",
-                "replace('', 'aaaaaaaa')",
-                "join(messages)",
-                "format('x', 1)",
-                "items()",
-                "upper()",
-                "strip('a')",
-                "get('k')",
-                "splitlines()",
-                "count('')",
-                "title()",
-                "keys()",
-            ];
-            format!("{a}.{}", random.pick(&methods))
+            format!("{a}.{}", random.pick(&METHODS))
         }
         9 => format!("({a} in {b})"),
         10 => format!("({a} == {b})"),

@@ -1,3 +1,5 @@
+//! Rows by hand, by the reference package, and at random.
+
 use std::path::PathBuf;
 
 use half::f16;

@@ -1,3 +1,5 @@
+//! Products of quantised weights against f64, against each other, and on hostile blocks.
+
 use super::random::Random;
 use super::*;
 use crate::Team;
