@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Many clients at once on codeact-serve, some of which leave early: errors, times, fairness, leaks, and whether any answer
-holds what another client said.
+"""Many clients at once on codeact-serve, some of which leave early: errors, times, fairness, leaks, and whether any
+answer holds what another client said.
 
 usage: python bench/load.py --model DIR [--clients 200] [--minutes 10] [--leaving 0.1] [--seed 1] [-- SERVER OPTIONS]
        python bench/load.py --url http://127.0.0.1:8080 [...]
 
-Standard library only. Starts target/release/codeact-serve on a free port, or asks the server at --url. Every client goes
-on asking until the time is up: chat and text completions, whole and streamed, prompts from a few words to two thousand
-tokens, answers from 8 to 256. Each prompt holds a secret of its client, drawn anew each time; half of the prompts ask for
-it to be repeated. A secret in the answer to anybody else is what must not be. --leaving is the share of requests that
-are dropped at a random moment. 429 is an answer: the client waits as it is told and asks again.
+Standard library only. Starts target/release/codeact-serve on a free port, or asks the server at --url. Every client
+goes on asking until the time is up: chat and text completions, whole and streamed, prompts from a few words to two
+thousand tokens, answers from 8 to 256. Each prompt holds a secret of its client, drawn anew each time; half of the
+prompts ask for it to be repeated. A secret in the answer to anybody else is what must not be. --leaving is the share of
+requests that are dropped at a random moment. 429 is an answer: the client waits as it is told and asks again.
 
 Prints one JSON object: requests by how they ended, other errors in words, seconds to the first token and to the end
 (percentiles, by size), fairness (the slowest client's mean over the mean of all, and Jain's index), memory and pages
@@ -88,11 +88,13 @@ class Client:
         secret = f"zq{draw.getrandbits(40):010x}"
         text = " ".join(draw.choices(WORDS, k=draw.randint(*words)))
         repeat = f"Say the word {secret} again: {secret}" if draw.random() < 0.5 else f"Note {secret}."
-        body = {"max_tokens": draw.randint(*tokens), "temperature": draw.choice([0, 0.7, 1.0]), "stream": draw.random() < 0.5}
-        body["seed"] = draw.getrandbits(32)
+        body = {"max_tokens": draw.randint(*tokens), "temperature": draw.choice([0, 0.7, 1.0])}
+        body |= {"stream": draw.random() < 0.5, "seed": draw.getrandbits(32)}
+        prompt = f"{text}\n{repeat}"
         if draw.random() < 0.6:
-            return "/v1/chat/completions", body | {"messages": [{"role": "user", "content": f"{text}\n{repeat}"}]}, size, secret
-        return "/v1/completions", body | {"prompt": f"{text}\n{repeat}"}, size, secret
+            body["messages"] = [{"role": "user", "content": prompt}]
+            return "/v1/chat/completions", body, size, secret
+        return "/v1/completions", body | {"prompt": prompt}, size, secret
 
     async def run(self, end):
         while time.monotonic() < end:
@@ -114,6 +116,8 @@ class Client:
                 except (Broken, OSError, EOFError, ValueError) as error:
                     self.load.ends["failed"] += 1
                     self.load.errors[f"{type(error).__name__}: {str(error)[:200]}"] += 1
+                    # A server that is gone answers at once; asking it without a pause would only burn time.
+                    await asyncio.sleep(0.5)
                 break
 
     async def ask(self, path, body, size, secret):
@@ -172,7 +176,8 @@ class Load:
             if busy + values["codeact_kv_pages_used"] == 0 and values["codeact_http_requests_in_flight"] <= 1:
                 break
             await asyncio.sleep(0.1)
-        names = ["requests_running", "requests_waiting", "kv_pages", "kv_pages_used", "kv_pages_cached", "kv_pages_pinned"]
+        names = ["requests_running", "requests_waiting"]
+        names += ["kv_pages", "kv_pages_used", "kv_pages_cached", "kv_pages_pinned"]
         state = {name: values[f"codeact_{name}"] for name in names}
         counters = ["preemptions", "generated_tokens", "prompt_tokens", "prefix_hit_tokens", "accepted_tokens"]
         state |= {name: values[f"codeact_{name}_total"] for name in counters}
@@ -223,7 +228,9 @@ class Load:
                 "slowest_mean_over_mean": round(max(means) / statistics.mean(means), 2) if means else None,
                 "jain": round(sum(means) ** 2 / (len(means) * squares), 3) if means else None,
             },
-            "secrets": {"drawn": len(self.secrets), "repeated_to_their_client": self.repeated, "leaked": len(self.leaks)},
+            "secrets": {
+                "drawn": len(self.secrets), "repeated_to_their_client": self.repeated, "leaked": len(self.leaks),
+            },
             "rss_mib_in_first_third": middle, "before": before, "after": after,
         }
 
@@ -233,7 +240,8 @@ def percentiles(values):
         return {}
     ordered = sorted(values)
     at = {f"p{share}": ordered[min(len(ordered) - 1, len(ordered) * share // 100)] for share in (50, 90, 99)}
-    return {"count": len(ordered)} | {name: round(value, 3) for name, value in at.items()} | {"max": round(ordered[-1], 3)}
+    at["max"] = ordered[-1]
+    return {"count": len(ordered)} | {name: round(value, 3) for name, value in at.items()}
 
 
 def start(options):

@@ -1,5 +1,5 @@
-//! Requests that nobody means well with: whatever stands in a field, the answer is a refusal or a result, and the server
-//! is as it was afterwards.
+//! Requests that nobody means well with: whatever stands in a field, the answer is a refusal or a result, and the
+//! server is as it was afterwards.
 
 use std::io::Write;
 use std::net::TcpStream;
