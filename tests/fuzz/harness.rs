@@ -5,7 +5,7 @@
 #![allow(dead_code)] // each test file uses its part
 
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::allocation;
@@ -103,11 +103,15 @@ impl Case {
     }
 }
 
+/// Keeps other tests of this process waiting: allocations are counted for all of it.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Runs cases until one panics, allocates too much or takes too long; then says how to run that one again.
 pub fn campaign(name: &str, case_count: u64, bounds: Bounds, mut run: impl FnMut(&mut Case)) {
-    // Allocations are counted for the whole process: one campaign at a time.
-    static ALONE: Mutex<()> = Mutex::new(());
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let setting = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number of cases"));
     let first = setting("CODEACT_FUZZ_SEED").unwrap_or(1);
     let (start, case_count) = (Instant::now(), setting("CODEACT_FUZZ_CASES").unwrap_or(case_count));

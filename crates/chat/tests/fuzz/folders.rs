@@ -3,7 +3,7 @@
 use codeact_chat::FormatError;
 use serde_json::{Value, json};
 
-use crate::harness::{Bounds, Random, campaign, damage};
+use crate::harness::{Bounds, Random, alone, campaign, damage};
 use crate::tiny::{CHATML, byte_level};
 
 /// `[],` takes three bytes and becomes more than a hundred.
@@ -93,6 +93,7 @@ fn damaged_settings() {
 
 #[test]
 fn a_file_without_end_is_not_read() {
+    let _alone = alone();
     for name in ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"] {
         let folder = byte_level(CHATML);
         let path = folder.path().join(name);

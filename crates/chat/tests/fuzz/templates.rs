@@ -2,7 +2,7 @@
 
 use codeact_chat::{ChatFormat, Message};
 
-use crate::harness::{Bounds, Random, campaign, damage};
+use crate::harness::{Bounds, Random, alone, campaign, damage};
 use crate::tiny::{CHATML, Folder, byte_level};
 
 /// A template may use what the meter grants: its bytes live as texts, and as items of up to twice that.
@@ -231,6 +231,7 @@ fn bombs() -> Vec<String> {
 
 #[test]
 fn templates_that_mean_harm_are_stopped() {
+    let _alone = alone();
     for bomb in bombs() {
         let (start, before) = (std::time::Instant::now(), crate::allocation::reset_peak());
         let error = refusal(&bomb);
@@ -243,6 +244,7 @@ fn templates_that_mean_harm_are_stopped() {
 
 #[test]
 fn long_conversations_are_not_taken_for_harm() {
+    let _alone = alone();
     // What the templates of large models do for each message of many.
     let template = "{% set ns = namespace(last=messages|length - 1, text='') %}\
         {% for m in messages[::-1] %}{% set index = (messages|length - 1) - loop.index0 %}\

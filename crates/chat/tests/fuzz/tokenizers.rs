@@ -4,7 +4,7 @@ use codeact_chat::{FormatError, Message};
 use serde_json::{Value, json};
 
 use crate::folders::mutate;
-use crate::harness::{Bounds, campaign, damage};
+use crate::harness::{Bounds, alone, campaign, damage};
 use crate::tiny::{CHATML, Folder, byte_level, sentence_piece};
 
 /// The file as text, the library's tables, and a copy of it written anew when it lacks a token.
@@ -132,6 +132,7 @@ fn refusal(change: impl FnOnce(&mut Value)) -> String {
 
 #[test]
 fn a_tokenizer_that_explodes_is_refused() {
+    let _alone = alone();
     for normalizer in [10, 12] {
         let error = refusal(|value| value["normalizer"] = step(normalizer));
         assert!(error.contains("times as long"), "{error}");
@@ -144,6 +145,7 @@ fn a_tokenizer_that_explodes_is_refused() {
 
 #[test]
 fn merges_at_which_the_library_panics_are_refused() {
+    let _alone = alone();
     let error = refusal(|value| value["model"]["merges"] = json!([["<|endoftext|>", "<|endoftext|>"]]));
     assert!(error.contains("longer than the longest token"), "{error}");
     let error = refusal(|value| value["model"]["merges"] = json!(["<|endoftext|> <|endoftext|>"]));
@@ -154,6 +156,7 @@ fn merges_at_which_the_library_panics_are_refused() {
 
 #[test]
 fn an_id_far_beyond_the_vocabulary_is_refused() {
+    let _alone = alone();
     let error = refusal(|value| value["model"]["vocab"]["he"] = json!(4_000_000_000u32));
     assert!(error.contains("the largest token id is 4000000000"), "{error}");
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::weights::bad_file;
 use crate::folder::{adapter_config, adapter_tensors, config, file, header};
-use crate::harness::{Bounds, campaign, damage};
+use crate::harness::{Bounds, alone, campaign, damage};
 use crate::json::mutate;
 use crate::scratch;
 
@@ -93,6 +93,7 @@ fn damaged_adapters() {
 
 #[test]
 fn absurd_values_are_refused_by_name() {
+    let _alone = alone();
     let scene = Scene::new();
     for (key, value) in [
         ("r", json!(1_000_000_000)),
@@ -117,6 +118,7 @@ fn absurd_values_are_refused_by_name() {
 
 #[test]
 fn a_large_rank_takes_no_memory_before_the_file_has_it() {
+    let _alone = alone();
     // Rank 4096 on a model of 4096 layers would be terabytes.
     let scene = Scene::new();
     let mut model = scene.model.clone();
@@ -130,6 +132,7 @@ fn a_large_rank_takes_no_memory_before_the_file_has_it() {
 
 #[test]
 fn values_that_are_no_numbers_are_refused() {
+    let _alone = alone();
     let scene = Scene::new();
     let (header, data_bytes) = header(&adapter_tensors());
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {

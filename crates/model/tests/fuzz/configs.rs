@@ -7,7 +7,7 @@ use codeact_model::{LoraConfig, MemoryPlan, ModelConfig, ModelError, Pass, Recom
 use serde_json::{Value, json};
 
 use crate::folder::config;
-use crate::harness::{Bounds, campaign, damage};
+use crate::harness::{Bounds, alone, campaign, damage};
 use crate::json::mutate;
 use crate::scratch;
 
@@ -58,6 +58,7 @@ fn damaged_configs() {
 
 #[test]
 fn absurd_sizes_are_refused_by_name() {
+    let _alone = alone();
     let root = scratch();
     let refusal = |key: &str, value: Value| {
         let mut config = config();
@@ -92,6 +93,7 @@ fn absurd_sizes_are_refused_by_name() {
 
 #[test]
 fn a_config_that_is_no_plain_file_or_has_no_end_is_not_read() {
+    let _alone = alone();
     let root = scratch();
     std::os::unix::fs::symlink("/dev/zero", root.path().join("config.json")).unwrap();
     let error = ModelConfig::load(root.path()).unwrap_err();

@@ -9,7 +9,7 @@ use codeact_model::{Decoder, ModelError};
 use serde_json::{Value, json};
 
 use crate::folder::{config, file, header, tensors};
-use crate::harness::{Bounds, Case, Random, campaign, damage};
+use crate::harness::{Bounds, Case, Random, alone, campaign, damage};
 use crate::json::mutate;
 use crate::scratch;
 
@@ -110,6 +110,7 @@ fn damaged_indexes() {
 
 #[test]
 fn an_index_does_not_lead_out_of_its_folder() {
+    let _alone = alone();
     let root = scratch();
     let (header, data_bytes) = header(&tensors());
     fs::write(root.path().join("out.safetensors"), file(&header.to_string(), data_bytes)).unwrap();
