@@ -160,7 +160,8 @@ fn a_full_engine_refuses_at_once_and_keeps_nothing_of_it() {
         EngineLimits { running_max: 1, waiting_max: 2, context_tokens_max: Some(512), ..EngineLimits::default() };
     let server = serve_with(Setup { engine, ..Setup::default() });
     for stream in [false, true] {
-        let body = json!({"prompt": "a", "max_tokens": 2, "n": 4, "stream": stream});
+        // Long enough that none of the four ends before the last one comes.
+        let body = json!({"prompt": "a", "max_tokens": 400, "ignore_eos": true, "n": 4, "stream": stream});
         let refused = post(server.port, COMPLETIONS, &body);
         assert!(refused.error(429).contains("waiting already"));
         assert_eq!(refused.header("retry-after"), Some("1"));
