@@ -65,9 +65,6 @@ fn add(parts: &mut Vec<Part>, event: &Event) {
             _ => parts.push(Part::Thought(text.clone())),
         },
         Event::CodeEnd { code, .. } => {
-            if let Some(Part::Thought(thought)) = parts.last_mut() {
-                forget_fence(thought, code);
-            }
             parts.push(Part::Code(Box::new(Code { code: code.clone(), ..Code::default() })));
         }
         Event::ExecStart { code, .. } => match last_code(parts).filter(|last| !last.has_run) {
@@ -102,12 +99,6 @@ fn add(parts: &mut Vec<Part>, event: &Event) {
         }
         _ => {}
     }
-}
-
-/// Code in a fence came as a part of the thought.
-fn forget_fence(thought: &mut String, code: &str) {
-    let fence = thought.find("```py").filter(|at| code.lines().all(|line| thought[*at..].contains(line.trim())));
-    thought.truncate(fence.unwrap_or(thought.len()));
 }
 
 fn last_code(parts: &mut [Part]) -> Option<&mut Code> {
