@@ -14,8 +14,8 @@ FILE.json is a list of scenarios; without it, SCENARIOS below. A scenario is an 
      "delay": 0.05,                     seconds before each token; without it, that of the command line
      "status": 503}                     answer with this error instead of a reply
 
-The newest message that any scenario matches decides, and of several scenarios the first. What matches nothing gets
-`I have no script for this.` In replies, `{{1}}` is the first group of the match, `{{last}}` the last user message (an
+The newest message that any scenario matches decides, and in it the match that stands last; of equals the first. What
+matches nothing gets `I have no script for this.` In replies, `{{1}}` is the first group of the match, `{{last}}` the last user message (an
 observation, in the middle of a turn), `{{count}}` the number of messages and `{{system}}` the system message. A token
 is a word with the space behind it."""
 
@@ -91,9 +91,11 @@ def chosen(scenarios, messages):
     """The scenario that these messages ask for, its reply, and the seconds before each token (None: the default)."""
     users = [(index, message["content"]) for index, message in enumerate(messages) if message["role"] == "user"]
     for index, content in reversed(users):
-        for scenario in scenarios:
-            if not (match := re.search(scenario["when"], content)):
-                continue
+        found = [(list(re.finditer(scenario["when"], content)), scenario) for scenario in scenarios]
+        found = [(matches[-1], scenario) for matches, scenario in found if matches]
+        if found:
+            # What an interrupted turn was asked stands in the same message, before what is asked now.
+            match, scenario = max(found, key=lambda pair: pair[0].start())
             answered = sum(message["role"] == "assistant" for message in messages[index:])
             reply = scenario["replies"][min(answered, len(scenario["replies"]) - 1)]
             first = messages[0]
