@@ -59,7 +59,7 @@ pub(crate) async fn create(
 fn read(state: &AppState, record: &Record, body: JsonBody) -> Result<Asked, ApiError> {
     let mut ignored = Ignored { is_lenient: state.edge.settings.is_lenient, names: Vec::new() };
     let mut body = Fields::new(body.0, "")?;
-    let target = state.models.find(body.text("model")?.as_deref())?;
+    let target = state.models()?.find(body.text("model")?.as_deref())?;
     let prompts = take_prompts(&mut body, "input", &target)?;
     let is_base64 = match body.text("encoding_format")?.as_deref() {
         None | Some("float") => false,
@@ -71,7 +71,7 @@ fn read(state: &AppState, record: &Record, body: JsonBody) -> Result<Asked, ApiE
     body.finish(&mut ignored)?;
     record.facts().ignored = ignored.names;
     record.facts().model = Some(target.name.to_string());
-    let context = state.models.base().actor.engine.context_tokens_max();
+    let context = state.models()?.base().actor.engine.context_tokens_max();
     if let Some(index) = prompts.iter().position(|prompt| prompt.tokens.len() > context) {
         let count = prompts[index].tokens.len();
         let message = format!("the context of this model is {context} tokens, but text {index} has {count}");
@@ -117,7 +117,7 @@ fn submit(state: &AppState, asked: &Asked, prompt: &Prompt, deadline: Instant) -
         ..Request::new(prompt.ids(), Sampling::default())
     };
     let on_event = Box::new(move |event| drop(sender.send(event)));
-    Ok(Embedding { events, _ticket: state.models.base().actor.engine.submit(request, on_event)? })
+    Ok(Embedding { events, _ticket: state.models()?.base().actor.engine.submit(request, on_event)? })
 }
 
 impl Embedding {
