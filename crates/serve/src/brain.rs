@@ -22,6 +22,8 @@ pub struct EndpointSettings {
     pub format: ActionFormat,
 }
 
+type Make = dyn Fn(Sampling) -> Result<Box<dyn Model>, ApiError> + Send + Sync;
+
 /// What acts.
 pub(crate) struct Brain {
     /// The model, as sessions remember it.
@@ -32,7 +34,7 @@ pub(crate) struct Brain {
     pub format: ActionFormat,
     /// Tokens that it can draw; `None`: that is not known here.
     pub vocab_size: Option<usize>,
-    make: Arc<dyn Fn(Sampling) -> Result<Box<dyn Model>, ApiError> + Send + Sync>,
+    make: Arc<Make>,
 }
 
 impl Brain {

@@ -8,12 +8,12 @@ use codeact_engine::Sampling;
 use codeact_eval::{Actor, Sandbox};
 use codeact_sandbox::{Policy, SandboxError, Toolbox};
 
+use crate::ApiError;
 use crate::agent::{AgentSettings, Agents, Recording, Started, StateError, start_session};
 use crate::brain::EndpointSettings;
 use crate::edge::{Edge, EdgeSettings};
 use crate::health::Health;
 use crate::models::Models;
-use crate::ApiError;
 
 /// Makes the model of a new session.
 pub type MakeModel = Arc<dyn Fn(&Actor, Sampling) -> Box<dyn Model> + Send + Sync>;

@@ -77,13 +77,14 @@ pub(crate) fn answer(
     is_for_all: bool,
 ) -> Result<(), ApiError> {
     let mut inner = session.state();
+    let is_known = inner.answered.iter().any(|known| known == approval);
     let question = inner.turn.as_mut().and_then(|turn| turn.question.as_mut());
     match question.filter(|question| question.approval == approval) {
         Some(question) if question.waits() => {
             (question.is_answered, question.answer) = (true, Some(decision));
         }
         Some(_) => return Err(answered(approval)),
-        None if inner.answered.iter().any(|known| known == approval) => return Err(answered(approval)),
+        None if is_known => return Err(answered(approval)),
         None => {
             let shown = crate::fields::shown(&Value::from(approval));
             return Err(ApiError::not_found(format!("there is no approval {shown} in this session")));

@@ -99,14 +99,14 @@ pub(crate) fn branch(state: &AppState, session: &Arc<AgentSession>, turn: usize)
         }
         (inner.record.clone(), inner.record.turns.get(turn).map(|next| next.before))
     };
-    let model = state.brain(Some(&parent.model))?.model(parent.sampling.sampling());
+    let model = state.brain(Some(&parent.model))?.model(parent.sampling.sampling())?;
     let live = exclusive.live(state)?;
     let place = state.agents.pythons.reserve()?;
     let id = crate::agent::fresh_id()?;
     let unmade = |error| ApiError::internal(format!("the session cannot be written down: {error}"));
     let folder = state.agents.store.create(&id).map_err(unmade)?;
     let made = || -> Result<(Arc<AgentSession>, Restored), ApiError> {
-        let mark = at.map_or_else(|| live.agent.mark(), |mark| within(mark, live));
+        let mark = within(at.unwrap_or_else(|| live.agent.mark()), live);
         let (mut agent, restored) = live.agent.branch(&mark, model, Some(&folder.journal()))?;
         let record = SessionRecord {
             id: id.clone(),
@@ -124,7 +124,7 @@ pub(crate) fn branch(state: &AppState, session: &Arc<AgentSession>, turn: usize)
         let conversation = Conversation { messages: agent.messages().to_vec(), now: agent.mark() };
         folder.save(&record, Some(&conversation)).map_err(unmade)?;
         let files = agent.interpreter().files();
-        let live = Live { agent, files, family: Arc::clone(&live.family), place };
+        let live = Live { agent, files, family: Arc::clone(&live.family), _place: place };
         Ok((AgentSession::new(folder.clone(), record, Some(live), Some(log), counted), restored))
     };
     let (made, restored) = made().inspect_err(|_| folder.remove())?;
@@ -147,7 +147,7 @@ pub(crate) fn update(state: &AppState, session: &Arc<AgentSession>, update: Upda
         let mut taken = session.exclusive()?;
         let sampling = session.state().record.sampling.sampling();
         if let Some(live) = &mut taken.live {
-            live.agent.set_model(brain.model(sampling));
+            live.agent.set_model(brain.model(sampling)?);
         }
         exclusive = Some((taken, brain.name));
     }

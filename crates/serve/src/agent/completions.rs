@@ -67,6 +67,13 @@ enum Piece {
 /// Stops the turn when its reader leaves.
 struct Leaving(Option<Interrupter>);
 
+impl Leaving {
+    /// There is nothing left to stop.
+    fn is_done(&mut self) {
+        self.0 = None;
+    }
+}
+
 impl Drop for Leaving {
     fn drop(&mut self) {
         if let Some(interrupter) = &self.0 {
@@ -159,11 +166,7 @@ fn begin(state: &AppState, caller: &Caller, asked: &Asked) -> Result<(mpsc::Rece
 }
 
 /// A conversation that nobody here knows: a Python of its own, and what was said as far as it can be read back.
-fn taken_up(
-    state: &AppState,
-    asked: &Asked,
-    before: &[Message],
-) -> Result<(Agent, Option<&'static str>), ApiError> {
+fn taken_up(state: &AppState, asked: &Asked, before: &[Message]) -> Result<(Agent, Option<&'static str>), ApiError> {
     let options = asked.options();
     let mut system = options.system_message();
     let mut messages = Vec::new();
@@ -290,7 +293,7 @@ async fn whole(asked: &Asked, mut pieces: mpsc::Receiver<Piece>, leaving: Leavin
             Piece::End { reason, usage } => last = Some((reason, usage)),
         }
     }
-    leaving.0 = None;
+    leaving.is_done();
     let (reason, used) = last.ok_or_else(|| ApiError::internal("the turn crashed"))?;
     let message = json!({"role": "assistant", "content": text, "refusal": null});
     let choice = json!({"index": 0, "message": message, "logprobs": null, "finish_reason": reason});
@@ -314,7 +317,7 @@ fn streamed(asked: &Asked, pieces: mpsc::Receiver<Piece>, mut leaving: Leaving) 
     let rest = ReceiverStream::new(pieces).map(move |piece| {
         // The agent may be in its next turn already when the reader has the end of this one.
         if !matches!(piece, Piece::Text(_)) {
-            leaving.0 = None;
+            leaving.is_done();
         }
         match piece {
             Piece::Text(text) => vec![chunk(json!({"content": text}), None).0],

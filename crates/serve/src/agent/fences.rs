@@ -209,7 +209,9 @@ mod tests {
     #[test]
     fn a_text_without_an_output_is_one_message() {
         let options = AgentOptions::new(Profile::quickstart());
-        for text in ["Hello.", "Run this:\n```python\nx\n```\nor not", "```output\nx\n```", "```python\nx", "``python\n"] {
+        for text in
+            ["Hello.", "Run this:\n```python\nx\n```\nor not", "```output\nx\n```", "```python\nx", "``python\n"]
+        {
             let messages = messages_of(text, &options);
             assert_eq!(messages, [Message::assistant(text.trim())], "{text}");
         }

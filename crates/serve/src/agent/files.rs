@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use codeact_sandbox::{FileError, FileEntry, Files};
+use codeact_sandbox::{FileEntry, FileError, Files};
 use serde_json::{Value, json};
 
 use crate::agent::session::AgentSession;
@@ -77,7 +77,8 @@ pub(crate) async fn write(
         if used.saturating_add(content.len() as u64) > most {
             return Err(full(used, most));
         }
-        let bytes = change(&state, &session, |live| Ok(live.agent.interpreter().upload(&path, &mut &*content, bytes_max)?))?;
+        let bytes =
+            change(&state, &session, |live| Ok(live.agent.interpreter().upload(&path, &mut &*content, bytes_max)?))?;
         Ok((StatusCode::CREATED, Json(json!({"path": path, "bytes": bytes}))))
     })
     .await
@@ -142,7 +143,8 @@ fn alone(family: &std::sync::RwLock<()>) -> Result<RwLockWriteGuard<'_, ()>, Api
 }
 
 fn files_of(live: &Live) -> Result<&Files, ApiError> {
-    let missing = || ApiError::conflict("the files of this session cannot be reached: its code does not run in the sandbox");
+    let missing =
+        || ApiError::conflict("the files of this session cannot be reached: its code does not run in the sandbox");
     live.files.as_deref().ok_or_else(missing)
 }
 

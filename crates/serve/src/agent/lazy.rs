@@ -8,9 +8,9 @@ use codeact_sandbox::{
     Cell, CellError, Files, Interpreter, Interrupter, OnEvent, Protection, Restored, SandboxError, Usage,
 };
 
+use crate::AppState;
 use crate::agent::pythons::Place;
 use crate::agent::start::Recording;
-use crate::AppState;
 
 /// Starts when it is needed, if there is room then.
 pub(crate) struct Lazy {
@@ -82,6 +82,10 @@ impl Interpreter for Lazy {
 
     fn upload(&mut self, path: &str, content: &mut dyn Read, bytes_max: u64) -> Result<u64, SandboxError> {
         self.interpreter()?.upload(path, content, bytes_max)
+    }
+
+    fn remove(&mut self, path: &str) -> Result<(), SandboxError> {
+        self.interpreter()?.remove(path)
     }
 
     fn usage(&self) -> Option<Usage> {

@@ -168,7 +168,8 @@ impl EventLog {
     pub fn reader(&self, after: u64) -> io::Result<Reader> {
         let (mark, position) = {
             let writer = self.writer();
-            let index = (after.min(writer.written.last) / MARK_EVERY).min((writer.marks.len() as u64).saturating_sub(1));
+            let index =
+                (after.min(writer.written.last) / MARK_EVERY).min((writer.marks.len() as u64).saturating_sub(1));
             (index * MARK_EVERY, writer.marks.get(index as usize).copied().unwrap_or(0))
         };
         let mut reader = Reader { file: File::open(&self.path)?, position, next: mark + 1 };

@@ -37,6 +37,7 @@ use crate::{ApiError, AppState};
 
 pub(crate) use completions::{agent_cards, chat as chat_with_agent, is_agent};
 pub use owners::Caller;
+pub(crate) use owners::{Counted, PerOwner};
 pub(crate) use query::Query;
 pub use record::ApprovalMode;
 pub(crate) use routes::routes;
@@ -45,7 +46,6 @@ pub use start::{Recording, Started};
 pub use store::StateError;
 
 use kept::Kept;
-use owners::PerOwner;
 use pythons::Pythons;
 use session::{AgentSession, not_found};
 use store::Store;

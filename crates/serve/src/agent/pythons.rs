@@ -128,13 +128,14 @@ mod tests {
     fn the_longest_idle_makes_room_and_those_in_use_do_not() {
         let pythons = Pythons::new(2);
         let now = Instant::now();
-        let held: Vec<Arc<One>> = [2, 1].map(|age| {
-            let since = now - Duration::from_secs(age);
-            let one = Arc::new(One(Mutex::new(Some((since, pythons.reserve().unwrap())))));
-            pythons.add(Arc::downgrade(&one) as Weak<dyn Holder>);
-            one
-        })
-        .into();
+        let held: Vec<Arc<One>> = [2, 1]
+            .map(|age| {
+                let since = now - Duration::from_secs(age);
+                let one = Arc::new(One(Mutex::new(Some((since, pythons.reserve().unwrap())))));
+                pythons.add(Arc::downgrade(&one) as Weak<dyn Holder>);
+                one
+            })
+            .into();
         assert!(pythons.reserve_at(now).is_err());
         let place = pythons.reserve_at(now + IDLE_MIN).unwrap();
         assert!(held[0].idle_since().is_none() && held[1].idle_since().is_some());

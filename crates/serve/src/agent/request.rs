@@ -96,7 +96,8 @@ fn read_limits(fields: &mut Fields, limits: &mut SessionLimits) -> Result<(), Ap
     let tokens = fields.count("observation_tokens", 1, OBSERVATION_TOKENS_MAX)?;
     limits.observation_tokens = or(tokens, limits.observation_tokens);
     // Of the sandbox a session gets at most what the server was started with.
-    let mut lower = |name, least: u64, now: u64| fields.integer(name, least.min(now), now).map(|given| given.unwrap_or(now));
+    let mut lower =
+        |name, least: u64, now: u64| fields.integer(name, least.min(now), now).map(|given| given.unwrap_or(now));
     limits.cell_seconds = lower("cell_seconds", 1, limits.cell_seconds)?;
     limits.memory_mib = lower("memory_mib", MEMORY_MIB_MIN, limits.memory_mib)?;
     limits.disk_mib = lower("disk_mib", 1, limits.disk_mib)?;
@@ -164,7 +165,8 @@ fn read_names(
     value: &Value,
     is_name: fn(&str) -> bool,
 ) -> Result<Vec<String>, ApiError> {
-    let read = |item: &Value| item.as_str().filter(|name| name.len() <= NAME_CHARS_MAX && is_name(name)).map(str::to_owned);
+    let read =
+        |item: &Value| item.as_str().filter(|name| name.len() <= NAME_CHARS_MAX && is_name(name)).map(str::to_owned);
     let items = value.as_array().filter(|items| items.len() <= NAMES_MAX);
     match items.and_then(|items| items.iter().map(read).collect::<Option<Vec<String>>>()) {
         Some(mut names) => {

@@ -89,11 +89,7 @@ async fn list(State(state): State<AppState>, caller: Caller, query: Query) -> Re
     .await
 }
 
-async fn show(
-    State(state): State<AppState>,
-    caller: Caller,
-    Path(id): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+async fn show(State(state): State<AppState>, caller: Caller, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
     blocking(move || state.agents.find(&id, &caller)?.object(true).map(Json)).await
 }
 
@@ -111,11 +107,7 @@ async fn update(
     .await
 }
 
-async fn delete(
-    State(state): State<AppState>,
-    caller: Caller,
-    Path(id): Path<String>,
-) -> Result<StatusCode, ApiError> {
+async fn delete(State(state): State<AppState>, caller: Caller, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
     blocking(move || state.agents.delete(&id, &caller)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -41,7 +41,7 @@ pub(crate) struct Live {
     pub files: Option<Arc<Files>>,
     /// Shared with the branches that take turns in the same sandbox; read while a turn runs.
     pub family: Arc<RwLock<()>>,
-    pub place: Place,
+    pub _place: Place,
 }
 
 impl Live {
@@ -79,10 +79,10 @@ pub(crate) fn begin(
     let mut interpreter = (state.make_interpreter)(&policy, Recording::New(&journal))?.interpreter;
     require(&mut *interpreter, &record.packages)?;
     define_skills(state, &mut *interpreter, &record.skills)?;
-    let model = state.brain(Some(&record.model))?.model(record.sampling.sampling());
+    let model = state.brain(Some(&record.model))?.model(record.sampling.sampling())?;
     let files = interpreter.files();
     let agent = Agent::new(model, interpreter, options(state, record)?);
-    Ok(Live { agent, files, family: Arc::default(), place })
+    Ok(Live { agent, files, family: Arc::default(), _place: place })
 }
 
 /// The Python of a session from the disk, by running its cells again, and what came out differently.
@@ -96,10 +96,10 @@ pub(crate) fn restore(
     let journal = folder.journal();
     let Started { interpreter, recovery } =
         (state.make_interpreter)(&policy(state, record)?, Recording::Restored(&journal))?;
-    let model = state.brain(Some(&record.model))?.model(record.sampling.sampling());
+    let model = state.brain(Some(&record.model))?.model(record.sampling.sampling())?;
     let files = interpreter.files();
     let agent = Agent::resume(model, interpreter, options(state, record)?, conversation.messages);
-    Ok((Live { agent, files, family: Arc::default(), place }, recovery))
+    Ok((Live { agent, files, family: Arc::default(), _place: place }, recovery))
 }
 
 fn policy(state: &AppState, record: &SessionRecord) -> Result<Policy, ApiError> {

@@ -22,7 +22,9 @@ const JOURNAL: &str = "journal";
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// It cannot be made, read or written.
-    #[error("cannot use `{path}` for the state of sessions\nhint: `--state-dir DIR`, or `agent.state_dir` in the settings")]
+    #[error(
+        "cannot use `{path}` for the state of sessions\nhint: `--state-dir DIR`, or `agent.state_dir` in the settings"
+    )]
     Folder {
         /// The folder.
         path: PathBuf,
@@ -30,13 +32,17 @@ pub enum StateError {
         source: io::Error,
     },
     /// Another server uses it.
-    #[error("another server keeps its sessions in `{path}`\nhint: give this one a folder of its own: `--state-dir DIR`")]
+    #[error(
+        "another server keeps its sessions in `{path}`\nhint: give this one a folder of its own: `--state-dir DIR`"
+    )]
     InUse {
         /// The folder.
         path: PathBuf,
     },
     /// There is no home to put it into.
-    #[error("there is no folder for the state of sessions: neither XDG_STATE_HOME nor HOME is set\nhint: `--state-dir DIR`")]
+    #[error(
+        "there is no folder for the state of sessions: neither XDG_STATE_HOME nor HOME is set\nhint: `--state-dir DIR`"
+    )]
     NoHome,
 }
 
@@ -46,6 +52,9 @@ pub(crate) struct Store {
     /// Locked until the server ends, by the kernel if need be.
     _lock: File,
 }
+
+/// A session on the disk.
+pub(crate) type Found = (SessionFolder, SessionRecord);
 
 /// The folder of one session.
 #[derive(Debug, Clone)]
@@ -84,7 +93,7 @@ impl Store {
     }
 
     /// All sessions, and in words what could not be read. What was not finished is removed.
-    pub fn load(&self) -> Result<(Vec<(SessionFolder, SessionRecord)>, Vec<String>), StateError> {
+    pub fn load(&self) -> Result<(Vec<Found>, Vec<String>), StateError> {
         let folder = self.root.join(SESSIONS);
         let failed = |source| StateError::Folder { path: folder.clone(), source };
         let (mut sessions, mut problems) = (Vec::new(), Vec::new());

@@ -73,12 +73,14 @@ async fn send(
             }
             continue;
         }
-        if !wanted.is_following || until.is_closed || *ending.borrow() {
+        // A turn gets its time when the server ends; who only waits for the next one does not.
+        let is_ending = *ending.borrow() && !wanted.turn_only;
+        if !wanted.is_following || until.is_closed || is_ending {
             return Ok(());
         }
         tokio::select! {
             changed = written.changed() => if changed.is_err() { return Ok(()) },
-            _ = ending.changed() => {}
+            _ = ending.changed(), if !wanted.turn_only => {}
             () = sender.closed() => return Ok(()),
             () = tokio::time::sleep(KEEP_ALIVE) => {
                 if sender.send(Ok(Bytes::from_static(b": still here\n\n"))).await.is_err() {

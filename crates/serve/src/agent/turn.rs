@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use codeact_agent::{AgentError, Event, TurnEnd};
+use codeact_agent::{Event, Mark, TurnEnd};
 use codeact_sandbox::Recovery;
 use serde_json::json;
 
@@ -17,6 +17,8 @@ use crate::agent::start::{Live, restore};
 use crate::edge::log as report;
 use crate::{ApiError, AppState};
 
+/// Where a conversation is of which nothing can be read.
+const START: Mark = Mark { messages: 0, last_bytes: 0, cells: 0 };
 /// Differences after a restart that are told.
 const DIFFERENCES_MAX: usize = 20;
 
@@ -114,7 +116,7 @@ fn run(mut running: Running, mut exclusive: Exclusive, place: Option<Place>, cou
 }
 
 /// Returns where conversation and Python were before, if there was anything to act with.
-fn act(running: &mut Running, exclusive: &mut Exclusive, place: Option<Place>) -> Option<codeact_agent::Mark> {
+fn act(running: &mut Running, exclusive: &mut Exclusive, place: Option<Place>) -> Option<Mark> {
     if let Some(place) = place {
         match bring_back(running, place) {
             Ok(live) => exclusive.live = Some(live),
@@ -145,15 +147,9 @@ fn act(running: &mut Running, exclusive: &mut Exclusive, place: Option<Place>) -
         inner.record.running.as_ref().map(|turn| turn.content.clone()).unwrap_or_default()
     };
     agent.set_approver(Some(Arc::new(People(Arc::downgrade(&running.session)))));
-    let result = agent.run_turn(&content, &mut |event| running.take(event));
-    if let (Err(error), None) = (&result, &running.end) {
-        running.fail(&ApiError::from_agent(error).message().to_owned(), error_code(error));
-    }
+    // What fails is told by the agent itself.
+    let _told = agent.run_turn(&content, &mut |event| running.take(event));
     Some(before)
-}
-
-fn error_code(error: &AgentError) -> &'static str {
-    error.code()
 }
 
 fn bring_back(running: &mut Running, place: Place) -> Result<Live, ApiError> {
@@ -189,8 +185,7 @@ impl Running {
             Event::TurnStart { .. } => {}
             Event::TurnEnd { .. } => self.end = Some(event),
             Event::ApprovalRequired { ref approval, step, ref code } => {
-                let approval = format!("{}-{approval}", self.first_event);
-                let asked = {
+                let is_asked = {
                     let mut inner = self.session.state();
                     let is_asked = inner.record.approval == ApprovalMode::Ask;
                     if let Some(turn) = inner.turn.as_mut().filter(|_| is_asked) {
@@ -198,11 +193,11 @@ impl Running {
                     }
                     is_asked
                 };
-                if asked {
-                    self.tell(&Event::ApprovalRequired { approval, step, code: code.clone() });
+                if is_asked {
+                    self.tell(&event);
                 }
             }
-            Event::ApprovalResolved { decision, reason, code, .. } => {
+            Event::ApprovalResolved { .. } => {
                 let question = {
                     let mut inner = self.session.state();
                     let question = inner.turn.as_mut().and_then(|turn| turn.question.take());
@@ -211,8 +206,9 @@ impl Running {
                     }
                     question
                 };
-                if let Some(Question { approval, .. }) = question {
-                    self.tell(&Event::ApprovalResolved { approval, decision, reason, code });
+                // Nobody was asked where everything runs.
+                if question.is_some() {
+                    self.tell(&event);
                 }
             }
             Event::Token { .. }
@@ -254,7 +250,10 @@ impl Running {
             return;
         }
         self.is_full = true;
-        self.tell(&Event::Error { message: full(self.used, most).message().to_owned(), code: "session_full".to_owned() });
+        self.tell(&Event::Error {
+            message: full(self.used, most).message().to_owned(),
+            code: "session_full".to_owned(),
+        });
         self.session.interrupt();
     }
 
@@ -280,7 +279,7 @@ impl Running {
         self.tell(&Event::Error { message: message.to_owned(), code: code.to_owned() });
     }
 
-    fn record(&self, before: codeact_agent::Mark, content: String) -> TurnRecord {
+    fn record(&self, before: Mark, content: String) -> TurnRecord {
         let mut record = TurnRecord {
             turn: self.turn,
             content,
@@ -303,14 +302,15 @@ impl Running {
 }
 
 /// Writes down what the turn came to; the agent is back at the moment its last event can be read.
-fn close(running: Running, exclusive: Exclusive, before: Option<codeact_agent::Mark>) {
+fn close(running: Running, exclusive: Exclusive, before: Option<Mark>) {
     let session = Arc::clone(&running.session);
     let live = exclusive.live.as_ref();
-    let conversation = live.map(|Live { agent, .. }| Conversation { messages: agent.messages().to_vec(), now: agent.mark() });
+    let conversation =
+        live.map(|Live { agent, .. }| Conversation { messages: agent.messages().to_vec(), now: agent.mark() });
     exclusive.finish(|inner| {
         let content = inner.record.running.take().map(|turn| turn.content).unwrap_or_default();
         let before = before.or_else(|| session.folder.conversation().ok().map(|kept| kept.now));
-        let mut turn = running.record(before.unwrap_or_default(), content);
+        let mut turn = running.record(before.unwrap_or(START), content);
         turn.last_event = running.log.written().last + 1;
         let end = turn.end_event();
         inner.record.last_event = turn.last_event;

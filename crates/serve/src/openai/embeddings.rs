@@ -41,7 +41,7 @@ pub(crate) async fn create(
     let noting = Arc::clone(&record);
     let asked = tokio::task::spawn_blocking(move || read(&reading, &noting, body));
     let asked = asked.await.map_err(crashed)??;
-    let embeddings = embed(&state, &asked, deadline).await?;
+    let embeddings = embed(&asked, deadline).await?;
     let data = embeddings.iter().enumerate().map(|(index, embedding)| {
         let shown = if asked.is_base64 { json!(in_base64(embedding)) } else { json!(embedding) };
         json!({"object": "embedding", "index": index, "embedding": shown})
@@ -86,13 +86,13 @@ struct Embedding {
     _ticket: Ticket,
 }
 
-async fn embed(state: &AppState, asked: &Asked, deadline: Instant) -> Result<Vec<Vec<f32>>, ApiError> {
+async fn embed(asked: &Asked, deadline: Instant) -> Result<Vec<Vec<f32>>, ApiError> {
     let mut running: VecDeque<Embedding> = VecDeque::new();
     let mut embeddings = Vec::with_capacity(asked.prompts.len());
     let mut prompts = asked.prompts.iter().peekable();
     while embeddings.len() < asked.prompts.len() {
         while let Some(prompt) = prompts.peek().filter(|_| running.len() < AT_ONCE) {
-            match submit(state, asked, prompt, deadline) {
+            match submit(asked, prompt, deadline) {
                 Ok(embedding) => {
                     running.push_back(embedding);
                     prompts.next();
@@ -108,7 +108,7 @@ async fn embed(state: &AppState, asked: &Asked, deadline: Instant) -> Result<Vec
     Ok(embeddings)
 }
 
-fn submit(state: &AppState, asked: &Asked, prompt: &Prompt, deadline: Instant) -> Result<Embedding, EngineError> {
+fn submit(asked: &Asked, prompt: &Prompt, deadline: Instant) -> Result<Embedding, EngineError> {
     let (sender, events) = unbounded_channel();
     let request = Request {
         adapter: asked.target.actor.adapter.clone(),
@@ -117,7 +117,7 @@ fn submit(state: &AppState, asked: &Asked, prompt: &Prompt, deadline: Instant) -
         ..Request::new(prompt.ids(), Sampling::default())
     };
     let on_event = Box::new(move |event| drop(sender.send(event)));
-    Ok(Embedding { events, _ticket: state.models()?.base().actor.engine.submit(request, on_event)? })
+    Ok(Embedding { events, _ticket: asked.target.actor.engine.submit(request, on_event)? })
 }
 
 impl Embedding {

@@ -2,7 +2,6 @@
 //! the text of replies is refused, because the loop reads them.
 
 use codeact_chat::Message;
-use serde_json::Value;
 
 use crate::ApiError;
 use crate::fields::{Fields, Ignored};
@@ -51,7 +50,7 @@ pub(crate) fn agent_fields(
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
