@@ -42,9 +42,11 @@ fn a_slow_reader_holds_up_neither_the_turn_nor_others() {
     let session = Session::create(server.port, json!({}));
     // Never read, and more than any buffer on the way takes.
     let unread: Vec<_> = (0..3).map(|_| session.follow(0)).collect();
-    let events = session.turn(&run("for _ in range(60): print('x' * 100_000, flush=True)"));
+    let shown =
+        "class Large:\n    def _repr_html_(self): return 'x' * 1_000_000\n    def __repr__(self): return 'large'";
+    let events = session.turn(&run(&format!("{shown}\nfor _ in range(20): display(Large())")));
     assert_eq!(events.last().unwrap()["end"], "solution");
-    assert!(events.iter().map(|event| event.to_string().len()).sum::<usize>() > 5_000_000);
+    assert!(events.iter().map(|event| event.to_string().len()).sum::<usize>() > 20_000_000);
     drop(unread);
 }
 

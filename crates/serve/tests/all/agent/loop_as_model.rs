@@ -121,6 +121,16 @@ fn the_agent_is_a_model_with_its_adapters_and_failures_are_errors() {
 #[test]
 fn the_plain_model_keeps_the_end_tag_that_clients_of_the_original_look_for() {
     let server = serve_say();
-    let body = json!({"model": "tiny", "messages": [user("x")], "max_tokens": 4, "stop": ["</execute>"]});
-    assert_eq!(post(server.port, CHAT, &body).status, 200);
+    // A model that is held to the form of an action ends it with the tag, which stops it.
+    let shape = json!({"type": "codeact", "solution": false, "required": true});
+    let mut body = json!({"model": "tiny", "messages": [user("x")], "max_tokens": 120, "stop": ["</execute>"],
+                          "response_format": shape});
+    for is_shown in [false, true] {
+        body["include_stop_str_in_output"] = json!(is_shown);
+        let said = content(&post(server.port, CHAT, &body).json());
+        assert_eq!((said.matches("</execute>").count(), said.ends_with("</execute>")), (1, true), "{said}");
+    }
+    body["stop"] = json!(["<execute>"]);
+    body["include_stop_str_in_output"] = json!(false);
+    assert!(!content(&post(server.port, CHAT, &body).json()).contains("execute>"));
 }
