@@ -57,6 +57,21 @@ pub trait Interpreter: Send {
     /// When the path or the content is refused, or when this backend cannot.
     fn upload(&mut self, path: &str, content: &mut dyn Read, bytes_max: u64) -> Result<u64, SandboxError>;
 
+    /// Remove what is at `path` in the workspace, and remember that where cells are recorded.
+    ///
+    /// # Errors
+    /// When there is nothing, or when this backend cannot.
+    fn remove(&mut self, path: &str) -> Result<(), SandboxError>;
+
+    /// Let the files in the workspace be those of this interpreter: where branches share one, they are those of the one
+    /// that ran last. Until another one runs.
+    ///
+    /// # Errors
+    /// When its processes are gone.
+    fn attend(&mut self) -> Result<(), SandboxError> {
+        Ok(())
+    }
+
     /// What it uses, where that is known.
     fn usage(&self) -> Option<Usage> {
         None
@@ -106,6 +121,14 @@ impl Interpreter for Session {
 
     fn upload(&mut self, path: &str, content: &mut dyn Read, bytes_max: u64) -> Result<u64, SandboxError> {
         Session::upload(self, path, content, bytes_max)
+    }
+
+    fn remove(&mut self, path: &str) -> Result<(), SandboxError> {
+        Session::remove(self, path)
+    }
+
+    fn attend(&mut self) -> Result<(), SandboxError> {
+        Session::attend(self)
     }
 
     fn usage(&self) -> Option<Usage> {

@@ -338,6 +338,10 @@ impl Interpreter for Kernel {
     fn upload(&mut self, _path: &str, _content: &mut dyn Read, _bytes_max: u64) -> Result<u64, SandboxError> {
         Err(unsupported("take files"))
     }
+
+    fn remove(&mut self, _path: &str) -> Result<(), SandboxError> {
+        Err(unsupported("remove files"))
+    }
 }
 
 fn unsupported(what: &'static str) -> SandboxError {

@@ -216,6 +216,16 @@ impl Session {
         Ok(())
     }
 
+    /// Make the files in the workspace those of this session: its branches share the place, and it holds those of the one
+    /// that ran last. Until another one runs.
+    ///
+    /// # Errors
+    /// When the processes of the session are gone.
+    pub fn attend(&mut self) -> Result<(), SandboxError> {
+        let yard = self.yard.clone();
+        self.activate(&mut lock(&yard))
+    }
+
     /// Ask for a checkpoint of the state now, to be heard of later.
     fn save(&mut self, yard: &mut Yard) {
         self.tip = Point { snapshot: self.tip.snapshot, unkept: self.tip.unkept.take(), ..Point::default() };
