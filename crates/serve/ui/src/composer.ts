@@ -36,7 +36,7 @@ export class Composer {
             button({ icon: "upload", label: "Upload files" }, () => picker.click(), { class: "quiet" }),
             picker,
             h("label", { class: "select" }, this.model, icon("chevron")),
-            h("label", { class: "switch", for: "ask-first", title: "Every piece of code waits for your yes" }, this.ask, h("span", { class: "track", "aria-hidden": "true" }), h("span", {}, "Ask before running")),
+            h("label", { class: "switch", for: "ask-first", title: "Every piece of code waits for your yes" }, this.ask, h("span", { class: "track", "aria-hidden": "true" }), h("span", {}, "Ask", h("span", { class: "wide" }, " before running"))),
             h("span", { class: "gap" }),
             this.stop,
             this.go,

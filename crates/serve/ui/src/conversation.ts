@@ -3,11 +3,11 @@
 // Events are applied once each, by their ids, so a stream that begins again doubles nothing. Whatever changes gets a new
 // `version`, which is what the page looks at.
 
-import type { Bundle, Restored, Session, TurnInfo, WireEvent } from "./wire";
+import type { Bundle, Session, TurnInfo, WireEvent } from "./wire";
 
 export type Part =
     | { kind: "text"; stream: "stdout" | "stderr"; text: string; isLate: boolean }
-    | { kind: "display"; data: Bundle; isValue: boolean };
+    | { kind: "display"; data: Bundle };
 
 export interface Thought {
     kind: "thought";
@@ -23,6 +23,9 @@ export interface Code {
     isEdited: boolean;
 }
 
+/** What the model is told where there is nothing to show. */
+export const NO_OUTPUT = "[Executed Successfully with No Output]";
+
 export interface Output {
     kind: "output";
     parts: Part[];
@@ -32,7 +35,7 @@ export interface Output {
     state: string;
     seconds: number;
     observation: string;
-    /** Value and traceback, which the code did not print. */
+    /** A plain value and a traceback, which the code did not print. */
     rest: string;
 }
 
@@ -55,7 +58,6 @@ export interface Note {
     kind: "note";
     tone: "hint" | "context" | "error";
     text: string;
-    code: string;
 }
 
 export type Block = (Thought | Code | Output | ApprovalBlock | Answer | Note) & { version: number };
@@ -76,12 +78,6 @@ export interface Turn {
     time: number;
     totals: { steps: number; executions: number; prompt_tokens: number; completion_tokens: number; seconds: number } | null;
     version: number;
-}
-
-/** What the page does once about an event, beside drawing. */
-export interface Happened {
-    type: WireEvent["type"];
-    restored?: Restored;
 }
 
 export class Conversation {
@@ -180,6 +176,10 @@ function open<K extends Block["kind"]>(step: Step, kind: K, make: () => Extract<
 
 const newCode = (code = "", isOpen = true): Code & { version: number } => ({ kind: "code", code, isOpen, isEdited: false, version: 0 });
 const newOutput = (): Output & { version: number } => ({ kind: "output", parts: [], end: "", state: "kept", seconds: 0, observation: "", rest: "", version: 0 });
+function note(step: Step, tone: Note["tone"], text: string): void {
+    push(step, { kind: "note", tone, text, version: 0 });
+}
+
 const newAnswer = (): Answer & { version: number } => ({ kind: "answer", text: "", isOpen: true, version: 0 });
 
 function closeBlocks(turn: Turn): void {
@@ -243,17 +243,19 @@ function applyToStep(step: Step, event: WireEvent): void {
         case "approval.resolved":
             return resolve(step, event);
         case "hint":
-            push(step, { kind: "note", tone: "hint", text: event.text, code: "", version: 0 });
-            return;
+            return note(step, "hint", event.text);
         case "context.shortened": {
             const what = event.observations === 1 ? "The oldest output was" : `The ${event.observations} oldest outputs were`;
-            const text = `${what} shortened for the model: the conversation has ${event.tokens} of ${event.tokens_max} tokens.`;
-            push(step, { kind: "note", tone: "context", text, code: "", version: 0 });
-            return;
+            const now = event.tokens === undefined || event.tokens_max === undefined ? "." : `: it now reads ${event.tokens} of at most ${event.tokens_max} tokens.`;
+            return note(step, "context", `${what} shortened for the model${now}`);
+        }
+        case "restored": {
+            const count = event.differences?.length ?? 0;
+            const how = count === 0 ? "with the same results" : `with different results in ${count} place${count === 1 ? "" : "s"}:\n${event.differences?.join("\n")}`;
+            return note(step, "context", `Python was started again, and the code until here has run once more (${event.cells} times), ${how}.`);
         }
         case "error":
-            push(step, { kind: "note", tone: "error", text: event.message, code: event.code ?? "", version: 0 });
-            return;
+            return note(step, "error", event.message);
         case "exec.start":
         case "exec.stdout":
         case "exec.display":
@@ -274,7 +276,7 @@ function applyOutput(step: Step, event: Executed): void {
     }
     const output = open(step, "output", newOutput);
     if (event.type === "exec.display") {
-        output.parts.push({ kind: "display", data: event.data, isValue: false });
+        output.parts.push({ kind: "display", data: event.data });
     } else if (event.type === "exec.stdout") {
         const last = output.parts.at(-1);
         const isLate = event.late === true;
@@ -285,9 +287,11 @@ function applyOutput(step: Step, event: Executed): void {
         output.state = event.state;
         output.seconds = event.seconds;
         output.observation = event.observation;
-        const hasValue = event.value !== undefined && Object.keys(event.value).length > 0;
-        output.rest = restOf(output, event.observation, hasValue ? event.value?.["text/plain"] : undefined);
-        if (hasValue) output.parts.push({ kind: "display", data: event.value as Bundle, isValue: true });
+        const value = event.value ?? {};
+        const formats = Object.keys(value);
+        const isPlain = formats.length === 1 && formats[0] === "text/plain";
+        output.rest = [isPlain ? (value["text/plain"] ?? "") : "", event.error?.traceback ?? ""].filter((text) => text !== "").join("\n");
+        if (formats.length > 0 && !isPlain) output.parts.push({ kind: "display", data: value });
     }
 }
 
@@ -315,32 +319,4 @@ function resolve(step: Step, event: Extract<WireEvent, { type: "approval.resolve
     asked.version += 1;
     const code = step.blocks.findLast((block) => block.kind === "code");
     if (event.code !== undefined && code?.kind === "code" && code.code.trim() !== event.code.trim()) editCode(code, event.code);
-}
-
-/** What of an observation was not printed: the value of the last expression, and a traceback. */
-function restOf(output: Output, observation: string, value: string | undefined): string {
-    const printed = output.parts.flatMap((part) => (part.kind === "text" && !part.isLate ? [part] : []));
-    const stream = (name: string): string => printed.filter((part) => part.stream === name).map((part) => part.text).join("");
-    const shown = output.parts.flatMap((part) => (part.kind === "display" ? [plain(part.data)] : []));
-    let rest = observation;
-    for (const text of [stream("stdout"), stream("stderr"), ...shown, value ?? ""]) {
-        const known = text.replace(/\n+$/, "");
-        if (!rest.startsWith(known)) return traceback(observation, output.end);
-        rest = rest.slice(known.length).replace(/^\n+/, "");
-    }
-    return rest === NO_OUTPUT ? "" : rest;
-}
-
-/** What the model is told where there is nothing to show. */
-export const NO_OUTPUT = "[Executed Successfully with No Output]";
-
-/** Where the observation is cut its beginning differs, but the traceback stands at its end. */
-function traceback(observation: string, end: string): string {
-    const at = observation.lastIndexOf("Traceback (most recent call last)");
-    return end !== "finished" && at >= 0 ? observation.slice(at) : "";
-}
-
-/** The plain text of a display, as it stands in the observation. */
-export function plain(data: Bundle): string {
-    return data["text/plain"] ?? Object.keys(data).sort().map((mime) => `[${mime}]`)[0] ?? "";
 }

@@ -56,6 +56,7 @@ export class Transcript {
     }
 
     private keepUp(): void {
+        if (!this.node.isConnected) return;
         if (this.isFollowing) this.scroller.scrollTop = this.scroller.scrollHeight;
         this.scrolled();
     }

@@ -92,13 +92,15 @@ type Payload =
           state: string;
           seconds: number;
           value?: Bundle;
+          error?: { name: string; message: string; traceback: string };
       }
     | { type: "hint"; text: string }
-    | { type: "context.shortened"; observations: number; tokens: number; tokens_max: number }
+    | { type: "context.shortened"; observations: number; tokens?: number; tokens_max?: number }
     | ({ type: "usage"; step: number } & Usage)
     | { type: "answer"; text: string }
     | { type: "error"; message: string; code?: string }
     | ({ type: "turn.end"; end: string; steps: number; executions: number } & Usage)
+    | { type: "restored"; cells: number; differences?: string[] }
     | { type: "undone"; turns: number; restored?: Restored }
     | { type: "branched"; session: string; at: number }
     | { type: "updated"; title?: string; approval?: Approval; model?: string };
