@@ -20,6 +20,7 @@ import { restoredDetail } from "./words";
 /** Milliseconds between looks at the list of sessions, which others may change. */
 const LIST_MS = 20_000;
 const FILES_MS = 400;
+const TITLE_CHARS = 60;
 
 export class App implements Actions {
     sessions: Session[] = [];
@@ -251,9 +252,9 @@ export class App implements Actions {
         this.open(session.id);
     }
 
-    private async ensure(): Promise<string> {
+    private async ensure(title = ""): Promise<string> {
         if (this.session) return this.session.id;
-        const session = await api.createSession({ approval: this.draft.approval, ...(this.draft.model ? { model: this.draft.model } : {}) });
+        const session = await api.createSession({ ...(title ? { title } : {}), approval: this.draft.approval, ...(this.draft.model ? { model: this.draft.model } : {}) });
         this.created(session);
         return session.id;
     }
@@ -264,7 +265,11 @@ export class App implements Actions {
         this.isBusy = true;
         this.composer.update();
         try {
-            await api.say(await this.ensure(), content);
+            const title = titleFrom(content);
+            const id = await this.ensure(title);
+            await api.say(id, content);
+            // A session that was made with settings or by an upload has no name yet.
+            if (this.session?.id === id && !this.session.title) void api.updateSession(id, { title }).catch(() => null);
             this.transcript.toEnd();
         } catch (error) {
             tell(error);
@@ -452,4 +457,11 @@ export class App implements Actions {
         if (this.panel.isOpen && matchMedia("(max-width: 1100px)").matches) return this.panel.close(), true;
         return false;
     }
+}
+
+/** What a session is called after its first message. */
+function titleFrom(content: string): string {
+    const line = content.trim().replace(/\s+/g, " ");
+    const characters = [...line];
+    return characters.length > TITLE_CHARS ? `${characters.slice(0, TITLE_CHARS - 1).join("")}…` : line;
 }

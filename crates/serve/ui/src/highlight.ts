@@ -30,6 +30,7 @@ export function highlight(code: string): Token[] {
         else tokens.push({ kind, text });
     };
     let before = "";
+    let isLineStart = true;
     let at = 0;
     while (at < code.length) {
         TOKEN.lastIndex = at;
@@ -45,11 +46,13 @@ export function highlight(code: string): Token[] {
             end = stringEnd(code, end, quote);
             add("string", code.slice(at, end));
         } else if (number) add("number", text);
-        else if (decorator) add(/^\s*$/.test(code.slice(code.lastIndexOf("\n", at) + 1, at)) ? "decorator" : "", text);
+        else if (decorator) add(isLineStart ? "decorator" : "", text);
         else if (word) {
             add(kindOf(word, before, code[at - 1]), text);
             before = word;
         } else add("", text);
+        if (text.includes("\n")) isLineStart = true;
+        else if (text.trim() !== "") isLineStart = false;
         at = end;
     }
     return tokens;

@@ -127,7 +127,8 @@ function cells(line: string): string[] {
     return line.trim().replace(/^\||\|$/g, "").split("|").map((cell) => cell.trim());
 }
 
-const MARKS: [string, "strong" | "em" | "del"][] = [["**", "strong"], ["__", "strong"], ["~~", "del"], ["*", "em"], ["_", "em"]];
+// `__` is no mark: here it is a part of names such as `__init__`.
+const MARKS: [string, "strong" | "em" | "del"][] = [["**", "strong"], ["~~", "del"], ["*", "em"], ["_", "em"]];
 
 export function inline(text: string, depth = 0): Inline[] {
     if (depth >= DEPTH_MAX || text.length > INLINE_CHARS_MAX) return [{ kind: "text", text }];
@@ -170,7 +171,7 @@ function span(text: string, at: number, depth: number, open: Set<string>): Spann
         if (!text.startsWith(mark, at) || open.has(mark)) continue;
         const from = at + mark.length;
         // `_` within a word is a part of its name.
-        if (/^$|\s/.test(text[from] ?? "") || (mark[0] === "_" && /\w/.test(text[at - 1] ?? ""))) continue;
+        if (/^$|\s/.test(text[from] ?? "") || (mark === "_" && text[from] === "_") || (mark[0] === "_" && /\w/.test(text[at - 1] ?? ""))) continue;
         const end = closing(text, from + 1, mark);
         if (end < 0) open.add(mark);
         else return { node: { kind, children: inline(text.slice(from, end), depth + 1) }, next: end + mark.length };

@@ -18,7 +18,7 @@ export interface Table {
 const CHARS_MAX = 2 << 20;
 const SPAN_MAX = 200;
 const PLAIN = new Set("div span p b i em strong br tbody tfoot caption colgroup col".split(" "));
-const TAG = /<!--[\s\S]*?(?:-->|$)|<(\/?)([A-Za-z][A-Za-z0-9]*)((?:"[^"]*"|'[^']*'|[^'">])*)>|([^<]+|<)/g;
+const TAG = /<!--[\s\S]*?(?:-->|$)|<(\/?)([A-Za-z][A-Za-z0-9]*)([^<>]*)>|([^<]+|<)/g;
 const NAMED: Record<string, string> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0", times: "×" };
 
 /** `null`: it is something else. */

@@ -31,8 +31,13 @@ export function runs(text: string): Run[] {
 /** A progress bar writes its line again and again behind `\r`: what counts is the last time. */
 function overwritten(text: string): string {
     if (!text.includes("\r")) return text;
-    const lines = text.replace(/\r+\n/g, "\n").split("\n");
-    return lines.map((line) => line.slice(line.replace(/\r+$/, "").lastIndexOf("\r") + 1).replace(/\r/g, "")).join("\n");
+    return text.split("\n").map(lastWritten).join("\n");
+}
+
+function lastWritten(line: string): string {
+    let end = line.length;
+    while (line[end - 1] === "\r") end -= 1;
+    return line.slice(line.lastIndexOf("\r", end - 1) + 1, end);
 }
 
 function styled(before: string[], codes: string): string[] {
