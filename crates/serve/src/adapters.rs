@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 
+use crate::agent::agent_cards;
 use crate::edge::{JsonBody, PathName};
 use crate::fields::{Fields, Ignored};
 use crate::openai::completions::crashed;
@@ -11,12 +12,17 @@ use crate::{ApiError, AppState};
 
 /// All models.
 pub(crate) async fn list(State(state): State<AppState>) -> Json<Value> {
-    Json(json!({"object": "list", "data": state.models.cards()}))
+    let plain = state.models.as_ref().map(|models| models.cards()).unwrap_or_default();
+    let all: Vec<Value> = plain.into_iter().chain(agent_cards(&state)).collect();
+    Json(json!({"object": "list", "data": all}))
 }
 
 /// One of them. Names may have slashes.
 pub(crate) async fn retrieve(State(state): State<AppState>, PathName(name): PathName) -> Result<Json<Value>, ApiError> {
-    state.models.card(&name).map(Json)
+    match agent_cards(&state).into_iter().find(|card| card["id"] == *name) {
+        Some(card) => Ok(Json(card)),
+        None => state.models()?.card(&name).map(Json),
+    }
 }
 
 /// `lora_name`, `lora_path`, and `load_inplace` to replace one: its card.
@@ -27,7 +33,7 @@ pub(crate) async fn load(State(state): State<AppState>, body: JsonBody) -> Resul
     let path = body.required_text("lora_path")?;
     let is_replacement = body.flag("load_inplace", false)?;
     body.finish(&mut ignored)?;
-    let loading = move || state.models.load_from(&name, &path, is_replacement);
+    let loading = move || state.models()?.load_from(&name, &path, is_replacement);
     tokio::task::spawn_blocking(loading).await.map_err(crashed)?.map(Json)
 }
 
@@ -37,6 +43,6 @@ pub(crate) async fn unload(State(state): State<AppState>, body: JsonBody) -> Res
     let mut body = Fields::new(body.0, "")?;
     let name = body.required_text("lora_name")?;
     body.finish(&mut ignored)?;
-    state.models.unload(&name)?;
+    state.models()?.unload(&name)?;
     Ok(Json(json!({"id": name, "object": "model", "deleted": true})))
 }

@@ -4,13 +4,13 @@ use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
-use axum::routing::{delete, get, post};
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use codeact_sandbox::Protection;
 
 use crate::error::ErrorKind;
 use crate::openai::{completions, embeddings, text};
-use crate::{ApiError, AppState, adapters, edge, health, turns};
+use crate::{ApiError, AppState, adapters, agent, edge, health, openapi};
 
 /// Which rung of protection holds, on every answer about code that runs: `root`, `user`, `weak` or `none`.
 const SANDBOX: HeaderName = HeaderName::from_static("x-codeact-sandbox");
@@ -18,12 +18,8 @@ const SANDBOX: HeaderName = HeaderName::from_static("x-codeact-sandbox");
 /// The whole service, apart from the socket.
 pub fn app(state: AppState) -> Router {
     let rung = HeaderValue::from_static(state.sandbox.protection.rung.name());
-    let agent = Router::new()
-        .route("/v1/sandbox", get(sandbox))
-        .route("/v1/agent/sessions", post(turns::create_session))
-        .route("/v1/agent/sessions/{id}", delete(turns::delete_session))
-        .route("/v1/agent/sessions/{id}/turns", post(turns::run_turn))
-        .layer(map_response(move |mut response: Response| {
+    let agent =
+        agent::routes().route("/v1/sandbox", get(sandbox)).layer(map_response(move |mut response: Response| {
             response.headers_mut().insert(SANDBOX, rung.clone());
             async move { response }
         }));
@@ -31,6 +27,7 @@ pub fn app(state: AppState) -> Router {
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
         .route("/metrics", get(health::metrics))
+        .route("/openapi.json", get(openapi::document))
         .route("/v1/models", get(adapters::list))
         .route("/v1/models/{*name}", get(adapters::retrieve))
         .route("/v1/load_lora_adapter", post(adapters::load))

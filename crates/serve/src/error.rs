@@ -46,6 +46,10 @@ pub(crate) enum ErrorKind {
     Unavailable,
     Unhealthy,
     Deadline,
+    /// What a session may take of the disk is used up.
+    Storage,
+    /// The model elsewhere does not answer.
+    Endpoint,
 }
 
 impl ErrorKind {
@@ -69,6 +73,8 @@ impl ErrorKind {
             ErrorKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "server_error", None),
             ErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "server_error", Some("shutting_down")),
             ErrorKind::Unhealthy => (StatusCode::SERVICE_UNAVAILABLE, "server_error", Some("model_not_responding")),
+            ErrorKind::Storage => (StatusCode::INSUFFICIENT_STORAGE, "storage_error", Some("storage_full")),
+            ErrorKind::Endpoint => (StatusCode::BAD_GATEWAY, "server_error", Some("endpoint_failed")),
             ErrorKind::Deadline => (StatusCode::GATEWAY_TIMEOUT, "server_error", Some("deadline_exceeded")),
         }
     }
@@ -114,6 +120,11 @@ impl ApiError {
         ApiError::new(ErrorKind::Busy, message)
     }
 
+    /// There is no room for it on the disk: 507.
+    pub fn storage(message: impl Into<String>) -> ApiError {
+        ApiError::new(ErrorKind::Storage, message)
+    }
+
     /// It is not the caller's fault: 500.
     pub fn internal(message: impl Into<String>) -> ApiError {
         ApiError::new(ErrorKind::Internal, message)
@@ -144,7 +155,7 @@ impl IntoResponse for ApiError {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             // It would take as long again, or fail as before.
-            ErrorKind::Deadline | ErrorKind::Conflict | ErrorKind::SlowBody => {
+            ErrorKind::Deadline | ErrorKind::Conflict | ErrorKind::SlowBody | ErrorKind::Storage => {
                 headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
             }
             _ => {}
@@ -182,7 +193,11 @@ impl From<FormatError> for ApiError {
 
 impl From<SandboxError> for ApiError {
     fn from(error: SandboxError) -> ApiError {
-        ApiError::internal(error.to_string())
+        match error {
+            SandboxError::File(error) => error.into(),
+            error @ SandboxError::Unsupported { .. } => ApiError::conflict(error.to_string()),
+            error => ApiError::internal(error.to_string()),
+        }
     }
 }
 
@@ -191,6 +206,12 @@ impl From<AgentError> for ApiError {
         match error {
             AgentError::Engine(error) => error.into(),
             AgentError::Format(error) => error.into(),
+            AgentError::Sandbox(error) => error.into(),
+            AgentError::Endpoint(error) if error.is_context() => {
+                ApiError::new(ErrorKind::ContextLength, error.to_string())
+            }
+            AgentError::Endpoint(error) => ApiError::new(ErrorKind::Endpoint, error.to_string()),
+            error @ AgentError::BadMark { .. } => ApiError::conflict(error.to_string()),
             other => ApiError::internal(other.to_string()),
         }
     }

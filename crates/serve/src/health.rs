@@ -31,7 +31,9 @@ pub(crate) async fn health(State(state): State<AppState>) -> Result<Json<Value>,
         result.clone()?;
         return Ok(Json(json!({"status": "ok"})));
     }
-    let engine = state.models.base().actor.engine.clone();
+    // A model elsewhere has a health of its own.
+    let Some(models) = &state.models else { return Ok(Json(json!({"status": "ok"}))) };
+    let engine = models.base().actor.engine.clone();
     let pass = tokio::task::spawn_blocking(move || engine.health(FORWARD_TIME_MAX));
     let result = pass.await.map_err(crashed)?;
     let result = result.map_err(|error| ApiError::new(ErrorKind::Unhealthy, error.to_string()));
@@ -50,14 +52,18 @@ pub(crate) async fn ready(State(state): State<AppState>) -> Result<Json<Value>, 
 /// As Prometheus reads it.
 pub(crate) async fn metrics(State(state): State<AppState>) -> Response {
     let mut text = String::new();
-    let metrics = state.models.base().actor.engine.metrics();
-    gauges(&mut text, &metrics);
-    counters(&mut text, &metrics);
-    times(&mut text, &metrics);
-    head(&mut text, "codeact_agent_sessions", "gauge", "Sessions in which a model runs Python.");
-    line(&mut text, "codeact_agent_sessions", "", state.sessions.count() as f64);
-    head(&mut text, "codeact_models", "gauge", "Models that requests can name: the base and its adapters.");
-    line(&mut text, "codeact_models", "", state.models.count() as f64);
+    if let Some(models) = &state.models {
+        let metrics = models.base().actor.engine.metrics();
+        gauges(&mut text, &metrics);
+        counters(&mut text, &metrics);
+        times(&mut text, &metrics);
+        head(&mut text, "codeact_models", "gauge", "Models that requests can name: the base and its adapters.");
+        line(&mut text, "codeact_models", "", models.count() as f64);
+    }
+    head(&mut text, "codeact_agent_sessions", "gauge", "Sessions on the disk, those without a Python included.");
+    line(&mut text, "codeact_agent_sessions", "", state.agents.count() as f64);
+    head(&mut text, "codeact_pythons", "gauge", "Pythons of sessions and of those who run code without one.");
+    line(&mut text, "codeact_pythons", "", state.agents.pythons.count() as f64);
     state.edge.counters.write(&mut text);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use codeact_eval::Sandbox;
 use codeact_sandbox::jupyter::Kernel;
-use codeact_sandbox::{Interpreter, Policy, SandboxError};
+use codeact_sandbox::{Interpreter, Policy, Recovery, SandboxError};
 
-use crate::MakeInterpreter;
+use crate::{MakeInterpreter, Recording, Started};
 
 /// Options of programs that can run code in a kernel.
 #[derive(Debug, Clone, clap::Args)]
@@ -38,6 +38,16 @@ impl JupyterArgs {
     /// What starts a kernel for each session, or connects to the one that runs.
     pub fn make_interpreter(&self, sandbox: &Sandbox) -> Option<MakeInterpreter> {
         let (name, policy) = (self.jupyter.clone()?, sandbox.policy.clone());
-        Some(Arc::new(move || Ok(Box::new(Kernel::open(&name, &policy)?))))
+        Some(Arc::new(move |_, recording| {
+            let interpreter = Box::new(Kernel::open(&name, &policy)?);
+            // What a kernel held is gone with it: nobody has written it down.
+            let gone = "variables and files are gone: a Jupyter kernel is not recorded".to_owned();
+            let recovery = matches!(recording, Recording::Restored(_)).then(|| Recovery {
+                cells: 0,
+                differences: vec![gone],
+                cut: None,
+            });
+            Ok(Started { interpreter, recovery })
+        }))
     }
 }

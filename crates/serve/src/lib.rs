@@ -8,13 +8,14 @@ mod state; // read first: what all handlers share
 mod config; // settings from a file and the command line
 mod edge; // what every request passes before its handler
 mod fields; // bodies taken apart field by field
-mod sessions; // the agent's sessions
+mod agent; // sessions in which code runs, and what else runs code
+mod brain; // what acts in them
 mod api; // the routes
 mod models; // what requests can name
 mod adapters; // models listed, adapters loaded and unloaded
 mod openai; // the plain model, as OpenAI's API has it
 mod health; // whether it works, and what it has done
-mod turns; // the agent's turns as server-sent events
+mod openapi; // the description of all of it
 mod error;
 mod console; // events for a terminal
 mod doctor; // whether the sandbox holds here
@@ -23,9 +24,13 @@ mod bench; // how fast it is here
 #[cfg(feature = "jupyter")]
 mod jupyter; // code in a kernel of the user's own
 
+pub use agent::{AgentSettings, ApprovalMode, Recording, Started, StateError};
 pub use api::app;
 pub use bench::BenchArgs;
-pub use config::{ConfigError, LimitsTable, ListenTable, LogTable, ModelTable, Options, ServeConfig, Settings};
+pub use brain::EndpointSettings;
+pub use config::{
+    AgentTable, ConfigError, LimitsTable, ListenTable, LogTable, ModelTable, Options, ServeConfig, Settings,
+};
 pub use console::Console;
 pub use describe::{served_lines, start_lines};
 pub use doctor::{DoctorError, examine};
@@ -34,4 +39,4 @@ pub use error::{ApiError, is_bad_input};
 #[cfg(feature = "jupyter")]
 pub use jupyter::JupyterArgs;
 pub use models::Models;
-pub use state::{AppState, MakeInterpreter, MakeModel, ServeLimits};
+pub use state::{AppState, MakeInterpreter, MakeModel, ServeLimits, Source};

@@ -137,6 +137,11 @@ impl Models {
         names.collect::<Vec<_>>().join(", ")
     }
 
+    /// The adapters by the names that requests use for them.
+    pub(crate) fn adapter_names(&self) -> Vec<String> {
+        self.adapters.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
     /// How many there are.
     pub(crate) fn count(&self) -> usize {
         1 + self.adapters.read().unwrap_or_else(PoisonError::into_inner).len()

@@ -1,28 +1,30 @@
 //! What all handlers share.
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use codeact_agent::Model;
 use codeact_engine::Sampling;
 use codeact_eval::{Actor, Sandbox};
-use codeact_sandbox::{Interpreter, SandboxError, Session};
+use codeact_sandbox::{Policy, SandboxError, Toolbox};
 
 use crate::ApiError;
+use crate::agent::{AgentSettings, Agents, Recording, Started, StateError, start_session};
+use crate::brain::EndpointSettings;
 use crate::edge::{Edge, EdgeSettings};
 use crate::health::Health;
 use crate::models::Models;
-use crate::sessions::Sessions;
 
 /// Makes the model of a new session.
 pub type MakeModel = Arc<dyn Fn(&Actor, Sampling) -> Box<dyn Model> + Send + Sync>;
 
-/// Starts what runs the code of a new session.
-pub type MakeInterpreter = Arc<dyn Fn() -> Result<Box<dyn Interpreter>, SandboxError> + Send + Sync>;
+/// Starts what runs code under a policy, or brings it back.
+pub type MakeInterpreter = Arc<dyn Fn(&Policy, Recording<'_>) -> Result<Started, SandboxError> + Send + Sync>;
 
 /// Bounds on what requests may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServeLimits {
-    /// Agent sessions, each with its own Python process. One more is refused with 429.
+    /// Python processes of sessions, of `/execute` and of the agent as a model, together. One more is refused with 429.
     pub sessions_max: usize,
     /// Tokens of one reply in a session, unless it asks for fewer.
     pub session_reply_tokens_max: usize,
@@ -36,37 +38,66 @@ impl Default for ServeLimits {
     }
 }
 
+/// What is served.
+pub enum Source {
+    /// Models of this process.
+    Local(Box<Models>),
+    /// The agent only, with a model elsewhere.
+    Endpoint(EndpointSettings),
+}
+
 /// What all handlers share; clones are cheap and share it too.
 #[derive(Clone)]
 pub struct AppState {
-    pub(crate) models: Arc<Models>,
+    /// `None`: the model is elsewhere.
+    pub(crate) models: Option<Arc<Models>>,
+    pub(crate) endpoint: Option<Arc<EndpointSettings>>,
     pub(crate) limits: ServeLimits,
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) make_model: MakeModel,
     pub(crate) make_interpreter: MakeInterpreter,
-    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) toolbox: Option<Arc<dyn Toolbox>>,
+    pub(crate) agents: Arc<Agents>,
     pub(crate) edge: Arc<Edge>,
     pub(crate) health: Arc<Health>,
+    /// Unix time in seconds.
+    pub(crate) started: u64,
 }
 
 impl AppState {
-    /// Serves `models`; sessions run Python in `sandbox`.
-    pub fn new(models: Models, sandbox: Sandbox, limits: ServeLimits) -> AppState {
-        let make_model: MakeModel = Arc::new(|actor, sampling| Box::new(actor.model(sampling)));
-        let policy = sandbox.policy.clone();
-        AppState {
-            models: Arc::new(models),
-            sessions: Arc::new(Sessions::new(limits.sessions_max)),
+    /// Serves `source`; sessions run Python in `sandbox`, and are kept as `settings` say. In words, what could not be read
+    /// of them.
+    ///
+    /// # Errors
+    /// When the folder of the sessions cannot be used.
+    pub fn new(
+        source: Source,
+        sandbox: Sandbox,
+        limits: ServeLimits,
+        settings: AgentSettings,
+    ) -> Result<(AppState, Vec<String>), StateError> {
+        let (agents, problems) = Agents::open(settings, limits.sessions_max)?;
+        let (models, endpoint) = match source {
+            Source::Local(models) => (Some(Arc::new(*models)), None),
+            Source::Endpoint(endpoint) => (None, Some(Arc::new(endpoint))),
+        };
+        let state = AppState {
+            models,
+            endpoint,
             limits,
             sandbox: Arc::new(sandbox),
-            make_model,
-            make_interpreter: Arc::new(move || Ok(Box::new(Session::start(&policy)?))),
+            make_model: Arc::new(|actor, sampling| Box::new(actor.model(sampling))),
+            make_interpreter: Arc::new(start_session),
+            toolbox: None,
+            agents,
             edge: Arc::new(Edge::new(EdgeSettings::default())),
             health: Arc::default(),
-        }
+            started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs()),
+        };
+        Ok((state, problems))
     }
 
-    /// The same, but what acts in sessions comes from `make_model`, for example a remote model.
+    /// The same, but what acts in sessions comes from `make_model`.
     pub fn with_models(self, make_model: MakeModel) -> AppState {
         AppState { make_model, ..self }
     }
@@ -77,9 +108,25 @@ impl AppState {
         AppState { make_interpreter, ..self }
     }
 
+    /// The same, but sessions can have these tools.
+    pub fn with_toolbox(self, toolbox: Arc<dyn Toolbox>) -> AppState {
+        AppState { toolbox: Some(toolbox), ..self }
+    }
+
     /// The same, but requests come in as `settings` say.
     pub fn with_edge(self, settings: EdgeSettings) -> AppState {
         AppState { edge: Arc::new(Edge::new(settings)), ..self }
+    }
+
+    /// The models of this process.
+    ///
+    /// # Errors
+    /// When the model is elsewhere: 404.
+    pub(crate) fn models(&self) -> Result<&Arc<Models>, ApiError> {
+        self.models.as_ref().ok_or_else(|| {
+            let message = "this server has no model of its own: it serves the agent, with a model elsewhere\nhint: ask for model `codeact-agent`, or the endpoint itself";
+            ApiError::not_found(message)
+        })
     }
 }
 
@@ -94,9 +141,11 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
+    /// * `vocab_size`: of the model; `None`: nobody knows.
+    ///
     /// # Errors
     /// When a value is out of its range, or more tokens are wanted than the server gives.
-    pub fn sampling(self, vocab_size: usize, limits: &ServeLimits) -> Result<Sampling, ApiError> {
+    pub fn sampling(self, vocab_size: Option<usize>, limits: &ServeLimits) -> Result<Sampling, ApiError> {
         let most = limits.session_reply_tokens_max;
         let max_new_tokens = self.max_tokens.unwrap_or(most);
         if max_new_tokens > most {
@@ -111,6 +160,7 @@ impl Wanted {
             max_new_tokens,
             ..Sampling::default()
         };
+        let vocab_size = vocab_size.unwrap_or(u32::MAX as usize);
         sampling.check(vocab_size).map_err(|error| ApiError::bad_request(error.to_string()))?;
         Ok(sampling)
     }

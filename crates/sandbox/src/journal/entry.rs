@@ -27,6 +27,11 @@ pub enum Entry {
         /// Its size.
         bytes: u64,
     },
+    /// Something was removed from the workspace, from outside.
+    Removed {
+        /// What, in the workspace.
+        path: String,
+    },
     /// A cell was run.
     Cell(RecordedCell),
     /// The newest cells that still held were taken back, with all that happened to the workspace since.

@@ -14,6 +14,11 @@ pub enum Step<'a> {
         /// What: see [`super::Journal::blob`].
         blob: &'a str,
     },
+    /// Remove something from the workspace.
+    Remove {
+        /// What, in the workspace.
+        path: &'a str,
+    },
     /// Run a cell, and compare: see [`super::differences`].
     Cell {
         /// Which event this was.
@@ -62,6 +67,7 @@ pub fn steps(records: &[Record]) -> Result<Vec<Step<'_>>, ReplayError> {
         match entry {
             Entry::Started { .. } => steps.clear(),
             Entry::Uploaded { path, blob, .. } => steps.push(Step::Upload { sequence, path, blob }),
+            Entry::Removed { path } => steps.push(Step::Remove { path }),
             Entry::Cell(cell) if cell.rolled_back => {}
             Entry::Cell(cell) => steps.push(Step::Cell { sequence, cell }),
             Entry::Undone { cells } => {
@@ -127,6 +133,10 @@ mod tests {
 
     fn names(records: &[Record]) -> Vec<&str> {
         let name = |step: &Step<'_>| match step {
+            Step::Remove { path } => records.iter().find_map(|record| match &record.entry {
+                Entry::Removed { path: recorded } if recorded == path => Some(recorded.as_str()),
+                _ => None,
+            }),
             Step::Upload { path, .. } => records.iter().find_map(|record| match &record.entry {
                 Entry::Uploaded { path: recorded, .. } if recorded == path => Some(recorded.as_str()),
                 _ => None,
@@ -141,8 +151,10 @@ mod tests {
 
     #[test]
     fn cells_and_uploads_come_in_their_order() {
-        let all = records(vec![cell("a", false), upload("file"), cell("lost", true), cell("b", false), Entry::Ended]);
-        assert_eq!(names(&all), ["a", "file", "b"]);
+        let gone = Entry::Removed { path: "gone".into() };
+        let all =
+            records(vec![cell("a", false), upload("file"), cell("lost", true), gone, cell("b", false), Entry::Ended]);
+        assert_eq!(names(&all), ["a", "file", "gone", "b"]);
         assert_eq!(names(&all[..2]), ["a"]);
         assert_eq!(names(&records(vec![])), [""; 0]);
         assert_eq!(steps(&[]), Ok(vec![]));

@@ -8,6 +8,8 @@ mod costs; // memory of what is kept for undo
 
 mod run; // one cell, from the request to the result
 
+mod check; // whether code is Python
+
 mod interrupt; // stopping a cell from another thread
 
 mod history; // undo and branch
@@ -209,6 +211,16 @@ impl Session {
             self.save(yard); // a line that begins with a checkpoint has used it up
         }
         Ok(())
+    }
+
+    /// Make the files in the workspace those of this session: its branches share the place, and it holds those of the one
+    /// that ran last. Until another one runs.
+    ///
+    /// # Errors
+    /// When the processes of the session are gone.
+    pub fn attend(&mut self) -> Result<(), SandboxError> {
+        let yard = self.yard.clone();
+        self.activate(&mut lock(&yard))
     }
 
     /// Ask for a checkpoint of the state now, to be heard of later.

@@ -67,6 +67,10 @@ impl Session {
                 });
                 recovery.differences.extend(written.err().map(|error| format!("upload of `{path}`: {error}")));
             }
+            Replay::Remove { path } => {
+                let removed = self.files().remove(path).map_err(|error| error.to_string());
+                recovery.differences.extend(removed.err().map(|error| format!("removal of `{path}`: {error}")));
+            }
             Replay::Cell { sequence, cell } => {
                 let now = self.run_cell(&cell.code, &mut |_| {})?.record(&cell.code);
                 recovery.cells += 1;
@@ -86,6 +90,7 @@ impl Session {
     /// # Errors
     /// When the path or the content is refused, or the journal does not take it.
     pub fn upload(&mut self, path: &str, content: &mut dyn Read, bytes_max: u64) -> Result<u64, SandboxError> {
+        self.attend()?;
         let files = self.files();
         let Some(journal) = &mut self.journal else {
             return files.write(path, content, bytes_max).map_err(SandboxError::File);
@@ -95,6 +100,16 @@ impl Session {
         let bytes = files.write(path, &mut kept, bytes_max).map_err(SandboxError::File)?;
         self.note(&Entry::Uploaded { path: path.to_string(), blob, bytes })?;
         Ok(bytes)
+    }
+
+    /// Remove a file, or a folder with all that is in it, from the workspace, and write that down.
+    ///
+    /// # Errors
+    /// When there is nothing, or the journal does not take it.
+    pub fn remove(&mut self, path: &str) -> Result<(), SandboxError> {
+        self.attend()?;
+        self.files().remove(path).map_err(SandboxError::File)?;
+        self.note(&Entry::Removed { path: path.to_string() })
     }
 
     /// Write down that the session ended on purpose. It can still be restored.

@@ -9,8 +9,8 @@ use codeact_eval::{Actor, Sandbox, SandboxArgs, ServingArgs};
 use codeact_model::serving::ServedModel;
 use codeact_model::source::ModelFiles;
 use codeact_serve::{
-    AppState, BenchArgs, MakeInterpreter, Models, Options, ServeConfig, Settings, app, is_bad_input, serve,
-    served_lines,
+    ApiKeys, AppState, BenchArgs, MakeInterpreter, Models, Options, ServeConfig, Settings, Source, app, is_bad_input,
+    serve, served_lines,
 };
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -53,9 +53,18 @@ struct Args {
     /// Only requests with one of these keys are served: a file with one a line
     #[arg(long, value_name = "FILE")]
     api_keys: Option<PathBuf>,
-    /// Agent sessions at once [default: 16]
+    /// Python processes of agents at once [default: 16]
     #[arg(long, value_name = "NUMBER")]
     sessions: Option<usize>,
+    /// Folder for what is kept of agent sessions [default: ~/.local/state/codeact]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Serve the agent only, with a model at this address, which has OpenAI's API: http://127.0.0.1:8000/v1
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
+    /// The model's name at the endpoint; without it, the first that is listed there
+    #[arg(long, value_name = "NAME")]
+    endpoint_model: Option<String>,
     /// Ignore unknown fields of requests instead of refusing them
     #[arg(long)]
     lenient: bool,
@@ -90,15 +99,18 @@ fn main() -> ExitCode {
     if let Some(Command::Bench { model, bench, serving }) = &args.command {
         return measure(model, bench, serving);
     }
-    let prepared = settings(&args).and_then(|settings| Ok((prepare(&args, &settings)?, settings)));
-    let (state, settings) = match prepared {
+    let prepared = settings(&args).and_then(|mut settings| {
+        let key = draw_key(&mut settings)?;
+        Ok((prepare(&args, &settings)?, settings, key))
+    });
+    let (state, settings, key) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
             eprintln!("error: {error:#}");
             return ExitCode::from(if is_bad_input(&error) { 2 } else { 1 });
         }
     };
-    match run(state, &settings) {
+    match run(state, &settings, key) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -138,28 +150,57 @@ fn settings(args: &Args) -> anyhow::Result<Settings> {
         port: args.port,
         api_keys: args.api_keys.clone(),
         sessions: args.sessions,
+        state_dir: args.state_dir.clone(),
+        endpoint: args.endpoint.clone(),
+        endpoint_model: args.endpoint_model.clone(),
         is_lenient: args.lenient,
         with_prompts: args.log_prompts,
     };
     Ok(options.resolve()?)
 }
 
+/// Whoever reaches the server can run code: off loopback nobody comes in without a key.
+fn draw_key(settings: &mut Settings) -> anyhow::Result<Option<String>> {
+    if settings.address.ip().is_loopback() || settings.edge.keys.is_some() {
+        return Ok(None);
+    }
+    let (keys, key) = ApiKeys::for_this_run().map_err(|error| anyhow::anyhow!(error.message().to_owned()))?;
+    settings.edge.keys = Some(keys);
+    Ok(Some(key))
+}
+
 fn prepare(args: &Args, settings: &Settings) -> anyhow::Result<AppState> {
     // Before the first request, and before the weights load: whether Python starts, and what protects this machine.
     let (sandbox, make_interpreter) = start(args)?;
+    let source = match &settings.endpoint {
+        Some(endpoint) => {
+            let url = &endpoint.options.url;
+            eprintln!("{}", sandbox.announcement(&format!("agents with the model at {url}; ")));
+            Source::Endpoint(endpoint.clone())
+        }
+        None => Source::Local(Box::new(load(settings, &sandbox)?)),
+    };
+    let (state, problems) = AppState::new(source, sandbox, settings.limits, settings.agent.clone())?;
+    for problem in problems {
+        eprintln!("warning: {problem}");
+    }
+    let state = state.with_edge(settings.edge.clone());
+    Ok(match make_interpreter {
+        Some(make_interpreter) => state.with_interpreters(make_interpreter),
+        None => state,
+    })
+}
+
+fn load(settings: &Settings, sandbox: &Sandbox) -> anyhow::Result<Models> {
     let files = ModelFiles::find(&settings.model, &|text| eprintln!("{text}"))?;
     let actor = Actor::load(&files, settings.adapter.as_deref(), &settings.serving, settings.engine.clone())?;
-    eprintln!("{}", served_lines(&settings.name, &actor, &sandbox));
+    eprintln!("{}", served_lines(&settings.name, &actor, sandbox));
     let models = Models::new(actor, settings.name.clone(), files, settings.adapter_dir.clone());
     for (name, folder) in &settings.adapters {
         models.load(name, folder)?;
         eprintln!("adapter `{}:{name}` from {}", settings.name, folder.display());
     }
-    let state = AppState::new(models, sandbox, settings.limits).with_edge(settings.edge.clone());
-    Ok(match make_interpreter {
-        Some(make_interpreter) => state.with_interpreters(make_interpreter),
-        None => state,
-    })
+    Ok(models)
 }
 
 /// Tries what is to run the code of sessions. Without anything to start it with, it is the sandbox.
@@ -174,13 +215,12 @@ fn start(args: &Args) -> anyhow::Result<(Sandbox, Option<MakeInterpreter>)> {
 }
 
 #[tokio::main]
-async fn run(state: AppState, settings: &Settings) -> anyhow::Result<()> {
+async fn run(state: AppState, settings: &Settings, key: Option<String>) -> anyhow::Result<()> {
     let listener = TcpListener::bind(settings.address).await?;
     let address = listener.local_addr()?;
-    if !address.ip().is_loopback() && settings.edge.keys.is_none() {
-        eprintln!(
-            "warning: {address} can be reached from other machines, and there are no keys: whoever reaches it can run code in the sandbox\nhint: `--api-keys FILE`"
-        );
+    if let Some(key) = key {
+        eprintln!("other machines can reach this server, and no keys are set up, so there is one for this run:");
+        eprintln!("http://{address}/#key={key}");
     }
     eprintln!("OpenAI's API at http://{address}/v1, sessions at http://{address}/v1/agent/sessions");
     eprintln!("listening on http://{address}");

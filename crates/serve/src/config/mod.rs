@@ -2,13 +2,14 @@
 
 mod tables; // what a file may hold
 mod resolve; // both together, checked
+mod agent; // of the agent: where sessions lie, and who acts in them
 
 use std::path::{Path, PathBuf};
 
 use crate::fields::closest;
 
 pub use resolve::{Options, Settings};
-pub use tables::{LimitsTable, ListenTable, LogTable, ModelTable, ServeConfig};
+pub use tables::{AgentTable, LimitsTable, ListenTable, LogTable, ModelTable, ServeConfig};
 
 /// Why settings cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +90,13 @@ mod tests {
     fn the_projects_own_settings_are_those_that_hold_without_any() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/serve.toml");
         let written = ServeConfig::read(&path).unwrap();
-        let options = |config| Options { model: Some("m".to_owned()), config, ..Options::default() };
+        let state_dir = Some("state".into());
+        let options = |config| Options {
+            model: Some("m".to_owned()),
+            state_dir: state_dir.clone(),
+            config,
+            ..Options::default()
+        };
         let settings = |config| format!("{:?}", options(config).resolve().unwrap());
         assert_eq!(settings(written), settings(ServeConfig::default()));
     }

@@ -10,7 +10,7 @@ use codeact_model::serving::ServingOptions;
 
 use crate::edge::{ApiKeys, Connections, EdgeSettings, Hosts, LogSettings, Origins};
 use crate::models::is_adapter_name;
-use crate::{ConfigError, ServeConfig, ServeLimits};
+use crate::{AgentSettings, ConfigError, EndpointSettings, ServeConfig, ServeLimits};
 
 /// Requests and connections are counted in 16 bits, which is more than a process has files.
 const COUNT_MAX: usize = 65_535;
@@ -39,8 +39,14 @@ pub struct Options {
     pub port: Option<u16>,
     /// File with one key a line.
     pub api_keys: Option<PathBuf>,
-    /// Agent sessions at once.
+    /// Python processes at once.
     pub sessions: Option<usize>,
+    /// Folder for what is kept of sessions.
+    pub state_dir: Option<PathBuf>,
+    /// Address of a model elsewhere, in the place of one in this process.
+    pub endpoint: Option<String>,
+    /// Its name there.
+    pub endpoint_model: Option<String>,
     /// Ignore unknown fields.
     pub is_lenient: bool,
     /// Log prompts and answers.
@@ -72,6 +78,10 @@ pub struct Settings {
     pub connections: Connections,
     /// Bounds on what requests may ask for.
     pub limits: ServeLimits,
+    /// How sessions are kept.
+    pub agent: AgentSettings,
+    /// A model elsewhere, in the place of `model`.
+    pub endpoint: Option<EndpointSettings>,
 }
 
 impl Options {
@@ -83,8 +93,12 @@ impl Options {
         let mut problems = Vec::new();
         let ServeConfig { model: table, listen, .. } = &self.config;
         let model = self.model.clone().or_else(|| table.path.clone()).unwrap_or_default();
-        if model.is_empty() {
-            problems.push("no model\nhint: `--model DIR`, or `model.path` in the settings".to_owned());
+        let endpoint = self.endpoint(&mut problems);
+        match (&endpoint, model.is_empty()) {
+            (None, true) => problems
+                .push("no model\nhint: `--model DIR`, or `model.path` in the settings; or `--endpoint URL`".to_owned()),
+            (Some(_), false) => problems.push("a model and an endpoint are two answers to one question".to_owned()),
+            _ => {}
         }
         let name = self.name.clone().or_else(|| table.name.clone()).unwrap_or_else(|| model.clone());
         let (adapter, adapters) = self.adapters(&mut problems);
@@ -97,6 +111,8 @@ impl Options {
             edge: self.edge(host, &mut problems),
             connections: self.connections(&mut problems),
             limits: self.limits(&mut problems),
+            agent: self.agent(&mut problems),
+            endpoint,
             model,
             name,
             adapter,
@@ -184,6 +200,12 @@ impl Options {
             origins,
             keys: keys.and_then(Result::ok),
             requests_max: count("requests_max", table.requests_max, default.requests_max, problems),
+            requests_per_key_max: count(
+                "requests_per_key_max",
+                table.requests_per_key_max,
+                default.requests_per_key_max,
+                problems,
+            ),
             body_bytes_max: table.body_bytes_max.unwrap_or(default.body_bytes_max),
             request_time_max: time(
                 "request_seconds_max",
@@ -219,7 +241,7 @@ impl Options {
     }
 }
 
-fn count(key: &str, value: Option<usize>, default: usize, problems: &mut Vec<String>) -> usize {
+pub(super) fn count(key: &str, value: Option<usize>, default: usize, problems: &mut Vec<String>) -> usize {
     let count = value.unwrap_or(default);
     if !(1..=COUNT_MAX).contains(&count) {
         problems.push(format!("`limits.{key}` is {count}; it must be from 1 to {COUNT_MAX}"));
@@ -244,7 +266,7 @@ mod tests {
 
     fn options(text: &str) -> Options {
         let config = ServeConfig::parse(text, Path::new("serve.toml")).unwrap();
-        Options { config, ..Options::default() }
+        Options { config, state_dir: Some("state".into()), ..Options::default() }
     }
 
     fn with_model(text: &str) -> Options {

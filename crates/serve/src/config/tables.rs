@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use codeact_eval::{Dtype, Quant};
 use serde::Deserialize;
 
+use crate::ApprovalMode;
+
 /// All of a settings file.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -20,6 +22,36 @@ pub struct ServeConfig {
     pub limits: LimitsTable,
     /// What is written down.
     pub log: LogTable,
+    /// Sessions in which a model runs Python.
+    pub agent: AgentTable,
+}
+
+/// `[agent]`: sessions in which a model runs Python.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AgentTable {
+    /// Folder for all that is kept of them.
+    pub state_dir: Option<PathBuf>,
+    /// Folder with skills; without it, one in `state_dir`.
+    pub skills_dir: Option<PathBuf>,
+    /// Whether code waits for a decision (`ask`) where a session does not say, or runs (`auto`).
+    pub approval: Option<ApprovalMode>,
+    /// Seconds after which a Python that does nothing ends.
+    pub idle_seconds: Option<f64>,
+    /// MiB that one session may take of the disk.
+    pub session_mib_max: Option<NonZeroU32>,
+    /// MiB of a file that goes in or out.
+    pub file_mib_max: Option<NonZeroU32>,
+    /// Sessions of one key, those without a Python included.
+    pub sessions_per_key_max: Option<usize>,
+    /// Turns of one key at once.
+    pub turns_per_key_max: Option<usize>,
+    /// Address of a model elsewhere, in the place of one in this process.
+    pub endpoint: Option<String>,
+    /// Its name there.
+    pub endpoint_model: Option<String>,
+    /// The wording for it.
+    pub endpoint_profile: Option<String>,
 }
 
 /// `[model]`: what is served.
@@ -74,13 +106,15 @@ pub struct LimitsTable {
     pub connections_max: Option<usize>,
     /// Requests answered at once.
     pub requests_max: Option<usize>,
+    /// Requests of one key answered at once.
+    pub requests_per_key_max: Option<usize>,
     /// Sequences that the model works on at once.
     pub running_max: Option<usize>,
     /// Sequences that wait for that.
     pub waiting_max: Option<usize>,
     /// Prompt tokens read in one pass.
     pub prompt_tokens_per_pass: Option<usize>,
-    /// Sessions in which a model runs Python.
+    /// Python processes of sessions and of those who run code without one.
     pub sessions_max: Option<usize>,
     /// Tokens of a completion.
     pub reply_tokens_max: Option<usize>,

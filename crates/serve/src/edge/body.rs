@@ -4,21 +4,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use crate::edge::{Places, Record};
 use axum::body::{Body, Bytes, HttpBody};
 use http_body::{Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
-
-use crate::edge::Record;
 
 /// A body that says when all of it was taken.
 pub(crate) struct Watched {
     body: Body,
     record: Arc<Record>,
-    _place: Option<OwnedSemaphorePermit>,
+    _place: Option<Places>,
 }
 
 impl Watched {
-    pub fn new(body: Body, record: Arc<Record>, place: Option<OwnedSemaphorePermit>) -> Watched {
+    pub fn new(body: Body, record: Arc<Record>, place: Option<Places>) -> Watched {
         // Nobody asks a body that is at its end already.
         record.facts().is_complete = body.is_end_stream();
         Watched { body, record, _place: place }

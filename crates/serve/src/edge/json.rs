@@ -7,7 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use serde::de::{DeserializeOwned, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
 use serde_json::{Map, Number, Value};
 use tokio_stream::StreamExt;
@@ -21,28 +21,26 @@ const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 /// The body as JSON; no body counts as `{}`.
 pub(crate) struct JsonBody(pub Value);
 
-impl JsonBody {
-    /// The body as `T`.
-    ///
-    /// # Errors
-    /// When it is not one; the message names the field.
-    pub fn into<T: DeserializeOwned>(self) -> Result<T, ApiError> {
-        serde_json::from_value(self.0).map_err(|error| not_acceptable(&error))
-    }
-}
-
 impl FromRequest<AppState> for JsonBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &AppState) -> Result<JsonBody, ApiError> {
         let (head, body) = request.into_parts();
-        let arriving = read(body, state.edge.settings.body_bytes_max);
-        let bytes = tokio::time::timeout(BODY_TIME_MAX, arriving).await.map_err(|_| {
-            let message = format!("the body did not arrive within {} seconds", BODY_TIME_MAX.as_secs());
-            ApiError::new(ErrorKind::SlowBody, message)
-        })??;
+        let bytes = read_in_time(body, state.edge.settings.body_bytes_max).await?;
         parse(&head.headers, &bytes).map(JsonBody)
     }
+}
+
+/// All of a body.
+///
+/// # Errors
+/// When it is too large, or takes too long.
+pub(super) async fn read_in_time(body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
+    let arriving = read(body, bytes_max);
+    tokio::time::timeout(BODY_TIME_MAX, arriving).await.map_err(|_| {
+        let message = format!("the body did not arrive within {} seconds", BODY_TIME_MAX.as_secs());
+        ApiError::new(ErrorKind::SlowBody, message)
+    })?
 }
 
 async fn read(body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
@@ -59,7 +57,7 @@ async fn read(body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
     Ok(whole.into())
 }
 
-fn parse(headers: &HeaderMap, body: &Bytes) -> Result<Value, ApiError> {
+pub(super) fn parse(headers: &HeaderMap, body: &Bytes) -> Result<Value, ApiError> {
     if body.is_empty() {
         return Ok(Value::Object(Map::new()));
     }

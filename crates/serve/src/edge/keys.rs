@@ -1,12 +1,14 @@
 //! API keys: several, from a file, compared in constant time.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use axum::http::{HeaderMap, header};
 use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
 use crate::ApiError;
+use crate::agent::Caller;
 use crate::error::ErrorKind;
 
 /// Shorter keys can be guessed.
@@ -16,6 +18,8 @@ const KEY_CHARS_MIN: usize = 16;
 #[derive(Clone)]
 pub struct ApiKeys {
     digests: Vec<[u8; 32]>,
+    /// There is one, which is another with each start of the server.
+    is_of_run: bool,
 }
 
 impl std::fmt::Debug for ApiKeys {
@@ -72,7 +76,27 @@ impl ApiKeys {
         if digests.is_empty() {
             return Err(KeysError::Empty { path: path.to_owned() });
         }
-        Ok(ApiKeys { digests })
+        Ok(ApiKeys { digests, is_of_run: false })
+    }
+
+    /// A key for this run, drawn anew: with it anybody may come in, and all who do are the same.
+    ///
+    /// # Errors
+    /// When the system has no randomness.
+    pub fn for_this_run() -> Result<(ApiKeys, String), ApiError> {
+        let key = crate::agent::fresh_id()?;
+        Ok((ApiKeys { digests: vec![digest(&key)], is_of_run: true }, key))
+    }
+
+    /// Who came with the key of this number.
+    pub(crate) fn caller(&self, number: usize) -> Caller {
+        let digest = self.digests.get(number.wrapping_sub(1)).filter(|_| !self.is_of_run);
+        // Of the digest another one, so that what is kept with a session says nothing about the key.
+        let name = |digest: &[u8; 32]| -> Arc<str> {
+            let owner: [u8; 32] = Sha256::digest([&b"owner "[..], digest].concat()).into();
+            owner[..16].iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
+        };
+        Caller(digest.map(name))
     }
 
     /// How many there are.
@@ -134,6 +158,25 @@ mod tests {
             assert_eq!(check(wrong), None, "{wrong}");
         }
         assert!(keys.check(&HeaderMap::new()).is_err());
+    }
+
+    #[test]
+    fn a_key_is_the_same_caller_wherever_it_stands_and_a_key_of_one_run_is_nobody() {
+        let one = keys(
+            "first-key-of-three
+second-key-of-three
+",
+        )
+        .unwrap();
+        let other = keys(
+            "second-key-of-three
+",
+        )
+        .unwrap();
+        assert_eq!(one.caller(2), other.caller(1));
+        assert_ne!(one.caller(1), one.caller(2));
+        assert!(one.caller(1).0.is_some());
+        assert_eq!(ApiKeys::for_this_run().unwrap().0.caller(1), Caller(None));
     }
 
     #[test]

@@ -44,7 +44,12 @@ pub async fn serve(
     let (end, has_ended) = watch::channel(());
     let draining = async {
         stop.await;
-        tokio::time::timeout(connections.drain_time_max, state.edge.drain()).await.is_ok()
+        let (agents, time_max) = (Arc::clone(&state.agents), connections.drain_time_max);
+        let turns = tokio::task::spawn_blocking(move || agents.end(time_max));
+        let is_drained = tokio::time::timeout(time_max, state.edge.drain()).await.is_ok();
+        // Turns that nobody listens to have the same time; what is stopped then still writes down how it ended.
+        let _ = turns.await;
+        is_drained
     };
     let mut draining = pin!(draining);
     let is_finished = loop {

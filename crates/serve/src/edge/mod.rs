@@ -6,6 +6,7 @@ mod json; // bodies of requests
 mod keys;
 mod listen; // connections, and how they end
 mod origin;
+mod raw; // bodies that are not called JSON
 mod record;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,8 +20,9 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, watch};
 
+use crate::agent::{Caller, Counted, PerOwner};
 use crate::error::ErrorKind;
 use crate::state::fresh_seed;
 use crate::{ApiError, AppState};
@@ -31,6 +33,7 @@ pub(crate) use json::{JsonBody, PathName};
 pub use keys::{ApiKeys, KeysError};
 pub use listen::{Connections, serve};
 pub use origin::{Hosts, Origins};
+pub(crate) use raw::{parse_json, read_body};
 pub(crate) use record::{Record, log};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -43,7 +46,9 @@ const IGNORED_NAMES_MAX: usize = 32;
 const ID_CHARS_MAX: usize = 128;
 
 /// Open to everyone, in any state of the server.
-const OPEN: [&str; 2] = ["/health", "/ready"];
+const OPEN: [&str; 4] = ["/health", "/ready", "/", "/openapi.json"];
+/// Open too: the files of the page. What it then asks for needs a key.
+const OPEN_BELOW: &str = "/ui/";
 /// Answered however much is running.
 const UNCOUNTED: [&str; 3] = ["/health", "/ready", "/metrics"];
 
@@ -58,6 +63,8 @@ pub struct EdgeSettings {
     pub keys: Option<ApiKeys>,
     /// Requests answered at once; one more is refused with 429.
     pub requests_max: usize,
+    /// Requests of one key answered at once.
+    pub requests_per_key_max: usize,
     /// Bytes of a request's body.
     pub body_bytes_max: usize,
     /// Time after which an answer ends, unless the request says less.
@@ -85,6 +92,7 @@ impl Default for EdgeSettings {
             origins: Origins::new(&["localhost".to_owned()]).expect("`localhost` is one of the words it takes"),
             keys: None,
             requests_max: 512,
+            requests_per_key_max: 512,
             body_bytes_max: 4 << 20,
             request_time_max: Duration::from_secs(600),
             is_lenient: false,
@@ -98,13 +106,24 @@ pub(crate) struct Edge {
     pub settings: EdgeSettings,
     pub counters: Counters,
     running: Arc<Semaphore>,
+    running_of_key: Arc<PerOwner>,
     is_draining: AtomicBool,
+    /// Turns true with it: streams that would go on for ever end.
+    ending: watch::Sender<bool>,
+}
+
+/// A request's places among all and among those of its key.
+pub(crate) struct Places {
+    _of_all: OwnedSemaphorePermit,
+    _of_key: Counted,
 }
 
 impl Edge {
     pub fn new(settings: EdgeSettings) -> Edge {
         let running = Arc::new(Semaphore::new(settings.requests_max));
-        Edge { settings, counters: Counters::default(), running, is_draining: AtomicBool::new(false) }
+        let running_of_key = PerOwner::new(settings.requests_per_key_max, "requests being answered");
+        let (is_draining, ending) = (AtomicBool::new(false), watch::Sender::new(false));
+        Edge { settings, counters: Counters::default(), running, running_of_key, is_draining, ending }
     }
 
     /// Whether the server is about to end.
@@ -112,18 +131,30 @@ impl Edge {
         self.is_draining.load(Ordering::SeqCst)
     }
 
+    /// Tells when the server is about to end.
+    pub fn ending(&self) -> watch::Receiver<bool> {
+        self.ending.subscribe()
+    }
+
     /// Takes no more requests, and waits for those that run.
     pub async fn drain(&self) {
         self.is_draining.store(true, Ordering::SeqCst);
+        self.ending.send_replace(true);
         let all = u32::try_from(self.settings.requests_max).expect("the settings bound it");
         let _all = self.running.acquire_many(all).await;
     }
 
-    fn admit(&self, request: &Request, record: &Record) -> Result<Option<OwnedSemaphorePermit>, ApiError> {
+    fn admit(&self, request: &mut Request, record: &Record) -> Result<Option<Places>, ApiError> {
         let path = request.uri().path();
-        if let Some(keys) = self.settings.keys.as_ref().filter(|_| !OPEN.contains(&path)) {
-            record.facts().key = Some(keys.check(request.headers())?);
+        let is_open = OPEN.contains(&path) || path.starts_with(OPEN_BELOW);
+        let mut caller = Caller::default();
+        if let Some(keys) = self.settings.keys.as_ref().filter(|_| !is_open) {
+            let number = keys.check(request.headers())?;
+            record.facts().key = Some(number);
+            caller = keys.caller(number);
         }
+        request.extensions_mut().insert(caller.clone());
+        let path = request.uri().path();
         if UNCOUNTED.contains(&path) {
             return Ok(None);
         }
@@ -131,7 +162,7 @@ impl Edge {
             return Err(ApiError::new(ErrorKind::Unavailable, "this server is about to end"));
         }
         match Arc::clone(&self.running).try_acquire_owned() {
-            Ok(place) => Ok(Some(place)),
+            Ok(place) => Ok(Some(Places { _of_all: place, _of_key: self.running_of_key.take(&caller)? })),
             Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => {
                 let most = self.settings.requests_max;
                 Err(ApiError::busy(format!("{most} requests are being answered already\nhint: try again later")))
@@ -170,7 +201,7 @@ pub(crate) async fn guard(State(state): State<AppState>, mut request: Request, n
     let mut response = match &page {
         Err(error) => error.clone().into_response(),
         Ok(_) if origin::is_preflight(&method, &headers) => origin::preflight(),
-        Ok(_) => match edge.admit(&request, &record) {
+        Ok(_) => match edge.admit(&mut request, &record) {
             Err(error) => error.into_response(),
             Ok(taken) => {
                 place = taken;

@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 
+use crate::agent::{Caller, chat_with_agent, is_agent};
 use crate::edge::{JsonBody, Record};
 use crate::fields::{Fields, Ignored};
 use crate::openai::foreign::{refuse_in_chat, refuse_in_text};
@@ -22,9 +23,13 @@ use crate::{ApiError, AppState};
 pub(crate) async fn chat(
     State(state): State<AppState>,
     Extension(record): Extension<Arc<Record>>,
+    caller: Caller,
     headers: HeaderMap,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
+    if is_agent(body.0.get("model")) {
+        return chat_with_agent(state, caller, record, &headers, body.0).await;
+    }
     answer(state, record, &headers, body, read_chat).await
 }
 
@@ -71,7 +76,7 @@ fn read_chat(
     record: Arc<Record>,
     time_max: Duration,
 ) -> Result<Asked, ApiError> {
-    let target = state.models.find(body.text("model")?.as_deref())?;
+    let target = state.models()?.find(body.text("model")?.as_deref())?;
     let messages = take_messages(&mut body, ignored)?;
     let mut settings = Settings::read(&mut body, target.vocab_size, ignored)?;
     take_completion_tokens(&mut body, &mut settings)?;
@@ -91,7 +96,7 @@ fn read_chat(
 }
 
 /// The newer name of `max_tokens`.
-fn take_completion_tokens(body: &mut Fields, settings: &mut Settings) -> Result<(), ApiError> {
+pub(crate) fn take_completion_tokens(body: &mut Fields, settings: &mut Settings) -> Result<(), ApiError> {
     let Some(newer) = body.count("max_completion_tokens", 1, usize::MAX >> 1)? else { return Ok(()) };
     if settings.max_tokens.is_some_and(|older| older != newer) {
         let message = "`max_tokens` and `max_completion_tokens` are the same thing, but differ";
@@ -108,7 +113,7 @@ fn read_text(
     record: Arc<Record>,
     time_max: Duration,
 ) -> Result<Asked, ApiError> {
-    let target = state.models.find(body.text("model")?.as_deref())?;
+    let target = state.models()?.find(body.text("model")?.as_deref())?;
     let prompts = take_prompts(&mut body, "prompt", &target)?;
     let settings = Settings::read(&mut body, target.vocab_size, ignored)?;
     let logprobs = body.count("logprobs", 0, TOP_LOGPROBS_MAX)?;

@@ -41,7 +41,7 @@ pub(crate) async fn create(
     let noting = Arc::clone(&record);
     let asked = tokio::task::spawn_blocking(move || read(&reading, &noting, body));
     let asked = asked.await.map_err(crashed)??;
-    let embeddings = embed(&state, &asked, deadline).await?;
+    let embeddings = embed(&asked, deadline).await?;
     let data = embeddings.iter().enumerate().map(|(index, embedding)| {
         let shown = if asked.is_base64 { json!(in_base64(embedding)) } else { json!(embedding) };
         json!({"object": "embedding", "index": index, "embedding": shown})
@@ -59,7 +59,7 @@ pub(crate) async fn create(
 fn read(state: &AppState, record: &Record, body: JsonBody) -> Result<Asked, ApiError> {
     let mut ignored = Ignored { is_lenient: state.edge.settings.is_lenient, names: Vec::new() };
     let mut body = Fields::new(body.0, "")?;
-    let target = state.models.find(body.text("model")?.as_deref())?;
+    let target = state.models()?.find(body.text("model")?.as_deref())?;
     let prompts = take_prompts(&mut body, "input", &target)?;
     let is_base64 = match body.text("encoding_format")?.as_deref() {
         None | Some("float") => false,
@@ -71,7 +71,7 @@ fn read(state: &AppState, record: &Record, body: JsonBody) -> Result<Asked, ApiE
     body.finish(&mut ignored)?;
     record.facts().ignored = ignored.names;
     record.facts().model = Some(target.name.to_string());
-    let context = state.models.base().actor.engine.context_tokens_max();
+    let context = state.models()?.base().actor.engine.context_tokens_max();
     if let Some(index) = prompts.iter().position(|prompt| prompt.tokens.len() > context) {
         let count = prompts[index].tokens.len();
         let message = format!("the context of this model is {context} tokens, but text {index} has {count}");
@@ -86,13 +86,13 @@ struct Embedding {
     _ticket: Ticket,
 }
 
-async fn embed(state: &AppState, asked: &Asked, deadline: Instant) -> Result<Vec<Vec<f32>>, ApiError> {
+async fn embed(asked: &Asked, deadline: Instant) -> Result<Vec<Vec<f32>>, ApiError> {
     let mut running: VecDeque<Embedding> = VecDeque::new();
     let mut embeddings = Vec::with_capacity(asked.prompts.len());
     let mut prompts = asked.prompts.iter().peekable();
     while embeddings.len() < asked.prompts.len() {
         while let Some(prompt) = prompts.peek().filter(|_| running.len() < AT_ONCE) {
-            match submit(state, asked, prompt, deadline) {
+            match submit(asked, prompt, deadline) {
                 Ok(embedding) => {
                     running.push_back(embedding);
                     prompts.next();
@@ -108,7 +108,7 @@ async fn embed(state: &AppState, asked: &Asked, deadline: Instant) -> Result<Vec
     Ok(embeddings)
 }
 
-fn submit(state: &AppState, asked: &Asked, prompt: &Prompt, deadline: Instant) -> Result<Embedding, EngineError> {
+fn submit(asked: &Asked, prompt: &Prompt, deadline: Instant) -> Result<Embedding, EngineError> {
     let (sender, events) = unbounded_channel();
     let request = Request {
         adapter: asked.target.actor.adapter.clone(),
@@ -117,7 +117,7 @@ fn submit(state: &AppState, asked: &Asked, prompt: &Prompt, deadline: Instant) -
         ..Request::new(prompt.ids(), Sampling::default())
     };
     let on_event = Box::new(move |event| drop(sender.send(event)));
-    Ok(Embedding { events, _ticket: state.models.base().actor.engine.submit(request, on_event)? })
+    Ok(Embedding { events, _ticket: asked.target.actor.engine.submit(request, on_event)? })
 }
 
 impl Embedding {

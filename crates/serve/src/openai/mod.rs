@@ -1,4 +1,5 @@
-//! OpenAI's API on the plain model, with what vLLM and llama.cpp have beside it. No code runs here.
+//! OpenAI's API on the plain model, with what vLLM and llama.cpp have beside it. No code runs here; what names the agent
+//! is handed on to it.
 
 mod prompt; // what is continued, scored or embedded
 mod settings; // how answers are wanted
@@ -11,3 +12,9 @@ mod reply; // sending them
 pub(crate) mod completions; // chat and text
 pub(crate) mod embeddings;
 pub(crate) mod text; // tokens of a text and back
+mod loop_fields; // what a request to the agent may say
+
+pub(crate) use answer::{Envelope, usage};
+pub(crate) use loop_fields::agent_fields;
+pub(crate) use run::Usage;
+pub(crate) use settings::Settings;

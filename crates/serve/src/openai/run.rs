@@ -55,7 +55,7 @@ impl Run {
     /// # Errors
     /// When one of the prompts does not fit, or there is no room for all of them now.
     pub fn start(state: &AppState, asked: Asked) -> Result<Run, ApiError> {
-        let engine = &state.models.base().actor.engine;
+        let engine = &state.models()?.base().actor.engine;
         let (sender, events) = unbounded_channel();
         let (mut choices, mut tickets) = (Vec::new(), Vec::new());
         let settings = &asked.settings;
@@ -181,7 +181,7 @@ fn stop_ids(asked: &Asked) -> Vec<u32> {
 
 /// Tokens that the answer to a prompt may have.
 fn new_tokens(prompt: &Prompt, settings: &Settings, is_echoed: bool, state: &AppState) -> Result<usize, ApiError> {
-    let context = state.models.base().actor.engine.context_tokens_max();
+    let context = state.models()?.base().actor.engine.context_tokens_max();
     let most = state.limits.reply_tokens_max.unwrap_or(context);
     let prompt_tokens = prompt.tokens.len();
     if let Some(asked) = settings.max_tokens.filter(|asked| *asked > most) {

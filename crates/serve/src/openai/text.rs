@@ -34,7 +34,7 @@ async fn answer(state: AppState, body: JsonBody, answer: Answer) -> Result<Json<
     let answered = tokio::task::spawn_blocking(move || {
         let mut ignored = Ignored { is_lenient: state.edge.settings.is_lenient, names: Vec::new() };
         let mut body = Fields::new(body.0, "")?;
-        let target = state.models.find(body.text("model")?.as_deref())?;
+        let target = state.models()?.find(body.text("model")?.as_deref())?;
         answer(&state, &target, body, &mut ignored)
     });
     answered.await.map_err(crashed)?.map(Json)
@@ -59,7 +59,7 @@ fn tokens(state: &AppState, target: &Target, mut body: Fields, ignored: &mut Ign
     body.finish(ignored)?;
     let mut answer = json!({
         "count": ids.len(),
-        "max_model_len": state.models.base().actor.engine.context_tokens_max(),
+        "max_model_len": state.models()?.base().actor.engine.context_tokens_max(),
         "tokens": ids,
     });
     if with_texts {

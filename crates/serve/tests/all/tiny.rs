@@ -12,7 +12,9 @@ use codeact_eval::{Actor, Sandbox};
 use codeact_model::serving::ServingOptions;
 use codeact_model::source::ModelFiles;
 use codeact_sandbox::{Policy, Protection, Rung, Session};
-use codeact_serve::{AppState, Connections, EdgeSettings, LogSettings, MakeModel, Models, ServeLimits, app};
+use codeact_serve::{
+    AgentSettings, AppState, Connections, EdgeSettings, LogSettings, MakeModel, Models, ServeLimits, Source, app,
+};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -41,6 +43,8 @@ pub struct Setup {
     pub limits: ServeLimits,
     /// Requests may load the adapters that `Server::write_adapter` makes.
     pub with_adapters: bool,
+    /// Changes how sessions are kept.
+    pub agent: fn(&mut AgentSettings),
 }
 
 impl Default for Setup {
@@ -52,16 +56,22 @@ impl Default for Setup {
             connections: Connections::default(),
             limits: ServeLimits { sessions_max: 2, session_reply_tokens_max: 64, reply_tokens_max: None },
             with_adapters: false,
+            agent: |_| {},
         }
     }
 }
 
 /// Serves the tiny model; the agents of sessions say `replies`.
 pub fn serve(replies: &'static [&'static str]) -> Server {
+    serve_agents(Setup::default(), replies)
+}
+
+/// The same, as `setup` says.
+pub fn serve_agents(setup: Setup, replies: &'static [&'static str]) -> Server {
     let policy = Policy::default();
     let protection = Session::start(&policy).unwrap().protection().clone();
     let make_model: MakeModel = Arc::new(move |_, _| Box::new(ScriptedModel::new(replies.iter().copied())));
-    start(Setup::default(), Sandbox::new(policy, protection), |state| state.with_models(make_model))
+    start(setup, Sandbox::new(policy, protection), |state| state.with_models(make_model))
 }
 
 /// Serves the tiny model to those who start no sessions.
@@ -80,7 +90,11 @@ fn start(setup: Setup, sandbox: Sandbox, change: impl FnOnce(AppState) -> AppSta
     let options = ServingOptions { kv_bytes: setup.kv_bytes, threads: NonZeroUsize::new(1), ..Default::default() };
     let actor = Actor::load(&files, None, &options, setup.engine).unwrap();
     let models = Models::new(actor, "tiny".into(), files, setup.with_adapters.then_some(adapters));
-    let state = change(AppState::new(models, sandbox, setup.limits).with_edge(setup.edge));
+    let mut settings = AgentSettings::new(folder.path().join("state"));
+    (setup.agent)(&mut settings);
+    let (state, problems) = AppState::new(Source::Local(Box::new(models)), sandbox, setup.limits, settings).unwrap();
+    assert_eq!(problems, Vec::<String>::new());
+    let state = change(state.with_edge(setup.edge));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -1,0 +1,25 @@
+//! Bodies that are not called JSON: files, and what clients of the original send.
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, HeaderValue, header};
+use serde_json::Value;
+
+use crate::ApiError;
+use crate::edge::json;
+
+/// All of a body, of bounded size and arriving in bounded time.
+///
+/// # Errors
+/// When it is larger, or takes too long.
+pub(crate) async fn read_body(body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
+    json::read_in_time(body, bytes_max).await
+}
+
+/// A body as JSON, whatever it is called.
+///
+/// # Errors
+/// When it is something else.
+pub(crate) fn parse_json(body: &Bytes) -> Result<Value, ApiError> {
+    let called = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    json::parse(&HeaderMap::from_iter([called]), body)
+}
