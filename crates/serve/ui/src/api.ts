@@ -34,8 +34,9 @@ export function onUnauthorized(ask: () => Promise<boolean>): void {
     askForKey = ask;
 }
 
+/** Only what can stand in a header is a key. */
 export function setKey(key: string): void {
-    sessionStorage.setItem(KEY, key);
+    if (/^[!-~]+$/.test(key)) sessionStorage.setItem(KEY, key);
 }
 
 /** Takes the key out of the address bar, where it would be seen, copied and kept in the history. */
@@ -43,7 +44,7 @@ export function takeKeyFromAddress(): void {
     const fields = new URLSearchParams(location.hash.slice(1));
     const key = fields.get("key");
     if (key === null) return;
-    if (key !== "") setKey(key);
+    setKey(key);
     fields.delete("key");
     const hash = fields.toString();
     history.replaceState(null, "", location.pathname + location.search + (hash && `#${hash}`));
