@@ -141,7 +141,7 @@ export async function openPage(browser, server, { hash = `#key=${encodeURICompon
     });
     page.problems = problems;
     await page.goto(`${server.url}/${hash}`);
-    await page.waitForFunction(() => document.querySelector(".model")?.options.length > 0 || document.querySelector("dialog[open]"));
+    await page.waitForFunction(() => document.querySelector(".chip.good, .chip.warn, .chip.bad, dialog[open]"));
     return page;
 }
 

@@ -1,6 +1,7 @@
 // What a model, its code and its files say is shown and never believed; and the key stays where it belongs.
 
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { KEY, ask, assertClean, last, openPage, say, startBrowser, startServer, texts, turnEnds } from "./harness.mjs";
 
@@ -34,7 +35,7 @@ test("nothing of a hostile model runs, loads or leads away", async () => {
     assert.match(await last(page, ".answer").innerText(), /\[x\]\(javascript:top\.hacked=10\)/);
     assert.equal(await page.locator("main img[onerror], main script, main svg[onload]").count(), 0);
     assert.deepEqual(await page.locator("main a").evaluateAll((links) => links.map((link) => link.protocol)), ["http:"], "an image of elsewhere is a link");
-    assert.deepEqual((await texts(page, ".file .name")).sort(), ["<img src=x onerror=top.hacked=9>.txt", "\\u202egpj.exe"]);
+    assert.deepEqual((await texts(page, ".file .name")).sort(), ["<img src=x onerror=top.hacked=9>.txt", "\\xe2\\x80\\xaegpj.exe"]);
 
     // The frames may nothing, and got nothing but their own style.
     for (const frame of await page.locator("iframe").all()) assert.equal(await frame.getAttribute("sandbox"), "");
@@ -46,6 +47,8 @@ test("nothing of a hostile model runs, loads or leads away", async () => {
     assert.ok(page.url().startsWith(`${server.url}/#session=`), page.url());
     await page.click("text=<img src=x onerror=top.hacked=9>.txt");
     await page.waitForSelector("pre.preview");
+    const [download] = await Promise.all([page.waitForEvent("download"), page.click('[aria-label$="gpj.exe"][aria-label^="Download"]')]);
+    assert.equal(await readFile(await download.path(), "utf8"), "x");
     page.problems.splice(0, page.problems.length, ...page.problems.filter((problem) => !problem.startsWith("asked http://evil.test/")));
     await assertClean(page);
 });
@@ -73,7 +76,7 @@ test("the key leaves the address bar and is kept for the tab", async () => {
     assert.equal(await page.evaluate(() => sessionStorage.getItem("codeact.key")), KEY);
     assert.equal(await page.evaluate(() => JSON.stringify(localStorage) + document.cookie), "{}");
     await page.reload();
-    await page.waitForFunction(() => document.querySelector(".model").options.length > 0);
+    await page.waitForFunction(() => document.querySelector(".chip.good, .chip.warn, .chip.bad"));
     await assertClean(page);
 });
 
@@ -84,7 +87,7 @@ test("without a key it is asked for, and a wrong one is asked for again", async 
     await page.waitForFunction(() => document.querySelector("#key")?.value === "");
     await page.fill("#key", KEY);
     await page.keyboard.press("Enter");
-    await page.waitForFunction(() => document.querySelector(".model").options.length > 0);
+    await page.waitForFunction(() => document.querySelector(".chip.good, .chip.warn, .chip.bad"));
     await ask(page, "Hello!", 1);
     await assertClean(page);
 });

@@ -8,6 +8,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
+if ! command -v npm > /dev/null; then
+    echo "skipped: the browser tests, there is no npm (node 20 or newer)" >&2
+    exit 0
+fi
+mkdir -p target
 if ! command -v chromium > /dev/null; then
     echo "installing chromium"
     (apt-get update && apt-get install --yes --no-install-recommends chromium) > target/chromium-install.log 2>&1 || {

@@ -49,13 +49,13 @@ HOSTILE = f'''
 page, svg, evil = {EVIL_PAGE!r}, {EVIL_SVG!r}, {EVIL!r}
 class Page:
     def _repr_html_(self): return page
-class Drawing:
+class Vector:
     def _repr_svg_(self): return svg
 class Marked:
     def _repr_markdown_(self): return evil + " [x](javascript:top.hacked=7) ![y](http://evil.test/i)"
 class Lies:
     def _repr_mimebundle_(self, **_): return {{"image/png": "\\" onerror=top.hacked=8 x=\\"", "text/plain": evil}}
-display(Page()); display(Drawing()); display(Marked()); display(Lies())
+display(Page()); display(Vector()); display(Marked()); display(Lies())
 print(evil, "\\x1b]0;evil\\x07\\x1b[31mred\\x1b[0m \\u202egpj.exe")
 open("<img src=x onerror=top.hacked=9>.txt", "w").write(evil)
 open("\\u202egpj.exe", "w").write("x")
@@ -76,10 +76,8 @@ import numpy as np
 import matplotlib.pyplot as plt
 
 x = np.linspace(0, 2 * np.pi, 200)
-figure, axes = plt.subplots(figsize=(6, 2.6))
-axes.plot(x, np.sin(x), label="sine")
-axes.plot(x, np.cos(x), label="cosine")
-axes.legend()
+plt.figure(figsize=(6, 2.4))
+plt.plot(x, np.sin(x), x, np.cos(x))
 plt.show()
 '''
 

@@ -103,6 +103,10 @@ test("files are uploaded, shown, downloaded and deleted", async () => {
     const [download] = await Promise.all([page.waitForEvent("download"), page.click('[aria-label="Download räume & co.csv"]')]);
     assert.equal(await readFile(await download.path(), "utf8"), content);
     assert.equal(download.suggestedFilename(), "räume & co.csv");
+    // A backslash is no escape in a name of the user's.
+    await page.setInputFiles(".composer input[type=file]", { name: "a\\x41", mimeType: "text/plain", buffer: Buffer.from("x") });
+    await page.waitForFunction(() => document.querySelectorAll(".files li").length === 2);
+    assert.equal(await page.innerText(".file .name >> nth=0"), "a\\\\x41");
     // Dropped onto the page.
     const dropped = await page.evaluateHandle(() => {
         const data = new DataTransfer();
@@ -113,7 +117,7 @@ test("files are uploaded, shown, downloaded and deleted", async () => {
     await page.waitForSelector("text=dropped.txt is uploaded");
     await page.click('[aria-label="Delete dropped.txt"]');
     await page.click("dialog .danger");
-    await page.waitForFunction(() => document.querySelectorAll(".files li").length === 1);
+    await page.waitForFunction(() => document.querySelectorAll(".files li").length === 2);
     await assertClean(page);
 });
 

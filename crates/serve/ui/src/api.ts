@@ -123,7 +123,8 @@ const list = async <T>(address: string): Promise<T[]> => {
     return Array.isArray(answer) ? answer : (answer.data ?? []);
 };
 
-export const models = async (): Promise<string[]> => (await list<{ id: string }>("v1/models")).map((model) => model.id);
+/** Models that a session can have; what is served as an agent already is none. */
+export const models = async (): Promise<string[]> => (await list<{ id: string }>("v1/models")).map((model) => model.id).filter((id) => !/^codeact-agent(?::|$)/.test(id));
 export const tools = (): Promise<Named[]> => list("v1/agent/tools");
 export const skills = (): Promise<Named[]> => list("v1/agent/skills");
 export const sandbox = (): Promise<Protection> => ask("GET", "v1/sandbox");
@@ -144,8 +145,9 @@ export const decide = (id: string, approval: string, decision: object): Promise<
     ask("POST", path`v1/agent/sessions/${id}/approvals/${approval}`, decision);
 export const files = (id: string, folder: string): Promise<{ path: string; entries: FileEntry[]; is_cut: boolean }> =>
     ask("GET", path`v1/agent/sessions/${id}/files` + (folder && `?path=${encodeURIComponent(folder)}`));
-export const upload = (id: string, file: string, body: Blob): Promise<Response> =>
-    request("PUT", filePath(id, file), { body, type: "application/octet-stream" });
+/** A backslash in the name of a file of the user's is one, and begins no escape as in the names that the server gives. */
+export const upload = (id: string, folder: string, name: string, body: Blob): Promise<Response> =>
+    request("PUT", filePath(id, [folder, name.replaceAll("\\", "\\\\")].filter((part) => part !== "").join("/")), { body, type: "application/octet-stream" });
 export const removeFile = (id: string, file: string): Promise<Response> => request("DELETE", filePath(id, file));
 
 /** Saves what the address gives. The key travels in a header, which a plain link cannot send. */

@@ -74,6 +74,7 @@ export class Composer {
             this.model.replaceChildren(...names.map((name) => h("option", { value: name }, visible(name))));
         }
         this.model.value = model;
+        this.model.parentElement?.toggleAttribute("hidden", names.length === 0);
         this.model.disabled = isRunning || names.length === 0;
         this.ask.checked = (app.session?.approval ?? app.draft.approval) === "ask";
         // While it stays hidden a button cannot have the focus, which goes back to the field.

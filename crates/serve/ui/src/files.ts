@@ -113,7 +113,7 @@ export async function uploadAll(id: string, chosen: File[], folder: string): Pro
     const done: string[] = [];
     for (const file of chosen) {
         try {
-            await upload(id, folder === "" ? file.name : `${folder}/${file.name}`, file);
+            await upload(id, folder, file.name, file);
             done.push(visible(file.name));
         } catch (error) {
             const { message, hint } = error as { message?: string; hint?: string };

@@ -41,7 +41,7 @@ export function settingsDialog(app: App): void {
     const form = h(
         "form",
         { class: "settings", novalidate: true },
-        h("div", { class: "grid" }, field("Title", h("input", { name: "title", type: "text", maxlength: 200, placeholder: "from your first message", autocomplete: "off" })), field("Model", select("model", app.models.map((name) => [name, visible(name)]), app.draft.model ?? app.models[0] ?? ""))),
+        h("div", { class: "grid" }, field("Title", h("input", { name: "title", type: "text", maxlength: 200, placeholder: "from your first message", autocomplete: "off" })), field("Model", select("model", [["", "the server's own"], ...app.models.map((name): [string, string] => [name, visible(name)])], app.draft.model ?? ""))),
         h("fieldset", {}, h("legend", {}, "Code"), radio("approval", "auto", "Runs at once", "in the sandbox, while you watch", app.draft.approval !== "ask"), radio("approval", "ask", "Waits for your yes", "you see each piece first, and may change it", app.draft.approval === "ask")),
         more(),
         place,
