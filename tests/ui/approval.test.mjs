@@ -75,7 +75,7 @@ test("escape stops a turn that waits for an answer", async () => {
     await asking(page, "Remember black.");
     await page.keyboard.press("Escape");
     await turnEnds(page, 1);
-    assert.match(await last(page, ".ending").innerText(), /^You stopped this turn/);
+    assert.match(await last(page, ".ending").innerText(), /^This turn was stopped/);
     await assertClean(page);
 });
 

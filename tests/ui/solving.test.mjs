@@ -75,7 +75,7 @@ test("escape stops code that runs, and the session goes on", async () => {
     await page.waitForFunction(() => document.querySelector(".printed")?.textContent.includes("1"));
     await page.keyboard.press("Escape");
     await turnEnds(page, 1);
-    assert.match(await last(page, ".ending").innerText(), /^You stopped this turn\./);
+    assert.match(await last(page, ".ending").innerText(), /^This turn was stopped\./);
     assert.match(await last(page, ".output .state").innerText(), /^Stopped after/);
     await ask(page, "Hello!", 2);
     assert.equal(await last(page, ".answer .prose").innerText(), "Hello. What shall I do?");

@@ -3,24 +3,25 @@
 import * as api from "./api";
 import { Composer } from "./composer";
 import { Conversation } from "./conversation";
-import { announce, button, failureBox, h, icon, newsPlaces, tell, toast } from "./dom";
+import { announce, button, failureBox, h, newsPlaces, tell, toast } from "./dom";
+import { acceptDrops } from "./drops";
+import { exportMenu } from "./exports";
 import { uploadAll } from "./files";
-import { confirm, menu, prompt } from "./menu";
+import { LinkBar } from "./link";
+import { confirm, prompt } from "./menu";
 import { Panel } from "./panel";
 import { rungOf, sandboxBanner } from "./sandbox";
 import { settingsDialog } from "./settings";
 import { helpDialog } from "./shortcuts";
 import { Sidebar, titleOf } from "./sidebar";
-import { setTheme, type Theme, theme } from "./theme";
 import { type Actions, Transcript } from "./transcript";
 import { welcome } from "./welcome";
 import type { Approval, Protection, Session, WireEvent } from "./wire";
-import { restoredDetail } from "./words";
+import { restoredDetail, titleFrom } from "./words";
 
 /** Milliseconds between looks at the list of sessions, which others may change. */
 const LIST_MS = 20_000;
 const FILES_MS = 400;
-const TITLE_CHARS = 60;
 
 export class App implements Actions {
     sessions: Session[] = [];
@@ -35,10 +36,10 @@ export class App implements Actions {
 
     readonly sandboxChip = button({ icon: "shield", text: "Sandbox" }, () => this.panel.toggle("sandbox"), { class: "quiet chip" });
     readonly panelButton = button({ icon: "folder", text: "Files" }, () => this.panel.toggle("files"), { class: "quiet", "aria-controls": "panel-body" });
-    private readonly exportButton = button({ icon: "download", label: "Export" }, () => this.exports(), { class: "quiet", "aria-haspopup": "menu" });
+    private readonly exportButton = button({ icon: "download", label: "Export" }, () => exportMenu(this.exportButton, this.session), { class: "quiet", "aria-haspopup": "menu" });
     private readonly branchButton = button({ icon: "branch", label: "Branches" }, () => this.panel.toggle("branches"), { class: "quiet" });
     private readonly title = h("button", { type: "button", class: "title", title: "Rename", onclick: () => this.askTitle() });
-    private readonly link = h("div", { class: "link", role: "status" });
+    private readonly link = new LinkBar(this);
     private readonly banner = h("div");
     private readonly latest = button({ icon: "down", text: "Latest" }, () => this.transcript.toEnd(), { class: "latest", hidden: true });
     private readonly scroller = h("main", { class: "scroller", id: "main", tabindex: -1 });
@@ -59,13 +60,10 @@ export class App implements Actions {
     mount(): void {
         const top = h("header", { class: "top" }, button({ icon: "menu", label: "Sessions" }, () => this.drawer("sessions"), { class: "quiet only-narrow" }), this.title, h("span", { class: "gap" }), this.branchButton, this.exportButton, this.panelButton);
         this.scroller.append(this.banner, this.place);
-        const middle = h("div", { class: "middle" }, top, this.link, this.scroller, h("div", { class: "bottom" }, this.latest, this.composer.node));
+        const middle = h("div", { class: "middle" }, top, this.link.node, this.scroller, h("div", { class: "bottom" }, this.latest, this.composer.node));
         const shade = h("div", { class: "shade", onclick: () => this.closeDrawer() });
         document.body.append(h("a", { class: "skip", href: "#main", onclick: (event: Event) => (event.preventDefault(), this.composer.focus()) }, "To the message field"), h("div", { class: "app" }, this.sidebar.node, middle, this.panel.node), shade, ...newsPlaces());
-        this.others.onmessage = () => void this.refreshList();
-        document.addEventListener("visibilitychange", () => document.hidden || void this.refreshList());
-        setInterval(() => document.hidden || void this.refreshList(), LIST_MS);
-        this.acceptDrops();
+        acceptDrops((chosen) => void this.uploadFiles(chosen));
         this.update();
     }
 
@@ -78,6 +76,9 @@ export class App implements Actions {
             this.place.replaceChildren(failureBox(error, [button({ text: "Try again" }, () => location.reload())]));
             return;
         }
+        this.others.onmessage = () => void this.refreshList();
+        document.addEventListener("visibilitychange", () => document.hidden || void this.refreshList());
+        setInterval(() => document.hidden || void this.refreshList(), LIST_MS);
         this.fromAddress();
         this.update();
     }
@@ -97,7 +98,7 @@ export class App implements Actions {
         }
         if (isNew) history.pushState(null, "", id === null ? location.pathname + location.search : `#session=${encodeURIComponent(id)}`);
         this.following?.abort();
-        this.link.replaceChildren();
+        this.link.show("open");
         this.transcript.clear();
         this.conversation = new Conversation();
         this.session = this.sessions.find((each) => each.id === id) ?? null;
@@ -133,9 +134,8 @@ export class App implements Actions {
         let isFirst = true;
         await api.follow(id, this.conversation.last, following.signal, (event) => isHere() && this.happened(event), (link, failure) => {
             if (!isHere()) return;
-            this.showLink(link, failure);
-            // After a restart of the server what ran runs no longer.
-            if (link === "open" && !isFirst) void this.settle(id);
+            this.link.show(link, failure);
+            if (link === "open" && !isFirst) void this.compare(id);
             isFirst = false;
         });
     }
@@ -163,8 +163,6 @@ export class App implements Actions {
 
     /** The history is complete: from here on, news are read out. */
     private caughtUp(): void {
-        if (this.session?.turns) this.conversation.adopt(this.session.turns);
-        if (this.session) this.conversation.settle(this.session.state);
         this.transcript.draw(this.conversation);
         this.transcript.isQuiet = false;
         if (this.wantedTurn > 0) this.transcript.show(this.wantedTurn);
@@ -173,13 +171,14 @@ export class App implements Actions {
         this.update();
     }
 
-    private async settle(id: string): Promise<void> {
+    /** After a crash the server may know less than this page does. Then the page begins again. */
+    private async compare(id: string): Promise<void> {
         const session = await api.session(id).catch(() => null);
         if (!session || this.session?.id !== id) return;
-        this.take(session);
-        if (this.conversation.last >= session.last_event) this.conversation.settle(session.state);
-        this.transcript.want(this.conversation);
-        this.update();
+        if (session.last_event < this.conversation.last) {
+            this.session = null;
+            this.open(id, 0, false);
+        } else this.take(session);
     }
 
     private take(session: Session): void {
@@ -192,19 +191,6 @@ export class App implements Actions {
         const at = this.sessions.findIndex((each) => each.id === session.id);
         if (at >= 0) this.sessions[at] = session;
         else this.sessions.unshift(session);
-    }
-
-    private showLink(link: api.Link, failure?: api.Failure): void {
-        if (link === "open") {
-            if (this.link.hasChildNodes()) announce("Connected again.");
-            return this.link.replaceChildren();
-        }
-        if (link === "lost") {
-            const again = button({ text: "Try now" }, () => window.dispatchEvent(new Event("codeact:retry")), { class: "small" });
-            return this.link.replaceChildren(h("span", { class: "spinner" }), "The connection is lost. Trying again…", again);
-        }
-        this.link.replaceChildren(icon("warn"), failure?.status === 404 ? "This session is no longer there." : (failure?.message ?? "The server refused."), button({ text: "New session" }, () => this.open(null), { class: "small" }));
-        void this.refreshList();
     }
 
     /** What is around the conversation. */
@@ -379,43 +365,6 @@ export class App implements Actions {
         this.panel.open("files");
     }
 
-    private acceptDrops(): void {
-        const hasFiles = (event: DragEvent): boolean => event.dataTransfer?.types.includes("Files") ?? false;
-        const mark = (isOver: boolean): void => void document.documentElement.classList.toggle("dropping", isOver);
-        document.addEventListener("dragover", (event) => {
-            if (!hasFiles(event)) return;
-            event.preventDefault();
-            mark(true);
-        });
-        document.addEventListener("dragleave", (event) => event.relatedTarget === null && mark(false));
-        document.addEventListener("drop", (event) => {
-            mark(false);
-            if (!hasFiles(event)) return;
-            event.preventDefault();
-            void this.uploadFiles([...(event.dataTransfer?.files ?? [])]);
-        });
-    }
-
-    private exports(): void {
-        const { session } = this;
-        if (!session) return;
-        const name = titleOf(session).replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 60) || "session";
-        const save = (format: string, extension: string) => (): void => {
-            api.download(api.path`v1/agent/sessions/${session.id}/transcript` + `?format=${format}`, `${name}.${extension}`).catch(tell);
-        };
-        menu(this.exportButton, [
-            { text: "Jupyter notebook", detail: ".ipynb, to run it again", icon: "download", run: save("ipynb", "ipynb") },
-            { text: "Markdown", detail: ".md, to read", icon: "download", run: save("markdown", "md") },
-            { text: "Training data", detail: ".jsonl, as CodeActInstruct has it", icon: "download", run: save("jsonl", "jsonl") },
-        ]);
-    }
-
-    themes(anchor: HTMLElement): void {
-        const now = theme();
-        const names: [Theme, string][] = [["system", "As the system has it"], ["light", "Light"], ["dark", "Dark"]];
-        menu(anchor, names.map(([name, text]) => ({ text, icon: name === now ? "check" : undefined, run: () => setTheme(name) })));
-    }
-
     settings(): void {
         this.drawer("");
         settingsDialog(this);
@@ -457,11 +406,4 @@ export class App implements Actions {
         if (this.panel.isOpen && matchMedia("(max-width: 1100px)").matches) return this.panel.close(), true;
         return false;
     }
-}
-
-/** What a session is called after its first message. */
-function titleFrom(content: string): string {
-    const line = content.trim().replace(/\s+/g, " ");
-    const characters = [...line];
-    return characters.length > TITLE_CHARS ? `${characters.slice(0, TITLE_CHARS - 1).join("")}…` : line;
 }

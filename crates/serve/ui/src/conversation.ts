@@ -3,7 +3,7 @@
 // Events are applied once each, by their ids, so a stream that begins again doubles nothing. Whatever changes gets a new
 // `version`, which is what the page looks at.
 
-import type { Bundle, Session, TurnInfo, WireEvent } from "./wire";
+import type { Bundle, WireEvent } from "./wire";
 
 export type Part =
     | { kind: "text"; stream: "stdout" | "stderr"; text: string; isLate: boolean }
@@ -114,40 +114,10 @@ export class Conversation {
         }
         return true;
     }
-
-    /**
-     * What the server knows of turns whose events are not in this session's stream, because they happened in the one it
-     * branched from.
-     */
-    adopt(infos: TurnInfo[]): void {
-        const known = new Set(this.turns.map((turn) => turn.turn));
-        const missing = infos.filter((info) => !known.has(info.turn));
-        if (missing.length === 0) return;
-        this.turns = [...missing.map(turnOf), ...this.turns].sort((a, b) => a.turn - b.turn);
-    }
-
-    /** A turn that the server no longer runs has ended, whatever its events said: the server was ended within it. */
-    settle(state: Session["state"]): void {
-        const turn = this.running;
-        if (!turn || state === "running" || state === "waiting") return;
-        turn.end = "lost";
-        closeBlocks(turn);
-        turn.version += 1;
-    }
 }
 
 function newTurn(turn: number, content: string, time: number): Turn {
     return { turn, content, steps: [], end: "", time, totals: null, version: 0 };
-}
-
-function turnOf(info: TurnInfo): Turn {
-    const turn = newTurn(info.turn, info.content, 0);
-    turn.end = info.end;
-    turn.totals = info;
-    if (info.answer !== null) {
-        push(stepOf(turn, 1), { kind: "answer", text: info.answer, isOpen: false, version: 0 });
-    }
-    return turn;
 }
 
 function stepOf(turn: Turn, number?: number): Step {

@@ -4,6 +4,7 @@ import type { App } from "./app";
 import { arrange, button, h, icon } from "./dom";
 import { confirm, menu, prompt } from "./menu";
 import { visible } from "./terminal";
+import { themeMenu } from "./theme";
 import type { Session } from "./wire";
 import { ago } from "./words";
 
@@ -24,7 +25,7 @@ export class Sidebar {
         const head = h("div", { class: "side-head" }, h("h1", { class: "brand" }, mark(), h("span", {}, "codeact")), button({ icon: "close", label: "Close the list of sessions" }, () => app.drawer(""), { class: "quiet only-narrow" }));
         const make = h("div", { class: "make" }, button({ icon: "plus", text: "New session" }, () => app.open(null), { class: "primary new" }), button({ icon: "gear", label: "New session with settings" }, () => app.settings()));
         this.search.addEventListener("input", () => this.update());
-        this.node = h("nav", { class: "sidebar", "aria-label": "Sessions" }, head, make, this.search, this.list, this.empty, h("div", { class: "side-foot" }, app.sandboxChip, button({ icon: "theme", label: "Light or dark" }, (event) => app.themes(event.currentTarget as HTMLElement), { class: "quiet", "aria-haspopup": "menu" }), button({ icon: "help", label: "Keyboard shortcuts" }, () => app.help(), { class: "quiet" })));
+        this.node = h("nav", { class: "sidebar", "aria-label": "Sessions" }, head, make, this.search, this.list, this.empty, h("div", { class: "side-foot" }, app.sandboxChip, button({ icon: "theme", label: "Light or dark" }, (event) => themeMenu(event.currentTarget as HTMLElement), { class: "quiet", "aria-haspopup": "menu" }), button({ icon: "help", label: "Keyboard shortcuts" }, () => app.help(), { class: "quiet" })));
     }
 
     update(): void {

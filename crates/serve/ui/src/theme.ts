@@ -1,15 +1,17 @@
 // Light, dark, or as the system has it; remembered by this browser.
 
+import { menu } from "./menu";
+
 const NAME = "codeact.theme";
 
-export type Theme = "system" | "light" | "dark";
+type Theme = "system" | "light" | "dark";
 
-export function theme(): Theme {
+function theme(): Theme {
     const kept = localStorage.getItem(NAME);
     return kept === "light" || kept === "dark" ? kept : "system";
 }
 
-export function setTheme(wanted: Theme): void {
+function setTheme(wanted: Theme): void {
     if (wanted === "system") localStorage.removeItem(NAME);
     else localStorage.setItem(NAME, wanted);
     applyTheme();
@@ -17,4 +19,10 @@ export function setTheme(wanted: Theme): void {
 
 export function applyTheme(): void {
     document.documentElement.dataset["theme"] = theme();
+}
+
+export function themeMenu(anchor: HTMLElement): void {
+    const now = theme();
+    const names: [Theme, string][] = [["system", "As the system has it"], ["light", "Light"], ["dark", "Dark"]];
+    menu(anchor, names.map(([name, text]) => ({ text, icon: name === now ? "check" : undefined, run: () => setTheme(name) })));
 }

@@ -1,8 +1,8 @@
 // The conversation on the page. Draws what has a new version, at most once a frame, and leaves the rest alone.
 
 import { type View, blockView } from "./blocks";
-import type { Block, Conversation, Step, Turn } from "./conversation";
-import { announce, arrange, button, copyButton, failureBox, h, icon } from "./dom";
+import { type Block, Conversation, type Step, type Turn } from "./conversation";
+import { announce, arrange, button, copyButton, failureBox, h, icon, tell } from "./dom";
 import { ending, number, seconds } from "./words";
 
 /** What can be done from within the conversation. */
@@ -27,7 +27,8 @@ interface Drawn {
 export class Transcript {
     readonly node = h("div", { class: "turns" });
     private turns = new Map<Turn, TurnView>();
-    private isWanted = false;
+    /** What is to be drawn with the next frame. */
+    private wanted: Conversation | null = null;
     /** Nothing is read out while history comes in. */
     isQuiet = true;
 
@@ -68,6 +69,7 @@ export class Transcript {
     }
 
     clear(): void {
+        this.wanted &&= new Conversation();
         this.turns.clear();
         this.node.replaceChildren();
         this.isQuiet = true;
@@ -76,12 +78,13 @@ export class Transcript {
 
     /** Draws soon. */
     want(conversation: Conversation): void {
-        if (this.isWanted) return;
-        this.isWanted = true;
+        const isAsked = this.wanted !== null;
+        this.wanted = conversation;
+        if (isAsked) return;
         const draw = (): void => {
-            if (!this.isWanted) return;
-            this.isWanted = false;
-            this.draw(conversation);
+            const { wanted } = this;
+            this.wanted = null;
+            if (wanted) this.draw(wanted);
         };
         // A page in the background gets no frames, but is read out and looked at later.
         if (document.hidden) setTimeout(draw, 200);
@@ -242,7 +245,7 @@ class TurnView {
         if (how) {
             const remark = h("div", { class: `ending ${how.isBad ? "bad" : ""}` }, icon(how.isBad ? "warn" : "info"), h("p", {}, how.text));
             if (isLast && how.canContinue) remark.append(button({ text: "Continue" }, () => this.actions.send("Continue."), { class: "small" }));
-            if (isLast && end === "error") remark.append(button({ text: "Try again" }, () => void this.actions.resend(turn, this.turn.content, "undo"), { class: "small" }));
+            if (isLast && end === "error") remark.append(button({ text: "Try again" }, () => void this.actions.resend(turn, this.turn.content, "undo").catch(tell), { class: "small" }));
             parts.push(remark);
         }
         const tools = h(

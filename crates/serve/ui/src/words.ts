@@ -15,10 +15,9 @@ const ENDINGS: Record<string, Ending> = {
     token_limit: { text: "Stopped: the turn used all its tokens.", isBad: true, canContinue: true },
     time_limit: { text: "Stopped: the turn used all its time.", isBad: true, canContinue: true },
     repeated: { text: "Stopped: the same code came again and again. Other words may help: edit your message.", isBad: true, canContinue: false },
-    interrupted: { text: "You stopped this turn.", isBad: false, canContinue: true },
+    interrupted: { text: "This turn was stopped.", isBad: false, canContinue: true },
     context: { text: "Stopped: the conversation no longer fits into what the model can read. Branch from an earlier turn or start a new session.", isBad: true, canContinue: false },
     error: { text: "This turn failed.", isBad: true, canContinue: false },
-    lost: { text: "The server ended while this turn ran. What it did until then is kept.", isBad: true, canContinue: true },
 };
 
 /** `null`: the turn ended with an answer, and nothing has to be said. */
@@ -77,4 +76,12 @@ export function ago(unixSeconds: number, now = Date.now() / 1000): string {
     if (past < 86_400) return `${Math.floor(past / 3600)} h`;
     if (past < 30 * 86_400) return `${Math.floor(past / 86_400)} d`;
     return new Date(unixSeconds * 1000).toISOString().slice(0, 10);
+}
+
+const TITLE_CHARS = 60;
+
+/** What a session is called after its first message. */
+export function titleFrom(content: string): string {
+    const characters = [...content.trim().replace(/\s+/g, " ")];
+    return characters.length > TITLE_CHARS ? `${characters.slice(0, TITLE_CHARS - 1).join("")}…` : characters.join("");
 }

@@ -84,14 +84,6 @@ test("a question waits until it is answered, and edited code is what ran", () =>
     assert.deepEqual(code?.kind === "code" && [code.code, code.isEdited], ["print(2)", true]);
 });
 
-test("a turn that the server no longer runs ends on the page too", () => {
-    const made = conversation(...TURN.slice(0, 9));
-    made.settle("running");
-    assert.equal(made.turns[0]?.end, "");
-    made.settle("stored");
-    assert.equal(made.turns[0]?.end, "lost");
-});
-
 test("an event of a kind that is new is passed over", () => {
     const made = conversation({ id: 1, turn: 1, time: 0, type: "weather" } as unknown as WireEvent, ...TURN.map((event) => ({ ...event, id: event.id + 1 })));
     assert.deepEqual(shape(made), shape(conversation(...TURN)));
