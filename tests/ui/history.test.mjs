@@ -121,6 +121,27 @@ test("a connection that breaks in mid-stream goes on and doubles nothing", async
     wire.stop();
 });
 
+test("where the server lost events in a crash the page begins again", async () => {
+    const wire = await startWire(server);
+    const page = await openPage(browser, wire);
+    await ask(page, "Remember one.", 1);
+    const asked = [];
+    page.on("request", (request) => request.url().endsWith("/events") && asked.push(request.headers()["last-event-id"]));
+    await page.route(/\/sessions\/[^/]+$/, async (route) => {
+        const response = await route.fetch();
+        await route.fulfill({ response, json: { ...(await response.json()), last_event: asked.length > 1 ? 99 : 1 } });
+    });
+    wire.cut();
+    await page.waitForSelector(".link:has-text('connection is lost')");
+    wire.mend();
+    await page.waitForFunction(() => document.querySelectorAll(".turn").length === 1 && !document.querySelector(".link > *"));
+    while (!asked.includes("0")) await page.waitForEvent("request");
+    await turnEnds(page, 1);
+    assert.deepEqual(await texts(page, ".bubble"), ["Remember one."]);
+    await page.close();
+    wire.stop();
+});
+
 test("after a crash of the server the page comes back, and the session with it", async () => {
     const page = await openPage(browser, server);
     await ask(page, "Remember one.", 1);
