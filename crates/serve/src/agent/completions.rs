@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use crate::agent::fences::{Fences, messages_of};
 use crate::agent::kept::Name;
@@ -31,8 +31,6 @@ use crate::openai::agent_fields;
 use crate::openai::{Envelope, Settings, Usage, usage};
 use crate::{ApiError, AppState};
 
-/// Pieces that may wait for a slow reader before the turn waits too.
-const PIECES_AHEAD: usize = 64;
 const NEW_PYTHON: &str = "A new Python was started: what earlier code defined is not there.";
 
 /// Whether a request's `model` names the agent.
@@ -134,7 +132,11 @@ fn name(caller: &Caller, model: &str, messages: &[Message]) -> Name {
 }
 
 /// Finds the conversation, or takes it up anew, and lets the agent act.
-fn begin(state: &AppState, caller: &Caller, asked: &Asked) -> Result<(mpsc::Receiver<Piece>, Leaving), ApiError> {
+fn begin(
+    state: &AppState,
+    caller: &Caller,
+    asked: &Asked,
+) -> Result<(mpsc::UnboundedReceiver<Piece>, Leaving), ApiError> {
     let counted = state.agents.turns.take(caller)?;
     let Some((last, before)) = asked.messages.split_last() else {
         return Err(ApiError::invalid("messages", "`messages` is empty"));
@@ -148,7 +150,7 @@ fn begin(state: &AppState, caller: &Caller, asked: &Asked) -> Result<(mpsc::Rece
         None => taken_up(state, asked, before)?,
     };
     let leaving = Leaving(Some(agent.interrupter()));
-    let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
+    let (sender, pieces) = mpsc::unbounded_channel();
     let turn = Turn {
         state: state.clone(),
         caller: caller.clone(),
@@ -224,7 +226,8 @@ struct Turn {
     messages: Vec<Message>,
     said: String,
     fences: Fences,
-    sender: mpsc::Sender<Piece>,
+    /// The limits of the turn bound what may wait in it.
+    sender: mpsc::UnboundedSender<Piece>,
 }
 
 impl Turn {
@@ -256,13 +259,13 @@ impl Turn {
         };
         self.keep(agent);
         // Whoever has left does not wait for it.
-        let _ = self.sender.blocking_send(last);
+        let _ = self.sender.send(last);
     }
 
     fn send(&mut self, text: String) {
         if !text.is_empty() {
             self.said.push_str(&text);
-            let _ = self.sender.blocking_send(Piece::Text(text));
+            let _ = self.sender.send(Piece::Text(text));
         }
     }
 
@@ -282,7 +285,11 @@ fn reason(end: TurnEnd) -> &'static str {
     }
 }
 
-async fn whole(asked: &Asked, mut pieces: mpsc::Receiver<Piece>, leaving: Leaving) -> Result<Response, ApiError> {
+async fn whole(
+    asked: &Asked,
+    mut pieces: mpsc::UnboundedReceiver<Piece>,
+    leaving: Leaving,
+) -> Result<Response, ApiError> {
     let mut leaving = leaving;
     let mut text = String::new();
     let mut last = None;
@@ -302,7 +309,7 @@ async fn whole(asked: &Asked, mut pieces: mpsc::Receiver<Piece>, leaving: Leavin
     Ok(Json(body).into_response())
 }
 
-fn streamed(asked: &Asked, pieces: mpsc::Receiver<Piece>, mut leaving: Leaving) -> Response {
+fn streamed(asked: &Asked, pieces: mpsc::UnboundedReceiver<Piece>, mut leaving: Leaving) -> Response {
     let envelope = Envelope::new("chatcmpl", "chat.completion.chunk", &asked.brain.agent_name);
     let with_usage = asked.settings.is_usage_streamed;
     let chunk = move |delta: Value, reason: Option<&str>| {
@@ -314,7 +321,7 @@ fn streamed(asked: &Asked, pieces: mpsc::Receiver<Piece>, mut leaving: Leaving) 
         (Frame::default().data(body.to_string()), envelope.body(Vec::new()))
     };
     let first = chunk(json!({"role": "assistant", "content": ""}), None).0;
-    let rest = ReceiverStream::new(pieces).map(move |piece| {
+    let rest = UnboundedReceiverStream::new(pieces).map(move |piece| {
         // The agent may be in its next turn already when the reader has the end of this one.
         if !matches!(piece, Piece::Text(_)) {
             leaving.is_done();

@@ -66,7 +66,7 @@ fn run(state: &AppState, name: Name, code: &str) -> Result<Value, ApiError> {
         }
     };
     let mut printed = Printed::default();
-    let cell = kernel.interpreter.run(code, &mut |event| match event.kind {
+    let cell = kernel.interpreter.run(&unindented(code), &mut |event| match event.kind {
         Kind::Output { text, .. } | Kind::Late { text, .. } => printed.add(text),
         Kind::Display(bundle) => printed.show(bundle),
     })?;
@@ -132,6 +132,16 @@ impl Printed {
     }
 }
 
+/// Without empty lines at the start, and without the indentation of the first line in all that have it, as IPython takes
+/// cells.
+fn unindented(code: &str) -> String {
+    let is_empty = |line: &&str| line.trim().is_empty();
+    let lines: Vec<&str> = code.split('\n').skip_while(is_empty).collect();
+    let first = lines.first().copied().unwrap_or_default();
+    let indent = &first[..first.len() - first.trim_start_matches([' ', '\t']).len()];
+    lines.iter().map(|line| line.strip_prefix(indent).unwrap_or(line)).collect::<Vec<_>>().join("\n")
+}
+
 /// Without the escape sequences that colour a terminal.
 fn without_colours(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
@@ -154,6 +164,13 @@ fn without_colours(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn code_loses_the_indentation_of_its_first_line() {
+        assert_eq!(unindented("\n  \n  a\n    b\n c\n"), "a\n  b\n c\n");
+        assert_eq!(unindented("if x:\n  y"), "if x:\n  y");
+        assert_eq!(unindented("   \n"), "");
+    }
 
     #[test]
     fn colours_go_and_everything_else_stays() {

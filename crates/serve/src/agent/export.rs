@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use codeact_agent::{Event, transcript};
 
 use crate::agent::files::disposition;
 use crate::agent::session::AgentSession;
-use crate::agent::{Caller, Query, blocking};
+use crate::agent::{At, Caller, Query, blocking};
 use crate::{ApiError, AppState};
 
 const FORMATS: [&str; 3] = ["jsonl", "ipynb", "markdown"];
@@ -19,7 +19,7 @@ const EVENTS_BYTES_MAX: u64 = 256 << 20;
 pub(crate) async fn transcript(
     State(state): State<AppState>,
     caller: Caller,
-    Path(id): Path<String>,
+    At(id): At<String>,
     mut query: Query,
 ) -> Result<Response, ApiError> {
     let format = query.choice("format", &FORMATS)?.unwrap_or("jsonl");

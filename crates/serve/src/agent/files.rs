@@ -4,7 +4,7 @@ use std::sync::{Arc, RwLockWriteGuard, TryLockError};
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use codeact_sandbox::{FileEntry, FileError, Files};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::agent::session::AgentSession;
 use crate::agent::start::Live;
 use crate::agent::turn::full;
-use crate::agent::{Caller, Query, blocking};
+use crate::agent::{At, Caller, Query, blocking};
 use crate::edge::read_body;
 use crate::error::ErrorKind;
 use crate::{ApiError, AppState};
@@ -21,13 +21,11 @@ use crate::{ApiError, AppState};
 /// Entries of one listing.
 const ENTRIES_MAX: usize = 2000;
 
-type Place = Result<Path<(String, String)>, axum::extract::rejection::PathRejection>;
-
 /// What is in a folder: `?path=DIR`, without it the workspace itself.
 pub(crate) async fn list(
     State(state): State<AppState>,
     caller: Caller,
-    Path(id): Path<String>,
+    At(id): At<String>,
     mut query: Query,
 ) -> Result<Json<Value>, ApiError> {
     let path = query.text("path")?.unwrap_or_default();
@@ -42,8 +40,11 @@ pub(crate) async fn list(
 }
 
 /// The content of a file, as a download.
-pub(crate) async fn read(State(state): State<AppState>, caller: Caller, place: Place) -> Result<Response, ApiError> {
-    let Path((id, path)) = place.map_err(bad_path)?;
+pub(crate) async fn read(
+    State(state): State<AppState>,
+    caller: Caller,
+    At((id, path)): At<(String, String)>,
+) -> Result<Response, ApiError> {
     let name = HeaderValue::from_str(&disposition(&path)).map_err(|_| ApiError::bad_request("this is no file name"))?;
     let content = blocking(move || {
         let session = state.agents.find(&id, &caller)?;
@@ -64,10 +65,9 @@ pub(crate) async fn read(State(state): State<AppState>, caller: Caller, place: P
 pub(crate) async fn write(
     State(state): State<AppState>,
     caller: Caller,
-    place: Place,
+    At((id, path)): At<(String, String)>,
     request: Request,
 ) -> Result<impl IntoResponse, ApiError> {
-    let Path((id, path)) = place.map_err(bad_path)?;
     // Who it is for, before megabytes of it are taken in.
     let session = state.agents.find(&id, &caller)?;
     let bytes_max = state.agents.settings.file_bytes_max;
@@ -88,19 +88,14 @@ pub(crate) async fn write(
 pub(crate) async fn remove(
     State(state): State<AppState>,
     caller: Caller,
-    place: Place,
+    At((id, path)): At<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
-    let Path((id, path)) = place.map_err(bad_path)?;
     blocking(move || {
         let session = state.agents.find(&id, &caller)?;
         change(&state, &session, |live| Ok(live.agent.interpreter().remove(&path)?))?;
         Ok(StatusCode::NO_CONTENT)
     })
     .await
-}
-
-fn bad_path(error: axum::extract::rejection::PathRejection) -> ApiError {
-    ApiError::bad_request(error.body_text())
 }
 
 /// Looks at the files: also while a turn runs, unless branches share the workspace.

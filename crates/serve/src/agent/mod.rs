@@ -38,7 +38,7 @@ use crate::{ApiError, AppState};
 pub(crate) use completions::{agent_cards, chat as chat_with_agent, is_agent};
 pub use owners::Caller;
 pub(crate) use owners::{Counted, PerOwner};
-pub(crate) use query::Query;
+pub(crate) use query::{At, Query};
 pub use record::ApprovalMode;
 pub(crate) use routes::routes;
 pub(crate) use start::start_session;
@@ -72,6 +72,8 @@ pub struct AgentSettings {
     pub sessions_per_key_max: usize,
     /// Turns of one key at once.
     pub turns_per_key_max: usize,
+    /// The plain model's answers keep `</execute>` where it is the stop string that ended them.
+    pub keep_execute_stop: bool,
 }
 
 impl AgentSettings {
@@ -86,6 +88,7 @@ impl AgentSettings {
             file_bytes_max: 32 << 20,
             sessions_per_key_max: 1000,
             turns_per_key_max: 64,
+            keep_execute_stop: true,
         }
     }
 }

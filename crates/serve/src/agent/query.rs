@@ -1,6 +1,6 @@
 //! What stands behind the `?` of a request, taken apart name by name; and who sent the request.
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 
 use crate::agent::Caller;
@@ -68,6 +68,18 @@ impl Query {
                 Err(ApiError::bad_request(format!("unknown query parameter {shown}")))
             }
         }
+    }
+}
+
+/// What stands in the path of a request.
+pub(crate) struct At<T>(pub T);
+
+impl<T: serde::de::DeserializeOwned + Send> FromRequestParts<AppState> for At<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<At<T>, ApiError> {
+        let read = Path::<T>::from_request_parts(parts, state).await;
+        read.map(|Path(found)| At(found)).map_err(|error| ApiError::bad_request(error.body_text()))
     }
 }
 

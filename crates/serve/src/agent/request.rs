@@ -113,7 +113,8 @@ fn sampling(state: &AppState, body: &mut Fields, vocab_size: Option<usize>) -> R
         seed: body.integer("seed", 0, u64::MAX)?,
         max_tokens: body.count("max_tokens", 1, TOKENS_MAX)?,
     };
-    let seed = wanted.seed.unwrap_or_else(fresh_seed);
+    // One that JavaScript can say too.
+    let seed = wanted.seed.unwrap_or_else(|| fresh_seed() >> 11);
     let sampling = Wanted { seed: Some(seed), ..wanted }.sampling(vocab_size, &state.limits)?;
     Ok(SessionSampling {
         temperature: sampling.temperature,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::agent::record::{Conversation, SessionRecord};
 use crate::agent::session::AgentSession;
 use crate::agent::stream::{Wanted, stream};
-use crate::agent::{Caller, Query, approval, blocking, change, execute, export, files, log, request, start, turn};
+use crate::agent::{At, Caller, Query, approval, blocking, change, execute, export, files, log, request, start, turn};
 use crate::edge::JsonBody;
 use crate::fields::{Fields, Ignored};
 use crate::{ApiError, AppState};
@@ -23,20 +23,18 @@ const TEXT_BYTES_MAX: usize = 1 << 20;
 
 /// All routes of the agent but that of OpenAI's API.
 pub(crate) fn routes() -> Router<AppState> {
-    let session = "/v1/agent/sessions/{id}";
-    let under = |rest: &str| format!("{session}/{rest}");
     Router::new()
         .route("/v1/agent/sessions", post(create).get(list))
-        .route(session, get(show).patch(update).delete(delete))
-        .route(&under("messages"), post(message))
-        .route(&under("events"), get(events))
-        .route(&under("interrupt"), post(interrupt))
-        .route(&under("approvals/{approval}"), post(decide))
-        .route(&under("undo"), post(undo))
-        .route(&under("branch"), post(branch))
-        .route(&under("files"), get(files::list))
-        .route(&under("files/{*path}"), get(files::read).put(files::write).delete(files::remove))
-        .route(&under("transcript"), get(export::transcript))
+        .route("/v1/agent/sessions/{id}", get(show).patch(update).delete(delete))
+        .route("/v1/agent/sessions/{id}/messages", post(message))
+        .route("/v1/agent/sessions/{id}/events", get(events))
+        .route("/v1/agent/sessions/{id}/interrupt", post(interrupt))
+        .route("/v1/agent/sessions/{id}/approvals/{approval}", post(decide))
+        .route("/v1/agent/sessions/{id}/undo", post(undo))
+        .route("/v1/agent/sessions/{id}/branch", post(branch))
+        .route("/v1/agent/sessions/{id}/files", get(files::list))
+        .route("/v1/agent/sessions/{id}/files/{*path}", get(files::read).put(files::write).delete(files::remove))
+        .route("/v1/agent/sessions/{id}/transcript", get(export::transcript))
         .route("/v1/agent/skills", get(skills))
         .route("/v1/agent/tools", get(tools))
         .route("/execute", post(execute::execute))
@@ -89,14 +87,14 @@ async fn list(State(state): State<AppState>, caller: Caller, query: Query) -> Re
     .await
 }
 
-async fn show(State(state): State<AppState>, caller: Caller, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+async fn show(State(state): State<AppState>, caller: Caller, At(id): At<String>) -> Result<Json<Value>, ApiError> {
     blocking(move || state.agents.find(&id, &caller)?.object(true).map(Json)).await
 }
 
 async fn update(
     State(state): State<AppState>,
     caller: Caller,
-    Path(id): Path<String>,
+    At(id): At<String>,
     body: JsonBody,
 ) -> Result<Json<Value>, ApiError> {
     blocking(move || {
@@ -107,7 +105,7 @@ async fn update(
     .await
 }
 
-async fn delete(State(state): State<AppState>, caller: Caller, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
+async fn delete(State(state): State<AppState>, caller: Caller, At(id): At<String>) -> Result<StatusCode, ApiError> {
     blocking(move || state.agents.delete(&id, &caller)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -116,7 +114,7 @@ async fn delete(State(state): State<AppState>, caller: Caller, Path(id): Path<St
 async fn message(
     State(state): State<AppState>,
     caller: Caller,
-    Path(id): Path<String>,
+    At(id): At<String>,
     headers: HeaderMap,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
@@ -148,7 +146,7 @@ async fn message(
 async fn events(
     State(state): State<AppState>,
     caller: Caller,
-    Path(id): Path<String>,
+    At(id): At<String>,
     headers: HeaderMap,
     mut query: Query,
 ) -> Result<Response, ApiError> {
@@ -171,7 +169,7 @@ async fn events(
 async fn interrupt(
     State(state): State<AppState>,
     caller: Caller,
-    Path(id): Path<String>,
+    At(id): At<String>,
     body: JsonBody,
 ) -> Result<Json<Value>, ApiError> {
     blocking(move || {
@@ -185,7 +183,7 @@ async fn interrupt(
 async fn decide(
     State(state): State<AppState>,
     caller: Caller,
-    Path((id, approval)): Path<(String, String)>,
+    At((id, approval)): At<(String, String)>,
     body: JsonBody,
 ) -> Result<Json<Value>, ApiError> {
     blocking(move || {
@@ -221,7 +219,7 @@ fn decision(mut body: Fields, ignored: &mut Ignored) -> Result<(Decision, &'stat
 async fn undo(
     State(state): State<AppState>,
     caller: Caller,
-    Path(id): Path<String>,
+    At(id): At<String>,
     body: JsonBody,
 ) -> Result<Json<Value>, ApiError> {
     blocking(move || {
@@ -239,7 +237,7 @@ async fn undo(
 async fn branch(
     State(state): State<AppState>,
     caller: Caller,
-    Path(id): Path<String>,
+    At(id): At<String>,
     body: JsonBody,
 ) -> Result<impl IntoResponse, ApiError> {
     blocking(move || {

@@ -171,7 +171,7 @@ impl AgentSession {
         }
         inner.phase = Phase::Change;
         let live = inner.live.take();
-        Ok(Exclusive { session: Arc::clone(self), live })
+        Ok(Exclusive { session: Arc::clone(self), live, is_back: false })
     }
 
     /// Appends an event that belongs to no turn that runs.
@@ -227,10 +227,10 @@ impl AgentSession {
 
     /// The last of it, when nobody has its agent any more.
     fn end(&self) {
+        self.folder.remove();
         if let Some(log) = &self.state().log {
             log.close();
         }
-        self.folder.remove();
     }
 }
 
@@ -274,13 +274,23 @@ impl Holder for AgentSession {
     fn give_back(&self, idle_since: Instant) {
         let live = {
             let mut inner = self.state();
-            match inner.phase == Phase::Idle && inner.last_used == idle_since {
-                true => inner.live.take(),
-                false => None,
+            if inner.phase != Phase::Idle || inner.last_used != idle_since {
+                return;
             }
+            inner.phase = Phase::Change;
+            inner.live.take()
         };
-        // Its journal is on the disk: it comes back from there.
+        // It comes back from its journal on the disk, which is free once all of it is gone.
         drop(live);
+        let is_deleted = {
+            let mut inner = self.state();
+            inner.phase = Phase::Idle;
+            self.notify();
+            inner.is_deleted
+        };
+        if is_deleted {
+            self.end();
+        }
     }
 }
 
@@ -289,6 +299,8 @@ pub(crate) struct Exclusive {
     pub session: Arc<AgentSession>,
     /// `None`: it has to be brought back first.
     pub live: Option<Live>,
+    /// It was put back, and somebody else may have it already.
+    is_back: bool,
 }
 
 impl Exclusive {
@@ -308,6 +320,7 @@ impl Exclusive {
     }
 
     fn put_back(&mut self, inner: &mut Inner) {
+        self.is_back = true;
         inner.live = self.live.take();
         inner.phase = Phase::Idle;
         inner.turn = None;
@@ -320,10 +333,10 @@ impl Drop for Exclusive {
     fn drop(&mut self) {
         let session = Arc::clone(&self.session);
         let mut inner = session.state();
-        if inner.phase != Phase::Idle {
+        if !self.is_back {
             self.put_back(&mut inner);
         }
-        if inner.is_deleted {
+        if inner.is_deleted && inner.phase == Phase::Idle {
             let live = inner.live.take();
             drop(inner);
             drop(live);

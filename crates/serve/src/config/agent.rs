@@ -36,6 +36,7 @@ impl Options {
             file_bytes_max: table.file_mib_max.map_or(default.file_bytes_max, bytes),
             sessions_per_key_max: table.sessions_per_key_max.unwrap_or(default.sessions_per_key_max),
             turns_per_key_max: table.turns_per_key_max.unwrap_or(default.turns_per_key_max),
+            keep_execute_stop: table.keep_execute_stop.unwrap_or(default.keep_execute_stop),
             ..default
         };
         for (key, count) in

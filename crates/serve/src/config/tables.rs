@@ -46,6 +46,8 @@ pub struct AgentTable {
     pub sessions_per_key_max: Option<usize>,
     /// Turns of one key at once.
     pub turns_per_key_max: Option<usize>,
+    /// The plain model's answers keep `</execute>` where it is the stop string that ended them.
+    pub keep_execute_stop: Option<bool>,
     /// Address of a model elsewhere, in the place of one in this process.
     pub endpoint: Option<String>,
     /// Its name there.

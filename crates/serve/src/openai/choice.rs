@@ -51,6 +51,8 @@ pub(crate) struct Choice {
     chars_in: usize,
     /// Tokens whose text is held back, each with the byte at which it begins.
     held: VecDeque<(usize, Entry)>,
+    /// Which stop string is part of the text, and what it is.
+    kept_stop: Option<(usize, &'static str)>,
     is_started: bool,
     is_ended: bool,
     pub token_count: usize,
@@ -70,11 +72,17 @@ impl Choice {
             bytes_out: 0,
             chars_in: 0,
             held: VecDeque::new(),
+            kept_stop: None,
             is_started: false,
             is_ended: false,
             token_count: 0,
             cached_tokens: 0,
         }
+    }
+
+    /// The same, but the stop string of this index is part of the text, which does not have it otherwise.
+    pub fn with_kept_stop(self, kept_stop: Option<(usize, &'static str)>) -> Choice {
+        Choice { kept_stop, ..self }
     }
 
     /// Whether the last piece was given out.
@@ -128,6 +136,7 @@ impl Choice {
         self.place_last(token.id, &text);
         let mut piece = Piece { text: self.feed(&text), ..Piece::default() };
         if let Some(stop_index) = self.watch.stopped_by() {
+            piece.text.push_str(self.kept(stop_index));
             piece.end = Some(self.stop(stop_index));
         }
         piece.entries = self.release();
@@ -151,7 +160,10 @@ impl Choice {
         let rest = self.stream.clone().finish();
         let mut text = self.feed(&rest);
         let end = match self.watch.stopped_by() {
-            Some(stop_index) => self.stop(stop_index),
+            Some(stop_index) => {
+                text.push_str(self.kept(stop_index));
+                self.stop(stop_index)
+            }
             None => {
                 let held = self.watch.finish();
                 self.bytes_out += held.len();
@@ -175,6 +187,10 @@ impl Choice {
         let out = self.watch.push(text);
         self.bytes_out += out.len();
         out
+    }
+
+    fn kept(&self, stop_index: usize) -> &'static str {
+        self.kept_stop.filter(|(index, _)| *index == stop_index).map_or("", |(_, text)| text)
     }
 
     fn stop(&mut self, stop_index: usize) -> End {

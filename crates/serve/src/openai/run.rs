@@ -87,7 +87,9 @@ impl Run {
                 let format = &asked.target.actor.format;
                 let stream = if asked.is_chat { format.stream() } else { format.stream_after(&prompt.ids()) };
                 let watch = settings.stops.watch(settings.is_stop_shown);
-                choices.push(Choice::new(Arc::clone(&asked.target.words), stream, watch));
+                let kept_stop = settings.execute_stop().filter(|_| state.agents.settings.keep_execute_stop);
+                let choice = Choice::new(Arc::clone(&asked.target.words), stream, watch);
+                choices.push(choice.with_kept_stop(kept_stop));
             }
         }
         let texts = asked.record.is_with_texts().then(String::new);

@@ -110,6 +110,14 @@ impl Settings {
         })
     }
 
+    /// The end tag of an action among the stop strings. Clients of the original stop there and then search for it, which
+    /// OpenAI's API would have cut off.
+    pub fn execute_stop(&self) -> Option<(usize, &'static str)> {
+        const TAG: &str = "</execute>";
+        let index = self.stop_texts.iter().position(|stop| stop == TAG).filter(|_| !self.is_stop_shown);
+        index.map(|index| (index, TAG))
+    }
+
     /// The settings of one of several answers to a prompt: each has its own seed, the first the one that was given.
     pub fn of_choice(&self, index: usize) -> Sampling {
         Sampling { seed: self.sampling.seed.wrapping_add(index as u64), ..self.sampling.clone() }

@@ -55,7 +55,7 @@ fn requests_choose_among_adapters_that_can_be_replaced_and_unloaded() {
     assert_eq!(unload("a").json()["deleted"], true);
     assert!(unload("a").error(404).contains("no adapter \"a\""));
     assert_eq!(post(server.port, "/v1/completions", &json!({"model": "tiny:a", "prompt": "x"})).status, 404);
-    assert_eq!(get(server.port, "/v1/models").json()["data"].as_array().unwrap().len(), 2);
+    assert_eq!(get(server.port, "/v1/models").json()["data"].as_array().unwrap().len(), 4);
 }
 
 #[test]

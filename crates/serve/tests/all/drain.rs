@@ -32,7 +32,8 @@ impl Program {
         std::fs::write(&file, config).unwrap();
         let mut command = program(&file);
         command.args(["--name", "tiny", "--port", "0", "--threads", "1", "--kv-memory", "64", "--model"]);
-        let mut child = command.arg(folder.path()).args(options).spawn().unwrap();
+        let state_dir = folder.path().join("state");
+        let mut child = command.arg(folder.path()).arg("--state-dir").arg(state_dir).args(options).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = channel();
         std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));

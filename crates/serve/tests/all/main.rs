@@ -9,6 +9,7 @@ mod drain;
 mod edge;
 mod hostile;
 mod leaving;
+mod openapi;
 mod routes;
 mod text;
 mod tiny;

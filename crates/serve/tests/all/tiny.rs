@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use codeact_agent::{Profile, ScriptedModel};
+use codeact_agent::{AgentError, Ask, Completion, FinishReason, Model, Profile, Wording};
+use codeact_chat::Role;
 use codeact_engine::EngineLimits;
 use codeact_eval::{Actor, Sandbox};
 use codeact_model::serving::ServingOptions;
@@ -61,17 +62,47 @@ impl Default for Setup {
     }
 }
 
-/// Serves the tiny model; the agents of sessions say `replies`.
-pub fn serve(replies: &'static [&'static str]) -> Server {
-    serve_agents(Setup::default(), replies)
+/// Serves the tiny model; agents say what their messages tell them to: see [`SayModel`].
+pub fn serve_say() -> Server {
+    serve_agents(Setup::default())
 }
 
 /// The same, as `setup` says.
-pub fn serve_agents(setup: Setup, replies: &'static [&'static str]) -> Server {
-    let policy = Policy::default();
+pub fn serve_agents(setup: Setup) -> Server {
+    serve_policy(setup, Policy::default())
+}
+
+/// The same, with one second for each cell.
+pub fn serve_quick(setup: Setup) -> Server {
+    let limits = codeact_sandbox::Limits { wall_ms_max: 1000, ..Default::default() };
+    serve_policy(setup, Policy { limits, ..Policy::default() })
+}
+
+fn serve_policy(setup: Setup, policy: Policy) -> Server {
     let protection = Session::start(&policy).unwrap().protection().clone();
-    let make_model: MakeModel = Arc::new(move |_, _| Box::new(ScriptedModel::new(replies.iter().copied())));
+    let make_model: MakeModel = Arc::new(move |_, _| Box::new(SayModel));
     start(setup, Sandbox::new(policy, protection), |state| state.with_models(make_model))
+}
+
+/// A model that remembers nothing: of the newest message with `SAY a THEN b THEN c` it says the part that has its turn.
+/// `STALL` is said by waiting for ever.
+struct SayModel;
+
+impl Model for SayModel {
+    fn complete(&mut self, ask: &Ask<'_>, on_text: &mut dyn FnMut(&str) -> bool) -> Result<Completion, AgentError> {
+        let asked = ask.messages.iter().rposition(|message| message.content.contains("SAY "));
+        let index = asked.ok_or(AgentError::ScriptEnded { replies: 0 })?;
+        let content = &ask.messages[index].content;
+        let script = content.rsplit_once("SAY ").unwrap().1;
+        let said = ask.messages[index..].iter().filter(|message| message.role == Role::Assistant).count();
+        let reply = script.split(" THEN ").nth(said).ok_or(AgentError::ScriptEnded { replies: said })?;
+        while reply == "STALL" && on_text("") {
+            std::thread::yield_now();
+        }
+        let text = if reply == "STALL" { String::new() } else { reply.to_owned() };
+        on_text(&text);
+        Ok(Completion { text, prompt_tokens: 10, completion_tokens: 5, finish: FinishReason::Stop })
+    }
 }
 
 /// Serves the tiny model to those who start no sessions.
@@ -106,7 +137,7 @@ fn start(setup: Setup, sandbox: Sandbox, change: impl FnOnce(AppState) -> AppSta
 pub fn write_folder(folder: &Path) {
     write_tokenizer(folder);
     write_model(folder);
-    Profile::quickstart().save(folder).unwrap();
+    Wording { profile: Profile::quickstart(), ..Wording::default() }.save(folder).unwrap();
 }
 
 /// A PEFT folder that changes the tiny model; another `seed` changes it otherwise.
