@@ -10,7 +10,7 @@ use codeact_sandbox::Protection;
 
 use crate::error::ErrorKind;
 use crate::openai::{completions, embeddings, text};
-use crate::{ApiError, AppState, adapters, agent, edge, health, openapi};
+use crate::{ApiError, AppState, adapters, agent, edge, health, openapi, ui};
 
 /// Which rung of protection holds, on every answer about code that runs: `root`, `user`, `weak` or `none`.
 const SANDBOX: HeaderName = HeaderName::from_static("x-codeact-sandbox");
@@ -39,6 +39,7 @@ pub fn app(state: AppState) -> Router {
         .route("/detokenize", post(text::detokenize))
         .route("/apply-template", post(text::apply_template))
         .merge(agent)
+        .merge(ui::routes())
         .fallback(|| async { ApiError::not_found("there is no such path") })
         .method_not_allowed_fallback(|| async { ApiError::new(ErrorKind::BadMethod, "this path has another method") })
         .layer(from_fn_with_state(state.clone(), edge::guard))

@@ -15,6 +15,7 @@ mod models; // what requests can name
 mod adapters; // models listed, adapters loaded and unloaded
 mod openai; // the plain model, as OpenAI's API has it
 mod health; // whether it works, and what it has done
+mod ui; // the web page
 mod openapi; // the description of all of it
 mod error;
 mod console; // events for a terminal
