@@ -19,6 +19,7 @@ mod error;
 mod console; // events for a terminal
 mod doctor; // whether the sandbox holds here
 mod describe; // what stands in the start-up line
+pub mod mcp; // tools of MCP servers
 mod bench; // how fast it is here
 #[cfg(feature = "jupyter")]
 mod jupyter; // code in a kernel of the user's own

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use codeact_eval::{Dtype, Quant};
 use serde::Deserialize;
 
+use crate::mcp::McpTable;
+
 /// All of a settings file.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -20,6 +22,8 @@ pub struct ServeConfig {
     pub limits: LimitsTable,
     /// What is written down.
     pub log: LogTable,
+    /// Servers whose tools code can call, by name.
+    pub mcp: BTreeMap<String, McpTable>,
 }
 
 /// `[model]`: what is served.

@@ -1,0 +1,4 @@
+//! The terminal client as people use it, and tools of MCP servers.
+#![allow(clippy::unwrap_used)]
+
+mod mcp;
