@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use codeact_agent::{LocalModel, Profile};
+use codeact_agent::{ActionFormat, AgentOptions, LocalModel, Profile, Wording};
 use codeact_chat::ChatFormat;
 use codeact_engine::{Engine, EngineLimits, Sampling};
 use codeact_model::ModelConfig;
@@ -30,6 +30,8 @@ pub struct Actor {
     pub format: Arc<ChatFormat>,
     /// The wording the model was trained with.
     pub profile: Profile,
+    /// How the model writes its actions.
+    pub action_format: ActionFormat,
     /// Shape of the model.
     pub config: Arc<ModelConfig>,
     /// What the model takes and computes with.
@@ -48,7 +50,7 @@ impl Actor {
         limits: EngineLimits,
     ) -> Result<Actor, EvalError> {
         // The small files first: what is wrong with them should not wait for gigabytes of weights.
-        let (format, profile) = wording(files.folder(), adapter)?;
+        let (format, wording) = wording(files.folder(), adapter)?;
         let config = ModelConfig::load(files.folder())?;
         let adapter = adapter.map(|adapter| ServedAdapter::load(adapter, &config)).transpose()?;
         let model = ServedModel::load(files, options)?;
@@ -57,7 +59,8 @@ impl Actor {
             engine: Engine::start(model, limits)?,
             adapter: adapter.map(Arc::new),
             format,
-            profile,
+            profile: wording.profile,
+            action_format: wording.format,
             config: Arc::new(config),
             facts,
         })
@@ -70,9 +73,14 @@ impl Actor {
     /// # Errors
     /// As [`Actor::load`].
     pub fn with_adapter(&self, base: &Path, adapter: &Path) -> Result<Actor, EvalError> {
-        let (format, profile) = wording(base, Some(adapter))?;
+        let (format, Wording { profile, format: action_format }) = wording(base, Some(adapter))?;
         let adapter = Some(Arc::new(ServedAdapter::load(adapter, &self.config)?));
-        Ok(Actor { adapter, format, profile, ..self.clone() })
+        Ok(Actor { adapter, format, profile, action_format, ..self.clone() })
+    }
+
+    /// A conversation in the wording and the form of actions that the model was trained with.
+    pub fn options(&self) -> AgentOptions {
+        AgentOptions { format: self.action_format, ..AgentOptions::new(self.profile.clone()) }
     }
 
     /// A model for one conversation.
@@ -83,9 +91,9 @@ impl Actor {
 
 /// Tokenizer and `codeact.json` of the adapter's folder count before those of the model: they belong to what was trained
 /// last.
-fn wording(model: &Path, adapter: Option<&Path>) -> Result<(Arc<ChatFormat>, Profile), EvalError> {
+fn wording(model: &Path, adapter: Option<&Path>) -> Result<(Arc<ChatFormat>, Wording), EvalError> {
     let folder_with = |file: &str| adapter.filter(|adapter| adapter.join(file).exists()).unwrap_or(model);
     let format = ChatFormat::load(folder_with("tokenizer.json"))?;
-    let profile = Profile::load(folder_with("codeact.json")).map_err(EvalError::Profile)?;
-    Ok((Arc::new(format), profile))
+    let wording = Wording::load(folder_with("codeact.json")).map_err(EvalError::Profile)?;
+    Ok((Arc::new(format), wording))
 }

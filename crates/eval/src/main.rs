@@ -158,7 +158,7 @@ fn run_all(actor: &Actor, policy: &Policy, tasks: &[Task], parallel: usize) -> a
             return None;
         }
         let model = Box::new(actor.model(Sampling::default()));
-        match run_task(task, model, &actor.profile, policy) {
+        match run_task(task, model, &actor.options(), policy) {
             Ok(outcome) => {
                 let solved = solved.fetch_add(usize::from(outcome.is_solved), Ordering::Relaxed)
                     + usize::from(outcome.is_solved);

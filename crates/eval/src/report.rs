@@ -174,7 +174,7 @@ mod tests {
             answer: "1".into(),
             solution: None,
             is_solved,
-            end: None,
+            end: codeact_agent::TurnEnd::Solution,
             error: None,
             steps: 1,
             executions,

@@ -8,6 +8,8 @@ mod costs; // memory of what is kept for undo
 
 mod run; // one cell, from the request to the result
 
+mod check; // whether code is Python
+
 mod interrupt; // stopping a cell from another thread
 
 mod history; // undo and branch
