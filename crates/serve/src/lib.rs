@@ -27,7 +27,7 @@ mod jupyter; // code in a kernel of the user's own
 pub use api::app;
 pub use bench::BenchArgs;
 pub use config::{ConfigError, LimitsTable, ListenTable, LogTable, ModelTable, Options, ServeConfig, Settings};
-pub use console::Console;
+pub use console::{Console, harmless};
 pub use describe::{served_lines, start_lines};
 pub use doctor::{DoctorError, examine};
 pub use edge::{ApiKeys, Connections, EdgeSettings, Hosts, KeysError, LogSettings, Origins, serve};

@@ -8,7 +8,7 @@ use codeact_sandbox::{Approval, Policy, Session, Toolbox};
 use codeact_serve::mcp::{McpError, McpTable, McpTools, connect};
 
 /// A table for the test's own server.
-fn table(mode: &str, more: &str) -> String {
+pub fn table(mode: &str, more: &str) -> String {
     let server = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/terminal/mcp_server.py");
     format!("command = 'python3'\nargs = ['{}', '{mode}']\n{more}\n", server.display())
 }
