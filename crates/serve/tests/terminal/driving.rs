@@ -42,9 +42,14 @@ impl Steps {
         self
     }
 
+    /// Waits for the prompt: the mark by which an editor asks for pasted text in one piece.
+    pub fn prompted(self) -> Steps {
+        self.see("\x1b[?2004h").see("> ")
+    }
+
     /// Waits for the prompt and types a line.
     pub fn say(self, line: &str) -> Steps {
-        self.see("> ").press(&format!("{line}\r"))
+        self.prompted().press(&format!("{line}\r"))
     }
 
     /// Waits for the question about code and answers it.

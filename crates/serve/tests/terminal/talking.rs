@@ -12,7 +12,7 @@ const KEEP: (&str, &[&str]) = (
 const SHOW: (&str, &[&str]) =
     ("show it", &["<execute>\nprint('kept:', kept)\n</execute>", "<solution>shown</solution>"]);
 const COUNT: (&str, &[&str]) =
-    (r"count (\d+)", &["<execute>\nn = {{1}}\nprint('n is', n)\n</execute>", "<solution>{{last}}</solution>"]);
+    (r"count (\d+)", &["<execute>\nn = {{1}}\nprint('n is', n)\n</execute>", "<solution>counted</solution>"]);
 
 #[test]
 fn a_text_of_many_lines_is_one_question() {
@@ -22,7 +22,7 @@ fn a_text_of_many_lines_is_one_question() {
         .see("=> [one \r\ntwo]")
         .say("```\recho a\r\r  b\r```")
         .see("=> [a\r\n\r\n  b]")
-        .see("> ")
+        .prompted()
         .press("\x1b[200~echo x\ny\n\x1b[201~z\r")
         .see("=> [x\r\ny\r\nz]")
         .say("echo f(1,\r2)")
@@ -48,7 +48,7 @@ fn code_waits_until_somebody_has_seen_it() {
         .answer("no it is too much")
         .see("[not run]")
         .see("too much")
-        .see("> ")
+        .prompted()
         .press("count 3\r")
         .answer("e")
         .see("n = 77")
@@ -168,10 +168,10 @@ fn ctrl_c_ends_a_turn_and_nothing_else() {
         .see("[interrupted]")
         .say("echo again")
         .see("=> [again]")
-        .see("> ")
+        .prompted()
         .press("\x03")
         .see("Ctrl-C again or Ctrl-D leaves")
-        .see("> ")
+        .prompted()
         .press("\x04");
     assert_eq!(client.drive(steps).1, 0);
 }
@@ -245,7 +245,7 @@ fn commands_are_known_completed_and_remembered() {
         .see("`scripted` at http://127.0.0.1:")
         .say("/tools")
         .see("no tools")
-        .see("> ")
+        .prompted()
         .press("/swi\t")
         .see("/switch ")
         .press("1\r")
@@ -255,7 +255,7 @@ fn commands_are_known_completed_and_remembered() {
         .say("/quit");
     assert_eq!(client.drive(steps).1, 0);
     // In a later run, two keys up is what was asked last.
-    let steps = Steps::new().see("> ").press("\x1b[A\x1b[A\r").see("=> [once]").say("/exit");
+    let steps = Steps::new().prompted().press("\x1b[A\x1b[A\r").see("=> [once]").say("/exit");
     assert_eq!(client.drive(steps).1, 0);
 }
 
@@ -328,21 +328,31 @@ fn without_a_terminal_every_line_is_a_task() {
 #[test]
 fn tools_of_a_settings_file_can_be_called_and_asked_about() {
     let call = "<execute>\nprint('sum:', add(2, b=3)['sum'])\n</execute>";
-    let client = Client::new(&[("add", &[call, "<solution>ok</solution>"])]);
+    let client = Client::new(&[("sum up", &[call, "<solution>ok</solution>"])]);
     let text = format!("[mcp.small]\n{}", crate::mcp::table("good", "tools = ['add']\napproval = 'ask'"));
     std::fs::write(client.folder.path().join("serve.toml"), text).unwrap();
-    let client = client.with(&["--config", "serve.toml"]);
+    let client = client.with(&["--config", "serve.toml", "--cell-seconds", "2"]);
     let steps = Steps::new()
         .say("/tools")
         .see("add(a: float, b: float = 1) -> dict  Add two numbers.")
-        .say("add")
+        .say("sum up")
         .see("[n]o REASON: ")
         .press("y\r")
         .see("sum: 5")
-        .say("add")
+        .say("sum up")
         .see("[n]o REASON: ")
         .press("n not now\r")
         .see("was not approved: not now")
+        .see("=> ok")
+        // Nobody answers: the question ends with the code that waited for it.
+        .say("sum up")
+        .see("[n]o REASON: ")
+        .see("[Execution timed out.]")
+        .see("=> ok")
+        .say("sum up")
+        .see("[n]o REASON: ")
+        .press("\x03")
+        .see("[interrupted]")
         .say("/quit");
     assert_eq!(client.drive(steps).1, 0);
 }

@@ -7,6 +7,8 @@ use codeact_agent::{Agent, Event, Mark, Model, Turn};
 use codeact_sandbox::Restored;
 use codeact_serve::Console;
 
+use crate::asking::Asker;
+
 /// What code did outside of the workspace is not its own to take back.
 const BEYOND: &str = "what code did elsewhere (tools, network) stays done";
 const TASK_CHARS_SHOWN: usize = 60;
@@ -104,13 +106,21 @@ impl Conversation {
     ///
     /// # Errors
     /// When nobody reads any more.
-    pub fn run_turn<W: Write>(&mut self, task: &str, console: &mut Console<W>) -> anyhow::Result<Option<Turn>> {
+    pub fn run_turn<W: Write>(
+        &mut self,
+        task: &str,
+        console: &mut Console<W>,
+        asker: &Asker,
+    ) -> anyhow::Result<Option<Turn>> {
         let interrupter = self.agent.interrupter();
         let before = self.agent.mark();
         let mut events = Vec::new();
         let mut shown = Ok(());
         crate::begin_turn(interrupter.clone());
         let result = self.agent.run_turn(task, &mut |event| {
+            if matches!(event, Event::ExecEnd { .. }) {
+                asker.end_calls();
+            }
             if shown.is_ok() {
                 shown = console.show(&event);
                 if shown.is_err() {
@@ -121,6 +131,7 @@ impl Conversation {
             keep(&mut events, event);
         });
         crate::end_turn();
+        asker.end_calls();
         self.turns.push(Told { task: task.to_owned(), before, events });
         shown?;
         Ok(result.ok())

@@ -105,6 +105,12 @@ fn interrupt() -> bool {
     running.as_ref().map(Interrupter::interrupt).is_some()
 }
 
+/// Whether the turn that runs is to end.
+fn is_interrupted() -> bool {
+    let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    running.as_ref().is_none_or(Interrupter::is_wanted)
+}
+
 fn begin_turn(interrupter: Interrupter) {
     *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) = Some(interrupter);
 }

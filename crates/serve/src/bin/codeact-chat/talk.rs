@@ -96,7 +96,7 @@ impl Talk {
         let approver = self.asker.is_asking().then_some(approver);
         let conversation = self.conversations.current();
         conversation.agent.set_approver(approver);
-        let turn = conversation.run_turn(task, &mut self.console)?;
+        let turn = conversation.run_turn(task, &mut self.console, &self.asker)?;
         Ok(turn.is_some_and(|turn| turn.answer.is_some()))
     }
 
