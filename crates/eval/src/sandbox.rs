@@ -96,7 +96,14 @@ impl SandboxArgs {
     /// # Errors
     /// When no session starts so.
     pub fn start(&self, workspace: Option<PathBuf>) -> Result<(Session, Sandbox), SandboxError> {
-        let policy = self.policy(workspace);
+        self.open(self.policy(workspace))
+    }
+
+    /// As [`SandboxArgs::start`], under a policy of theirs with something added, such as tools.
+    ///
+    /// # Errors
+    /// When no session starts so.
+    pub fn open(&self, policy: Policy) -> Result<(Session, Sandbox), SandboxError> {
         let session = Session::start(&policy)?;
         let protection = session.protection().clone();
         Ok((session, Sandbox { is_verbose: self.verbose, ..Sandbox::new(policy, protection) }))

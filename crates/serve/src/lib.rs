@@ -21,6 +21,7 @@ mod error;
 mod console; // events for a terminal
 mod doctor; // whether the sandbox holds here
 mod describe; // what stands in the start-up line
+pub mod mcp; // tools of MCP servers
 mod bench; // how fast it is here
 #[cfg(feature = "jupyter")]
 mod jupyter; // code in a kernel of the user's own
@@ -32,7 +33,7 @@ pub use brain::EndpointSettings;
 pub use config::{
     AgentTable, ConfigError, LimitsTable, ListenTable, LogTable, ModelTable, Options, ServeConfig, Settings,
 };
-pub use console::Console;
+pub use console::{Console, harmless};
 pub use describe::{served_lines, start_lines};
 pub use doctor::{DoctorError, examine};
 pub use edge::{ApiKeys, Connections, EdgeSettings, Hosts, KeysError, LogSettings, Origins, serve};

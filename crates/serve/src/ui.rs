@@ -125,7 +125,8 @@ mod tests {
         // An inline script has no `src`, and an inline style needs a tag or an attribute.
         assert_eq!(page.matches("<script").count(), page.matches("<script src=").count());
         for forbidden in ["<style", " style=", " onclick=", " onload=", "http://", "https://"] {
-            let allowed = page.matches("xmlns='http://www.w3.org/2000/svg'").count() * usize::from(forbidden == "http://");
+            let allowed =
+                page.matches("xmlns='http://www.w3.org/2000/svg'").count() * usize::from(forbidden == "http://");
             assert_eq!(page.matches(forbidden).count(), allowed, "{forbidden}");
         }
         for forbidden in [".innerHTML", ".outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"] {

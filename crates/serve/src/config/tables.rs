@@ -9,6 +9,7 @@ use codeact_eval::{Dtype, Quant};
 use serde::Deserialize;
 
 use crate::ApprovalMode;
+use crate::mcp::McpTable;
 
 /// All of a settings file.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -24,6 +25,8 @@ pub struct ServeConfig {
     pub log: LogTable,
     /// Sessions in which a model runs Python.
     pub agent: AgentTable,
+    /// Servers whose tools code can call, by name.
+    pub mcp: BTreeMap<String, McpTable>,
 }
 
 /// `[agent]`: sessions in which a model runs Python.
