@@ -24,6 +24,10 @@ pub struct Request<A = codeact_model::serving::ServedAdapter> {
     pub session: Option<SessionId>,
     /// The answer ends then, with what there is; also while the request waits.
     pub deadline: Option<Instant>,
+    /// The answer ends with [`crate::FinishReason::Cancelled`] and what there is once this is true, also while the
+    /// request waits or its prompt is read: the engine looks before each pass. For callers that block in
+    /// [`crate::Engine::generate`] and so have no [`Ticket`] to drop; several requests may share one flag.
+    pub cancel: Option<Arc<AtomicBool>>,
     /// Give the log-probability of each prompt token but the first, and of this many of the likeliest in its place, at
     /// most 20.
     /// With it, `sampling.max_new_tokens` may be 0: then the prompt is only scored.
@@ -44,6 +48,7 @@ impl<A> Request<A> {
             constraint: None,
             session: None,
             deadline: None,
+            cancel: None,
             prompt_logprobs: None,
             speculation: true,
             output: Output::Tokens,
