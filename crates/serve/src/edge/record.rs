@@ -1,12 +1,11 @@
 //! What is known of one request; counted and logged when the last of its answer is gone.
 
-use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
-use crate::edge::Edge;
+use crate::edge::{Edge, log};
 
 /// The status of a request whose sender left before there was an answer.
 const LEFT: u16 = 499;
@@ -60,8 +59,20 @@ impl Record {
         self.edge.settings.log.prompts
     }
 
+    /// Whether unknown fields are passed over instead of refused.
+    pub fn is_lenient(&self) -> bool {
+        self.edge.settings.is_lenient
+    }
+
     pub fn facts(&self) -> MutexGuard<'_, Facts> {
         self.facts.lock().expect("nothing panics while it holds this lock")
+    }
+
+    /// Notes a prompt, if they are wanted.
+    pub fn note_prompt(&self, text: impl FnOnce() -> String) {
+        if self.is_with_texts() {
+            self.facts().prompt = Some(text());
+        }
     }
 
     /// Notes the moment of the first token, if this is it.
@@ -106,15 +117,9 @@ impl Drop for Record {
         let status = facts.status.unwrap_or(LEFT);
         self.edge.counters.end(&self.route, self.method, status, facts.is_complete, elapsed);
         if self.edge.settings.log.requests {
-            log(&self.line(&facts, status, elapsed));
+            log::log(&self.line(&facts, status, elapsed));
         }
     }
-}
-
-/// Writes one line of the log.
-pub(crate) fn log(line: &Value) {
-    // In one piece, so that lines of several threads do not mix. Where stderr is closed there is nobody to tell.
-    let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }
 
 /// Whole and tenths of milliseconds.

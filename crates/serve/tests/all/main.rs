@@ -12,3 +12,4 @@ mod leaving;
 mod routes;
 mod text;
 mod tiny;
+mod unread;
