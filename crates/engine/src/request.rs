@@ -18,6 +18,9 @@ pub struct Request<A = codeact_model::serving::ServedAdapter> {
     pub sampling: Sampling,
     /// Used in every layer, for the prompt and the answer. Requests with different ones share passes.
     pub adapter: Option<Arc<A>>,
+    /// What was computed for a prompt is only used for prompts with the same salt. Callers that are not to learn from each
+    /// other's times have different ones.
+    pub salt: u128,
     /// Lets only tokens be chosen that it allows. The answer ends when it is complete.
     pub constraint: Option<Matcher>,
     /// Keeps what this request computed until the next request of the same session has ended.
@@ -45,6 +48,7 @@ impl<A> Request<A> {
             prompt_ids,
             sampling,
             adapter: None,
+            salt: 0,
             constraint: None,
             session: None,
             deadline: None,

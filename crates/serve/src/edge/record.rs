@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::edge::{Edge, log};
 
@@ -66,6 +67,18 @@ impl Record {
 
     pub fn facts(&self) -> MutexGuard<'_, Facts> {
         self.facts.lock().expect("nothing panics while it holds this lock")
+    }
+
+    /// Keeps what is computed for one key from telling another, by how soon it comes, what was asked before.
+    ///
+    /// * `word`: of the request, which sets it apart from others with the same key.
+    pub fn salt(&self, word: Option<&str>) -> u128 {
+        let key = self.facts().key;
+        if (key, word) == (None, None) {
+            return 0;
+        }
+        let digest = Sha256::new().chain_update(format!("{key:?} {word:?}")).finalize();
+        u128::from_le_bytes(*digest.first_chunk().expect("a digest has 32 bytes"))
     }
 
     /// Notes a prompt, if they are wanted.

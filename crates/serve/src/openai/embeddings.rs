@@ -27,6 +27,7 @@ struct Asked {
     target: Target,
     prompts: Vec<Prompt>,
     is_base64: bool,
+    salt: u128,
 }
 
 pub(crate) async fn create(
@@ -78,7 +79,7 @@ fn take(state: &AppState, record: &Record, mut body: Fields, ignored: &mut Ignor
         let message = format!("the context of this model is {context} tokens, but text {index} has {count}");
         return Err(ApiError::new(ErrorKind::ContextLength, message));
     }
-    Ok(Asked { target, prompts, is_base64 })
+    Ok(Asked { target, prompts, is_base64, salt: record.salt(None) })
 }
 
 /// A text that the engine has.
@@ -113,6 +114,7 @@ fn submit(state: &AppState, asked: &Asked, prompt: &Prompt, deadline: Instant) -
     let (sender, events) = unbounded_channel();
     let request = Request {
         adapter: asked.target.actor.adapter.clone(),
+        salt: asked.salt,
         output: Output::Embedding,
         deadline: Some(deadline),
         ..Request::new(prompt.ids(), Sampling::default())

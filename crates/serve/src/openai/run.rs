@@ -182,6 +182,7 @@ impl Asked {
         let scored = self.logprobs.or((max_new_tokens == 0).then_some(0));
         Request {
             adapter: self.target.actor.adapter.clone(),
+            salt: self.record.salt(self.settings.cache_salt.as_deref()),
             deadline: Some(self.deadline),
             constraint,
             prompt_logprobs: scored.filter(|_| self.is_echoed),

@@ -44,6 +44,8 @@ pub(crate) struct Settings {
     /// The last chunk of a stream says what it cost.
     pub is_usage_streamed: bool,
     pub shape: AnswerShape,
+    /// What is computed is only used for requests that know this word.
+    pub cache_salt: Option<String>,
 }
 
 /// What an answer must be.
@@ -126,6 +128,7 @@ impl Settings {
             is_stream,
             is_usage_streamed: is_usage_streamed(body, is_stream, ignored)?,
             shape: answer_shape(body, ignored)?,
+            cache_salt: cache_salt(body)?,
         })
     }
 
@@ -192,6 +195,16 @@ fn is_usage_streamed(body: &mut Fields, is_stream: bool, ignored: &mut Ignored) 
     options.unsupported("continuous_usage_stats", |value| value == false, "use `include_usage`", ignored)?;
     options.finish(ignored)?;
     Ok(is_included)
+}
+
+/// As in vLLM.
+fn cache_salt(body: &mut Fields) -> Result<Option<String>, ApiError> {
+    match body.text("cache_salt")? {
+        Some(salt) if salt.is_empty() => {
+            body.refuse("cache_salt", &Value::String(salt), "a string that others cannot guess")
+        }
+        salt => Ok(salt),
+    }
 }
 
 fn answer_shape(body: &mut Fields, ignored: &mut Ignored) -> Result<AnswerShape, ApiError> {

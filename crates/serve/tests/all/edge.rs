@@ -54,6 +54,26 @@ fn only_known_keys_come_in() {
 }
 
 #[test]
+fn nobody_learns_from_the_cache_what_another_key_has_asked() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("a-key-of-the-first-user\n{KEY}\n")).unwrap();
+    let server = with_edge(|edge| edge.keys = Some(ApiKeys::read(file.path()).unwrap()));
+    let cached = |key: &str, salt: Option<&str>| {
+        let fields = [("Authorization", &*format!("Bearer {key}")), ("Content-Type", "application/json")];
+        let body = json!({"prompt": "x".repeat(100), "max_tokens": 1, "cache_salt": salt}).to_string();
+        let answer = answer(send(server.port, "POST", COMPLETIONS, &fields, &body));
+        answer.json()["usage"]["prompt_tokens_details"]["cached_tokens"].as_u64().unwrap()
+    };
+    for (key, salt) in [("a-key-of-the-first-user", None), (KEY, None), (KEY, Some("one")), (KEY, Some("two"))] {
+        assert_eq!(cached(key, salt), 0, "{key} {salt:?}");
+        assert!(cached(key, salt) > 0, "{key} {salt:?}");
+    }
+    let body = json!({"prompt": "a", "cache_salt": ""}).to_string();
+    let fields = [("Authorization", &*format!("Bearer {KEY}")), ("Content-Type", "application/json")];
+    assert!(answer(send(server.port, "POST", COMPLETIONS, &fields, &body)).error(400).contains("`cache_salt`"));
+}
+
+#[test]
 fn pages_of_other_sites_are_refused() {
     let server = serve_with(Setup::default());
     let from = |origin: &str| with_fields(server.port, "GET", "/v1/models", &[("Origin", origin)]);
