@@ -7,7 +7,6 @@ mod client;
 mod completions;
 mod drain;
 mod edge;
-mod hostile;
 mod leaving;
 mod routes;
 mod text;
