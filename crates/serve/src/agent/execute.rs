@@ -40,8 +40,11 @@ pub(crate) async fn execute(
     request: Request,
 ) -> Result<Json<Value>, ApiError> {
     // Clients of the original send JSON without saying so. A page of another site is refused before, by its origin.
-    let body = parse_json(&read_body(request.into_body(), state.edge.settings.body_bytes_max).await?)?;
+    let edge = &state.edge;
+    let (body, taken) = read_body(request.into_body(), edge.settings.body_bytes_max, &edge.memory).await?;
+    let body = parse_json(&body)?;
     blocking(move || {
+        let _taken = taken;
         let mut ignored = Ignored { is_lenient: state.edge.settings.is_lenient, names: Vec::new() };
         let mut body = Fields::new(body, "")?;
         let convid = body.required_text("convid")?;

@@ -71,8 +71,10 @@ pub(crate) async fn write(
     // Who it is for, before megabytes of it are taken in.
     let session = state.agents.find(&id, &caller)?;
     let bytes_max = state.agents.settings.file_bytes_max;
-    let content: Bytes = read_body(request.into_body(), usize::try_from(bytes_max).unwrap_or(usize::MAX)).await?;
+    let most = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+    let (content, taken) = read_body(request.into_body(), most, &state.edge.memory).await?;
     blocking(move || {
+        let _taken = taken;
         let (used, most) = (session.folder.bytes(), state.agents.settings.session_bytes_max);
         if used.saturating_add(content.len() as u64) > most {
             return Err(full(used, most));

@@ -5,15 +5,18 @@ mod counters;
 mod json; // bodies of requests
 mod keys;
 mod listen; // connections, and how they end
+mod log; // lines on stderr
+mod memory; // what requests take while they are read
 mod origin;
 mod raw; // bodies that are not called JSON
+mod outgoing; // bytes of answers on their way
 mod record;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
@@ -32,18 +35,30 @@ pub(crate) use counters::{Counters, head, histogram, line};
 pub(crate) use json::{JsonBody, PathName};
 pub use keys::{ApiKeys, KeysError};
 pub use listen::{Connections, serve};
+pub(crate) use log::log;
+pub(crate) use memory::{Memory, Taken};
 pub use origin::{Hosts, Origins};
+use outgoing::TakenBy;
 pub(crate) use raw::{parse_json, read_body};
-pub(crate) use record::{Record, log};
+pub(crate) use record::Record;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Seconds after which the caller no longer wants an answer.
 const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout");
 /// Fields that a lenient server passed over.
 const IGNORED: HeaderName = HeaderName::from_static("x-codeact-ignored");
-const IGNORED_NAMES_MAX: usize = 32;
+/// More of them stand in the log only.
+const IGNORED_BYTES_MAX: usize = 1 << 10;
 /// Characters of a caller's own request id.
 const ID_CHARS_MAX: usize = 128;
+
+/// What the tokenizer keeps of a token, which may be a single byte.
+const TOKEN_BYTES: usize = 100;
+/// Texts that are tokenised in no time.
+const SHORT_TEXT_BYTES: usize = 64 << 10;
+
+/// Routes whose answers go on for as long as the agent does: whoever reads them has no time by which to be done.
+const OPEN_ENDED: &str = "/v1/agent/";
 
 /// Open to everyone, in any state of the server.
 const OPEN: [&str; 4] = ["/health", "/ready", "/", "/openapi.json"];
@@ -69,6 +84,12 @@ pub struct EdgeSettings {
     pub body_bytes_max: usize,
     /// Time after which an answer ends, unless the request says less.
     pub request_time_max: Duration,
+    /// Time beyond that for a reader to take what is left of it; then the connection ends.
+    pub reading_time_max: Duration,
+    /// Bytes of one streamed answer that may wait to be read; more end it.
+    pub unread_bytes_max: usize,
+    /// Memory for the bodies of all requests while they are read.
+    pub reading_bytes_max: usize,
     /// Unknown fields are ignored, and listed in a header and in the log.
     pub is_lenient: bool,
     /// What is logged.
@@ -95,6 +116,9 @@ impl Default for EdgeSettings {
             requests_per_key_max: 512,
             body_bytes_max: 4 << 20,
             request_time_max: Duration::from_secs(600),
+            reading_time_max: Duration::from_secs(60),
+            unread_bytes_max: 4 << 20,
+            reading_bytes_max: 512 << 20,
             is_lenient: false,
             log: LogSettings { requests: true, prompts: false },
         }
@@ -105,6 +129,7 @@ impl Default for EdgeSettings {
 pub(crate) struct Edge {
     pub settings: EdgeSettings,
     pub counters: Counters,
+    pub memory: Memory,
     running: Arc<Semaphore>,
     running_of_key: Arc<PerOwner>,
     is_draining: AtomicBool,
@@ -121,9 +146,10 @@ pub(crate) struct Places {
 impl Edge {
     pub fn new(settings: EdgeSettings) -> Edge {
         let running = Arc::new(Semaphore::new(settings.requests_max));
+        let memory = Memory::new(settings.reading_bytes_max);
         let running_of_key = PerOwner::new(settings.requests_per_key_max, "requests being answered");
         let (is_draining, ending) = (AtomicBool::new(false), watch::Sender::new(false));
-        Edge { settings, counters: Counters::default(), running, running_of_key, is_draining, ending }
+        Edge { settings, counters: Counters::default(), memory, running, running_of_key, is_draining, ending }
     }
 
     /// Whether the server is about to end.
@@ -170,6 +196,20 @@ impl Edge {
         }
     }
 
+    /// Memory for the tokens of a text while it is tokenised.
+    ///
+    /// # Errors
+    /// As [`Memory::take`]. Short texts always have room.
+    pub fn memory_for_tokens(&self, text_bytes: usize) -> Result<Taken, ApiError> {
+        if text_bytes <= SHORT_TEXT_BYTES { Ok(Taken::default()) } else { self.memory.take(text_bytes * TOKEN_BYTES) }
+    }
+
+    /// When an answer to these headers, which have just come, must have been read.
+    fn end(&self, headers: &HeaderMap) -> Instant {
+        let time_max = self.time_max(headers).unwrap_or(self.settings.request_time_max);
+        Instant::now() + time_max + self.settings.reading_time_max
+    }
+
     /// How long an answer to these headers may take.
     ///
     /// # Errors
@@ -193,14 +233,19 @@ pub(crate) async fn guard(State(state): State<AppState>, mut request: Request, n
     let edge = Arc::clone(&state.edge);
     let id = request_id(request.headers());
     let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
+    let end = (!route.starts_with(OPEN_ENDED)).then(|| edge.end(request.headers()));
+    if let Some(taken_by) = request.extensions().get::<TakenBy>() {
+        taken_by.set(end);
+    }
     let record = Arc::new(Record::new(Arc::clone(&edge), id, method_name(request.method()), route));
 
     let (headers, method) = (request.headers().clone(), request.method().clone());
-    let page = edge.settings.hosts.check(&headers).and_then(|()| edge.settings.origins.check(&headers));
+    let EdgeSettings { hosts, origins, keys, .. } = &edge.settings;
+    let page = hosts.check(&headers).and_then(|()| origins.check(&headers, hosts, keys.is_some()));
     let mut place = None;
     let mut response = match &page {
         Err(error) => error.clone().into_response(),
-        Ok(_) if origin::is_preflight(&method, &headers) => origin::preflight(),
+        Ok(_) if origin::is_preflight(&method, &headers) => origin::preflight(&headers),
         Ok(_) => match edge.admit(&mut request, &record) {
             Err(error) => error.into_response(),
             Ok(taken) => {
@@ -219,7 +264,7 @@ pub(crate) async fn guard(State(state): State<AppState>, mut request: Request, n
         response.headers_mut().insert(IGNORED, names);
     }
     drop(facts);
-    response.map(|body| Body::new(Watched::new(body, record, place)))
+    response.map(|body| Body::new(Watched::new(body, record, place, end)))
 }
 
 /// Runs the handler; a panic in it becomes a 500, and its text has gone to stderr.
@@ -246,9 +291,20 @@ fn request_id(headers: &HeaderMap) -> String {
 
 /// Fields that were passed over, as far as a header can hold them.
 fn ignored_names(names: &[String]) -> Option<HeaderValue> {
-    let plain = names.iter().filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic())).take(IGNORED_NAMES_MAX);
-    let joined = plain.map(String::as_str).collect::<Vec<_>>().join(", ");
+    let mut joined = String::new();
+    for name in names.iter().filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic())) {
+        let comma = if joined.is_empty() { "" } else { ", " };
+        if joined.len() + comma.len() + name.len() > IGNORED_BYTES_MAX {
+            break;
+        }
+        joined = joined + comma + name;
+    }
     (!names.is_empty()).then(|| HeaderValue::from_str(&joined).expect("only visible ASCII was taken"))
+}
+
+/// A task that panicked; its text has gone to stderr.
+pub(crate) fn crashed(error: tokio::task::JoinError) -> ApiError {
+    ApiError::internal(format!("the request crashed: {error}"))
 }
 
 /// One of a few names: what labels a metric must not grow with what callers send.
@@ -256,6 +312,8 @@ fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
         Method::DELETE => "DELETE",
         Method::OPTIONS => "OPTIONS",
         Method::HEAD => "HEAD",

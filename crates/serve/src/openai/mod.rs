@@ -6,6 +6,7 @@ mod settings; // how answers are wanted
 mod foreign; // fields that are known and not served
 mod messages;
 mod choice; // one answer while it grows
+mod backlog; // what waits to be read
 mod run; // all answers to a request
 mod answer; // what answers look like
 mod reply; // sending them
