@@ -31,6 +31,7 @@ struct Shared<A: Send + Sync + 'static> {
     context_tokens_max: usize,
     vocab_size: usize,
     added_token_count: fn(&A) -> usize,
+    check_adapter: fn(&A) -> Result<(), String>,
 }
 
 /// An open session: what its last request computed stays, so that the next one only computes what is new, and the last
@@ -65,8 +66,9 @@ impl<A: Send + Sync + 'static> Engine<A> {
     ///
     /// # Errors
     /// When a limit is out of range, the model has no pages, or the operating system gives no thread.
-    pub fn start<F: Forward<Adapter = A>>(model: F, limits: EngineLimits) -> Result<Engine<A>, EngineError> {
+    pub fn start<F: Forward<Adapter = A>>(model: F, mut limits: EngineLimits) -> Result<Engine<A>, EngineError> {
         limits.check()?;
+        limits.draft_tokens_max = limits.draft_tokens_max.min(model.draft_tokens_max());
         let page_tokens_all = model.page_count() * model.page_tokens();
         let asked = limits.context_tokens_max.unwrap_or(usize::MAX);
         let context_tokens_max = asked.min(model.context_tokens_max()).min(page_tokens_all);
@@ -91,6 +93,7 @@ impl<A: Send + Sync + 'static> Engine<A> {
             context_tokens_max,
             vocab_size,
             added_token_count: F::added_token_count,
+            check_adapter: F::check_adapter,
         })))
     }
 
@@ -196,6 +199,14 @@ impl<A: Send + Sync + 'static> Engine<A> {
         Metrics { sessions: self.0.inbox.session_count(), ..lock(&self.0.metrics).clone() }
     }
 
+    /// Whether the model can go through an adapter. Requests with another are refused.
+    ///
+    /// # Errors
+    /// [`EngineError::Adapter`], which says why not.
+    pub fn check_adapter(&self, adapter: &A) -> Result<(), EngineError> {
+        (self.0.check_adapter)(adapter).map_err(|reason| EngineError::Adapter { reason })
+    }
+
     /// Requests that the engine holds at once, running and waiting; what comes beyond is refused with
     /// [`EngineError::Busy`]. A caller that would submit more than so many together can never succeed.
     pub fn places_max(&self) -> usize {
@@ -286,7 +297,9 @@ impl<A: Send + Sync + 'static> Engine<A> {
     /// The sampler of a request that is acceptable.
     fn check(&self, request: &Request<A>) -> Result<Sampler, EngineError> {
         let context_tokens_max = self.0.context_tokens_max;
-        let added = request.adapter.as_deref().map_or(0, self.0.added_token_count);
+        let adapter = request.adapter.as_deref();
+        adapter.map_or(Ok(()), |adapter| self.check_adapter(adapter))?;
+        let added = adapter.map_or(0, self.0.added_token_count);
         let vocab_size = self.0.vocab_size + added;
         let prompt_ids = &request.prompt_ids;
         if prompt_ids.is_empty() {

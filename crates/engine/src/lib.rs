@@ -37,7 +37,7 @@ mod mock;
 pub use engine::{Engine, SessionPin};
 pub use error::EngineError;
 pub use event::{Event, FinishReason, Finished, Generated};
-pub use forward::{Forward, Step, Wanted};
+pub use forward::{Choice, Forward, Row, Step, Wanted};
 pub use limits::EngineLimits;
 pub use metrics::{Histogram, Metrics};
 pub use request::{Output, Request, SessionId, Ticket};

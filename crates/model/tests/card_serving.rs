@@ -46,7 +46,7 @@ fn ids(tensor: &Tensor) -> Vec<Vec<u32>> {
 }
 
 fn options(weights: ServedWeights) -> ServingOptions {
-    ServingOptions { weights, kv_bytes: 1 << 20, ..ServingOptions::default() }
+    ServingOptions { weights, kv_bytes: Some(1 << 20), ..ServingOptions::default() }
 }
 
 fn load(folder: &Path, weights: ServedWeights, device: &Device) -> CardModel {

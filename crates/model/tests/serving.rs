@@ -38,7 +38,12 @@ fn ids(tensor: &Tensor) -> Vec<Vec<u32>> {
 }
 
 fn load(folder: &Path, weights: ServedWeights, threads: usize) -> ServedModel {
-    let options = ServingOptions { weights, threads: NonZeroUsize::new(threads), kv_bytes: 8 << 20 };
+    let options = ServingOptions {
+        weights,
+        threads: NonZeroUsize::new(threads),
+        kv_bytes: Some(8 << 20),
+        ..ServingOptions::default()
+    };
     ServedModel::load(&ModelFiles::in_folder(folder), &options).unwrap()
 }
 

@@ -83,6 +83,49 @@ fn what_cannot_run_is_refused_with_the_reason() {
 }
 
 #[test]
+fn an_adapter_that_the_model_does_not_take_costs_nobody_else_anything() {
+    let (engine, control, gate) = start(EngineLimits::default());
+    let held = gate.lock().unwrap();
+    thread::scope(|scope| {
+        let other = scope.spawn(|| generate(&engine, request(&[1, 2], 5)));
+        wait_for_pass(&control);
+        let adapter = Arc::new(MockAdapter { id: 7, added: 65 });
+        let refusal = EngineError::Adapter { reason: "the mock adds at most 64 tokens".to_owned() };
+        assert_eq!(engine.check_adapter(&adapter), Err(refusal.clone()));
+        assert_eq!(generate(&engine, Request { adapter: Some(adapter), ..request(&[1], 1) }).unwrap_err(), refusal);
+        drop(held);
+        assert_eq!(other.join().unwrap().unwrap().tokens.len(), 5);
+    });
+    assert_eq!(engine.metrics().failed, 0);
+}
+
+#[test]
+fn a_model_that_chooses_tokens_gives_what_the_sampler_chooses() {
+    let mut model = Mock::new(4, 50, 100);
+    model.chooses = true;
+    let engine = Engine::start(model, EngineLimits::default()).unwrap();
+    for (index, first) in (0..20u32).enumerate() {
+        let sampling = Sampling {
+            temperature: if index % 3 == 0 { 0.0 } else { 1.0 },
+            top_k: (index % 3 == 1).then_some(5),
+            min_p: if index % 4 == 0 { 0.125 } else { 0.0 },
+            // These are chosen on the host, by their logits.
+            logprobs: (index % 5 == 4).then_some(2),
+            repetition_penalty: if index % 7 == 6 { 1.25 } else { 1.0 },
+            seed: first.into(),
+            max_new_tokens: 40,
+            ..Sampling::default()
+        };
+        let wish = || Request::new(vec![first, first % 5, first, first % 5], sampling.clone());
+        let (answer, alone) = (generate(&engine, wish()).unwrap(), alone(&wish(), 100));
+        assert_eq!(answer.tokens, alone.tokens, "request {index}");
+    }
+    assert!(engine.metrics().accepted_tokens > 20, "{:?}", engine.metrics());
+    let error = generate(&engine, request(&[1, NAN_TOKEN], 1)).unwrap_err();
+    assert_eq!(error, EngineError::NotFinite { position: 2 });
+}
+
+#[test]
 fn limits_that_leave_no_room_are_refused() {
     let default = EngineLimits::default;
     let bad = [

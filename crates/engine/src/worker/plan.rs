@@ -22,11 +22,16 @@ impl<F: Forward> Worker<F> {
         let mut shares: Vec<(usize, Share)> = readers
             .into_iter()
             .zip(share(&wishes, budget))
-            .map(|(index, tokens)| (index, Share { tokens, draft: Vec::new() }))
+            .map(|(index, tokens)| (index, Share::new(tokens, Vec::new())))
             .collect();
-        let generating = drafts.into_iter().map(|(index, draft)| (index, Share { tokens: 1, draft }));
+        let generating = drafts.into_iter().map(|(index, draft)| (index, Share::new(1, draft)));
         shares.extend(generating);
         shares.sort_unstable_by_key(|(index, _)| *index);
+        if self.model.chooses() {
+            for (index, share) in &mut shares {
+                share.choices = self.running[*index].choices(share);
+            }
+        }
         shares
     }
 
