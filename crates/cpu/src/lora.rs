@@ -111,8 +111,8 @@ fn check(x: &[f32], y: &[f32], stride: usize, updates: &[LoraUpdate<'_>]) {
         assert!(first_column + outputs <= stride, "{outputs} columns from {first_column} of {stride}");
     }
     let is_apart = |pair: &[LoraUpdate<'_>]| {
-        let are_beside = pair[0].rows == pair[1].rows
-            && pair[0].first_column + pair[0].lora.outputs() <= pair[1].first_column;
+        let are_beside =
+            pair[0].rows == pair[1].rows && pair[0].first_column + pair[0].lora.outputs() <= pair[1].first_column;
         are_beside || pair[0].rows.end <= pair[1].rows.start
     };
     assert!(updates.windows(2).all(is_apart), "updates overlap");
@@ -267,8 +267,7 @@ mod tests {
                     lora: lora(adapter, half),
                     first_column: 3 + half * n,
                 };
-                let updates =
-                    [update(0..18, 0, 0), update(0..18, 0, 1), update(18..19, 1, 1), update(25..39, 2, 0)];
+                let updates = [update(0..18, 0, 0), update(0..18, 0, 1), update(18..19, 1, 1), update(25..39, 2, 0)];
                 let (x, before) = (ramp(t * k, 13), ramp(t * stride, 17));
                 let (mut y, mut side) = (before.clone(), Vec::new());
                 add_loras(&team, &x, &mut y, stride, &updates, &mut side);

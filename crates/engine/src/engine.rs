@@ -13,6 +13,7 @@ use crate::forward::Forward;
 use crate::inbox::{Caller, Inbox, Job, OnEvent, Phase, SessionList, lock};
 use crate::limits::EngineLimits;
 use crate::metrics::Metrics;
+use crate::pages::Pages;
 use crate::request::{Output, Request, SessionId, Ticket};
 use crate::sampling::{Sampler, Sampling, Token, TokenLogprobs};
 use crate::worker::{Clock, Worker};
@@ -69,14 +70,15 @@ impl<A: Send + Sync + 'static> Engine<A> {
     pub fn start<F: Forward<Adapter = A>>(model: F, mut limits: EngineLimits) -> Result<Engine<A>, EngineError> {
         limits.check()?;
         limits.draft_tokens_max = limits.draft_tokens_max.min(model.draft_tokens_max());
-        let page_tokens_all = model.page_count() * model.page_tokens();
+        let page_count = Pages::shared_count(model.page_count(), model.page_tokens());
+        let page_tokens_all = page_count * model.page_tokens();
         let asked = limits.context_tokens_max.unwrap_or(usize::MAX);
         let context_tokens_max = asked.min(model.context_tokens_max()).min(page_tokens_all);
         if context_tokens_max < 2 {
             return Err(EngineError::Limits { field: "page_count", value: model.page_count(), range: "at least 1" });
         }
         let inbox = Arc::new(Inbox::new(limits.running_max.saturating_add(limits.waiting_max)));
-        let metrics = Arc::new(Mutex::new(Metrics::new(model.page_count())));
+        let metrics = Arc::new(Mutex::new(Metrics::new(page_count)));
         let (waiting_max, vocab_size) = (limits.waiting_max, model.vocab_size());
         let clock: Clock = Box::new(Instant::now);
         let worker = Worker::new(model, limits, context_tokens_max, Arc::clone(&inbox), Arc::clone(&metrics), clock);
@@ -229,7 +231,7 @@ impl<A: Send + Sync + 'static> Engine<A> {
         self.0.vocab_size
     }
 
-    /// Whether the model answers: one token goes through it, before the requests that wait.
+    /// Whether the model answers: one token goes through it, before the requests that wait, in a page of its own.
     ///
     /// # Errors
     /// When the thread has ended, the model fails, or no answer comes `within` this time.

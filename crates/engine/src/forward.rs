@@ -1,8 +1,8 @@
 //! The joint to the model: what the engine needs of one.
 
 use codeact_model::serving::card::CardModel;
-use codeact_model::serving::{ServedAdapter, ServedModel};
 pub use codeact_model::serving::{Choice, Row, Step, Wanted};
+use codeact_model::serving::{ServedAdapter, ServedModel};
 
 /// A model that continues sequences whose keys and values lie in numbered pages.
 ///
@@ -99,11 +99,7 @@ macro_rules! shape_of {
 impl Forward for ServedModel {
     shape_of!();
 
-    fn forward(
-        &mut self,
-        steps: &[Step<'_>],
-        on_row: &mut dyn FnMut(usize, usize, Row<'_>),
-    ) -> Result<(), String> {
+    fn forward(&mut self, steps: &[Step<'_>], on_row: &mut dyn FnMut(usize, usize, Row<'_>)) -> Result<(), String> {
         let mut on_values = |step: usize, token: usize, row: &mut [f32]| on_row(step, token, Row::Values(row));
         self.forward(steps, &mut on_values).map_err(|error| error.to_string())
     }
@@ -125,11 +121,7 @@ impl Forward for CardModel {
         self.chooses()
     }
 
-    fn forward(
-        &mut self,
-        steps: &[Step<'_>],
-        on_row: &mut dyn FnMut(usize, usize, Row<'_>),
-    ) -> Result<(), String> {
+    fn forward(&mut self, steps: &[Step<'_>], on_row: &mut dyn FnMut(usize, usize, Row<'_>)) -> Result<(), String> {
         self.forward_rows(steps, on_row).map_err(|error| error.to_string())
     }
 }

@@ -25,6 +25,7 @@ mod worker; // the thread that owns the model
 
 mod sequence; // one request from its arrival to its end
 mod scheduler; // who reads how much of its prompt in a pass
+mod pace; // how much a pass may read
 mod speculate; // guesses at the next tokens
 mod pages; // who holds which page
 mod pins; // what sessions keep

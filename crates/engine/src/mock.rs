@@ -48,7 +48,9 @@ pub(crate) struct Mock {
 }
 
 impl Mock {
+    /// `page_count` pages for requests, and the one that is kept for health checks.
     pub fn new(page_tokens: usize, page_count: usize, context_tokens_max: usize) -> Mock {
+        let page_count = page_count + 1;
         let control = Control { pages: vec![vec![(0, 0); page_tokens]; page_count], ..Control::default() };
         Mock {
             page_tokens,

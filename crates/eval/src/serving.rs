@@ -2,24 +2,40 @@
 
 use std::num::{NonZeroU32, NonZeroUsize};
 
-use codeact_model::serving::{Facts, ServedWeights, ServingOptions};
+use codeact_engine::EngineLimits;
+use codeact_model::serving::{Compute, Facts, ServedWeights, ServingOptions, ServingPlace};
+
+use crate::EvalError;
 
 /// Options of every program that runs a model.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Model")]
 pub struct ServingArgs {
+    /// Where to compute; without it, on the processor
+    #[arg(long, value_enum)]
+    pub device: Option<OnDevice>,
     /// Precision of the weights; without it, as the files have them
     #[arg(long, value_enum)]
     pub dtype: Option<Dtype>,
     /// Quantise the weights while they load
     #[arg(long, value_enum, conflicts_with = "dtype")]
     pub quant: Option<Quant>,
-    /// Threads that compute; without it, all that this machine gives
+    /// Threads that compute, on the processor; without it, all that this machine gives
     #[arg(long, value_name = "NUMBER")]
     pub threads: Option<NonZeroUsize>,
-    /// Memory for keys and values of all sequences; it is taken as it is used [default: 1024]
+    /// Memory for keys and values of all sequences [default: 1024, taken as it is used; on a GPU what it has left]
     #[arg(long, value_name = "MIB")]
     pub kv_memory: Option<NonZeroU32>,
+}
+
+/// What computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnDevice {
+    /// The threads of this process
+    Cpu,
+    /// The first NVIDIA GPU that the driver shows, in a build with CUDA
+    Cuda,
 }
 
 /// Precision of the weights and of the products with them.
@@ -55,14 +71,57 @@ impl ServingArgs {
             (Some(Dtype::Bf16), _) => ServedWeights::Bf16,
             (None, None) => ServedWeights::Stored,
         };
-        let default = ServingOptions::default();
-        let kv_bytes = self.kv_memory.map_or(default.kv_bytes, |mebibytes| (mebibytes.get() as usize) << 20);
-        ServingOptions { weights, threads: self.threads, kv_bytes }
+        let place = match self.device {
+            Some(OnDevice::Cuda) => ServingPlace::Card,
+            Some(OnDevice::Cpu) | None => ServingPlace::Processor,
+        };
+        let kv_bytes = self.kv_memory.map(|mebibytes| (mebibytes.get() as usize) << 20);
+        ServingOptions { weights, place, threads: self.threads, kv_bytes, ..ServingOptions::default() }
+    }
+
+    /// Whether the options go together; [`crate::Actor::load`] asks too.
+    ///
+    /// # Errors
+    /// With the option that means nothing.
+    pub fn check(&self) -> Result<(), EvalError> {
+        check_options(&self.options())
+    }
+
+    /// What the engine of such a model does at once, unless told otherwise.
+    pub fn limits(&self) -> EngineLimits {
+        limits_on(self.options().place)
     }
 }
 
-/// What a loaded model computes with, in a few words: formats, threads, instructions.
+/// What an engine does at once by default: a card reads many more tokens in the time of a pass.
+pub fn limits_on(place: ServingPlace) -> EngineLimits {
+    match place {
+        ServingPlace::Processor => EngineLimits::default(),
+        ServingPlace::Card => EngineLimits { prompt_tokens_per_pass: 2048, ..EngineLimits::default() },
+    }
+}
+
+/// What a model's options say against each other.
+///
+/// # Errors
+/// With the option that means nothing.
+pub(crate) fn check_options(options: &ServingOptions) -> Result<(), EvalError> {
+    match options {
+        ServingOptions { place: ServingPlace::Card, threads: Some(threads), .. } => {
+            Err(EvalError::Options(format!("{threads} threads for a model on a GPU\nhint: leave out `--threads`")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a loaded model computes with, in a few words: formats, threads and instructions, or the GPU.
 pub fn compute_line(facts: &Facts) -> String {
-    let plural = if facts.threads == 1 { "" } else { "s" };
-    format!("{}, {} thread{plural}, {:?}", facts.formats.join(" and "), facts.threads, facts.isa)
+    let formats = facts.formats.join(" and ");
+    match &facts.on {
+        Compute::Processor { threads, isa } => {
+            let plural = if *threads == 1 { "" } else { "s" };
+            format!("{formats}, {threads} thread{plural}, {isa:?}")
+        }
+        Compute::Card(name) => format!("{formats}, {name}"),
+    }
 }

@@ -150,7 +150,8 @@ impl Slots {
         let grid = grid(t, ranks.min(self.ranks_max).div_ceil(WARPS));
         gpu.launch(&kernel_name("row_lora_down", self.dtype), grid, &arguments)?;
         let (columns, stride) = (Argument::int(out.cols)?, Argument::int(out.stride)?);
-        let arguments = [Argument::Address(out.address), Argument::read(side)?, table, slots, columns, stride, ranks_max];
+        let arguments =
+            [Argument::Address(out.address), Argument::read(side)?, table, slots, columns, stride, ranks_max];
         gpu.launch(&kernel_name("row_lora_up", self.dtype), self::grid(t, out.cols.div_ceil(THREADS)), &arguments)
     }
 

@@ -117,8 +117,12 @@ fn a_model_that_chooses_tokens_gives_what_the_sampler_chooses() {
             ..Sampling::default()
         };
         let wish = || Request::new(vec![first, first % 5, first, first % 5], sampling.clone());
-        let (answer, alone) = (generate(&engine, wish()).unwrap(), alone(&wish(), 100));
-        assert_eq!(answer.tokens, alone.tokens, "request {index}");
+        let (answer, alone) = (generate(&engine, wish()), alone(&wish(), 100));
+        match answer {
+            Ok(answer) => assert_eq!((answer.tokens, Ok(answer.finish)), (alone.tokens, alone.end), "request {index}"),
+            // A token after which the mock has nothing finite.
+            Err(error) => assert_eq!(Err(error), alone.end, "request {index}"),
+        }
     }
     assert!(engine.metrics().accepted_tokens > 20, "{:?}", engine.metrics());
     let error = generate(&engine, request(&[1, NAN_TOKEN], 1)).unwrap_err();
@@ -144,6 +148,7 @@ fn limits_that_leave_no_room_are_refused() {
         running_max: usize::MAX,
         waiting_max: usize::MAX,
         prompt_tokens_per_pass: usize::MAX,
+        pass_time_target: Some(Duration::MAX),
         context_tokens_max: Some(usize::MAX),
         draft_tokens_max: usize::MAX,
         draft_requests_max: usize::MAX,

@@ -130,14 +130,14 @@ struct Asked {
 
 impl Asked {
     fn new(index: u32, adapters: &[Option<Arc<ServedAdapter>>]) -> Asked {
-        let beginning = (0..index % 4 * 12).map(|at| (at * at + index % 2) % tiny::VOCAB_SIZE);
+        let beginning = (0..40).map(|at| (at * at + index % 2) % tiny::VOCAB_SIZE);
         let phrase = [index % 5 + 1, 7, 9, index % 7 + 20];
         let prompt = beginning.chain(phrase.repeat(1 + index as usize % 6)).collect();
         let sampling = Sampling {
             temperature: if index.is_multiple_of(3) { 0.5 } else { 0.0 },
             top_p: if index.is_multiple_of(6) { 0.9 } else { 1.0 },
             seed: index.into(),
-            max_new_tokens: 8 + index as usize % 30,
+            max_new_tokens: 20 + index as usize % 20,
             ..Sampling::default()
         };
         let adapter = adapters[index as usize % 3].clone();
@@ -175,16 +175,17 @@ fn hundreds_of_requests_get_in_any_company_what_each_gets_alone() {
     for weights in [ServedWeights::Bf16, ServedWeights::Q8_0, ServedWeights::Q4K] {
         let mut model = load(weights, 256);
         let emulation = emulation();
-        let mut questions: Vec<Asked> = (0..24).map(|index| Asked::new(index, &adapters)).collect();
+        let mut questions: Vec<Asked> = (0..12).map(|index| Asked::new(index, &adapters)).collect();
         questions.iter_mut().for_each(|asked| asked.alone = asked.alone(&mut model));
         drop(emulation);
-        let engine = on_card(weights, 256, limits.clone());
-        let (next, count) = (AtomicUsize::new(0), 120);
+        // Half of what those that run at once need in the end.
+        let engine = on_card(weights, 320, limits.clone());
+        let next = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             for _ in 0..10 {
                 scope.spawn(|| {
-                    while let turn @ 0..120 = next.fetch_add(1, Ordering::Relaxed) {
-                        let asked = &questions[turn * 7 % questions.len()];
+                    while let turn @ 0..72 = next.fetch_add(1, Ordering::Relaxed) {
+                        let asked = &questions[turn / 3 % questions.len()];
                         let request = Request {
                             adapter: asked.adapter.clone(),
                             speculation: !turn.is_multiple_of(4),
@@ -197,8 +198,8 @@ fn hundreds_of_requests_get_in_any_company_what_each_gets_alone() {
             }
         });
         let metrics = engine.metrics();
-        assert_eq!(metrics.finished_length, count, "{metrics:?}");
-        assert!(metrics.preemptions > 2 && metrics.prefix_hit_tokens > 300, "{weights:?}: {metrics:?}");
+        assert_eq!(metrics.finished_length, 72, "{metrics:?}");
+        assert!(metrics.preemptions > 2 && metrics.prefix_hit_tokens > 200, "{weights:?}: {metrics:?}");
         assert!(metrics.accepted_tokens > 50 && metrics.drafted_tokens > metrics.accepted_tokens, "{metrics:?}");
     }
 }

@@ -105,7 +105,7 @@ impl ServedModel {
             true => (loading.matrix(&["model.embed_tokens.weight"], &[table])?, Embedding::Head),
             false => {
                 let head = loading.matrix(&["lm_head.weight"], &[table])?;
-                (head, Embedding::Own(tensors.table("model.embed_tokens.weight", table)?))
+                (head, Embedding::Own(loading.table("model.embed_tokens.weight", table)?))
             }
         };
         let layers =

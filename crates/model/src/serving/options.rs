@@ -2,8 +2,8 @@
 
 use std::num::NonZeroUsize;
 
-use codeact_cpu::{Format, Isa};
 use codeact_cpu::paged::{KvFormat, KvPool, PAGE_TOKENS};
+use codeact_cpu::{Format, Isa};
 
 use crate::ModelError;
 use crate::config::ModelConfig;
@@ -93,8 +93,6 @@ pub(super) fn pages_of(page: usize, bytes: usize) -> Result<usize, ModelError> {
     match pages * PAGE_TOKENS >= TOKENS_MIN {
         // Page numbers are u32.
         true => Ok(pages.min(u32::MAX as usize)),
-        false => {
-            Err(ModelError::Pages { bytes, needed: page * TOKENS_MIN.div_ceil(PAGE_TOKENS), tokens: TOKENS_MIN })
-        }
+        false => Err(ModelError::Pages { bytes, needed: page * TOKENS_MIN.div_ceil(PAGE_TOKENS), tokens: TOKENS_MIN }),
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
 use codeact_agent::{Agent, Limits, Profile, Turn};
-use codeact_engine::{EngineLimits, Sampling};
+use codeact_engine::Sampling;
 use codeact_eval::{Actor, Sandbox, SandboxArgs, ServingArgs, profile_parser};
 use codeact_model::source::ModelFiles;
 use codeact_sandbox::Interpreter;
@@ -119,7 +119,7 @@ fn prepare(args: &Args) -> anyhow::Result<Agent> {
     // Python first: it starts faster than the weights load.
     let (session, sandbox) = start(args)?;
     let files = ModelFiles::find(model, &|text| eprintln!("{text}"))?;
-    let actor = Actor::load(&files, args.adapter.as_deref(), &args.serving.options(), EngineLimits::default())?;
+    let actor = Actor::load(&files, args.adapter.as_deref(), &args.serving.options(), args.serving.limits())?;
     let shown = shown_model(model, files.folder(), args.adapter.as_deref());
     eprintln!("{}", start_lines(&shown, &actor.facts, &sandbox));
     let model = Box::new(actor.model(sampling));

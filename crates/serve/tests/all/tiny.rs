@@ -77,7 +77,8 @@ fn start(setup: Setup, sandbox: Sandbox, change: impl FnOnce(AppState) -> AppSta
     let adapters = folder.path().join("adapters");
     std::fs::create_dir(&adapters).unwrap();
     let files = ModelFiles::in_folder(folder.path());
-    let options = ServingOptions { kv_bytes: Some(setup.kv_bytes), threads: NonZeroUsize::new(1), ..Default::default() };
+    let options =
+        ServingOptions { kv_bytes: Some(setup.kv_bytes), threads: NonZeroUsize::new(1), ..Default::default() };
     let actor = Actor::load(&files, None, &options, setup.engine).unwrap();
     let models = Models::new(actor, "tiny".into(), files, setup.with_adapters.then_some(adapters));
     let state = change(AppState::new(models, sandbox, setup.limits).with_edge(setup.edge));

@@ -9,10 +9,10 @@ use codeact_ops::paged::{DECODE_TOKENS_MAX, Plan, Sequence, Tables};
 use codeact_ops::recording::download;
 use codeact_ops::sampling::{self, NO_TOKEN};
 
+use super::CardModel;
 use super::adapters::{self, ADDED_MAX, SLOT_COUNT};
 use super::pass::{Buffers, Rows};
 use super::small::{ROWS_MAX, Small, SmallPass};
-use super::CardModel;
 use crate::ModelError;
 use crate::serving::pass::{WantedRow, check, wanted_rows};
 use crate::serving::{Choice, Row, Step, Wanted};
@@ -162,7 +162,8 @@ impl CardModel {
         for wanted in wanted.chunks(ROWS_MAX) {
             let rows: Vec<u32> = wanted.iter().map(|at| at.row as u32).collect();
             let hidden = embedding::forward(&buffers.normed, None, &rows)?;
-            let Some(small) = self.small.as_ref().filter(|_| wanted.iter().any(|at| self.kind(steps, at) != Kind::Hidden))
+            let Some(small) =
+                self.small.as_ref().filter(|_| wanted.iter().any(|at| self.kind(steps, at) != Kind::Hidden))
             else {
                 let outputs = Outputs { hidden: &hidden, logits: None, tokens: None };
                 self.give(steps, wanted, &outputs, |at| at, on_row)?;

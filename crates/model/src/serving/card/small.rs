@@ -105,7 +105,8 @@ impl Small {
         pass.ids.resize(bucket.rows, 0);
         pass.slots.resize(bucket.rows, NO_SLOT);
         let choices = pass.choices.unwrap_or_default();
-        let choices = choices.iter().chain(std::iter::repeat(&Choice::GREEDY)).take(bucket.rows).flat_map(Choice::words);
+        let choices =
+            choices.iter().chain(std::iter::repeat(&Choice::GREEDY)).take(bucket.rows).flat_map(Choice::words);
         let words: Vec<u32> =
             pass.ids.iter().chain(&pass.slots).copied().chain(choices).chain(pass.plan.words()).collect();
         upload(&self.words, &words)?;
@@ -185,11 +186,5 @@ fn tokens_of(plan: &Plan) -> usize {
 
 fn bucket_of(plan: &Plan) -> Bucket {
     let rows = plan.row_count().next_power_of_two();
-    Bucket {
-        rows,
-        chunks: plan.chunk_count().next_power_of_two(),
-        tokens: tokens_of(plan),
-        ranks: 0,
-        chosen: false,
-    }
+    Bucket { rows, chunks: plan.chunk_count().next_power_of_two(), tokens: tokens_of(plan), ranks: 0, chosen: false }
 }
