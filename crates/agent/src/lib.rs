@@ -9,20 +9,50 @@ mod model; // read first: what the loop asks of a model
 
 mod profile; // the wording that a model was trained with
 
+mod wording; // `codeact.json` in a model folder
+
+mod options; // what a conversation is set up with
+
+mod turn; // what a turn comes to, and where a conversation stands
+
 mod event; // what a listener is told
 
-mod agent; // the loop
+mod agent; // a conversation: set up, gone back in, and gone on with
+
+mod run; // the loop
+
+mod reply; // one reply of the model
+
+mod execute; // code on its way to the interpreter
+
+mod approve; // somebody who looks at code before it runs
+
+mod call; // calls of tools that are not written as Python
+
+mod context; // conversations that outgrow the context
+
+pub mod transcript; // a conversation as training data, as a notebook, as text
 
 mod scripted; // replies given beforehand
 
 mod local; // replies of an engine in this process
 
+mod sent; // the tokens that replies came in
+
+pub mod endpoint; // replies of a model elsewhere
+
 mod error;
 
-pub use agent::{Agent, Interrupter, Limits, Turn, TurnEnd};
+pub use agent::Agent;
+pub use approve::{Approver, Decision, Verdict};
+pub use codeact_chat::action::ActionFormat;
+pub use endpoint::{EndpointError, EndpointModel, EndpointOptions};
 pub use error::AgentError;
 pub use event::Event;
 pub use local::LocalModel;
-pub use model::{Completion, FinishReason, Model};
+pub use model::{Ask, Completion, FinishReason, Model, Room};
+pub use options::{AgentOptions, Limits, Overflow};
 pub use profile::Profile;
 pub use scripted::ScriptedModel;
+pub use turn::{Interrupter, Mark, Turn, TurnEnd};
+pub use wording::Wording;

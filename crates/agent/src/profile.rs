@@ -2,10 +2,10 @@
 //!
 //! A model acts best in the words it has seen, so the loop, the training data and the evaluation take them from here.
 
-use crate::{AgentError, Limits};
-use std::fs::File;
-use std::io::{Error, ErrorKind, Read};
-use std::path::Path;
+use crate::Limits;
+use codeact_chat::action::ActionFormat;
+use codeact_sandbox::Tool;
+use std::ops::Range;
 
 /// One wording.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,24 +13,15 @@ pub struct Profile {
     name: &'static str,
 }
 
-const FILE: &str = "codeact.json";
-/// Longest `codeact.json`: it holds one name.
-const FILE_BYTES_MAX: u64 = 4096;
-/// How much of an unknown name a message repeats.
-const NAME_CHARS_SHOWN: usize = 40;
 const QUICKSTART: &str = "quickstart";
 const CODEACTINSTRUCT: &str = "codeactinstruct";
-
-/// `codeact.json` in a model folder.
-#[derive(serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ProfileFile {
-    profile: String,
-}
+const CHAT: &str = "chat";
+/// Actions that run in one turn of the original chat.
+const CHAT_EXECUTIONS_MAX: usize = 3;
 
 impl Profile {
     /// The names that [`Profile::named`] knows.
-    pub const NAMES: [&'static str; 2] = [CODEACTINSTRUCT, QUICKSTART];
+    pub const NAMES: [&'static str; 3] = [CODEACTINSTRUCT, QUICKSTART, CHAT];
 
     /// The profile of this name, if there is one.
     pub fn named(name: &str) -> Option<Profile> {
@@ -48,39 +39,10 @@ impl Profile {
         Profile { name: CODEACTINSTRUCT }
     }
 
-    /// The profile that a model folder names in `codeact.json`; without that file [`Profile::codeactinstruct`].
-    ///
-    /// # Errors
-    /// When the file cannot be read, or names no known profile.
-    pub fn load(model_dir: &Path) -> Result<Profile, AgentError> {
-        let path = model_dir.join(FILE);
-        let text = match read_text(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Profile::codeactinstruct());
-            }
-            Err(source) => {
-                return Err(AgentError::ProfileFile { action: "read", path, source });
-            }
-        };
-        match serde_json::from_str::<ProfileFile>(&text) {
-            Ok(file) => Profile::named(&file.profile).ok_or_else(|| {
-                let name: String = file.profile.chars().take(NAME_CHARS_SHOWN).collect();
-                AgentError::BadProfile { what: format!("unknown profile `{name}`"), path }
-            }),
-            Err(error) => Err(AgentError::BadProfile { what: error.to_string(), path }),
-        }
-    }
-
-    /// Write `codeact.json` into a model folder.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn save(&self, model_dir: &Path) -> Result<(), AgentError> {
-        let path = model_dir.join(FILE);
-        let file = ProfileFile { profile: self.name.to_string() };
-        let text = serde_json::to_string(&file).expect("a struct of one string is valid JSON") + "\n";
-        std::fs::write(&path, text).map_err(|source| AgentError::ProfileFile { action: "write", path, source })
+    /// The style of the chat that came with CodeAct: a conversation with code in between, in which nothing is counted
+    /// down and answers need no tag.
+    pub fn chat() -> Profile {
+        Profile { name: CHAT }
     }
 
     /// Its name, as in `codeact.json`.
@@ -88,32 +50,43 @@ impl Profile {
         self.name
     }
 
-    /// The system message of a conversation.
+    /// The system message of a conversation, without tools.
     ///
     /// That of CodeActInstruct is the one of its rows, word for word (`{"role": "system"}`, MIT licence).
-    pub fn system_prompt(&self, limits: &Limits) -> String {
-        if self.name == QUICKSTART {
-            return "Solve tasks by running Python.".to_string();
+    pub fn system_prompt(&self, limits: &Limits, format: ActionFormat) -> String {
+        match (format, self.name) {
+            (ActionFormat::Code, QUICKSTART) => "Solve tasks by running Python.".to_string(),
+            (ActionFormat::Code, CHAT) => CHAT_PROMPT.to_string(),
+            (ActionFormat::Code, _) => format!("{CODEACTINSTRUCT_PROMPT}{}", chances(limits)),
+            (_, CODEACTINSTRUCT) => format!("{}\n\n{}", calls_prompt(format), chances(limits)),
+            _ => calls_prompt(format),
         }
-        format!(
-            "You are a helpful assistant assigned with the task of problem-solving. To achieve this, you will be using \
-             an interactive coding environment equipped with a variety of tool functions to assist you throughout the \
-             process.\n\nAt each turn, you should first provide your step-by-step thinking for solving the task. After \
-             that, you have two options:\n\n1) Interact with a Python programming environment and receive the \
-             corresponding output. Your code should be enclosed using \"<execute>\" tag, for example: <execute> \
-             print(\"Hello World!\") </execute>.\n2) Directly provide a solution that adheres to the required format for \
-             the given task. Your solution should be enclosed using \"<solution>\" tag, for example: The answer is \
-             <solution> A </solution>.\n\nYou have {} chances to interact with the environment or propose a solution. \
-             You can only propose a solution {} times.",
-            limits.steps_max, limits.solutions_max
-        )
+    }
+
+    /// The part of the system message that describes functions; empty if there are none.
+    pub fn tools_prompt(&self, tools: &[Tool], format: ActionFormat) -> String {
+        if tools.is_empty() {
+            return String::new();
+        }
+        let head = match (format, self.name) {
+            (ActionFormat::Code, QUICKSTART) => "Functions that you can call:",
+            // The head of such lists in the rows of CodeActInstruct.
+            (ActionFormat::Code, _) => "Tool function available (already imported in <execute> environment):",
+            _ => "Tools:",
+        };
+        let described = (1..).zip(tools).map(|(number, tool)| {
+            let doc = tool.doc.trim();
+            let gap = if doc.is_empty() { "" } else { "\n" };
+            format!("\n[{number}] {}{}{gap}{doc}", tool.name, tool.signature)
+        });
+        std::iter::once(head.to_string()).chain(described).collect()
     }
 
     /// The user message that states a task.
     pub fn task(&self, text: &str) -> String {
         match self.name {
-            QUICKSTART => text.to_string(),
-            _ => format!("Task:\n{text}"),
+            CODEACTINSTRUCT => format!("Task:\n{text}"),
+            _ => text.to_string(),
         }
     }
 
@@ -121,72 +94,96 @@ impl Profile {
     ///
     /// `steps_left` and `solutions_left` are what remains after this step.
     pub fn observation(&self, text: &str, steps_left: usize, solutions_left: usize) -> String {
-        if self.name == QUICKSTART {
-            return format!("Observation:\n{text}");
+        let head = self.observation_head();
+        if self.name != CODEACTINSTRUCT {
+            return format!("{head}{text}");
         }
         let last = if steps_left <= 1 { "\nYou should take the last step to propose a solution." } else { "" };
         format!(
-            "Observation:\n{text}\nYou have {steps_left} steps left and {solutions_left} chances to propose solution \
+            "{head}{text}{COUNTDOWN}{steps_left} steps left and {solutions_left} chances to propose solution \
              left.{last}"
         )
     }
+
+    /// What stands before the output in a message of [`Profile::observation`].
+    pub(crate) fn observation_head(&self) -> &'static str {
+        if self.name == CHAT { "Execution Output:\n" } else { "Observation:\n" }
+    }
+
+    /// Where the output stands in a user message, if it is an observation.
+    pub(crate) fn output_of(&self, message: &str) -> Option<Range<usize>> {
+        let start = self.observation_head().len();
+        message.strip_prefix(self.observation_head())?;
+        let end = if self.name == CODEACTINSTRUCT { message.rfind(COUNTDOWN) } else { None };
+        Some(start..end.filter(|end| *end >= start).unwrap_or(message.len()))
+    }
+
+    /// Actions of a turn that run, unless its limits say otherwise.
+    pub(crate) fn executions_max(&self) -> usize {
+        if self.name == CHAT { CHAT_EXECUTIONS_MAX } else { Limits::default().executions_max }
+    }
+
+    /// What stands as the assistant's last message where a turn ends because it ran as much as it may.
+    pub(crate) fn farewell(&self, executions: usize) -> Option<String> {
+        (self.name == CHAT).then(|| {
+            format!(
+                "I have run code {executions} times, which is as often as I may for one message. Tell me how to go on, or \
+                 ask me something else."
+            )
+        })
+    }
 }
 
-/// The text of a plain file of at most [`FILE_BYTES_MAX`] bytes: a device or a pipe has no end.
-fn read_text(path: &Path) -> std::io::Result<String> {
-    let metadata = std::fs::metadata(path)?;
-    if !metadata.is_file() {
-        return Err(Error::new(ErrorKind::InvalidInput, "not a plain file"));
-    }
-    if metadata.len() > FILE_BYTES_MAX {
-        return Err(Error::new(ErrorKind::FileTooLarge, format!("longer than {FILE_BYTES_MAX} bytes")));
-    }
-    let mut text = String::new();
-    File::open(path)?.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
-    Ok(text)
+const COUNTDOWN: &str = "\nYou have ";
+
+const CODEACTINSTRUCT_PROMPT: &str = "You are a helpful assistant assigned with the task of problem-solving. To achieve \
+    this, you will be using an interactive coding environment equipped with a variety of tool functions to assist you \
+    throughout the process.\n\nAt each turn, you should first provide your step-by-step thinking for solving the task. \
+    After that, you have two options:\n\n1) Interact with a Python programming environment and receive the \
+    corresponding output. Your code should be enclosed using \"<execute>\" tag, for example: <execute> \
+    print(\"Hello World!\") </execute>.\n2) Directly provide a solution that adheres to the required format for the \
+    given task. Your solution should be enclosed using \"<solution>\" tag, for example: The answer is <solution> A \
+    </solution>.\n\n";
+
+/// Our own words for what the original chat asks of its model.
+const CHAT_PROMPT: &str = "This is a conversation between a person and an assistant that is helpful, thorough and \
+    polite.\nThe assistant can run Python in an interactive environment like a Jupyter notebook, and then sees the \
+    output. Code to run stands in an \"<execute>\" tag, for example: <execute> print(\"Hello World!\") </execute>.\nThe \
+    assistant takes small steps, with little code in each <execute> block. It imports packages and defines variables \
+    before it uses them, and installs what is missing with <execute> !pip install [package] </execute>.\nOnce the \
+    output holds the answer, the assistant gives it without another <execute>. It runs code itself rather than showing \
+    code for the person to run.\nIt answers briefly, and says what it is thinking.";
+
+fn chances(limits: &Limits) -> String {
+    format!(
+        "You have {} chances to interact with the environment or propose a solution. You can only propose a solution {} \
+         times.",
+        limits.steps_max, limits.solutions_max
+    )
+}
+
+/// The system message for actions that are calls of tools instead of Python.
+fn calls_prompt(format: ActionFormat) -> String {
+    let how = match format {
+        ActionFormat::Json => {
+            "a JSON object with the name of the tool and its arguments by name, for example:\nAction: {\"tool\": \
+             \"search\", \"args\": {\"query\": \"fjords\", \"count\": 3}}"
+        }
+        ActionFormat::Code | ActionFormat::Text => {
+            "the name of the tool and its arguments in their order, with commas between them, on one line, for \
+             example:\nAction: search, \"fjords\", 3"
+        }
+    };
+    format!(
+        "You are a helpful assistant that solves tasks with tools.\n\nAt each turn, first think step by step. Then do one \
+         of two things:\n\n1) Call one tool, and receive its result. Write \"Action:\" on a new line, and after it {how}\n\
+         2) Give the solution in a \"<solution>\" tag, for example: The answer is <solution> A </solution>."
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_folder_names_its_profile() {
-        let folder = tempfile::tempdir().unwrap();
-        assert_eq!(Profile::load(folder.path()).unwrap(), Profile::codeactinstruct());
-        Profile::quickstart().save(folder.path()).unwrap();
-        assert_eq!(Profile::load(folder.path()).unwrap(), Profile::quickstart());
-        for wrong in [r#"{"profile":"quick"}"#, r#"{"profil":"quickstart"}"#, "{"] {
-            std::fs::write(folder.path().join(FILE), wrong).unwrap();
-            let error = Profile::load(folder.path()).unwrap_err().to_string();
-            assert!(error.contains("codeact.json") && error.contains("codeactinstruct, quickstart"), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_damaged_file_is_an_error_that_names_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(FILE);
-        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
-        assert!(matches!(Profile::load(folder.path()), Err(AgentError::ProfileFile { .. })));
-        std::fs::remove_file(&path).unwrap();
-        let good = br#"{"profile":"quickstart"}"#;
-        let deep = "[".repeat(4000);
-        let long = format!("{{\"profile\":\"{}\"}}", "x".repeat(4000));
-        let huge = " ".repeat(1 << 20);
-        let cut = (0..good.len()).map(|end| good[..end].to_vec());
-        let flipped = (0..good.len() * 8).map(|bit| {
-            let mut bytes = good.to_vec();
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            bytes
-        });
-        for bytes in [deep, long, huge].map(String::into_bytes).into_iter().chain(cut).chain(flipped) {
-            std::fs::write(&path, &bytes).unwrap();
-            // A changed blank or name that still says the same does not exist in this file.
-            let error = Profile::load(folder.path()).unwrap_err().to_string();
-            assert!(error.contains("codeact.json") && error.len() < 500, "{error}");
-        }
-    }
 
     #[test]
     fn quickstart_observations_hold_nothing_else() {
@@ -200,7 +197,7 @@ mod tests {
         let text = profile.observation("224", 4, 2);
         assert_eq!(text, "Observation:\n224\nYou have 4 steps left and 2 chances to propose solution left.");
         assert!(profile.observation("", 1, 2).ends_with("left.\nYou should take the last step to propose a solution."));
-        let prompt = profile.system_prompt(&Limits { steps_max: 7, ..Limits::default() });
+        let prompt = profile.system_prompt(&Limits { steps_max: 7, ..Limits::default() }, ActionFormat::Code);
         assert!(prompt.contains("You have 7 chances") && prompt.ends_with("propose a solution 2 times."));
     }
 }

@@ -1,7 +1,6 @@
 //! Replies given beforehand: for tests, and to make trajectories whose observations come from really running the code.
 
-use crate::{AgentError, Completion, FinishReason, Model};
-use codeact_chat::Message;
+use crate::{AgentError, Ask, Completion, FinishReason, Model};
 use std::collections::VecDeque;
 
 /// Gives one prepared reply after another, whatever it is asked.
@@ -21,11 +20,7 @@ impl ScriptedModel {
 
 impl Model for ScriptedModel {
     /// Hands the reply out word by word, as a model would.
-    fn complete(
-        &mut self,
-        _messages: &[Message],
-        on_text: &mut dyn FnMut(&str) -> bool,
-    ) -> Result<Completion, AgentError> {
+    fn complete(&mut self, _ask: &Ask<'_>, on_text: &mut dyn FnMut(&str) -> bool) -> Result<Completion, AgentError> {
         let ended = AgentError::ScriptEnded { replies: self.replies_count };
         let reply = self.replies.pop_front().ok_or(ended)?;
         let mut text = String::new();

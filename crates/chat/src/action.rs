@@ -3,16 +3,60 @@
 //! The protocol is text: a thought, then one `<execute>code</execute>` or `<solution>text</solution>`. The parser
 //! takes the reply as it streams, however it is cut, and says when the first action is complete; generation can stop
 //! there. A fenced ```` ```python ```` block counts as `<execute>` when the whole reply has no tag.
+//!
+//! In the other two formats that the CodeAct paper compares with code, `Action:` at the beginning of a line stands
+//! before the call of one tool.
 
-mod code;
+mod code; // code as models write it, made ready to run
 
+mod call; // where a call begins and ends that is not Python
+
+use call::CallScan;
 use code::{clean, fenced_python};
+
+/// How a model writes what is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ActionFormat {
+    /// Python in an `<execute>` tag.
+    #[default]
+    Code,
+    /// `Action: {"tool": "name", "args": {"parameter": value}}`.
+    Json,
+    /// `Action: name, value, value` on one line.
+    Text,
+}
+
+impl ActionFormat {
+    /// The names that [`ActionFormat::named`] knows.
+    pub const NAMES: [&'static str; 3] = ["code", "json", "text"];
+
+    /// The format of this name.
+    pub fn named(name: &str) -> Option<ActionFormat> {
+        [ActionFormat::Code, ActionFormat::Json, ActionFormat::Text].into_iter().find(|format| format.name() == name)
+    }
+
+    /// Its name, as in `codeact.json`.
+    pub fn name(self) -> &'static str {
+        ActionFormat::NAMES[self as usize]
+    }
+
+    /// What ends a reply: nothing that follows belongs to its action.
+    pub fn stops(self) -> &'static [&'static str] {
+        match self {
+            ActionFormat::Code => &["</execute>", "</solution>"],
+            ActionFormat::Json | ActionFormat::Text => &["End Action", "</solution>"],
+        }
+    }
+}
 
 /// What the model decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Run this Python code.
     Execute(String),
+    /// Call a tool: what stands after `Action:`, as it was written.
+    Call(String),
     /// Propose this, trimmed, as the solution of the task.
     Solution(String),
     /// Neither: the reply itself, trimmed, is the answer.
@@ -24,9 +68,9 @@ pub enum Action {
 pub enum Piece {
     /// Text outside of tags.
     Thought(String),
-    /// Text inside `<execute>`, verbatim.
+    /// Text inside `<execute>` or of a call, verbatim.
     CodeDelta(String),
-    /// The code to run, complete: without fence, blank lines around it, and common indentation.
+    /// The code to run, complete: without fence, blank lines around it, and common indentation. Or the call.
     ExecuteEnd(String),
     /// Text inside `<solution>`, verbatim.
     SolutionDelta(String),
@@ -65,22 +109,32 @@ impl Tag {
     }
 }
 
+/// What is open.
+#[derive(Debug, Clone)]
+enum Open {
+    Tag(Tag),
+    Call(CallScan),
+}
+
 /// Splits one reply into [`Piece`]s while it streams.
 #[derive(Debug, Default)]
 pub struct ActionParser {
+    format: ActionFormat,
     /// Everything that belongs to the reply, verbatim.
     text: String,
     /// Bytes of `text` that have been given out or recognised as a tag.
     read: usize,
-    /// The tag that is open, and where its body starts in `text`.
-    open: Option<(Tag, usize)>,
+    /// What is open, and where its body starts in `text`.
+    open: Option<(Open, usize)>,
+    /// Where in `text` the action stands, tags or fence included.
+    place: usize,
     action: Option<Action>,
 }
 
 impl ActionParser {
-    /// A parser for one reply.
-    pub fn new() -> ActionParser {
-        ActionParser::default()
+    /// A parser for one reply in this format.
+    pub fn new(format: ActionFormat) -> ActionParser {
+        ActionParser { format, ..ActionParser::default() }
     }
 
     /// Takes the next text and returns what is certain now. Text that may be the start of a tag is held back. Text
@@ -94,8 +148,13 @@ impl ActionParser {
         if self.open.is_none() {
             self.read_thought(&mut pieces);
         }
-        if let Some((tag, body_start)) = self.open {
-            self.read_body(tag, body_start, &mut pieces);
+        match self.open.take() {
+            Some((Open::Tag(tag), body_start)) => {
+                self.open = Some((Open::Tag(tag), body_start));
+                self.read_body(tag, body_start, &mut pieces);
+            }
+            Some((Open::Call(scan), body_start)) => self.read_call(scan, body_start, &mut pieces),
+            None => {}
         }
         pieces
     }
@@ -107,10 +166,17 @@ impl ActionParser {
         if self.action.is_some() {
             return pieces;
         }
-        let Some((tag, body_start)) = self.open else {
-            self.give(self.text.len(), Piece::Thought, &mut pieces);
-            self.finish_without_tag(&mut pieces);
-            return pieces;
+        let (tag, body_start) = match self.open.take() {
+            None => {
+                self.give(self.text.len(), Piece::Thought, &mut pieces);
+                self.finish_without_tag(&mut pieces);
+                return pieces;
+            }
+            Some((Open::Call(_), body_start)) => {
+                self.end_call(body_start, &mut pieces);
+                return pieces;
+            }
+            Some((Open::Tag(tag), body_start)) => (tag, body_start),
         };
         let kept = body_start + without_cut_tag(&self.text[body_start..], tag.close()).len();
         self.text.truncate(kept.max(self.read));
@@ -136,19 +202,65 @@ impl ActionParser {
         &self.text
     }
 
+    /// The reply for the transcript, with `code` in the place of what it runs.
+    pub fn text_with(&self, code: &str) -> String {
+        format!("{}{}\n{code}\n{}", &self.text[..self.place], Tag::Execute.open(), Tag::Execute.close())
+    }
+
     fn read_thought(&mut self, pieces: &mut Vec<Piece>) {
         let rest = &self.text[self.read..];
-        let first =
-            Tag::ALL.into_iter().filter_map(|tag| Some((rest.find(tag.open())?, tag))).min_by_key(|found| found.0);
-        if let Some((at, tag)) = first {
-            let tag_start = self.read + at;
-            self.give(tag_start, Piece::Thought, pieces);
-            self.read = tag_start + tag.open().len();
-            self.open = Some((tag, self.read));
-            return;
+        let tags = self.tags().iter().copied();
+        let first = tags.clone().filter_map(|tag| Some((rest.find(tag.open())?, tag))).min_by_key(|found| found.0);
+        let tag_start = first.map(|(at, tag)| (self.read + at, tag));
+        let is_code = self.format == ActionFormat::Code;
+        let call_start = if is_code { None } else { call::find_mark(&self.text, self.read) };
+        match (tag_start, call_start) {
+            (tag, Some(start)) if tag.is_none_or(|(tag_start, _)| start < tag_start) => {
+                self.give(start, Piece::Thought, pieces);
+                self.read = start + call::MARK.len();
+                self.place = start;
+                self.open = Some((Open::Call(CallScan::new(self.format)), self.read));
+            }
+            (Some((start, tag)), _) => {
+                self.give(start, Piece::Thought, pieces);
+                self.read = start + tag.open().len();
+                self.place = start;
+                self.open = Some((Open::Tag(tag), self.read));
+            }
+            (None, _) => {
+                let held = tags.map(|tag| cut_tag_bytes(rest, tag.open())).max().unwrap_or(0);
+                let held = if is_code { held } else { held.max(call::cut_mark_bytes(&self.text, self.read)) };
+                self.give(self.text.len() - held, Piece::Thought, pieces);
+            }
         }
-        let held = Tag::ALL.into_iter().map(|tag| cut_tag_bytes(rest, tag.open())).max().unwrap_or(0);
-        self.give(self.text.len() - held, Piece::Thought, pieces);
+    }
+
+    /// The tags that mean something in this format.
+    fn tags(&self) -> &'static [Tag] {
+        match self.format {
+            ActionFormat::Code => &Tag::ALL,
+            ActionFormat::Json | ActionFormat::Text => &[Tag::Solution],
+        }
+    }
+
+    fn read_call(&mut self, mut scan: CallScan, body_start: usize, pieces: &mut Vec<Piece>) {
+        match scan.read(&self.text[self.read..]) {
+            Some(bytes) => {
+                self.text.truncate(self.read + bytes);
+                self.end_call(body_start, pieces);
+            }
+            None => {
+                self.give(self.text.len(), Piece::CodeDelta, pieces);
+                self.open = Some((Open::Call(scan), body_start));
+            }
+        }
+    }
+
+    fn end_call(&mut self, body_start: usize, pieces: &mut Vec<Piece>) {
+        self.give(self.text.len(), Piece::CodeDelta, pieces);
+        let call = call::bare(&self.text[body_start..]).to_owned();
+        pieces.push(Piece::ExecuteEnd(call.clone()));
+        self.action = Some(Action::Call(call));
     }
 
     fn read_body(&mut self, tag: Tag, body_start: usize, pieces: &mut Vec<Piece>) {
@@ -181,15 +293,23 @@ impl ActionParser {
     }
 
     fn finish_without_tag(&mut self, pieces: &mut Vec<Piece>) {
-        let Some((code, end)) = fenced_python(&self.text) else {
+        let found = match self.format {
+            ActionFormat::Code => fenced_python(&self.text),
+            ActionFormat::Json => call::unmarked_json(&self.text).map(|(call, end)| (call, 0..end)),
+            ActionFormat::Text => None,
+        };
+        let Some((code, place)) = found else {
             self.action = Some(Action::Answer(self.text.trim().to_owned()));
             return;
         };
         pieces.push(Piece::ExecuteEnd(code.clone()));
-        self.action = Some(Action::Execute(code));
+        self.action = Some(match self.format {
+            ActionFormat::Code => Action::Execute(code),
+            ActionFormat::Json | ActionFormat::Text => Action::Call(code),
+        });
         // What follows the block was written without seeing what the block prints.
-        self.text.truncate(end);
-        self.read = end;
+        self.text.truncate(place.end);
+        (self.read, self.place) = (place.end, place.start);
     }
 
     /// Gives out `text[read..end]`, if that is anything.

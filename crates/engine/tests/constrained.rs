@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use codeact_chat::ChatFormat;
-use codeact_chat::action::{Action, ActionParser};
+use codeact_chat::action::{Action, ActionFormat, ActionParser};
 use codeact_engine::{Sampler, Sampling};
 use codeact_grammar::{ActionRule, Grammar, Matcher, Vocabulary};
 use serde_json::{Value, json};
@@ -102,7 +102,7 @@ fn action_reply(model: &mut Model, rule: ActionRule) {
     }
     let (text, has_ended) = model.reply(&matcher, sampling, tokens_max);
     assert!(has_ended || !rule.is_required, "{text:?}");
-    let mut parser = ActionParser::new();
+    let mut parser = ActionParser::new(ActionFormat::Code);
     parser.push(&text);
     let is_closed = parser.is_complete();
     assert!(is_closed || !rule.is_required, "{text:?}");

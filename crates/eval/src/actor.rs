@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use codeact_agent::{LocalModel, Profile};
+use codeact_agent::{ActionFormat, AgentOptions, LocalModel, Profile, Wording};
 use codeact_chat::ChatFormat;
 use codeact_engine::{Engine, EngineLimits, Sampling};
 use codeact_model::serving::card::CardModel;
@@ -21,6 +21,12 @@ pub fn profile_parser() -> impl TypedValueParser<Value = Profile> {
     names.map(|name| Profile::named(&name).expect("only names that are known pass the parser"))
 }
 
+/// Takes the name of an [`ActionFormat`] on the command line.
+pub fn action_format_parser() -> impl TypedValueParser<Value = ActionFormat> {
+    let names = PossibleValuesParser::new(ActionFormat::NAMES);
+    names.map(|name| ActionFormat::named(&name).expect("only names that are known pass the parser"))
+}
+
 /// A loaded model with everything that acting needs. Clones share it, and so do actors with other adapters.
 #[derive(Clone)]
 pub struct Actor {
@@ -32,6 +38,8 @@ pub struct Actor {
     pub format: Arc<ChatFormat>,
     /// The wording the model was trained with.
     pub profile: Profile,
+    /// How the model writes its actions.
+    pub action_format: ActionFormat,
     /// Shape of the model.
     pub config: Arc<ModelConfig>,
     /// What the model takes and computes with.
@@ -51,7 +59,7 @@ impl Actor {
     ) -> Result<Actor, EvalError> {
         check_options(options)?;
         // The small files first: what is wrong with them should not wait for gigabytes of weights.
-        let (format, profile) = wording(files.folder(), adapter)?;
+        let (format, wording) = wording(files.folder(), adapter)?;
         let config = ModelConfig::load(files.folder())?;
         let adapter = adapter.map(|adapter| ServedAdapter::load(adapter, &config)).transpose()?;
         let (engine, facts) = match options.place {
@@ -70,7 +78,8 @@ impl Actor {
             }
         };
         let (adapter, config, facts) = (adapter.map(Arc::new), Arc::new(config), Arc::new(facts));
-        Ok(Actor { engine, adapter, format, profile, config, facts })
+        let Wording { profile, format: action_format } = wording;
+        Ok(Actor { engine, adapter, format, profile, action_format, config, facts })
     }
 
     /// The same model with another adapter; both can act at the same time.
@@ -80,11 +89,16 @@ impl Actor {
     /// # Errors
     /// As [`Actor::load`].
     pub fn with_adapter(&self, base: &Path, adapter: &Path) -> Result<Actor, EvalError> {
-        let (format, profile) = wording(base, Some(adapter))?;
+        let (format, Wording { profile, format: action_format }) = wording(base, Some(adapter))?;
         let adapter = ServedAdapter::load(adapter, &self.config)?;
         self.engine.check_adapter(&adapter)?;
         let adapter = Some(Arc::new(adapter));
-        Ok(Actor { adapter, format, profile, ..self.clone() })
+        Ok(Actor { adapter, format, profile, action_format, ..self.clone() })
+    }
+
+    /// A conversation in the wording and the form of actions that the model was trained with.
+    pub fn options(&self) -> AgentOptions {
+        AgentOptions { format: self.action_format, ..AgentOptions::new(self.profile.clone()) }
     }
 
     /// A model for one conversation.
@@ -95,9 +109,9 @@ impl Actor {
 
 /// Tokenizer and `codeact.json` of the adapter's folder count before those of the model: they belong to what was trained
 /// last.
-fn wording(model: &Path, adapter: Option<&Path>) -> Result<(Arc<ChatFormat>, Profile), EvalError> {
+fn wording(model: &Path, adapter: Option<&Path>) -> Result<(Arc<ChatFormat>, Wording), EvalError> {
     let folder_with = |file: &str| adapter.filter(|adapter| adapter.join(file).exists()).unwrap_or(model);
     let format = ChatFormat::load(folder_with("tokenizer.json"))?;
-    let profile = Profile::load(folder_with("codeact.json")).map_err(EvalError::Profile)?;
-    Ok((Arc::new(format), profile))
+    let wording = Wording::load(folder_with("codeact.json")).map_err(EvalError::Profile)?;
+    Ok((Arc::new(format), wording))
 }

@@ -1,6 +1,6 @@
 //! Scripted plans instead of a model: conversations whose every observation comes from running the code.
 
-use codeact_agent::{Agent, Limits, Profile, ScriptedModel, TurnEnd};
+use codeact_agent::{Agent, AgentOptions, Profile, ScriptedModel, TurnEnd};
 use codeact_chat::{Conversation, Role};
 use codeact_sandbox::Policy;
 
@@ -43,10 +43,12 @@ pub fn collect(
 fn conversation(plan: &Plan, profile: &Profile, policy: &Policy) -> Result<Conversation, String> {
     let session = prepared_session(&plan.task, policy).map_err(with_causes)?;
     let model = ScriptedModel::new(plan.turns.iter().cloned());
-    let defaults = Limits::default();
+    let mut options = AgentOptions::new(profile.clone());
     // A script may be longer than what a model is allowed: it says itself when it ends.
-    let limits = Limits { steps_max: defaults.steps_max.max(plan.turns.len()), ..defaults };
-    let mut agent = Agent::new(Box::new(model), Box::new(session), profile.clone(), limits);
+    for most in [&mut options.limits.steps_max, &mut options.limits.executions_max] {
+        *most = plan.turns.len().max(*most);
+    }
+    let mut agent = Agent::new(Box::new(model), Box::new(session), options);
     let turn = agent.run_turn(&plan.task.prompt, &mut |_| {}).map_err(with_causes)?;
     let said: Vec<&str> = turn
         .messages
@@ -80,7 +82,14 @@ mod tests {
     use crate::task::Task;
 
     fn plan(id: &str, turns: &[&str], answer: &str) -> Plan {
-        let task = Task { id: id.into(), family: "f".into(), prompt: "p".into(), answer: answer.into(), setup: None };
+        let task = Task {
+            id: id.into(),
+            family: "f".into(),
+            prompt: "p".into(),
+            answer: answer.into(),
+            setup: None,
+            tools: vec![],
+        };
         Plan { task, turns: turns.iter().map(|turn| (*turn).to_owned()).collect() }
     }
 

@@ -2,9 +2,8 @@
 
 use std::time::Instant;
 
-use codeact_agent::{Agent, AgentError, Limits, Model, Profile, Turn, TurnEnd};
+use codeact_agent::{Agent, AgentError, AgentOptions, Event, Model, TurnEnd};
 use codeact_chat::Message;
-use codeact_engine::EngineError;
 use codeact_sandbox::{CellEnd, Policy, Session};
 
 use crate::task::Task;
@@ -23,8 +22,8 @@ pub struct Outcome {
     pub solution: Option<String>,
     /// Whether that is right. A reply without `<solution>` never is.
     pub is_solved: bool,
-    /// Why the turn ended. `None` when it failed.
-    pub end: Option<TurnEnd>,
+    /// Why the turn ended.
+    pub end: TurnEnd,
     /// Why it failed: the conversation outgrew the context.
     pub error: Option<String>,
     /// Replies of the model.
@@ -44,42 +43,38 @@ pub struct Outcome {
 /// # Errors
 /// When Python does not start, the task's setup fails, or the model does. Not when the conversation outgrows the
 /// context: that is an [`Outcome`].
-pub fn run_task(task: &Task, model: Box<dyn Model>, profile: &Profile, policy: &Policy) -> Result<Outcome, EvalError> {
+pub fn run_task(
+    task: &Task,
+    model: Box<dyn Model>,
+    options: &AgentOptions,
+    policy: &Policy,
+) -> Result<Outcome, EvalError> {
     let started = Instant::now();
     let session = prepared_session(task, policy)?;
-    let mut agent = Agent::new(model, Box::new(session), profile.clone(), Limits::default());
-    let turn = match agent.run_turn(&task.prompt, &mut |_| {}) {
-        Ok(turn) => Ok(turn),
-        Err(AgentError::Engine(error @ EngineError::PromptTooLong { .. })) => Err(error.to_string()),
-        Err(source) => {
-            return Err(EvalError::Agent { id: task.id.clone(), source });
+    let tools = options.tools.iter().chain(&task.tools).cloned().collect();
+    let mut agent = Agent::new(model, Box::new(session), AgentOptions { tools, ..options.clone() });
+    let mut error = None;
+    let turn = agent.run_turn(&task.prompt, &mut |event| {
+        if let Event::Error { message, .. } = event {
+            error = Some(message);
         }
-    };
-    let seconds = started.elapsed().as_secs_f64();
-    Ok(outcome(task, turn, agent.messages(), seconds))
-}
-
-fn outcome(task: &Task, turn: Result<Turn, String>, messages: &[Message], seconds: f64) -> Outcome {
-    let (turn, error) = match turn {
-        Ok(turn) => (Some(turn), None),
-        Err(error) => (None, Some(error)),
-    };
-    let solution = turn.as_ref().filter(|turn| turn.end == TurnEnd::Solution).and_then(|turn| turn.answer.clone());
-    let count = |read: fn(&Turn) -> usize| turn.as_ref().map_or(0, read);
-    Outcome {
+    });
+    let turn = turn.map_err(|source| EvalError::Agent { id: task.id.clone(), source })?;
+    let solution = turn.answer.filter(|_| turn.end == TurnEnd::Solution);
+    Ok(Outcome {
         id: task.id.clone(),
         family: task.family.clone(),
         answer: task.answer.clone(),
         is_solved: solution.as_deref().is_some_and(|solution| is_right(solution, &task.answer)),
         solution,
-        end: turn.as_ref().map(|turn| turn.end),
+        end: turn.end,
         error,
-        steps: count(|turn| turn.steps),
-        executions: count(|turn| turn.executions),
-        completion_tokens: count(|turn| turn.completion_tokens),
-        seconds,
-        transcript: messages.to_vec(),
-    }
+        steps: turn.steps,
+        executions: turn.executions,
+        completion_tokens: turn.completion_tokens,
+        seconds: started.elapsed().as_secs_f64(),
+        transcript: agent.messages().to_vec(),
+    })
 }
 
 /// A fresh Python in which the task's setup has run.
@@ -101,7 +96,7 @@ const SETUP_CHARS_MAX: usize = 2000;
 
 #[cfg(test)]
 mod tests {
-    use codeact_agent::ScriptedModel;
+    use codeact_agent::{ActionFormat, Profile, ScriptedModel};
 
     use super::*;
 
@@ -112,12 +107,13 @@ mod tests {
             prompt: "How many?".into(),
             answer: answer.into(),
             setup: setup.map(Into::into),
+            tools: Vec::new(),
         }
     }
 
     fn run(task: &Task, turns: &[&str]) -> Result<Outcome, EvalError> {
         let model = ScriptedModel::new(turns.iter().copied());
-        run_task(task, Box::new(model), &Profile::quickstart(), &Policy::default())
+        run_task(task, Box::new(model), &AgentOptions::new(Profile::quickstart()), &Policy::default())
     }
 
     #[test]
@@ -131,12 +127,31 @@ mod tests {
     }
 
     #[test]
+    fn functions_of_the_setup_can_be_tools_of_any_format() {
+        let setup = Some("def stock(item: str) -> int:\n    return {'nuts': 42}[item]");
+        let line = r#"{"name": "stock", "signature": "(item: str) -> int", "doc": "How many there are."}"#;
+        let task = Task { tools: vec![serde_json::from_str(line).unwrap()], ..task("42", setup) };
+        for (format, action) in [
+            (ActionFormat::Code, "<execute>\nstock('nuts')\n</execute>"),
+            (ActionFormat::Json, "Action: {\"tool\": \"stock\", \"args\": {\"item\": \"nuts\"}}"),
+            (ActionFormat::Text, "Action: stock, nuts"),
+        ] {
+            let options = AgentOptions { format, ..AgentOptions::new(Profile::quickstart()) };
+            let model = ScriptedModel::new([action, "<solution>42</solution>"]);
+            let outcome = run_task(&task, Box::new(model), &options, &Policy::default()).unwrap();
+            assert!(outcome.is_solved && outcome.executions == 1, "{outcome:?}");
+            assert!(outcome.transcript[0].content.contains("stock(item: str) -> int\nHow many there are."));
+            assert_eq!(outcome.transcript[3].content, "Observation:\n42");
+        }
+    }
+
+    #[test]
     fn a_wrong_solution_and_a_plain_reply_are_not() {
         let wrong = run(&task("42", None), &["<solution>41</solution>"]).unwrap();
         assert_eq!((wrong.is_solved, wrong.solution.as_deref()), (false, Some("41")));
         let plain = run(&task("42", None), &["42"]).unwrap();
         assert_eq!((plain.is_solved, plain.solution), (false, None));
-        assert_eq!(plain.end, Some(TurnEnd::Answer));
+        assert_eq!(plain.end, TurnEnd::Answer);
     }
 
     #[test]

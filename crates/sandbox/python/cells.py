@@ -2,6 +2,7 @@
 from _ast import Expr, Expression, PyCF_ALLOW_TOP_LEVEL_AWAIT, PyCF_ONLY_AST
 from linecache import cache as line_cache
 from os import getpid
+import warnings
 
 import __future__
 
@@ -44,6 +45,17 @@ def is_silenced(source, last):
     """Whether a semicolon follows the last expression: it is then not echoed."""
     line = source.split("\n")[last.end_lineno - 1].encode()
     return line[last.end_col_offset:].lstrip(b") \t").startswith(b";")
+
+
+def check(source):
+    """Compile a text as run_source does. Warnings are for when it runs."""
+    silence = ("ignore", None, Warning, None, 0)
+    warnings.filters.insert(0, silence)
+    try:
+        tree, _ = parse(source, "<cell>")
+        compile(tree, "<cell>", "exec", AWAIT | Cells.future, True)
+    finally:
+        warnings.filters.remove(silence)
 
 
 def run_source(source, name, space):

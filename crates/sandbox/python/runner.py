@@ -2,6 +2,7 @@
 
     C code            -> F or R           run a cell
     D tools           -> F or R           define functions of the host (see tools.py)
+    K code            -> F or R           compile a cell and run nothing of it
     S (with one fd)   -> S or N           fork a checkpoint
     W                 -> F                this checkpoint becomes the head
     T tool answer     -> nothing          it came too late: its cell is over
@@ -162,6 +163,8 @@ def handle(tag, payload):
         return b"F", b""
     if tag == b"D":
         return define_tools(payload)
+    if tag == b"K":
+        return check(payload.decode("utf-8", "replace"))
     if tag != b"T":
         exit_now(3)
     return None
@@ -172,6 +175,18 @@ def take_checkpoint():
     if fd is None:
         return b"N", b"no socket came with the request"
     return in_window(False, lambda: checkpoint.take(fd), lambda error: (b"N", checkpoint.reason(error)))
+
+
+def check(code):
+    """Whether a text is Python. What else goes wrong, such as a lack of memory, is found out when it runs."""
+    def compiled():
+        cells.check(code)
+        return b"F", b""
+
+    def failed(error):
+        return (b"R", encode(error_pairs(error))) if isinstance(error, SyntaxError) else (b"F", b"")
+
+    return in_window(False, compiled, failed)
 
 
 def define_tools(payload):

@@ -48,7 +48,7 @@ pub enum State {
 }
 
 /// An exception, or the end of the interpreter.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct CellError {
     /// `ZeroDivisionError`; empty when the interpreter ended.
     pub name: String,

@@ -141,6 +141,14 @@ pub enum SandboxError {
     /// A file could not be put into the workspace.
     #[error(transparent)]
     File(FileError),
+    /// This backend cannot do what was asked for.
+    #[error("{backend} cannot {what}\nhint: the sandbox can: leave out what chose {backend}")]
+    Unsupported {
+        /// `a Jupyter kernel`.
+        backend: &'static str,
+        /// What was asked for: `take cells back`.
+        what: &'static str,
+    },
     /// The processes of a branch are gone.
     #[error("the branch cannot go on: {0}")]
     Branch(String),
@@ -180,6 +188,7 @@ impl SandboxError {
             | SandboxError::Replay(_)
             | SandboxError::NotRecorded
             | SandboxError::File(_)
+            | SandboxError::Unsupported { .. }
             | SandboxError::NoSuchCell { .. } => true,
             #[cfg(feature = "jupyter")]
             SandboxError::Kernel(error) => error.is_bad_input(),

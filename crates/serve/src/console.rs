@@ -83,12 +83,12 @@ impl<W: Write> Console<W> {
 
     fn show_text(&mut self, event: &Event) -> io::Result<()> {
         match event {
-            Event::Text { text } => {
+            Event::Token { text } => {
                 self.has_text = true;
                 self.write(Part::Text, text)
             }
-            Event::Code { text } => self.write(Part::Code, text),
-            Event::Execute { code, .. } => {
+            Event::CodeDelta { text } => self.write(Part::Code, text),
+            Event::ExecStart { code, .. } => {
                 if self.part != Part::Code {
                     self.write(Part::Code, code)?;
                 }
@@ -96,27 +96,27 @@ impl<W: Write> Console<W> {
                 self.has_text = false;
                 self.end_line()
             }
-            Event::Output { text, is_late: true, .. } => {
+            Event::ExecStdout { text, is_late: true, .. } => {
                 if self.part != Part::Late {
                     self.note("", LATE)?;
                 }
                 self.write(Part::Late, text)
             }
-            Event::Output { stream: Stream::Stdout, text, .. } => {
+            Event::ExecStdout { stream: Stream::Stdout, text, .. } => {
                 self.shown.stdout.push_str(text);
                 self.write(Part::Stdout, text)
             }
-            Event::Output { stream: Stream::Stderr, text, .. } => {
+            Event::ExecStdout { stream: Stream::Stderr, text, .. } => {
                 self.shown.stderr.push_str(text);
                 self.write(Part::Stderr, text)
             }
-            Event::Display { data } => {
+            Event::ExecDisplay { data } => {
                 self.shown.displays.push(plain(data));
                 self.note("", &picture(data).unwrap_or_else(|| plain(data)))
             }
-            Event::Observation { text, .. } => {
+            Event::ExecEnd { observation, .. } => {
                 // Value and traceback are not printed by the code; what it printed is on the screen already.
-                let rest = self.shown.rest_of(text).to_owned();
+                let rest = self.shown.rest_of(observation).to_owned();
                 self.end_line()?;
                 self.write(Part::Stdout, &rest)?;
                 self.end_line()
@@ -127,13 +127,16 @@ impl<W: Write> Console<W> {
             }
             Event::Answer { text } => self.note(ANSWER_COLOUR, &format!("=> {text}")),
             Event::Hint { text } => self.note("", text),
-            Event::Interrupted => self.note("", "[interrupted]"),
-            Event::Stopped { end } => self.note("", stop_text(*end)),
-            Event::Solution { .. } => {
+            Event::Error { message, .. } => self.note(ERROR_COLOUR, &format!("error: {message}")),
+            Event::TurnEnd { end, .. } => match stop_text(*end) {
+                "" => self.end_line(),
+                text => self.note("", text),
+            },
+            Event::SolutionDelta { .. } => {
                 self.has_text = false;
                 Ok(())
             }
-            Event::Usage { .. } => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -235,9 +238,13 @@ fn harmless(text: &str) -> String {
 fn stop_text(end: TurnEnd) -> &'static str {
     match end {
         TurnEnd::StepLimit => "[no answer: all steps are used]",
+        TurnEnd::ExecutionLimit => "[no answer: no more code may run]",
+        TurnEnd::TokenLimit => "[no answer: all tokens are used]",
+        TurnEnd::TimeLimit => "[no answer: the time is over]",
         TurnEnd::Repeated => "[no answer: the same code came again and again]",
         TurnEnd::Interrupted => "[interrupted]",
-        TurnEnd::Solution | TurnEnd::Answer => "[no answer]",
+        TurnEnd::Context => "[no answer: the context is full]",
+        TurnEnd::Solution | TurnEnd::Answer | TurnEnd::Error => "",
     }
 }
 
@@ -255,21 +262,27 @@ mod tests {
     }
 
     fn observation(text: &str, end: CellEnd) -> Event {
-        Event::Observation { text: text.into(), end, state: State::Kept, value: BTreeMap::new() }
+        let (value, error) = (BTreeMap::new(), None);
+        Event::ExecEnd { step: 1, observation: text.into(), end, state: State::Kept, seconds: 0.1, value, error }
+    }
+
+    fn ended(end: TurnEnd) -> Event {
+        let (steps, executions, prompt_tokens, completion_tokens, seconds) = (1, 1, 0, 0, 0.1);
+        Event::TurnEnd { end, steps, executions, prompt_tokens, completion_tokens, seconds }
     }
 
     fn turn() -> Vec<Event> {
         let text = |text: &str| text.to_owned();
         vec![
-            Event::Text { text: text("I ad") },
-            Event::Text { text: text("d.\n") },
-            Event::Code { text: text("\nx = 1\npri") },
-            Event::Code { text: text("nt(x)\nx") },
-            Event::Execute { code: text("x = 1\nprint(x)\nx"), step: 1 },
-            Event::Output { stream: Stream::Stdout, text: text("1\n"), is_late: false },
+            Event::Token { text: text("I ad") },
+            Event::Token { text: text("d.\n") },
+            Event::CodeDelta { text: text("\nx = 1\npri") },
+            Event::CodeDelta { text: text("nt(x)\nx") },
+            Event::ExecStart { code: text("x = 1\nprint(x)\nx"), step: 1 },
+            Event::ExecStdout { stream: Stream::Stdout, text: text("1\n"), is_late: false },
             observation("1\n1", CellEnd::Finished),
-            Event::Text { text: text("The answer is ") },
-            Event::Solution { text: text("1") },
+            Event::Token { text: text("The answer is ") },
+            Event::SolutionDelta { text: text("1") },
             Event::Answer { text: text("1") },
         ]
     }
@@ -288,16 +301,16 @@ mod tests {
             .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["type"].as_str().unwrap().to_owned())
             .collect();
         assert_eq!(types.len(), turn().len());
-        assert_eq!((types[0].as_str(), types[9].as_str()), ("text", "answer"));
+        assert_eq!((types[0].as_str(), types[9].as_str()), ("token", "answer"));
     }
 
     #[test]
     fn what_a_model_writes_cannot_steer_the_terminal() {
         let evil = "a\tb\x1b]0;title\x07\rc\u{9b}2J\x7f\n";
         let events = [
-            Event::Text { text: evil.into() },
-            Event::Output { stream: Stream::Stderr, text: evil.into(), is_late: false },
-            Event::Display { data: [("text/plain".into(), evil.into())].into() },
+            Event::Token { text: evil.into() },
+            Event::ExecStdout { stream: Stream::Stderr, text: evil.into(), is_late: false },
+            Event::ExecDisplay { data: [("text/plain".into(), evil.into())].into() },
             Event::Hint { text: evil.into() },
         ];
         let text = shown(&events, false);
@@ -309,23 +322,23 @@ mod tests {
     fn a_failed_turn_says_why() {
         let mut out = Vec::new();
         let mut console = Console::new(&mut out, false, false);
-        console.show(&Event::Text { text: "I ad".into() }).unwrap();
+        console.show(&Event::Token { text: "I ad".into() }).unwrap();
         console.fail("the engine has stopped").unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), "I ad\nerror: the engine has stopped\n");
     }
 
     #[test]
     fn a_plain_reply_is_not_shown_twice() {
-        let events = [Event::Text { text: "Hello!".into() }, Event::Answer { text: "Hello!".into() }];
+        let events = [Event::Token { text: "Hello!".into() }, Event::Answer { text: "Hello!".into() }];
         assert_eq!(shown(&events, false), "Hello!\n");
     }
 
     #[test]
     fn a_traceback_follows_what_was_printed() {
         let events = [
-            Event::Execute { code: "1/0".into(), step: 1 },
+            Event::ExecStart { code: "1/0".into(), step: 1 },
             observation("Traceback (most recent call last):\nZeroDivisionError: division by zero", CellEnd::Raised),
-            Event::Stopped { end: TurnEnd::StepLimit },
+            ended(TurnEnd::StepLimit),
         ];
         let text = shown(&events, false);
         assert!(text.starts_with("│ 1/0\nTraceback"), "{text}");
@@ -336,12 +349,12 @@ mod tests {
     fn figures_are_named_and_nothing_is_shown_twice() {
         let png = "iVBORw0KGgoAAAANSUhEUgAAAoAAAAHgCAYAAAA10dzk"; // the beginning of one of 640 by 480
         let data = [("image/png", png), ("text/plain", "<Figure size 640x480>")].map(|(k, v)| (k.into(), v.into()));
-        let print = |stream, text: &str| Event::Output { stream, text: text.into(), is_late: false };
+        let print = |stream, text: &str| Event::ExecStdout { stream, text: text.into(), is_late: false };
         let events = [
-            Event::Execute { code: "draw()".into(), step: 1 },
+            Event::ExecStart { code: "draw()".into(), step: 1 },
             print(Stream::Stderr, "careful\n"),
             print(Stream::Stdout, "drawing\n"),
-            Event::Display { data: data.into() },
+            Event::ExecDisplay { data: data.into() },
             print(Stream::Stdout, "drawn"),
             observation("drawing\ndrawn\ncareful\n<Figure size 640x480>\n7", CellEnd::Finished),
         ];
@@ -350,9 +363,9 @@ mod tests {
 
     #[test]
     fn late_output_is_marked_and_belongs_to_no_observation() {
-        let late = |text: &str| Event::Output { stream: Stream::Stdout, text: text.into(), is_late: true };
+        let late = |text: &str| Event::ExecStdout { stream: Stream::Stdout, text: text.into(), is_late: true };
         let events = [
-            Event::Execute { code: "1".into(), step: 2 },
+            Event::ExecStart { code: "1".into(), step: 2 },
             late("tick\n"),
             late("tock\n"),
             observation("1", CellEnd::Finished),

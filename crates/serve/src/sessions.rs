@@ -129,7 +129,7 @@ fn not_found(id: &str) -> ApiError {
 
 #[cfg(test)]
 mod tests {
-    use codeact_agent::{Limits, Profile, ScriptedModel};
+    use codeact_agent::{AgentOptions, Profile, ScriptedModel};
     use codeact_sandbox::{Policy, Session};
 
     use super::*;
@@ -137,7 +137,7 @@ mod tests {
     fn agent() -> Agent {
         let session = Session::start(&Policy::default()).unwrap();
         let model = Box::new(ScriptedModel::new([""; 0]));
-        Agent::new(model, Box::new(session), Profile::quickstart(), Limits::default())
+        Agent::new(model, Box::new(session), AgentOptions::new(Profile::quickstart()))
     }
 
     #[test]

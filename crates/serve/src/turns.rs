@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use codeact_agent::{Agent, Limits};
+use codeact_agent::Agent;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -59,9 +59,8 @@ pub(crate) async fn create_session(
         let place = state.sessions.reserve()?;
         let session = (state.make_interpreter)()?;
         let protection = session.protection().clone();
-        let profile = target.actor.profile.clone();
-        let profile_name = profile.name();
-        let agent = Agent::new((state.make_model)(&target.actor, sampling), session, profile, Limits::default());
+        let profile_name = target.actor.profile.name();
+        let agent = Agent::new((state.make_model)(&target.actor, sampling), session, target.actor.options());
         Ok(json!({"id": place.fill(agent), "profile": profile_name, "protection": protection}))
     };
     let created = tokio::task::spawn_blocking(start).await.map_err(crashed)??;
@@ -130,13 +129,10 @@ fn act(
             session.interrupter.interrupt();
         }
     };
-    let result = agent.run_turn(content, &mut |event| {
+    // An error is an event too.
+    let _ = agent.run_turn(content, &mut |event| {
         send(serde_json::to_string(&event).expect("an event has only text keys and finite numbers"));
     });
-    if let Err(error) = result {
-        let error = ApiError::from(error);
-        send(json!({"type": "error", "message": error.message()}).to_string());
-    }
     // A turn may take long; its session is idle only from now on.
     session.touch();
 }

@@ -275,10 +275,10 @@ impl TrainError {
     }
 
     /// A failure of the agent crate while it writes into `dir`.
-    pub(crate) fn profile(dir: &Path) -> impl FnOnce(AgentError) -> TrainError {
+    pub(crate) fn wording(dir: &Path) -> impl FnOnce(AgentError) -> TrainError {
         let path = dir.to_owned();
         move |error| match error {
-            AgentError::ProfileFile { path, source, .. } => TrainError::Write { path, source },
+            AgentError::WordingFile { path, source, .. } => TrainError::Write { path, source },
             error => TrainError::Write { path, source: std::io::Error::other(error) },
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use codeact_agent::Profile;
+use codeact_agent::Wording;
 use codeact_chat::ChatFormat;
 use codeact_model::{Adapter, merge_and_save};
 
@@ -27,8 +27,8 @@ pub struct Base<'a> {
     pub dir: &'a Path,
     /// Tokenizer and template the adapter was trained with.
     pub format: &'a ChatFormat,
-    /// Prompt style of the agent.
-    pub profile: &'a Profile,
+    /// Prompt style and form of actions of the agent.
+    pub wording: &'a Wording,
 }
 
 /// Writes `<dir>/adapter` and `<dir>/merged`, each with tokenizer, chat template, stop tokens and `codeact.json`.
@@ -50,5 +50,5 @@ pub fn export(dir: &Path, adapter: &Adapter, base: Base<'_>) -> Result<Exports, 
 
 fn save_format(dir: &Path, base: Base<'_>) -> Result<(), TrainError> {
     base.format.save(dir).map_err(TrainError::format)?;
-    base.profile.save(dir).map_err(TrainError::profile(dir))
+    base.wording.save(dir).map_err(TrainError::wording(dir))
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
-use codeact_agent::Profile;
+use codeact_agent::{ActionFormat, Profile, Wording};
 use codeact_model::{Adapter, Decoder, ModelError};
 
 use crate::checkpoint::{self, State};
@@ -233,8 +233,11 @@ impl Learner<'_> {
         // Merging reads the base from disk again and needs the room of what is no longer used.
         let Learner { run, adapter, validation_loss_before, decoder, optimizer, gradients, .. } = self;
         drop((decoder, optimizer, gradients));
-        let profile = Profile::named(&run.config.output.profile).expect("the settings are checked for its name");
-        let base = Base { name: &run.config.model.name, dir: &run.base_dir, format: &run.format, profile: &profile };
+        let output = &run.config.output;
+        let profile = Profile::named(&output.profile).expect("the settings are checked for its name");
+        let format = ActionFormat::named(&output.action_format).expect("the settings are checked for its name");
+        let wording = Wording { profile, format };
+        let base = Base { name: &run.config.model.name, dir: &run.base_dir, format: &run.format, wording: &wording };
         let exports = export::export(run.dir(), &adapter, base)?;
         let validation_loss = validation_loss_before.zip(after);
         Ok(Outcome::Finished { exports, validation_loss })

@@ -1,5 +1,7 @@
 //! Code as models write it, made ready to run.
 
+use std::ops::Range;
+
 /// The code inside an `<execute>` tag: without a fence around it, blank lines before and after, and indentation that
 /// all lines share.
 pub(super) fn clean(body: &str) -> String {
@@ -22,11 +24,12 @@ pub(super) fn clean(body: &str) -> String {
     dedented.join("\n")
 }
 
-/// The inside of a fence that encloses the whole text, or the text itself.
+/// The inside of a fence that encloses the whole text, or the text itself. A fence that was never closed counts too:
+/// the tag was.
 fn unfenced(body: &str) -> &str {
     let inside = || {
         let (language, rest) = body.trim().strip_prefix("```")?.split_once('\n')?;
-        let code = rest.strip_suffix("```")?;
+        let code = rest.strip_suffix("```").unwrap_or(rest);
         (is_python(language) || language.trim().is_empty()).then_some(code)
     };
     // Without its leading line break, the first line would count as standing on the tag's line.
@@ -36,9 +39,10 @@ fn unfenced(body: &str) -> &str {
     }
 }
 
-/// The first closed ```` ```python ```` block of a text: its code, and the byte after the closing fence.
-pub(super) fn fenced_python(text: &str) -> Option<(String, usize)> {
+/// The first closed ```` ```python ```` block of a text: its code, and where it stands, fences included.
+pub(super) fn fenced_python(text: &str) -> Option<(String, Range<usize>)> {
     let mut at = 0;
+    let mut open = 0;
     let mut code_start = None;
     let mut other_fence = false;
     for line in text.split_inclusive('\n') {
@@ -46,10 +50,10 @@ pub(super) fn fenced_python(text: &str) -> Option<(String, usize)> {
         match (fence, code_start) {
             (Some(""), Some(start)) => {
                 let end = at + line.trim_end().len();
-                return Some((clean(&format!("\n{}", &text[start..at])), end));
+                return Some((clean(&format!("\n{}", &text[start..at])), open..end));
             }
             (Some(language), None) if other_fence => other_fence = !language.is_empty(),
-            (Some(language), None) if is_python(language) => code_start = Some(at + line.len()),
+            (Some(language), None) if is_python(language) => (open, code_start) = (at, Some(at + line.len())),
             (Some(_), None) => other_fence = true,
             _ => {}
         }
@@ -78,6 +82,7 @@ mod tests {
             ("\n```python\nprint(1)\n```\n", "print(1)"),
             ("```\nif 1:\n  print(1)\n```", "if 1:\n  print(1)"),
             ("\n```python\n    print(1)\n```\n", "print(1)"),
+            ("\n```python\nprint(1)\n", "print(1)"),
             ("\n  a = 1\nb = 2\n", "  a = 1\nb = 2"),
             ("\ns = '''\n```bash\nls\n```\n'''\n", "s = '''\n```bash\nls\n```\n'''"),
             ("", ""),

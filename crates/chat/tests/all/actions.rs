@@ -1,9 +1,9 @@
 //! The action parser: the same pieces however the text is cut, and sense made of malformed replies.
 
-use codeact_chat::action::{Action, ActionParser, Piece};
+use codeact_chat::action::{Action, ActionFormat, ActionParser, Piece};
 
 /// Joins neighbouring deltas of one kind, which is all that the cuts may change.
-fn joined(pieces: Vec<Piece>) -> Vec<Piece> {
+pub fn joined(pieces: Vec<Piece>) -> Vec<Piece> {
     let mut out: Vec<Piece> = Vec::new();
     for piece in pieces {
         match (out.last_mut(), &piece) {
@@ -17,8 +17,8 @@ fn joined(pieces: Vec<Piece>) -> Vec<Piece> {
 }
 
 /// Pieces, action and transcript of a reply that arrives in these parts.
-fn run<'a>(parts: impl IntoIterator<Item = &'a str>) -> (Vec<Piece>, Action, String) {
-    let mut parser = ActionParser::new();
+pub fn run<'a>(parts: impl IntoIterator<Item = &'a str>) -> (Vec<Piece>, Action, String) {
+    let mut parser = ActionParser::new(ActionFormat::Code);
     let mut pieces: Vec<Piece> = parts.into_iter().flat_map(|part| parser.push(part)).collect();
     pieces.extend(parser.finish());
     assert!(parser.finish().is_empty(), "a second finish adds nothing");
@@ -33,16 +33,16 @@ fn execute(code: &str) -> Action {
     Action::Execute(code.to_owned())
 }
 
-fn solution(text: &str) -> Action {
+pub fn solution(text: &str) -> Action {
     Action::Solution(text.to_owned())
 }
 
-fn answer(text: &str) -> Action {
+pub fn answer(text: &str) -> Action {
     Action::Answer(text.to_owned())
 }
 
 /// Replies as models write them, and as an adversary would.
-const REPLIES: &[&str] = &[
+pub const REPLIES: &[&str] = &[
     "",
     "Just words.",
     "I compute.\n<execute>\nprint(1 + 1)\n</execute>",
@@ -156,7 +156,7 @@ fn replies_mean_what_they_should() {
 
 #[test]
 fn the_first_action_wins_and_ends_the_reply() {
-    let mut parser = ActionParser::new();
+    let mut parser = ActionParser::new(ActionFormat::Code);
     parser.push("So <execute>1</execute");
     assert!(!parser.is_complete());
     parser.push("> and <solution>2</solution>");

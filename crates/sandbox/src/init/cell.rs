@@ -135,6 +135,7 @@ impl Init {
             }
             Doing::Starting => self.host.send(&super::NO_NONCE, b'X', status.as_bytes(), None),
             Doing::Telling { nonce } => self.answer(&nonce, b'D', Some(status)),
+            Doing::Checking { nonce, .. } => self.answer(&nonce, b'K', Some(status)),
             Doing::Saving(saving) => self.answer(&saving.nonce, saving.tag(), Some(status)),
             Doing::Waking(waking) => self.answer(&waking.nonce, b'W', Some(status)),
             Doing::Nothing => {}

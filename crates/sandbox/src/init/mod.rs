@@ -37,6 +37,8 @@ const WAITING_BYTES_MAX: usize = 1 << 20;
 const DRAIN_BYTES_MAX: usize = 256 << 10;
 /// Results of tools waiting for Python.
 const RESULT_BYTES_MAX: usize = 32 << 20;
+/// What compiling a cell without running it may take.
+const CHECK_MAX: Duration = Duration::from_secs(3);
 const NO_NONCE: Nonce = [0; NONCE_BYTES];
 
 /// The channels of a session.
@@ -58,6 +60,11 @@ enum Doing {
     /// Tools are being defined.
     Telling {
         nonce: Nonce,
+    },
+    /// Code is being compiled.
+    Checking {
+        nonce: Nonce,
+        deadline: Instant,
     },
     Saving(Saving),
     Waking(Waking),
@@ -127,6 +134,13 @@ impl Init {
                     self.doing = Doing::Telling { nonce };
                 }
                 None => self.answer(&nonce, b'D', Some("there is no interpreter")),
+            },
+            (b'K', _) => match &mut self.head {
+                Some(head) => {
+                    head.link.send(&nonce, b'K', fields.bytes("code").unwrap_or_default(), None);
+                    self.doing = Doing::Checking { nonce, deadline: Instant::now() + CHECK_MAX };
+                }
+                None => self.answer(&nonce, b'K', Some("there is no interpreter")),
             },
             (b'S', Some(id)) => self.save(nonce, id, None),
             (b'B', Some(id)) => self.save(nonce, id, number("from")),
@@ -256,6 +270,10 @@ impl Init {
                 self.answer(&frame.nonce, b'D', error.as_deref());
                 self.doing = Doing::Nothing;
             }
+            Doing::Checking { nonce, .. } if *nonce == frame.nonce => {
+                self.host.send(&frame.nonce, b'K', &frame.payload, None);
+                self.doing = Doing::Nothing;
+            }
             Doing::Saving(saving) if saving.from.is_none() && saving.nonce == frame.nonce => self.hear_saved(frame),
             Doing::Waking(waking) if waking.nonce == frame.nonce => self.woken(),
             _ => {} // an answer to nothing
@@ -278,6 +296,7 @@ impl Init {
         match &self.doing {
             Doing::Nothing | Doing::Starting | Doing::Telling { .. } => None,
             Doing::Cell(cell) => Some(cell.next_time()),
+            Doing::Checking { deadline, .. } => Some(*deadline),
             Doing::Saving(saving) => Some(saving.deadline),
             Doing::Waking(waking) => Some(waking.deadline),
         }
@@ -290,6 +309,7 @@ impl Init {
         }
         match &self.doing {
             Doing::Cell(_) => self.climb(now),
+            Doing::Checking { .. } => self.give_up_on_head("compiling code took too long"),
             Doing::Saving(_) => self.saving_failed("it took too long"),
             Doing::Waking(_) => self.waking_failed(),
             _ => {}

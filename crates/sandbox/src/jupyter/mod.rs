@@ -18,13 +18,17 @@ pub use error::KernelError;
 
 use crate::capture::Capture;
 use crate::cell::{Cell, CellEnd, State};
-use crate::{Event, Interpreter, Interrupter, Kind, OnEvent, Policy, Protection, Rung, SandboxError, Stream};
+use crate::{
+    Event, Files, Interpreter, Interrupter, Kind, OnEvent, Policy, Protection, Restored, Rung, SandboxError, Stream,
+};
 use channels::{Channels, Heard};
 use collected::Collected;
 use jupyter_protocol::{ConnectionInfo, ExecuteRequest, JupyterMessage, JupyterMessageContent, Stdio};
 use process::{Process, no_start};
+use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What a kernel may take to start.
@@ -53,6 +57,8 @@ pub struct Kernel {
     /// `None`: it is gone, and starts again with the next cell.
     live: Option<Live>,
     sequence: u64,
+    /// Cells that ran to their end, whatever that was.
+    cells: usize,
     late: Capture,
     /// Of outputs that are kept whole.
     folder: tempfile::TempDir,
@@ -132,6 +138,7 @@ impl Kernel {
             },
             live: None,
             sequence: 0,
+            cells: 0,
             late: Capture::new(policy.limits.output_bytes_max),
             folder,
             interrupter: Interrupter::new(wake_sender),
@@ -294,6 +301,7 @@ impl Interpreter for Kernel {
         let (mut cell, live) = self.exchange(live, code, on_event)?;
         self.live = live;
         self.interrupter.clear();
+        self.cells += 1;
         if was_lost {
             cell.state = State::Lost;
         }
@@ -307,6 +315,33 @@ impl Interpreter for Kernel {
     fn protection(&self) -> &Protection {
         &self.protection
     }
+
+    fn cells(&self) -> usize {
+        self.cells
+    }
+
+    fn undo(&mut self, count: usize) -> Result<Restored, SandboxError> {
+        match count {
+            0 => Ok(Restored::Resumed),
+            _ => Err(unsupported("take cells back")),
+        }
+    }
+
+    fn branch(&mut self, _at: usize, _: Option<&Path>) -> Result<(Box<dyn Interpreter>, Restored), SandboxError> {
+        Err(unsupported("go on from an earlier cell in a second session"))
+    }
+
+    fn files(&self) -> Option<Arc<Files>> {
+        None
+    }
+
+    fn upload(&mut self, _path: &str, _content: &mut dyn Read, _bytes_max: u64) -> Result<u64, SandboxError> {
+        Err(unsupported("take files"))
+    }
+}
+
+fn unsupported(what: &'static str) -> SandboxError {
+    SandboxError::Unsupported { backend: "a Jupyter kernel", what }
 }
 
 /// The cell does not react. A kernel that was started here is killed, another one left alone.

@@ -29,7 +29,7 @@ pub(crate) struct Step {
 }
 
 /// How an earlier state came back.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(tag = "how", rename_all = "snake_case")]
 pub enum Restored {
     /// The interpreter itself, and the files, as they were.

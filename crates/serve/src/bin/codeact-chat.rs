@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
-use codeact_agent::{Agent, Limits, Profile, Turn};
+use codeact_agent::{Agent, Profile, Turn};
 use codeact_engine::Sampling;
 use codeact_eval::{Actor, Sandbox, SandboxArgs, ServingArgs, profile_parser};
 use codeact_model::source::ModelFiles;
@@ -119,12 +119,12 @@ fn prepare(args: &Args) -> anyhow::Result<Agent> {
     // Python first: it starts faster than the weights load.
     let (session, sandbox) = start(args)?;
     let files = ModelFiles::find(model, &|text| eprintln!("{text}"))?;
-    let actor = Actor::load(&files, args.adapter.as_deref(), &args.serving.options(), args.serving.limits())?;
+    let mut actor = Actor::load(&files, args.adapter.as_deref(), &args.serving.options(), args.serving.limits())?;
     let shown = shown_model(model, files.folder(), args.adapter.as_deref());
     eprintln!("{}", start_lines(&shown, &actor.facts, &sandbox));
     let model = Box::new(actor.model(sampling));
-    let profile = args.profile.clone().unwrap_or(actor.profile);
-    Ok(Agent::new(model, session, profile, Limits::default()))
+    actor.profile = args.profile.clone().unwrap_or(actor.profile);
+    Ok(Agent::new(model, session, actor.options()))
 }
 
 /// Starts what runs the code.
@@ -223,7 +223,6 @@ fn run_turn<W: std::io::Write>(
     match result {
         Ok(turn) => Ok(Some(turn)),
         Err(error) => {
-            console.fail(&error.to_string())?;
             // On a terminal it would stand there twice.
             if !std::io::stdout().is_terminal() {
                 eprintln!("error: {error}");

@@ -11,4 +11,5 @@ mod hostile;
 mod leaving;
 mod routes;
 mod text;
+mod steps;
 mod tiny;

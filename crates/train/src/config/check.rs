@@ -1,6 +1,6 @@
 //! Values that have the right type and are wrong all the same.
 
-use codeact_agent::Profile;
+use codeact_agent::{ActionFormat, Profile};
 
 use super::Problem;
 use super::choices::{ScheduleShape, Split};
@@ -28,6 +28,13 @@ impl List<'_> {
     fn wrong(&mut self, key: &str, what: String, hint: &str) {
         let hint = (!hint.is_empty()).then(|| hint.to_owned());
         self.found.push(Problem { origin: None, key: key.to_owned(), what, hint });
+    }
+
+    fn one_of(&mut self, key: &str, value: &str, names: &[&str]) {
+        if !names.contains(&value) {
+            let hint = super::suggestion(value, names).unwrap_or_default();
+            self.wrong(key, format!("is {value:?}, expected one of {names:?}"), &hint);
+        }
     }
 
     fn at_least_one(&mut self, key: &str, value: Option<usize>) {
@@ -60,11 +67,8 @@ impl Config {
         self.check_optimizer(&mut list);
         list.at_least_one("checkpoint.every", self.checkpoint.every);
         list.at_least_one("checkpoint.keep_last", Some(self.checkpoint.keep_last));
-        if !Profile::NAMES.contains(&self.output.profile.as_str()) {
-            let what = format!("is {:?}, expected one of {:?}", self.output.profile, Profile::NAMES);
-            let hint = super::suggestion(&self.output.profile, &Profile::NAMES).unwrap_or_default();
-            list.wrong("output.profile", what, &hint);
-        }
+        list.one_of("output.profile", &self.output.profile, &Profile::NAMES);
+        list.one_of("output.action_format", &self.output.action_format, &ActionFormat::NAMES);
         list.found.retain(|problem| !unread.contains(&problem.key));
         list.found
     }

@@ -135,6 +135,8 @@ pub struct Output {
     pub overwrite: bool,
     /// Prompt style the agent uses with this model, written to `codeact.json`. Default `codeactinstruct`.
     pub profile: String,
+    /// How the model writes its actions, written there too: `code`, `json` or `text`. Default `code`.
+    pub action_format: String,
 }
 
 impl Config {
@@ -266,6 +268,7 @@ impl Output {
             dir: table.required("dir"),
             overwrite: table.or("overwrite", false),
             profile: table.or("profile", "codeactinstruct".to_owned()),
+            action_format: table.or("action_format", "code".to_owned()),
         };
         table.finish();
         output
