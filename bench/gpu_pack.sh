@@ -34,9 +34,9 @@ rm -rf "$folder"
 mkdir -p "$folder/bin" "$folder/bench" "$folder/tests"
 {
     cargo test "${build[@]}" "${packages[@]}" --no-run --test kernels --test golden --test equivalence --test card --test card_serving
-    # Of the engine's tests the one binary alone: that of the server has the same name.
-    cargo test "${build[@]}" --package codeact-engine --package codeact-ops --package codeact-serve --no-run --test all |
-        sed -n '/codeact-engine/p'
+    # Only the engine's: those of other crates have the same name.
+    cargo test "${build[@]}" "${packages[@]}" --package codeact-engine --no-run --test all |
+        grep 'crates/engine/tests/all/main.rs'
     cargo build "${build[@]}" "${packages[@]}" --example train_step --example serve_step --bin codeact-train --bin codeact-serve
 } | executables | while read -r name path; do
     strip --strip-all -o "$folder/bin/$name" "$path"

@@ -125,3 +125,55 @@ pub fn compute_line(facts: &Facts) -> String {
         Compute::Card(name) => format!("{formats}, {name}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        serving: ServingArgs,
+    }
+
+    fn typed(line: &str) -> ServingArgs {
+        Program::try_parse_from(["program"].into_iter().chain(line.split_whitespace())).unwrap().serving
+    }
+
+    #[test]
+    fn a_card_has_other_defaults_and_no_threads() {
+        let card = typed("--device cuda --quant q4_k");
+        let options = card.options();
+        assert_eq!((options.place, options.weights), (ServingPlace::Card, ServedWeights::Q4K));
+        // What its memory has left is not known here.
+        assert_eq!((options.kv_bytes, card.limits().prompt_tokens_per_pass), (None, 2048));
+        assert!(card.check().is_ok());
+        let error = typed("--device cuda --threads 3").check().unwrap_err();
+        assert!(error.to_string().contains("3 threads") && error.is_bad_input(), "{error}");
+        for line in ["", "--device cpu --threads 3"] {
+            let processor = typed(line);
+            assert!(processor.check().is_ok());
+            assert_eq!(processor.options().place, ServingPlace::Processor);
+            assert_eq!(processor.limits(), EngineLimits::default());
+        }
+        assert_eq!(typed("--kv-memory 3").options().kv_bytes, Some(3 << 20));
+    }
+
+    #[test]
+    fn what_computes_is_said_in_a_few_words() {
+        let facts = |on| Facts {
+            weight_bytes: 1,
+            token_bytes: 1,
+            weight_count: 1,
+            formats: vec!["Q4_K", "Q8_0"],
+            page_bytes: 1,
+            kv_bytes_per_token: 1,
+            on,
+        };
+        let threads = Compute::Processor { threads: 2, isa: codeact_cpu::Isa::Avx2 };
+        assert_eq!(compute_line(&facts(threads)), "Q4_K and Q8_0, 2 threads, Avx2");
+        assert_eq!(compute_line(&facts(Compute::Card("NVIDIA H200".into()))), "Q4_K and Q8_0, NVIDIA H200");
+    }
+}

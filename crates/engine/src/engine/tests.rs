@@ -124,7 +124,7 @@ fn a_model_that_chooses_tokens_gives_what_the_sampler_chooses() {
             Err(error) => assert_eq!(Err(error), alone.end, "request {index}"),
         }
     }
-    assert!(engine.metrics().accepted_tokens > 20, "{:?}", engine.metrics());
+    assert!(engine.metrics().drafted_tokens > 0, "{:?}", engine.metrics());
     let error = generate(&engine, request(&[1, NAN_TOKEN], 1)).unwrap_err();
     assert_eq!(error, EngineError::NotFinite { position: 2 });
 }
@@ -159,7 +159,7 @@ fn limits_that_leave_no_room_are_refused() {
     assert_eq!(start(short).0.context_tokens_max(), 30);
     // Never more than fits in the pages.
     assert_eq!(Engine::start(Mock::new(4, 5, 100), default()).unwrap().context_tokens_max(), 20);
-    assert!(Engine::start(Mock::new(4, 0, 100), default()).is_err());
+    assert!(Engine::start(Mock { page_count: 0, ..Mock::new(4, 5, 100) }, default()).is_err());
 }
 
 #[test]

@@ -137,7 +137,7 @@ impl Asked {
             temperature: if index.is_multiple_of(3) { 0.5 } else { 0.0 },
             top_p: if index.is_multiple_of(6) { 0.9 } else { 1.0 },
             seed: index.into(),
-            max_new_tokens: 20 + index as usize % 20,
+            max_new_tokens: 40 + index as usize % 20,
             ..Sampling::default()
         };
         let adapter = adapters[index as usize % 3].clone();
@@ -167,7 +167,7 @@ impl Asked {
 }
 
 #[test]
-fn hundreds_of_requests_get_in_any_company_what_each_gets_alone() {
+fn many_requests_get_in_any_company_what_each_gets_alone() {
     let adapters = [None, Some(tiny::adapter(1, 0)), Some(tiny::adapter(2, 3))];
     // Steps of few tokens only: what goes through cuBLAS is not held to bits.
     let limits =
@@ -178,13 +178,13 @@ fn hundreds_of_requests_get_in_any_company_what_each_gets_alone() {
         let mut questions: Vec<Asked> = (0..12).map(|index| Asked::new(index, &adapters)).collect();
         questions.iter_mut().for_each(|asked| asked.alone = asked.alone(&mut model));
         drop(emulation);
-        // Half of what those that run at once need in the end.
-        let engine = on_card(weights, 320, limits.clone());
+        // Less than what those that run at once need in the end.
+        let engine = on_card(weights, 240, limits.clone());
         let next = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             for _ in 0..10 {
                 scope.spawn(|| {
-                    while let turn @ 0..72 = next.fetch_add(1, Ordering::Relaxed) {
+                    while let turn @ 0..36 = next.fetch_add(1, Ordering::Relaxed) {
                         let asked = &questions[turn / 3 % questions.len()];
                         let request = Request {
                             adapter: asked.adapter.clone(),
@@ -198,8 +198,8 @@ fn hundreds_of_requests_get_in_any_company_what_each_gets_alone() {
             }
         });
         let metrics = engine.metrics();
-        assert_eq!(metrics.finished_length, 72, "{metrics:?}");
-        assert!(metrics.preemptions > 2 && metrics.prefix_hit_tokens > 200, "{weights:?}: {metrics:?}");
+        assert_eq!(metrics.finished_length, 36, "{metrics:?}");
+        assert!(metrics.preemptions > 0 && metrics.prefix_hit_tokens > 200, "{weights:?}: {metrics:?}");
         assert!(metrics.accepted_tokens > 50 && metrics.drafted_tokens > metrics.accepted_tokens, "{metrics:?}");
     }
 }

@@ -6,7 +6,7 @@ use codeact_agent::{Ask, FinishReason, Model};
 use codeact_chat::Message;
 use codeact_engine::{EngineLimits, Sampling};
 use codeact_eval::Actor;
-use codeact_model::serving::ServingOptions;
+use codeact_model::serving::{ServingOptions, ServingPlace};
 use codeact_model::source::ModelFiles;
 
 use crate::tiny;
@@ -48,4 +48,23 @@ fn each_step_of_an_agent_reads_only_its_observation() {
         messages.push(Message::user(format!("[{step}]: 391")));
     }
     assert!(respelled > 1, "the tokenizer spells everything as the model did, which shows nothing");
+}
+
+#[test]
+fn without_a_card_the_way_out_is_told_before_anything_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    tiny::write_folder(folder.path());
+    // Whoever has a card here is not refused, and whoever reads weights first fails in another way.
+    std::fs::remove_file(folder.path().join("model.safetensors")).unwrap();
+    let options = ServingOptions { place: ServingPlace::Card, ..ServingOptions::default() };
+    let load = |options: &ServingOptions| {
+        let files = ModelFiles::in_folder(folder.path());
+        Actor::load(&files, None, options, EngineLimits::default()).err().unwrap().to_string()
+    };
+    if codeact_ops::device::gpu(0).is_err() {
+        let error = load(&options);
+        assert!(error.contains("hint: ") && error.contains("--device cpu"), "{error}");
+    }
+    let error = load(&ServingOptions { threads: NonZeroUsize::new(2), ..options });
+    assert!(error.contains("--threads"), "{error}");
 }

@@ -10,8 +10,9 @@ fn bench(page_count: usize, limits: EngineLimits) -> Bench {
 }
 
 fn limits(running_max: usize, prompt_tokens_per_pass: usize) -> EngineLimits {
-    // Without guesses, so that a step gives each request one token.
-    EngineLimits { running_max, prompt_tokens_per_pass, draft_tokens_max: 0, ..EngineLimits::default() }
+    // Without guesses, so that a step gives each request one token; and as much of a prompt as there may be.
+    let (draft_tokens_max, pass_time_target) = (0, None);
+    EngineLimits { running_max, prompt_tokens_per_pass, draft_tokens_max, pass_time_target, ..EngineLimits::default() }
 }
 
 /// Tokens after which the mock has something finite, different for each `first`.
@@ -274,9 +275,9 @@ fn sessions_that_nobody_uses_give_way_before_a_request_does() {
     for (rest_ms, gives_way) in [(20_000, true), (1000, false)] {
         let mut bench = bench(10, limits(4, 64));
         let session = bench.inbox.open_session();
-        bench.ask(Request { session: Some(session), ..request(&prompt(1, 16), 4) });
+        let kept = bench.ask(Request { session: Some(session), ..request(&prompt(1, 16), 4) });
         bench.finish(50);
-        assert_eq!(bench.metrics().pages_pinned, 4);
+        assert_eq!((kept.tokens().len(), bench.metrics().pages_pinned), (4, 4));
         bench.elapsed_ms.fetch_add(rest_ms, Ordering::Relaxed);
         let asked = [bench.ask(request(&prompt(2, 6), 9)), bench.ask(request(&prompt(3, 6), 9))];
         bench.finish(100);
