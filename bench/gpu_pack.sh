@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 folder=target/gpu
-features=(codeact-ops/cuda codeact-ops/emulation codeact-model/cuda codeact-train/cuda)
+features=(codeact-ops/cuda codeact-ops/emulation codeact-model/cuda codeact-train/cuda codeact-serve/cuda)
 if [ "${1:-}" = --cpu ]; then
     features=(codeact-ops/emulation)
 else
@@ -29,16 +29,19 @@ for line in sys.stdin:
 }
 
 build=(--release --features "$(IFS=,; echo "${features[*]}")" --message-format=json)
-packages=(--package codeact-ops --package codeact-model --package codeact-train)
+packages=(--package codeact-ops --package codeact-model --package codeact-train --package codeact-serve)
 rm -rf "$folder"
 mkdir -p "$folder/bin" "$folder/bench" "$folder/tests"
 {
     cargo test "${build[@]}" "${packages[@]}" --no-run --test kernels --test golden --test equivalence --test card --test card_serving
-    cargo build "${build[@]}" "${packages[@]}" --example train_step --example serve_step --bin codeact-train
+    # Only the engine's: those of other crates have the same name.
+    cargo test "${build[@]}" "${packages[@]}" --package codeact-engine --no-run --test all |
+        grep 'crates/engine/tests/all/main.rs'
+    cargo build "${build[@]}" "${packages[@]}" --example train_step --example serve_step --bin codeact-train --bin codeact-serve
 } | executables | while read -r name path; do
     strip --strip-all -o "$folder/bin/$name" "$path"
 done
-for name in kernels golden equivalence card card_serving train_step serve_step codeact-train; do
+for name in kernels golden equivalence card card_serving all train_step serve_step codeact-train codeact-serve; do
     [ -x "$folder/bin/$name" ] || { echo "error: cargo built no \`$name\`" >&2; exit 1; }
 done
 

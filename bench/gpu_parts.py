@@ -7,7 +7,8 @@
   5  every kernel of a step: time, bytes, share of the copy rate
   6  two runs of a step, bit for bit
   7  layouts of LoRA products
-  8  our model that serves: decoding, reading prompts, products of few rows"""
+  8  our model that serves: decoding, reading prompts, products of few rows
+  9  the program that serves, on a tiny model: that it runs on the card as it is started"""
 
 import csv
 import dataclasses
@@ -23,7 +24,8 @@ NCU_METRICS = ["gpu__time_duration.sum", "dram__bytes_read.sum", "dram__bytes_wr
 # As versions of ncu spell them.
 UNITS = {"s": 1, "second": 1, "ns": 1e-9, "nsecond": 1e-9, "us": 1e-6, "usecond": 1e-6, "ms": 1e-3, "msecond": 1e-3}
 UNITS |= {"byte": 1, "Kbyte": 1e3, "Mbyte": 1e6, "Gbyte": 1e9}
-TESTS = ["kernels", "golden", "equivalence", "card", "card_serving"]
+# `all` is the engine's: requests in company on a card.
+TESTS = ["kernels", "golden", "equivalence", "card", "card_serving", "all"]
 
 
 @dataclasses.dataclass
@@ -130,6 +132,16 @@ def serving(place, model, weights):
     return Item(8, name, "json", [*command, "--device", "cuda"], limit_s=90, least_s=30)
 
 
+def program(place, more=()):
+    """The server's own measurement; what it measures on a model this small means nothing, that it ends well does."""
+    name, binary = " ".join(["codeact-serve", "bench", *more]), place.binary("codeact-serve")
+    if binary is None:
+        return Item(9, name, "json", None, 0, reason="no executable `codeact-serve`")
+    command = [binary, "bench", "--model", "tests/golden/models/llama-tiny", "--json", "--prompt-tokens", "40"]
+    command += ["--new-tokens", "20", "--rounds", "2", "--kv-memory", "64", *more, *device(place)]
+    return Item(9, name, "json", command, limit_s=40)
+
+
 def items(place):
     """All items, the most important first."""
     sizing = sizes(place.rehearse)
@@ -144,6 +156,8 @@ def items(place):
         ours(place, first, "bf16", small),
         ours(place, first, "bf16", large),
         *(serving(place, first, weights) for weights in ("bf16", "q8", "q4")),
+        program(place),
+        program(place, ["--dtype", "bf16", "--batch", "9"]),
         peft(place, first, "bf16", [small, large], limit_s=110),
         ours(place, first, "bf16", small, part=6, again=True),
         ours(place, first, "nf4", middle),

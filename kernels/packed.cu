@@ -150,13 +150,13 @@ __device__ void multiply(Out* y, const uint32_t* values, const uint32_t* scales,
     product.template finish<Out>(y, rows, y_stride, blockIdx.x * UNIT, row_count);
 }
 
-template <class Out>
+template <class Out, int TILES>
 __device__ void multiply_dense(Out* y, const bf16* weight, const bf16* x, int row_count, int columns, int rows,
                                int y_stride) {
-    constexpr int AHEAD = 2;
+    constexpr int AHEAD = TILES >= 8 ? 1 : 2;
     const int warp = threadIdx.x / WARP, warps = blockDim.x / WARP, units = columns / UNIT;
     const DenseRows own{weight, int(blockIdx.x) * UNIT, row_count, columns};
-    Product<Bf16, 1> product;
+    Product<Bf16, TILES> product;
     product.begin();
     for (int unit = warp; unit < units; unit += AHEAD * warps) {
         Fragments raw[AHEAD];
@@ -230,15 +230,18 @@ ENTRIES(Q4Offset, q4_offset)
 #undef PRODUCTS
 #undef PRODUCT
 
-extern "C" __global__ void __launch_bounds__(512) packed_multiply_dense_f32(float* y, const bf16* weight, const bf16* x,
-                                                                             int row_count, int columns, int rows,
-                                                                             int y_stride) {
-    packed::multiply_dense<float>(y, weight, x, row_count, columns, rows, y_stride);
-}
-KERNEL(packed_multiply_dense_f32)
-extern "C" __global__ void __launch_bounds__(512) packed_multiply_dense_bf16(bf16* y, const bf16* weight, const bf16* x,
-                                                                              int row_count, int columns, int rows,
-                                                                              int y_stride) {
-    packed::multiply_dense<bf16>(y, weight, x, row_count, columns, rows, y_stride);
-}
-KERNEL(packed_multiply_dense_bf16)
+#define DENSE(Out, dtype, tiles)                                                                                       \
+    extern "C" __global__ void __launch_bounds__(512) packed_multiply_dense_##dtype##_x##tiles(                        \
+        Out* y, const bf16* weight, const bf16* x, int row_count, int columns, int rows, int y_stride) {               \
+        packed::multiply_dense<Out, tiles>(y, weight, x, row_count, columns, rows, y_stride);                          \
+    }                                                                                                                  \
+    KERNEL(packed_multiply_dense_##dtype##_x##tiles)
+#define DENSES(Out, dtype)                                                                                             \
+    DENSE(Out, dtype, 1)                                                                                               \
+    DENSE(Out, dtype, 2)                                                                                               \
+    DENSE(Out, dtype, 4)                                                                                               \
+    DENSE(Out, dtype, 8)
+DENSES(float, f32)
+DENSES(bf16, bf16)
+#undef DENSES
+#undef DENSE

@@ -37,6 +37,8 @@ mod scripted; // replies given beforehand
 
 mod local; // replies of an engine in this process
 
+mod sent; // the tokens that replies came in
+
 pub mod endpoint; // replies of a model elsewhere
 
 mod error;

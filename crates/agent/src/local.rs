@@ -1,8 +1,10 @@
 //! Replies of an engine in this process: messages to ids, ids to text.
 
+use crate::sent::Sent;
 use crate::{AgentError, Ask, Completion, FinishReason, Model, Room};
 use codeact_chat::{ChatFormat, Message};
 use codeact_engine::{Engine, EngineError, Event, Request, Sampling, SessionPin};
+use codeact_grammar::Matcher;
 use codeact_model::serving::ServedAdapter;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -19,6 +21,8 @@ pub struct LocalModel {
     session: SessionPin,
     format: Arc<ChatFormat>,
     sampling: Sampling,
+    constraint: Option<Matcher>,
+    sent: Sent,
 }
 
 impl LocalModel {
@@ -35,16 +39,37 @@ impl LocalModel {
                 sampling.stop_ids.push(*id);
             }
         }
-        LocalModel { session: engine.open_session(), engine, adapter, format, sampling }
+        LocalModel {
+            session: engine.open_session(),
+            engine,
+            adapter,
+            format,
+            sampling,
+            constraint: None,
+            sent: Sent::default(),
+        }
     }
 
-    fn request(&self, ask: &Ask<'_>) -> Result<Request, AgentError> {
+    /// Lets replies be only what `matcher` allows, such as text with one well-formed action at its end
+    /// ([`codeact_grammar::Grammar::action`]). Its vocabulary is that of the format's tokens ([`ChatFormat::token_bytes`]).
+    #[must_use]
+    pub fn constrained(mut self, matcher: Matcher) -> LocalModel {
+        self.constraint = Some(matcher);
+        self
+    }
+
+    fn request(&mut self, ask: &Ask<'_>) -> Result<Request, AgentError> {
+        let spelled = self.format.prompt_ids(ask.messages)?;
+        let format = &self.format;
+        let is_end = |id| format.end_of_turn_ids().contains(&id);
+        let prompt_ids = self.sent.continued(spelled, is_end, |ids| format.decode(ids, false));
         let mut sampling = self.sampling.clone();
         sampling.max_new_tokens = sampling.max_new_tokens.min(ask.tokens_max.unwrap_or(usize::MAX));
         Ok(Request {
             adapter: self.adapter.clone(),
             session: Some(self.session.id()),
-            ..Request::new(self.format.prompt_ids(ask.messages)?, sampling)
+            constraint: self.constraint.clone(),
+            ..Request::new(prompt_ids, sampling)
         })
     }
 }
@@ -63,6 +88,7 @@ impl Model for LocalModel {
             let goes_on = match events.recv_timeout(LOOK) {
                 Ok(Event::Token(token)) => {
                     completion_tokens += 1;
+                    self.sent.given(token.id);
                     stream.push(token.id).is_none_or(|piece| {
                         text.push_str(&piece);
                         on_text(&piece)

@@ -30,7 +30,7 @@ pub use elementwise::{Angles, add_assign, rms_norm, rope, swiglu};
 pub use error::CpuError;
 pub use format::Format;
 pub use isa::Isa;
-pub use lora::{Lora, add_lora};
+pub use lora::{Lora, LoraUpdate, add_loras};
 pub use matrix::{Activations, Matrix, Part, Wants};
 pub use quant::PackError;
 pub use team::Team;

@@ -13,6 +13,7 @@ use crate::forward::Forward;
 use crate::inbox::{Caller, Inbox, Job, OnEvent, Phase, SessionList, lock};
 use crate::limits::EngineLimits;
 use crate::metrics::Metrics;
+use crate::pages::Pages;
 use crate::request::{Output, Request, SessionId, Ticket};
 use crate::sampling::{Sampler, Sampling, Token, TokenLogprobs};
 use crate::worker::{Clock, Worker};
@@ -31,6 +32,7 @@ struct Shared<A: Send + Sync + 'static> {
     context_tokens_max: usize,
     vocab_size: usize,
     added_token_count: fn(&A) -> usize,
+    check_adapter: fn(&A) -> Result<(), String>,
 }
 
 /// An open session: what its last request computed stays, so that the next one only computes what is new, and the last
@@ -65,16 +67,18 @@ impl<A: Send + Sync + 'static> Engine<A> {
     ///
     /// # Errors
     /// When a limit is out of range, the model has no pages, or the operating system gives no thread.
-    pub fn start<F: Forward<Adapter = A>>(model: F, limits: EngineLimits) -> Result<Engine<A>, EngineError> {
+    pub fn start<F: Forward<Adapter = A>>(model: F, mut limits: EngineLimits) -> Result<Engine<A>, EngineError> {
         limits.check()?;
-        let page_tokens_all = model.page_count() * model.page_tokens();
+        limits.draft_tokens_max = limits.draft_tokens_max.min(model.draft_tokens_max());
+        let page_count = Pages::shared_count(model.page_count(), model.page_tokens());
+        let page_tokens_all = page_count * model.page_tokens();
         let asked = limits.context_tokens_max.unwrap_or(usize::MAX);
         let context_tokens_max = asked.min(model.context_tokens_max()).min(page_tokens_all);
         if context_tokens_max < 2 {
             return Err(EngineError::Limits { field: "page_count", value: model.page_count(), range: "at least 1" });
         }
         let inbox = Arc::new(Inbox::new(limits.running_max.saturating_add(limits.waiting_max)));
-        let metrics = Arc::new(Mutex::new(Metrics::new(model.page_count())));
+        let metrics = Arc::new(Mutex::new(Metrics::new(page_count)));
         let (waiting_max, vocab_size) = (limits.waiting_max, model.vocab_size());
         let clock: Clock = Box::new(Instant::now);
         let worker = Worker::new(model, limits, context_tokens_max, Arc::clone(&inbox), Arc::clone(&metrics), clock);
@@ -91,6 +95,7 @@ impl<A: Send + Sync + 'static> Engine<A> {
             context_tokens_max,
             vocab_size,
             added_token_count: F::added_token_count,
+            check_adapter: F::check_adapter,
         })))
     }
 
@@ -196,6 +201,14 @@ impl<A: Send + Sync + 'static> Engine<A> {
         Metrics { sessions: self.0.inbox.session_count(), ..lock(&self.0.metrics).clone() }
     }
 
+    /// Whether the model can go through an adapter. Requests with another are refused.
+    ///
+    /// # Errors
+    /// [`EngineError::Adapter`], which says why not.
+    pub fn check_adapter(&self, adapter: &A) -> Result<(), EngineError> {
+        (self.0.check_adapter)(adapter).map_err(|reason| EngineError::Adapter { reason })
+    }
+
     /// Requests that the engine holds at once, running and waiting; what comes beyond is refused with
     /// [`EngineError::Busy`]. A caller that would submit more than so many together can never succeed.
     pub fn places_max(&self) -> usize {
@@ -218,7 +231,7 @@ impl<A: Send + Sync + 'static> Engine<A> {
         self.0.vocab_size
     }
 
-    /// Whether the model answers: one token goes through it, before the requests that wait.
+    /// Whether the model answers: one token goes through it, before the requests that wait, in a page of its own.
     ///
     /// # Errors
     /// When the thread has ended, the model fails, or no answer comes `within` this time.
@@ -286,7 +299,9 @@ impl<A: Send + Sync + 'static> Engine<A> {
     /// The sampler of a request that is acceptable.
     fn check(&self, request: &Request<A>) -> Result<Sampler, EngineError> {
         let context_tokens_max = self.0.context_tokens_max;
-        let added = request.adapter.as_deref().map_or(0, self.0.added_token_count);
+        let adapter = request.adapter.as_deref();
+        adapter.map_or(Ok(()), |adapter| self.check_adapter(adapter))?;
+        let added = adapter.map_or(0, self.0.added_token_count);
         let vocab_size = self.0.vocab_size + added;
         let prompt_ids = &request.prompt_ids;
         if prompt_ids.is_empty() {

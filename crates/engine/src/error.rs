@@ -42,6 +42,12 @@ pub enum EngineError {
         /// What it may be.
         range: &'static str,
     },
+    /// The model cannot go through the adapter.
+    #[error("{reason}")]
+    Adapter {
+        /// Why.
+        reason: String,
+    },
     /// Too many requests wait already.
     #[error("{waiting_max} requests are waiting already\nhint: try again later")]
     Busy {

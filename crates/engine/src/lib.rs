@@ -25,6 +25,7 @@ mod worker; // the thread that owns the model
 
 mod sequence; // one request from its arrival to its end
 mod scheduler; // who reads how much of its prompt in a pass
+mod pace; // how much a pass may read
 mod speculate; // guesses at the next tokens
 mod pages; // who holds which page
 mod pins; // what sessions keep
@@ -37,7 +38,7 @@ mod mock;
 pub use engine::{Engine, SessionPin};
 pub use error::EngineError;
 pub use event::{Event, FinishReason, Finished, Generated};
-pub use forward::{Forward, Step, Wanted};
+pub use forward::{Choice, Forward, Row, Step, Wanted};
 pub use limits::EngineLimits;
 pub use metrics::{Histogram, Metrics};
 pub use request::{Output, Request, SessionId, Ticket};

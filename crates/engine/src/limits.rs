@@ -1,5 +1,7 @@
 //! Bounds on what an engine does at once.
 
+use std::time::Duration;
+
 use crate::error::EngineError;
 
 /// Bounds on what an engine does at once.
@@ -10,9 +12,12 @@ pub struct EngineLimits {
     /// Requests that wait while `running_max` run. One more is refused at once with [`EngineError::Busy`]: an engine
     /// holds at most `running_max + waiting_max` requests.
     pub waiting_max: usize,
-    /// Prompt tokens read in one pass, over all requests. A request that generates waits for at most so many between
-    /// two of its tokens. At least `running_max`, so that no prompt is left out of a pass.
+    /// Prompt tokens read in one pass at most, over all requests. A request that generates waits for at most so many
+    /// between two of its tokens. At least `running_max`, so that no prompt is left out of a pass.
     pub prompt_tokens_per_pass: usize,
+    /// How long a pass should take that reads prompts: where `prompt_tokens_per_pass` take longer, it reads fewer, though
+    /// one of each prompt. `None`: however long.
+    pub pass_time_target: Option<Duration>,
     /// Longest sequence, prompt and answer together. `None`: what the model was made for. Never more than fits in the
     /// model's pages.
     pub context_tokens_max: Option<usize>,
@@ -28,6 +33,7 @@ impl Default for EngineLimits {
             running_max: 64,
             waiting_max: 256,
             prompt_tokens_per_pass: 256,
+            pass_time_target: Some(Duration::from_millis(500)),
             context_tokens_max: None,
             draft_tokens_max: 8,
             draft_requests_max: 4,

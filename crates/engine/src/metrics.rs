@@ -11,7 +11,7 @@ pub struct Metrics {
     pub waiting: usize,
     /// Sessions that are open now.
     pub sessions: usize,
-    /// Pages of the key-value cache.
+    /// Pages of the key-value cache that requests and sessions share.
     pub pages_total: usize,
     /// Pages that running requests or open sessions hold now.
     pub pages_used: usize,

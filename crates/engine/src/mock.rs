@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 
 use crate::error::EngineError;
 use crate::event::FinishReason;
-use crate::forward::{Forward, Step, Wanted};
+use crate::forward::{Forward, Row, Step, Wanted};
 use crate::request::Request;
-use crate::sampling::{Sampler, Token, TokenLogprobs};
+use crate::sampling::{Sampler, Token, TokenLogprobs, chosen};
 
 pub(crate) const VOCAB_SIZE: usize = 24;
 
@@ -43,10 +43,14 @@ pub(crate) struct Mock {
     pub control: Arc<Mutex<Control>>,
     /// Passes wait here while a test holds it.
     pub gate: Arc<Mutex<()>>,
+    /// It chooses tokens itself.
+    pub chooses: bool,
 }
 
 impl Mock {
+    /// `page_count` pages for requests, and the one that is kept for health checks.
     pub fn new(page_tokens: usize, page_count: usize, context_tokens_max: usize) -> Mock {
+        let page_count = page_count + 1;
         let control = Control { pages: vec![vec![(0, 0); page_tokens]; page_count], ..Control::default() };
         Mock {
             page_tokens,
@@ -54,6 +58,7 @@ impl Mock {
             context_tokens_max,
             control: Arc::new(Mutex::new(control)),
             gate: Arc::default(),
+            chooses: false,
         }
     }
 }
@@ -113,6 +118,18 @@ impl Forward for Mock {
         adapter.added
     }
 
+    fn check_adapter(adapter: &MockAdapter) -> Result<(), String> {
+        if adapter.added > 64 { Err("the mock adds at most 64 tokens".to_owned()) } else { Ok(()) }
+    }
+
+    fn draft_tokens_max(&self) -> usize {
+        if self.chooses { 5 } else { usize::MAX }
+    }
+
+    fn chooses(&self) -> bool {
+        self.chooses
+    }
+
     fn vocab_size(&self) -> usize {
         VOCAB_SIZE
     }
@@ -132,7 +149,7 @@ impl Forward for Mock {
     fn forward(
         &mut self,
         steps: &[Step<'_, MockAdapter>],
-        on_row: &mut dyn FnMut(usize, usize, &mut [f32]),
+        on_row: &mut dyn FnMut(usize, usize, Row<'_>),
     ) -> Result<(), String> {
         {
             let mut control = self.control.lock().unwrap();
@@ -176,8 +193,13 @@ impl Forward for Mock {
                     continue;
                 };
                 match step.wanted {
-                    Wanted::Logits { from } if token >= from => on_row(index, token, &mut seen.logits(vocab_size)),
-                    Wanted::Hidden => on_row(index, token, &mut seen.hidden()),
+                    Wanted::Tokens { from, choices } if token >= from && self.chooses => {
+                        on_row(index, token, Row::Token(chosen(&seen.logits(vocab_size), &choices[token - from])));
+                    }
+                    Wanted::Logits { from } | Wanted::Tokens { from, .. } if token >= from => {
+                        on_row(index, token, Row::Values(&mut seen.logits(vocab_size)));
+                    }
+                    Wanted::Hidden => on_row(index, token, Row::Values(&mut seen.hidden())),
                     _ => {}
                 }
             }

@@ -3,6 +3,8 @@
 //! Every page is free, or held by one request alone, or in the tree of full pages, where requests and sessions may hold
 //! it too. What only the tree holds counts as free to have.
 
+use std::time::Instant;
+
 use crate::pins::Pins;
 use crate::pool::PagePool;
 use crate::radix::{NodeId, Radix, Tree};
@@ -16,12 +18,19 @@ pub(crate) struct Holding {
     path: Vec<NodeId>,
     /// All pages; those behind the path are held by this request alone.
     pages: Vec<u32>,
+    /// Its only page is the one that is kept for health checks.
+    is_probe: bool,
 }
 
 impl Holding {
     /// All pages, in order.
     pub fn pages(&self) -> &[u32] {
         &self.pages
+    }
+
+    /// Whether it has the page that is kept for health checks, and no other.
+    pub fn is_probe(&self) -> bool {
+        self.is_probe
     }
 
     /// How many of them are in the tree.
@@ -37,16 +46,39 @@ pub(crate) struct Pages {
     pool: PagePool,
     radix: Radix,
     pins: Pins,
+    /// For health checks, which must not wait for pages; `None` while one has it, or where there is none to spare.
+    probe_page: Option<u32>,
+    has_probe_page: bool,
 }
 
 impl Pages {
     pub fn new(page_count: usize, page_tokens: usize) -> Pages {
+        let shared = Pages::shared_count(page_count, page_tokens);
+        let probe_page = (shared < page_count).then_some(shared as u32);
         Pages {
             page_tokens,
-            pool: PagePool::new(page_count),
+            pool: PagePool::new(shared),
             radix: Radix::new(page_tokens),
-            pins: Pins::new(page_count / 2),
+            pins: Pins::new(shared / 2),
+            probe_page,
+            has_probe_page: probe_page.is_some(),
         }
+    }
+
+    /// How many of so many pages are for requests and sessions: all but the last. A health check has two tokens.
+    pub fn shared_count(page_count: usize, page_tokens: usize) -> usize {
+        if page_count > 1 && page_tokens >= 2 { page_count - 1 } else { page_count }
+    }
+
+    /// Whether health checks have a page of their own.
+    pub fn has_probe_page(&self) -> bool {
+        self.has_probe_page
+    }
+
+    /// Takes it; `None` while another one has it.
+    pub fn begin_probe(&mut self) -> Option<Holding> {
+        let pages = vec![self.probe_page.take()?];
+        Some(Holding { pages, is_probe: true, ..Holding::default() })
     }
 
     /// Pages that can be had.
@@ -84,7 +116,7 @@ impl Pages {
         let path = self.radix.find(tree, tokens);
         path.iter().for_each(|&node| self.radix.hold(&mut self.pool, node));
         let pages = path.iter().map(|&node| self.radix.page(node)).collect();
-        Holding { tree, path, pages }
+        Holding { tree, path, pages, is_probe: false }
     }
 
     /// Adds pages until there is room for `token_count` tokens; false when there are not so many to have. Cached pages
@@ -115,6 +147,10 @@ impl Pages {
 
     /// Lets go of all pages. Those in the tree stay there for now.
     pub fn end(&mut self, holding: Holding) {
+        if holding.is_probe {
+            self.probe_page = holding.pages.first().copied();
+            return;
+        }
         for &page in &holding.pages[holding.path.len()..] {
             self.pool.release(page);
         }
@@ -122,8 +158,13 @@ impl Pages {
     }
 
     /// Keeps the shared pages of `holding` for `session`, in place of what it kept before.
-    pub fn pin(&mut self, session: SessionId, holding: &Holding) {
-        self.pins.pin(&mut self.radix, &mut self.pool, session, &holding.path);
+    pub fn pin(&mut self, session: SessionId, holding: &Holding, now: Instant) {
+        self.pins.pin(&mut self.radix, &mut self.pool, session, &holding.path, now);
+    }
+
+    /// As [`Pages::unpin_oldest`], but false when it was used after `since`.
+    pub fn unpin_idle(&mut self, since: Instant) -> bool {
+        self.pins.oldest_use().is_some_and(|used| used <= since) && self.unpin_oldest()
     }
 
     /// Keeps nothing more for `session`.
@@ -142,7 +183,9 @@ impl Pages {
     /// Compares all counts with what `holdings`, which are all there are, say.
     pub fn check(&self, holdings: &[&Holding]) {
         let mut holders = vec![0; self.pool.count()];
-        for holding in holdings {
+        let probes = holdings.iter().filter(|holding| holding.is_probe).count();
+        assert_eq!(probes, usize::from(self.has_probe_page && self.probe_page.is_none()));
+        for holding in holdings.iter().filter(|holding| !holding.is_probe) {
             assert_eq!(holding.path.iter().map(|&node| self.radix.page(node)).collect::<Vec<_>>(), {
                 holding.pages[..holding.path.len()].to_vec()
             });

@@ -1,6 +1,7 @@
 //! Pages that open sessions keep between two of their requests.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use crate::pool::PagePool;
 use crate::radix::{NodeId, Radix};
@@ -20,6 +21,7 @@ pub(crate) struct Pins {
 struct Pin {
     path: Vec<NodeId>,
     since: u64,
+    used: Instant,
 }
 
 impl Pins {
@@ -33,7 +35,7 @@ impl Pins {
     }
 
     /// Keeps `path`, which the caller holds, or as much of its beginning as may be kept.
-    pub fn pin(&mut self, radix: &mut Radix, pool: &mut PagePool, session: SessionId, path: &[NodeId]) {
+    pub fn pin(&mut self, radix: &mut Radix, pool: &mut PagePool, session: SessionId, path: &[NodeId], now: Instant) {
         let path = path[..path.len().min(self.pages_max)].to_vec();
         for &node in &path {
             radix.hold(pool, node);
@@ -41,7 +43,7 @@ impl Pins {
         }
         self.unpin(radix, pool, session);
         self.clock += 1;
-        self.by_session.insert(session, Pin { path, since: self.clock });
+        self.by_session.insert(session, Pin { path, since: self.clock, used: now });
         while self.keepers.len() > self.pages_max {
             self.unpin_oldest(radix, pool);
         }
@@ -60,6 +62,11 @@ impl Pins {
             }
         }
         radix.release(pool, &pin.path);
+    }
+
+    /// When the session was used last that was not used for longest.
+    pub fn oldest_use(&self) -> Option<Instant> {
+        self.by_session.values().min_by_key(|pin| pin.since).map(|pin| pin.used)
     }
 
     /// Keeps nothing more for the session that was not used for longest; false when there is none.

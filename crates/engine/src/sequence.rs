@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use crate::error::EngineError;
 use crate::event::{Event, FinishReason, Finished};
-use crate::forward::Wanted;
+use crate::forward::{Choice, Row, Wanted};
 use crate::inbox::Job;
 use crate::pages::Holding;
 use crate::radix::Tree;
 use crate::request::{Output, Request};
-use crate::sampling::{Sampler, Token, TokenLogprobs};
+use crate::sampling::{Sampler, SamplingError, Token, TokenLogprobs};
 use crate::speculate::{Acceptance, Lookup};
 
 /// Prompt tokens that are scored in one pass at most: each gives a whole row of logits.
@@ -52,12 +52,21 @@ enum Reading {
 }
 
 /// What a sequence brings to a pass.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Share {
     /// How many known tokens.
     pub tokens: usize,
     /// Guessed tokens behind them.
     pub draft: Vec<u32>,
+    /// How a model that chooses tokens chooses the ones after the last known token and each guess; empty when they are
+    /// chosen here.
+    pub choices: Vec<Choice>,
+}
+
+impl Share {
+    pub fn new(tokens: usize, draft: Vec<u32>) -> Share {
+        Share { tokens, draft, choices: Vec::new() }
+    }
 }
 
 /// What a pass gave one sequence.
@@ -146,15 +155,31 @@ impl<A> Sequence<A> {
         by_length.min(context_tokens_max - self.known.len())
     }
 
+    /// How a model that chooses tokens is to choose what comes of a pass in which this brings `share`.
+    pub fn choices(&self, share: &Share) -> Vec<Choice> {
+        match self.wanted(share) {
+            Wanted::Logits { from } if !self.wants_logprobs() => {
+                let first = self.computed + from + 1;
+                let positions = first..=self.computed + share.tokens + share.draft.len();
+                positions.map(|position| self.job.sampler.choice(position)).collect::<Option<_>>().unwrap_or_default()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// What it wants to see of a pass in which it brings `share`.
-    pub fn wanted(&self, share: &Share) -> Wanted {
+    pub fn wanted<'a>(&self, share: &'a Share) -> Wanted<'a> {
         let is_last = self.computed + share.tokens == self.known.len();
         if matches!(self.reading, Reading::Mean { .. }) {
             Wanted::Hidden
         } else if self.wants_logprobs() {
             Wanted::Logits { from: 0 }
         } else if is_last && self.job.request.is_answered() {
-            Wanted::Logits { from: share.tokens - 1 }
+            let from = share.tokens - 1;
+            match &share.choices[..] {
+                [] => Wanted::Logits { from },
+                choices => Wanted::Tokens { from, choices },
+            }
         } else {
             Wanted::Nothing
         }
@@ -221,16 +246,25 @@ impl<A> Sequence<A> {
 
 impl<A> Rows<'_, A> {
     /// Takes the row after the token at `index` of the step.
-    pub fn take(&mut self, index: usize, row: &mut [f32]) {
+    pub fn take(&mut self, index: usize, row: Row<'_>) {
         if self.gain.is_settled {
             return;
         }
         let position = self.first + index;
+        let row = match row {
+            Row::Values(row) => row,
+            Row::Token(id) => {
+                let token = id.map(|id| Token { id, logprobs: None });
+                let missing = SamplingError::NotFinite { position: position + 1 };
+                return self.go_on(position + 1, token.ok_or(missing));
+            }
+        };
         if let Err(error) = self.read(position, row) {
             return self.end(Err(error));
         }
         if position + 1 >= self.known && self.request.is_answered() {
-            self.choose(position + 1, row);
+            let token = self.sampler.choose(row, position + 1);
+            self.go_on(position + 1, token);
         }
     }
 
@@ -259,9 +293,9 @@ impl<A> Rows<'_, A> {
         Ok(())
     }
 
-    /// Chooses the token at `position`, and goes on behind it if it was guessed.
-    fn choose(&mut self, position: usize, logits: &mut [f32]) {
-        let token = match self.sampler.choose(logits, position) {
+    /// Takes the token that was chosen for `position`, and goes on behind it if it was guessed.
+    fn go_on(&mut self, position: usize, token: Result<Token, SamplingError>) {
+        let token = match token {
             Ok(token) => token,
             Err(error) => return self.end(Err(error.into())),
         };

@@ -16,6 +16,7 @@ use crate::forward::Forward;
 use crate::inbox::{Arrivals, Caller, Inbox, Phase, SessionList, lock};
 use crate::limits::EngineLimits;
 use crate::metrics::Metrics;
+use crate::pace::Pace;
 use crate::pages::Pages;
 use crate::sequence::Sequence;
 use crate::speculate::Payoff;
@@ -37,6 +38,7 @@ pub(crate) struct Worker<F: Forward> {
     /// In the order of arrival. They hold pages.
     running: Vec<Sequence<F::Adapter>>,
     payoff: Payoff,
+    pace: Pace,
     /// Last events, told when the pages are back and the counts are right.
     farewells: Vec<(Caller, Event)>,
 }
@@ -53,6 +55,7 @@ impl<F: Forward> Worker<F> {
         Worker {
             pages: Pages::new(model.page_count(), model.page_tokens()),
             payoff: Payoff::new(limits.draft_requests_max),
+            pace: Pace::new(limits.pass_time_target),
             model,
             limits,
             context_tokens_max,
@@ -116,13 +119,13 @@ impl<F: Forward> Worker<F> {
     /// Ends an answer. What it computed stays in the tree, and is kept for its session.
     fn finish(&mut self, mut sequence: Sequence<F::Adapter>, reason: FinishReason) {
         let holding = std::mem::take(&mut sequence.holding);
+        let now = (self.clock)();
         let session = sequence.job.request.session.filter(|_| holding.shared_count() > 0);
         if let Some(session) = session.filter(|&session| self.inbox.is_session_open(session)) {
-            self.pages.pin(session, &holding);
+            self.pages.pin(session, &holding, now);
         }
         self.pages.end(holding);
         if !sequence.job.is_probe {
-            let now = (self.clock)();
             let seconds = now.saturating_duration_since(sequence.job.submitted).as_secs_f64();
             lock(&self.metrics).end(reason, seconds);
         }

@@ -7,11 +7,13 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use codeact_agent::{ActionFormat, AgentOptions, LocalModel, Profile, Wording};
 use codeact_chat::ChatFormat;
 use codeact_engine::{Engine, EngineLimits, Sampling};
-use codeact_model::ModelConfig;
-use codeact_model::serving::{Facts, ServedAdapter, ServedModel, ServingOptions};
+use codeact_model::serving::card::CardModel;
+use codeact_model::serving::{Facts, ServedAdapter, ServedModel, ServingOptions, ServingPlace};
 use codeact_model::source::ModelFiles;
+use codeact_model::{ModelConfig, ModelError};
 
 use crate::EvalError;
+use crate::serving::check_options;
 
 /// Takes the name of a [`Profile`] on the command line.
 pub fn profile_parser() -> impl TypedValueParser<Value = Profile> {
@@ -55,21 +57,29 @@ impl Actor {
         options: &ServingOptions,
         limits: EngineLimits,
     ) -> Result<Actor, EvalError> {
+        check_options(options)?;
         // The small files first: what is wrong with them should not wait for gigabytes of weights.
         let (format, wording) = wording(files.folder(), adapter)?;
         let config = ModelConfig::load(files.folder())?;
         let adapter = adapter.map(|adapter| ServedAdapter::load(adapter, &config)).transpose()?;
-        let model = ServedModel::load(files, options)?;
-        let facts = Arc::new(model.facts().clone());
-        Ok(Actor {
-            engine: Engine::start(model, limits)?,
-            adapter: adapter.map(Arc::new),
-            format,
-            profile: wording.profile,
-            action_format: wording.format,
-            config: Arc::new(config),
-            facts,
-        })
+        let (engine, facts) = match options.place {
+            ServingPlace::Processor => {
+                let model = ServedModel::load(files, options)?;
+                let facts = model.facts().clone();
+                (Engine::start(model, limits)?, facts)
+            }
+            ServingPlace::Card => {
+                // Whether there is one, and it is not too old, before the weights are read too.
+                let device = codeact_ops::device::open(0).map_err(ModelError::from)?;
+                adapter.as_ref().map_or(Ok(()), CardModel::check_adapter)?;
+                let model = CardModel::load(files, options, &device)?;
+                let facts = model.facts().clone();
+                (Engine::start(model, limits)?, facts)
+            }
+        };
+        let (adapter, config, facts) = (adapter.map(Arc::new), Arc::new(config), Arc::new(facts));
+        let Wording { profile, format: action_format } = wording;
+        Ok(Actor { engine, adapter, format, profile, action_format, config, facts })
     }
 
     /// The same model with another adapter; both can act at the same time.
@@ -80,7 +90,9 @@ impl Actor {
     /// As [`Actor::load`].
     pub fn with_adapter(&self, base: &Path, adapter: &Path) -> Result<Actor, EvalError> {
         let (format, Wording { profile, format: action_format }) = wording(base, Some(adapter))?;
-        let adapter = Some(Arc::new(ServedAdapter::load(adapter, &self.config)?));
+        let adapter = ServedAdapter::load(adapter, &self.config)?;
+        self.engine.check_adapter(&adapter)?;
+        let adapter = Some(Arc::new(adapter));
         Ok(Actor { adapter, format, profile, action_format, ..self.clone() })
     }
 

@@ -85,6 +85,9 @@ pub enum EvalError {
     /// The weights of the model cannot be loaded.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// Options contradict each other.
+    #[error("{0}")]
+    Options(String),
     /// The engine cannot work within its limits.
     #[error(transparent)]
     Engine(#[from] EngineError),

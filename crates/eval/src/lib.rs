@@ -25,5 +25,5 @@ pub use parallel::in_order;
 pub use report::{Report, Tally, check_writable, write_atomically};
 pub use run::{Outcome, run_task};
 pub use sandbox::{Sandbox, SandboxArgs};
-pub use serving::{Dtype, Quant, ServingArgs, compute_line};
+pub use serving::{Dtype, OnDevice, Quant, ServingArgs, compute_line, limits_on};
 pub use task::{Plan, Task, read_plans, read_tasks};

@@ -123,7 +123,7 @@ fn evaluate(args: &Args) -> anyhow::Result<()> {
     let (_, sandbox) = args.sandbox.start(None).map_err(EvalError::from)?;
     eprintln!("{}", sandbox.announcement(""));
     let files = ModelFiles::find(model, &|text| eprintln!("{text}")).map_err(EvalError::from)?;
-    let limits = EngineLimits { running_max: args.parallel.into(), ..EngineLimits::default() };
+    let limits = EngineLimits { running_max: args.parallel.into(), ..args.serving.limits() };
     let mut actor = Actor::load(&files, args.adapter.as_deref(), &args.serving.options(), limits)?;
     if let Some(profile) = &args.profile {
         actor.profile = profile.clone();

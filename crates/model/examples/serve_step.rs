@@ -99,7 +99,7 @@ fn main() -> Result<()> {
         Place::Cuda => codeact_ops::device::free_bytes(&device)?.saturating_sub(20 << 30),
         Place::Emulated => usize::MAX,
     };
-    let options = ServingOptions { weights, kv_bytes: (tokens * token).min(room), ..ServingOptions::default() };
+    let options = ServingOptions { weights, kv_bytes: Some((tokens * token).min(room)), ..ServingOptions::default() };
     let mut model = CardModel::random(config, &options, &device)?;
     for &batch in &args.batch {
         for &context in &args.context {

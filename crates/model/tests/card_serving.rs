@@ -46,7 +46,7 @@ fn ids(tensor: &Tensor) -> Vec<Vec<u32>> {
 }
 
 fn options(weights: ServedWeights) -> ServingOptions {
-    ServingOptions { weights, kv_bytes: 1 << 20, ..ServingOptions::default() }
+    ServingOptions { weights, kv_bytes: Some(1 << 20), ..ServingOptions::default() }
 }
 
 fn load(folder: &Path, weights: ServedWeights, device: &Device) -> CardModel {
@@ -327,6 +327,50 @@ fn weights_of_every_kind_give_what_they_give_on_the_processor() {
                 let off = got.iter().zip(&expected).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt();
                 // Activations are rounded to bf16 here, to 8 bits there.
                 assert!(off < 0.03 * size, "{weights:?} {}: off by {off} of {size}", place.name);
+            }
+        });
+    }
+}
+
+#[test]
+fn a_step_of_few_tokens_does_not_depend_on_its_company() {
+    let folder = tempfile::tempdir().unwrap();
+    random_model(folder.path());
+    for weights in [ServedWeights::Bf16, ServedWeights::Q8_0, ServedWeights::Q4K] {
+        on_cards(|place| {
+            let mut model = load(folder.path(), weights, &place.device);
+            // More sequences than eight, and a prompt beside them that goes through another pass.
+            let (count, prompt) = (20u32, (0..70).map(|at| at * 13 % 100).collect::<Vec<u32>>());
+            let token_ids: Vec<Vec<u32>> =
+                (0..count).map(|own| (0..3 + own).map(|at| (own * 31 + at * at) % 100).collect()).collect();
+            let pages: Vec<[u32; 2]> = (0..count).map(|own| [2 * own, 2 * own + 1]).collect();
+            let last = |own: usize| Step {
+                token_ids: &token_ids[own][token_ids[own].len() - 1..],
+                first: token_ids[own].len() - 1,
+                pages: &pages[own],
+                adapter: None,
+                wanted: Wanted::Logits { from: 0 },
+            };
+            let mut alone = Vec::new();
+            for own in 0..count as usize {
+                for first in (0..token_ids[own].len() - 1).step_by(7) {
+                    let end = (first + 7).min(token_ids[own].len() - 1);
+                    let wanted = Wanted::Nothing;
+                    let step = Step { token_ids: &token_ids[own][first..end], first, wanted, ..last(own) };
+                    model.forward(&[step], &mut |_, _, _| {}).unwrap();
+                }
+                model.forward(&[last(own)], &mut |_, _, row| alone.push(row.to_vec())).unwrap();
+            }
+            let prompt_pages: Vec<u32> = (50..55).collect();
+            let reader = Step { token_ids: &prompt, first: 0, pages: &prompt_pages, adapter: None, ..last(0) };
+            let reader = Step { wanted: Wanted::Logits { from: 69 }, ..reader };
+            let mut steps: Vec<Step<'_>> = (0..count as usize).map(last).collect();
+            steps.insert(3, reader);
+            for _ in 0..3 {
+                let mut rows = vec![Vec::new(); steps.len()];
+                model.forward(&steps, &mut |step, _, row| rows[step] = row.to_vec()).unwrap();
+                assert_eq!(rows.remove(3).len(), 100);
+                assert!(rows == alone, "{weights:?} {}: company changes bits", place.name);
             }
         });
     }

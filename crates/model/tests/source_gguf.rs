@@ -119,7 +119,13 @@ fn what_is_not_supported_is_refused_by_name() {
     assert!(refusal(|metadata, _| set(metadata, "tokenizer.ggml.model", text("t5"))).contains("`t5`"));
     assert!(refusal(|metadata, _| set(metadata, "llama.rope.scaling.type", text("yarn"))).contains("`yarn`"));
     assert!(refusal(|metadata, _| set(metadata, "llama.expert_count", Value::U32(8))).contains("expert_count"));
-    assert!(refusal(|_, tensors| tensors.push(("rope_freqs.weight", 8, 0, GgmlDType::F32))).contains("rope_freqs"));
+    // Factors that no rule gives, of another length, beside another scaling.
+    let factors = |rows| ("rope_freqs.weight", rows, 0, GgmlDType::F32);
+    assert!(refusal(|_, tensors| tensors.push(factors(8))).contains("not that of Llama 3"));
+    assert!(refusal(|_, tensors| tensors.push(factors(16))).contains("must be F32 of [8]"));
+    assert!(
+        refusal(|_, tensors| tensors.push(("rope_factors_long.weight", 8, 0, GgmlDType::F32))).contains("factors_long")
+    );
     assert!(
         refusal(|_, tensors| tensors.push(("blk.0.attn_q.bias", 32, 0, GgmlDType::F32))).contains("blk.0.attn_q.bias")
     );

@@ -103,6 +103,21 @@ pub fn open(ordinal: usize) -> Result<Device> {
     Err(no_cuda())
 }
 
+/// What NVIDIA calls the GPU that a device is.
+///
+/// # Errors
+///
+/// When the device is no GPU.
+pub fn name(device: &Device) -> Result<String> {
+    #[cfg(feature = "cuda")]
+    return cuda::name(device);
+    #[cfg(not(feature = "cuda"))]
+    {
+        let _ = device;
+        Err(no_cuda())
+    }
+}
+
 /// Bytes of a GPU that nobody uses now.
 ///
 /// # Errors
@@ -136,7 +151,8 @@ pub fn peak_bytes(device: &Device) -> Result<usize> {
 #[cfg(not(feature = "cuda"))]
 fn no_cuda() -> candle_core::Error {
     candle_core::Error::Msg(
-        "this build has no CUDA\nhint: build with `--features cuda`, or set train.device = \"cpu\" (`--device cpu`)"
+        "this build has no CUDA\nhint: build with `--features cuda`, or compute on the processor: `--device cpu`, or \
+         `device = \"cpu\"` in the settings"
             .to_owned(),
     )
 }

@@ -125,11 +125,19 @@ impl Slots {
     /// `y += s (x Aᵀ) B` for every row with its own adapter.
     ///
     /// * `x`: `(T, in)`, contiguous. `y`: `(T, out)` in the same dtype. `slots`: `(T,)` u32, [`NO_SLOT`] for none.
+    /// * `ranks`: rows of `A` together that any of these rows' adapters has on a weight, or more.
     /// * `side`: room for `T * ranks_max` f32.
     ///
     /// # Errors
     /// When shapes or dtypes disagree.
-    pub fn add(&self, weight: usize, x: &Tensor, y: &Tensor, slots: &Tensor, side: &Tensor) -> Result<()> {
+    pub fn add(
+        &self,
+        weight: usize,
+        x: &Tensor,
+        y: &Tensor,
+        (slots, ranks): (&Tensor, usize),
+        side: &Tensor,
+    ) -> Result<()> {
         let ((t, width), out) = (x.dims2()?, Operand::write(y)?);
         let fits = slots.dims() == [t] && out.rows == t && side.elem_count() >= t * self.ranks_max;
         if !fits || [x.dtype(), y.dtype()] != [self.dtype; 2] || side.dtype() != DType::F32 {
@@ -137,12 +145,13 @@ impl Slots {
         }
         let gpu = gpu(x)?;
         let (table, slots) = (Argument::read(&self.pairs[weight])?, Argument::read(slots)?);
-        let ranks = Argument::int(self.ranks_max)?;
-        let arguments = [Argument::write(side)?, Argument::read(x)?, table, slots, Argument::int(width)?, ranks];
-        let grid = grid(t, self.ranks_max.div_ceil(WARPS));
+        let ranks_max = Argument::int(self.ranks_max)?;
+        let arguments = [Argument::write(side)?, Argument::read(x)?, table, slots, Argument::int(width)?, ranks_max];
+        let grid = grid(t, ranks.min(self.ranks_max).div_ceil(WARPS));
         gpu.launch(&kernel_name("row_lora_down", self.dtype), grid, &arguments)?;
         let (columns, stride) = (Argument::int(out.cols)?, Argument::int(out.stride)?);
-        let arguments = [Argument::Address(out.address), Argument::read(side)?, table, slots, columns, stride, ranks];
+        let arguments =
+            [Argument::Address(out.address), Argument::read(side)?, table, slots, columns, stride, ranks_max];
         gpu.launch(&kernel_name("row_lora_up", self.dtype), self::grid(t, out.cols.div_ceil(THREADS)), &arguments)
     }
 

@@ -10,9 +10,11 @@ use crate::gpu::{Argument, Gpu, Grid};
 /// The token of a row that has no finite logit.
 pub const NO_TOKEN: u32 = u32::MAX;
 
-/// Threads of a row, and tokens at most.
+/// Threads of a row.
 const THREADS: usize = 512;
-const TOKENS_MAX: usize = 512 * THREADS;
+
+/// Tokens of a row at most.
+pub const TOKENS_MAX: usize = 512 * THREADS;
 
 /// Numbers of a row's settings (`kernels/sampling.cu`).
 pub const CHOICE_WORDS: usize = 8;

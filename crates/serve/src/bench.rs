@@ -1,10 +1,13 @@
 //! `codeact-serve bench`: how fast a model reads prompts and writes answers here, and how far that is from the bound.
 
 use std::fmt::Write;
+use std::path::PathBuf;
 use std::time::Instant;
 
+use codeact_engine::{Choice, Forward, Step, Wanted};
+use codeact_eval::compute_line;
 use codeact_model::ModelError;
-use codeact_model::serving::{ServedModel, Step, Wanted};
+use codeact_model::serving::{Compute, Facts, ServedAdapter};
 
 /// What is measured.
 #[derive(Debug, Clone, clap::Args)]
@@ -24,6 +27,9 @@ pub struct BenchArgs {
     /// Rounds; the median is told
     #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
+    /// PEFT adapter; of several, each sequence has the next one
+    #[arg(long, value_name = "DIR")]
+    adapter: Vec<PathBuf>,
     /// Give the numbers as JSON
     #[arg(long)]
     json: bool,
@@ -45,13 +51,26 @@ impl Rates {
 }
 
 impl BenchArgs {
+    /// Folders of the adapters that sequences go through.
+    pub fn adapters(&self) -> &[PathBuf] {
+        &self.adapter
+    }
+
     /// Measures, and gives the report.
     ///
+    /// * `bandwidth`: bytes per second that the model can read, if that is known here; asked for at the end.
+    ///
     /// # Errors
-    /// When the pages do not hold the sequences.
-    pub fn run(&self, model: &mut ServedModel) -> Result<String, ModelError> {
+    /// When the pages do not hold the sequences, or the model fails.
+    pub fn run<F: Forward<Adapter = ServedAdapter>>(
+        &self,
+        model: &mut F,
+        facts: &Facts,
+        adapters: &[ServedAdapter],
+        bandwidth: impl FnOnce(&F) -> Option<f64>,
+    ) -> Result<String, ModelError> {
         let (prompt, new, depth) = (self.prompt_tokens as usize, self.new_tokens as usize, self.depth as usize);
-        let rows = Rows::new(model, self.batch as usize, depth + prompt.max(new))?;
+        let rows = Rows::new(model, self.batch as usize, depth + prompt.max(new), adapters)?;
         // Once before: memory that is touched for the first time is not what is asked about.
         rows.read(model, 0, depth + prompt.max(new), 1)?;
         let mut prefill = Rates(Vec::new());
@@ -73,29 +92,32 @@ impl BenchArgs {
         }
         // Before the bandwidth: measuring that takes memory.
         let resident = peak_resident_bytes();
-        let bandwidth = model.read_bandwidth();
-        Ok(self.report(model, &prefill, &decode, (bandwidth, resident)))
+        let bandwidth = bandwidth(model);
+        Ok(self.report(facts, &prefill, &decode, (bandwidth, resident)))
     }
 
     fn report(
         &self,
-        model: &ServedModel,
+        facts: &Facts,
         prefill: &Rates,
         decode: &Rates,
-        (bandwidth, resident): (f64, Option<u64>),
+        (bandwidth, resident): (Option<f64>, Option<u64>),
     ) -> String {
-        let facts = model.facts();
         // Every pass reads the weights once, whatever the batch, and the keys and values of each sequence.
-        let kv = model.kv_bytes_per_token() * (self.depth as usize + self.new_tokens as usize / 2);
+        let kv = facts.kv_bytes_per_token * (self.depth as usize + self.new_tokens as usize / 2);
         let bytes = facts.token_bytes as f64 / f64::from(self.batch) + kv as f64;
-        let bound = bandwidth / bytes;
-        let share = decode.median() / bound;
+        let bound = bandwidth.map(|bandwidth| bandwidth / bytes);
+        let share = bound.map(|bound| decode.median() / bound);
         let operations = 2.0 * facts.weight_count as f64 * prefill.median();
         if self.json {
+            let (isa, threads, card) = match &facts.on {
+                Compute::Processor { threads, isa } => (Some(format!("{isa:?}")), Some(threads), None),
+                Compute::Card(name) => (None, None, Some(name)),
+            };
             let rates = |rates: &Rates| serde_json::json!({"median": rates.median(), "rounds": rates.0});
             let report = serde_json::json!({
-                "formats": facts.formats, "isa": format!("{:?}", facts.isa), "threads": facts.threads,
-                "prompt_tokens": self.prompt_tokens, "new_tokens": self.new_tokens, "depth": self.depth,
+                "formats": facts.formats, "isa": isa, "threads": threads, "card": card,
+                "adapters": self.adapter.len(), "prompt_tokens": self.prompt_tokens, "new_tokens": self.new_tokens, "depth": self.depth,
                 "batch": self.batch,
                 "prefill_tokens_per_second": rates(prefill), "decode_tokens_per_second": rates(decode),
                 "weight_bytes": facts.weight_bytes, "token_bytes": bytes,
@@ -117,22 +139,27 @@ impl BenchArgs {
         let (low, high) = decode.range();
         let _ = writeln!(
             text,
-            "decode  {:>5} tokens at {:<5} {:>9.1} tokens/s ({low:.1} to {high:.1}), batch {}, {:.0}% of the {bound:.1} tokens/s that memory allows ({:.1} MB a token at {:.1} GB/s)",
+            "decode  {:>5} tokens at {:<5} {:>9.1} tokens/s ({low:.1} to {high:.1}), batch {}{}",
             self.new_tokens,
             self.depth,
             decode.median(),
             self.batch,
-            100.0 * share,
-            bytes / 1e6,
-            bandwidth / 1e9
+            match (share, bound, bandwidth) {
+                (Some(share), Some(bound), Some(bandwidth)) => format!(
+                    ", {:.0}% of the {bound:.1} tokens/s that memory allows ({:.1} MB a token at {:.1} GB/s)",
+                    100.0 * share,
+                    bytes / 1e6,
+                    bandwidth / 1e9
+                ),
+                _ => format!(", {:.1} MB a token, {:.1} GB/s", bytes / 1e6, bytes * decode.median() / 1e9),
+            }
         );
         let _ = write!(
             text,
-            "{} weights in {}, {} threads, {:?}, {:.0} MB resident at most",
+            "{} weights in {}, {} adapters, {:.0} MB resident at most",
             facts.weight_count,
-            facts.formats.join(" and "),
-            facts.threads,
-            facts.isa,
+            compute_line(facts),
+            self.adapter.len(),
             resident.unwrap_or(0) as f64 / 1e6
         );
         text
@@ -140,13 +167,21 @@ impl BenchArgs {
 }
 
 /// Sequences of the same length with pages of their own.
-struct Rows {
+struct Rows<'a> {
     token_ids: Vec<u32>,
     pages: Vec<Vec<u32>>,
+    adapters: &'a [ServedAdapter],
+    /// For a model that chooses tokens.
+    choices: Option<[Choice; 1]>,
 }
 
-impl Rows {
-    fn new(model: &ServedModel, sequences: usize, tokens: usize) -> Result<Self, ModelError> {
+impl<'a> Rows<'a> {
+    fn new<F: Forward<Adapter = ServedAdapter>>(
+        model: &F,
+        sequences: usize,
+        tokens: usize,
+        adapters: &'a [ServedAdapter],
+    ) -> Result<Self, ModelError> {
         let each = tokens.div_ceil(model.page_tokens());
         if each * sequences > model.page_count() {
             let what = format!(
@@ -156,28 +191,45 @@ impl Rows {
         }
         let pages = (0..sequences).map(|sequence| (sequence * each) as u32..((sequence + 1) * each) as u32);
         // Any tokens will do: time does not depend on them.
-        let vocab_size = model.vocab_size(None) as u32;
+        let vocab_size = model.vocab_size() as u32;
         let token_ids = (0..tokens as u32).map(|index| (index * 7919 + 13) % vocab_size);
-        Ok(Self { token_ids: token_ids.collect(), pages: pages.map(Iterator::collect).collect() })
+        let choices = model.chooses().then_some([Choice::GREEDY]);
+        Ok(Self { token_ids: token_ids.collect(), pages: pages.map(Iterator::collect).collect(), adapters, choices })
     }
 
-    /// Reads `count` tokens at `first` of the first sequences in one pass, and asks for the logits of the last.
-    fn read(&self, model: &mut ServedModel, first: usize, count: usize, sequences: usize) -> Result<(), ModelError> {
+    /// Reads `count` tokens at `first` of the first sequences in one pass, and asks for what comes after the last.
+    fn read<F: Forward<Adapter = ServedAdapter>>(
+        &self,
+        model: &mut F,
+        first: usize,
+        count: usize,
+        sequences: usize,
+    ) -> Result<(), ModelError> {
         let steps: Vec<Step<'_>> = (0..sequences).map(|sequence| self.step(sequence, first, count)).collect();
-        model.forward(&steps, &mut |_, _, _| {})
+        model.forward(&steps, &mut |_, _, _| {}).map_err(ModelError::Batch)
     }
 
-    fn read_one(&self, model: &mut ServedModel, sequence: usize, first: usize, count: usize) -> Result<(), ModelError> {
-        model.forward(&[self.step(sequence, first, count)], &mut |_, _, _| {})
+    fn read_one<F: Forward<Adapter = ServedAdapter>>(
+        &self,
+        model: &mut F,
+        sequence: usize,
+        first: usize,
+        count: usize,
+    ) -> Result<(), ModelError> {
+        model.forward(&[self.step(sequence, first, count)], &mut |_, _, _| {}).map_err(ModelError::Batch)
     }
 
     fn step(&self, sequence: usize, first: usize, count: usize) -> Step<'_> {
+        let from = count - 1;
         Step {
             token_ids: &self.token_ids[first..first + count],
             first,
             pages: &self.pages[sequence],
-            adapter: None,
-            wanted: Wanted::Logits { from: count - 1 },
+            adapter: self.adapters.get(sequence % self.adapters.len().max(1)),
+            wanted: match &self.choices {
+                Some(choices) => Wanted::Tokens { from, choices },
+                None => Wanted::Logits { from },
+            },
         }
     }
 }

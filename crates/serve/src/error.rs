@@ -172,9 +172,10 @@ impl From<EngineError> for ApiError {
         let kind = match error {
             EngineError::Busy { .. } => ErrorKind::Busy,
             EngineError::PromptTooLong { .. } => ErrorKind::ContextLength,
-            EngineError::PromptEmpty | EngineError::TokenUnknown { .. } | EngineError::Sampling(_) => {
-                ErrorKind::BadRequest
-            }
+            EngineError::PromptEmpty
+            | EngineError::TokenUnknown { .. }
+            | EngineError::Adapter { .. }
+            | EngineError::Sampling(_) => ErrorKind::BadRequest,
             EngineError::Draining => ErrorKind::Unavailable,
             EngineError::Limits { .. }
             | EngineError::Model { .. }

@@ -83,6 +83,53 @@ fn what_cannot_run_is_refused_with_the_reason() {
 }
 
 #[test]
+fn an_adapter_that_the_model_does_not_take_costs_nobody_else_anything() {
+    let (engine, control, gate) = start(EngineLimits::default());
+    let held = gate.lock().unwrap();
+    thread::scope(|scope| {
+        let other = scope.spawn(|| generate(&engine, request(&[1, 2], 5)));
+        wait_for_pass(&control);
+        let adapter = Arc::new(MockAdapter { id: 7, added: 65 });
+        let refusal = EngineError::Adapter { reason: "the mock adds at most 64 tokens".to_owned() };
+        assert_eq!(engine.check_adapter(&adapter), Err(refusal.clone()));
+        assert_eq!(generate(&engine, Request { adapter: Some(adapter), ..request(&[1], 1) }).unwrap_err(), refusal);
+        drop(held);
+        assert_eq!(other.join().unwrap().unwrap().tokens.len(), 5);
+    });
+    assert_eq!(engine.metrics().failed, 0);
+}
+
+#[test]
+fn a_model_that_chooses_tokens_gives_what_the_sampler_chooses() {
+    let mut model = Mock::new(4, 50, 100);
+    model.chooses = true;
+    let engine = Engine::start(model, EngineLimits::default()).unwrap();
+    for (index, first) in (0..20u32).enumerate() {
+        let sampling = Sampling {
+            temperature: if index % 3 == 0 { 0.0 } else { 1.0 },
+            top_k: (index % 3 == 1).then_some(5),
+            min_p: if index % 4 == 0 { 0.125 } else { 0.0 },
+            // These are chosen on the host, by their logits.
+            logprobs: (index % 5 == 4).then_some(2),
+            repetition_penalty: if index % 7 == 6 { 1.25 } else { 1.0 },
+            seed: first.into(),
+            max_new_tokens: 40,
+            ..Sampling::default()
+        };
+        let wish = || Request::new(vec![first, first % 5, first, first % 5], sampling.clone());
+        let (answer, alone) = (generate(&engine, wish()), alone(&wish(), 100));
+        match answer {
+            Ok(answer) => assert_eq!((answer.tokens, Ok(answer.finish)), (alone.tokens, alone.end), "request {index}"),
+            // A token after which the mock has nothing finite.
+            Err(error) => assert_eq!(Err(error), alone.end, "request {index}"),
+        }
+    }
+    assert!(engine.metrics().drafted_tokens > 0, "{:?}", engine.metrics());
+    let error = generate(&engine, request(&[1, NAN_TOKEN], 1)).unwrap_err();
+    assert_eq!(error, EngineError::NotFinite { position: 2 });
+}
+
+#[test]
 fn limits_that_leave_no_room_are_refused() {
     let default = EngineLimits::default;
     let bad = [
@@ -101,6 +148,7 @@ fn limits_that_leave_no_room_are_refused() {
         running_max: usize::MAX,
         waiting_max: usize::MAX,
         prompt_tokens_per_pass: usize::MAX,
+        pass_time_target: Some(Duration::MAX),
         context_tokens_max: Some(usize::MAX),
         draft_tokens_max: usize::MAX,
         draft_requests_max: usize::MAX,
@@ -111,7 +159,7 @@ fn limits_that_leave_no_room_are_refused() {
     assert_eq!(start(short).0.context_tokens_max(), 30);
     // Never more than fits in the pages.
     assert_eq!(Engine::start(Mock::new(4, 5, 100), default()).unwrap().context_tokens_max(), 20);
-    assert!(Engine::start(Mock::new(4, 0, 100), default()).is_err());
+    assert!(Engine::start(Mock { page_count: 0, ..Mock::new(4, 5, 100) }, default()).is_err());
 }
 
 #[test]

@@ -1,6 +1,13 @@
 //! Who keeps which page, and who gives way.
 
+use std::time::Duration;
+
 use super::*;
+
+/// So many pages of two tokens for requests, and the one for health checks.
+fn pages(count: usize) -> Pages {
+    Pages::new(count + 1, 2)
+}
 
 /// Takes the pages of `tokens` as a request that computes them all, and shares them.
 fn computed(pages: &mut Pages, tokens: &[u32]) -> Holding {
@@ -12,7 +19,7 @@ fn computed(pages: &mut Pages, tokens: &[u32]) -> Holding {
 
 #[test]
 fn what_one_request_computed_another_finds() {
-    let mut pages = Pages::new(8, 2);
+    let mut pages = pages(8);
     let first = computed(&mut pages, &[1, 2, 3, 4, 5]);
     let second = pages.begin(Tree::default(), &[1, 2, 3, 4, 9, 9]);
     assert_eq!(second.pages(), &first.pages()[..2]);
@@ -26,7 +33,7 @@ fn what_one_request_computed_another_finds() {
 
 #[test]
 fn of_two_that_compute_the_same_one_page_stays() {
-    let mut pages = Pages::new(8, 2);
+    let mut pages = pages(8);
     let mut first = pages.begin(Tree::default(), &[1, 2]);
     let mut second = pages.begin(Tree::default(), &[1, 2]);
     assert!(pages.grow(&mut first, 3) && pages.grow(&mut second, 3));
@@ -40,7 +47,7 @@ fn of_two_that_compute_the_same_one_page_stays() {
 
 #[test]
 fn cached_pages_make_room_the_least_recently_used_first() {
-    let mut pages = Pages::new(4, 2);
+    let mut pages = pages(4);
     for tokens in [[1, 1], [2, 2], [3, 3], [4, 4]] {
         let holding = computed(&mut pages, &tokens);
         pages.end(holding);
@@ -59,7 +66,7 @@ fn sessions_keep_at_most_half_and_the_oldest_gives_way() {
     let mut pages = Pages::new(8, 1);
     for (session, tokens) in [(1, [1, 1]), (2, [2, 2]), (3, [3, 3])] {
         let holding = computed(&mut pages, &tokens);
-        pages.pin(SessionId(session), &holding);
+        pages.pin(SessionId(session), &holding, Instant::now());
         pages.end(holding);
         pages.check(&[]);
     }
@@ -70,7 +77,7 @@ fn sessions_keep_at_most_half_and_the_oldest_gives_way() {
     pages.end(all);
     // One alone that is too long keeps its beginning.
     let long = computed(&mut pages, &[7, 7, 7, 7]);
-    pages.pin(SessionId(4), &long);
+    pages.pin(SessionId(4), &long, Instant::now());
     pages.end(long);
     assert_eq!(pages.pinned_count(), 4);
     pages.unpin(SessionId(4));
@@ -78,11 +85,43 @@ fn sessions_keep_at_most_half_and_the_oldest_gives_way() {
 }
 
 #[test]
+fn sessions_that_rest_give_way_by_when_they_were_used() {
+    let mut pages = Pages::new(8, 1);
+    let now = Instant::now();
+    for (session, seconds) in [(1, 0), (2, 5)] {
+        let holding = computed(&mut pages, &[session, session]);
+        pages.pin(SessionId(session.into()), &holding, now + Duration::from_secs(seconds));
+        pages.end(holding);
+    }
+    assert!(!pages.unpin_idle(now - Duration::from_secs(1)));
+    assert!(pages.unpin_idle(now + Duration::from_secs(1)));
+    assert!(!pages.unpin_idle(now + Duration::from_secs(1)), "the second was used after that");
+    assert_eq!(pages.pinned_count(), 2);
+}
+
+#[test]
+fn a_health_check_has_a_page_that_nobody_else_gets() {
+    let mut pages = pages(4);
+    let mut all = pages.begin(Tree::default(), &[]);
+    assert!(pages.grow(&mut all, 8) && !pages.grow(&mut all, 9));
+    let probe = pages.begin_probe().unwrap();
+    assert!(!all.pages().contains(&probe.pages()[0]) && pages.begin_probe().is_none());
+    pages.check(&[&all, &probe]);
+    pages.end(probe);
+    pages.end(all);
+    assert_eq!(pages.available(), 4);
+    assert!(pages.begin_probe().is_some());
+    // Where there is only one, everybody has it.
+    let mut one = Pages::new(1, 2);
+    assert!(!one.has_probe_page() && one.begin_probe().is_none() && one.available() == 1);
+}
+
+#[test]
 fn sessions_that_share_a_beginning_keep_it_once() {
     let mut pages = Pages::new(8, 1);
     for (session, tokens) in [(1, [1, 1, 2]), (2, [1, 1, 3])] {
         let holding = computed(&mut pages, &tokens);
-        pages.pin(SessionId(session), &holding);
+        pages.pin(SessionId(session), &holding, Instant::now());
         pages.end(holding);
     }
     assert_eq!(pages.pinned_count(), 4);
@@ -90,7 +129,7 @@ fn sessions_that_share_a_beginning_keep_it_once() {
     assert_eq!(pages.pinned_count(), 3);
     // A session's next request takes the place of its last.
     let next = computed(&mut pages, &[1, 1, 3, 4]);
-    pages.pin(SessionId(2), &next);
+    pages.pin(SessionId(2), &next, Instant::now());
     pages.end(next);
     assert_eq!(pages.pinned_count(), 4);
     assert!(pages.unpin_oldest() && !pages.unpin_oldest());

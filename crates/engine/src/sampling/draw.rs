@@ -12,16 +12,10 @@ const KEPT_ROOM: usize = 4096;
 /// Draws one of the tokens that `sampling` leaves, as likely as the logits say.
 ///
 /// * `largest`: the largest finite logit.
+/// * `random`: in `[0, 1)`.
 /// * `room`: for candidates, so that not every choice allocates.
-pub(super) fn draw(
-    logits: &[f32],
-    largest: f32,
-    sampling: &Sampling,
-    position: usize,
-    room: &mut Vec<Candidate>,
-) -> u32 {
+pub(super) fn draw(logits: &[f32], largest: f32, sampling: &Sampling, random: f64, room: &mut Vec<Candidate>) -> u32 {
     let weigh = Weigh { largest, scale: (1.0 / sampling.temperature) as f32 };
-    let random = uniform(sampling.seed, position);
     if collect(logits, weigh, sampling, room) {
         let id = pick(room, weigh, random);
         room.clear();

@@ -26,9 +26,14 @@ impl History {
         }
     }
 
+    /// Whether any logit may be changed, now or later.
+    pub fn penalises(&self) -> bool {
+        self.repetition != 1.0 || self.frequency != 0.0 || self.presence != 0.0
+    }
+
     /// Counts a token of the answer.
     pub fn add(&mut self, id: u32) {
-        if self.repetition != 1.0 || self.frequency != 0.0 || self.presence != 0.0 {
+        if self.penalises() {
             *self.counts.entry(id).or_insert(0) += 1;
         }
     }

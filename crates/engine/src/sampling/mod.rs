@@ -17,6 +17,7 @@ mod tests;
 pub use settings::{Sampling, SamplingError, Token, TokenLogprobs};
 
 use codeact_grammar::{Allowed, GrammarError, Matcher};
+use codeact_model::serving::Choice;
 
 use history::History;
 use logprobs::LogTotal;
@@ -67,6 +68,30 @@ impl Sampler {
     /// The settings.
     pub fn sampling(&self) -> &Sampling {
         &self.sampling
+    }
+
+    /// How a model that chooses tokens itself chooses the one at `position`; `None` when it takes more than the logits and
+    /// a few numbers: a constraint, penalties, biases, log-probabilities.
+    ///
+    /// The likeliest token is the same one as [`Sampler::choose`] takes, of equal ones the smaller id. A drawn one has the
+    /// same random number and the same order of tokens, but masses are rounded in another way: where the number falls
+    /// next to the border between two tokens, a card may take the other one.
+    pub fn choice(&self, position: usize) -> Option<Choice> {
+        let sampling = &self.sampling;
+        let is_plain = self.constraint.is_none()
+            && sampling.logprobs.is_none()
+            && sampling.logit_bias.is_empty()
+            && !self.history.penalises();
+        is_plain.then(|| match sampling.is_greedy() {
+            true => Choice::GREEDY,
+            false => Choice {
+                temperature: sampling.temperature as f32,
+                top_k: sampling.top_k.and_then(|top_k| u32::try_from(top_k).ok()),
+                top_p: sampling.top_p as f32,
+                min_p: sampling.min_p as f32,
+                random: draw::uniform(sampling.seed, position),
+            },
+        })
     }
 
     /// The token that comes at `position` (its index in the sequence, prompt included).
@@ -139,7 +164,8 @@ impl Sampler {
         if self.sampling.is_greedy() {
             return Ok(best.id);
         }
-        Ok(draw::draw(logits, best.logit, &self.sampling, position, &mut self.room))
+        let random = draw::uniform(self.sampling.seed, position);
+        Ok(draw::draw(logits, best.logit, &self.sampling, random, &mut self.room))
     }
 
     /// Penalties and bias.
@@ -152,4 +178,21 @@ impl Sampler {
             }
         }
     }
+}
+
+/// What a model that chooses tokens chooses, for the tests' model.
+#[cfg(test)]
+pub(crate) fn chosen(logits: &[f32], choice: &Choice) -> Option<u32> {
+    let best = argmax(logits)?;
+    if choice.temperature == 0.0 {
+        return Some(best.id);
+    }
+    let sampling = Sampling {
+        temperature: choice.temperature.into(),
+        top_k: choice.top_k.map(|top_k| top_k as usize),
+        top_p: choice.top_p.into(),
+        min_p: choice.min_p.into(),
+        ..Sampling::default()
+    };
+    Some(draw::draw(logits, best.logit, &sampling, choice.random, &mut Vec::new()))
 }

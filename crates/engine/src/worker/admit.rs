@@ -3,6 +3,7 @@
 use super::Worker;
 use crate::forward::Forward;
 use crate::inbox::lock;
+use crate::pages::Holding;
 use crate::sequence::Sequence;
 
 impl<F: Forward> Worker<F> {
@@ -28,7 +29,11 @@ impl<F: Forward> Worker<F> {
             if self.is_being_read(sequence) {
                 index += 1;
             } else if !self.begin(index) {
-                return;
+                // A health check waits for the one before it, and holds up nobody.
+                if !self.waiting[index].job.is_probe {
+                    return;
+                }
+                index += 1;
             }
         }
     }
@@ -56,23 +61,9 @@ impl<F: Forward> Worker<F> {
     ///
     /// Each running request keeps a page in reserve, so that a newcomer does not drive others out at once.
     fn begin(&mut self, index: usize) -> bool {
-        let sequence = &self.waiting[index];
-        let reusable = &sequence.known[..sequence.reusable()];
-        let mut holding = self.pages.begin(sequence.tree, reusable);
-        let token_count = (sequence.known.len() + 1).min(self.context_tokens_max);
-        let needed = self.pages.pages_for(token_count).saturating_sub(holding.pages().len());
-        if self.running.is_empty() {
-            // Nothing else can give way. Without sessions everything but the beginning held here is to be had.
-            while self.pages.available() < needed && self.pages.unpin_oldest() {}
-        } else {
-            let reserve = if sequence.job.is_probe { 0 } else { self.running.len() };
-            if self.pages.available() < needed + reserve {
-                self.pages.end(holding);
-                return false;
-            }
-        }
-        let is_grown = self.pages.grow(&mut holding, token_count);
-        assert!(is_grown, "a sequence of {token_count} tokens fits in the pages when it is alone");
+        let has_own_page = self.waiting[index].job.is_probe && self.pages.has_probe_page();
+        let found = if has_own_page { self.pages.begin_probe() } else { self.find_room(index) };
+        let Some(holding) = found else { return false };
         let mut sequence = self.waiting.remove(index);
         sequence.computed = holding.shared_count() * self.model.page_tokens();
         sequence.holding = holding;
@@ -80,6 +71,29 @@ impl<F: Forward> Worker<F> {
         let order = self.running.partition_point(|other| other.job.arrival < sequence.job.arrival);
         self.running.insert(order, sequence);
         true
+    }
+
+    /// Pages for all known tokens of a waiting request and the next, those that are there for its beginning among them.
+    fn find_room(&mut self, index: usize) -> Option<Holding> {
+        let sequence = &self.waiting[index];
+        let reusable = &sequence.known[..sequence.reusable()];
+        let mut holding = self.pages.begin(sequence.tree, reusable);
+        let token_count = (sequence.known.len() + 1).min(self.context_tokens_max);
+        let needed = self.pages.pages_for(token_count).saturating_sub(holding.pages().len());
+        if self.running.iter().all(|running| running.holding.is_probe()) {
+            // Nothing else can give way. Without sessions everything but the beginning held here is to be had.
+            while self.pages.available() < needed && self.pages.unpin_oldest() {}
+        } else {
+            let others = self.running.iter().filter(|running| !running.holding.is_probe()).count();
+            let reserve = if sequence.job.is_probe { 0 } else { others };
+            if self.pages.available() < needed + reserve {
+                self.pages.end(holding);
+                return None;
+            }
+        }
+        let is_grown = self.pages.grow(&mut holding, token_count);
+        assert!(is_grown, "a sequence of {token_count} tokens fits in the pages when it is alone");
+        Some(holding)
     }
 
     /// Counts a request that runs for the first time.
@@ -102,10 +116,12 @@ impl<F: Forward> Worker<F> {
     /// The oldest is never driven out and drives out all others when it must, so it ends, and then another one is the
     /// oldest: nothing goes in circles.
     pub(super) fn preempt_behind(&mut self, index: usize) -> bool {
-        if self.running.len() <= index + 1 {
+        // A health check has no page that anybody else could use.
+        let gives = |index: &usize| !self.running[*index].holding.is_probe();
+        let Some(youngest) = (index + 1..self.running.len()).rev().find(gives) else {
             return false;
-        }
-        let mut sequence = self.running.pop().expect("more than one is running");
+        };
+        let mut sequence = self.running.remove(youngest);
         self.pages.end(std::mem::take(&mut sequence.holding));
         sequence.computed = 0;
         lock(&self.metrics).preemptions += 1;

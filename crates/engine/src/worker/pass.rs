@@ -24,6 +24,8 @@ impl<F: Forward> Worker<F> {
         }
         match gains {
             Ok(gains) => {
+                let is_reading = |(index, _): &&(usize, Share)| !self.running[*index].is_generating();
+                self.pace.learn(shares.iter().filter(is_reading).map(|(_, share)| share.tokens).sum(), seconds);
                 self.judge(&shares, &gains, seconds);
                 self.hand_out(shares, gains, now);
             }

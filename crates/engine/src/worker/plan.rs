@@ -1,9 +1,14 @@
 //! What each running request brings to the next pass.
 
+use std::time::Duration;
+
 use super::Worker;
 use crate::forward::Forward;
 use crate::scheduler::{Reader, share};
 use crate::sequence::Share;
+
+/// A session that was not used for so long gives way to a running request. Most actions of an agent take less.
+const SESSION_IDLE: Duration = Duration::from_secs(15);
 
 impl<F: Forward> Worker<F> {
     /// The shares of the next pass, by index in `running`. Their pages are there.
@@ -18,34 +23,47 @@ impl<F: Forward> Worker<F> {
             .map(|running| Reader { remaining: running.remaining(), most: running.most() })
             .collect();
         // Health checks may come on top of `running_max`.
-        let budget = self.limits.prompt_tokens_per_pass.max(readers.len());
+        let budget = self.pace.budget(self.limits.prompt_tokens_per_pass).max(readers.len());
         let mut shares: Vec<(usize, Share)> = readers
             .into_iter()
             .zip(share(&wishes, budget))
-            .map(|(index, tokens)| (index, Share { tokens, draft: Vec::new() }))
+            .map(|(index, tokens)| (index, Share::new(tokens, Vec::new())))
             .collect();
-        let generating = drafts.into_iter().map(|(index, draft)| (index, Share { tokens: 1, draft }));
+        let generating = drafts.into_iter().map(|(index, draft)| (index, Share::new(1, draft)));
         shares.extend(generating);
         shares.sort_unstable_by_key(|(index, _)| *index);
+        if self.model.chooses() {
+            for (index, share) in &mut shares {
+                share.choices = self.running[*index].choices(share);
+            }
+        }
         shares
     }
 
-    /// Gives each generating request, the oldest first, the page of its next token. Where there is none to have, the
-    /// youngest gives way; the youngest itself sits the pass out. Nobody gives way to the one that is left alone but
-    /// sessions.
+    /// Gives each generating request, the oldest first, the page of its next token. Where there is none to have, sessions
+    /// give way that nobody used for a while, then the youngest request; the youngest itself sits the pass out. To the one
+    /// that is left alone all sessions give way.
     fn make_room(&mut self) {
         let mut index = 0;
         while index < self.running.len() {
             let known = self.running[index].known.len();
             while !self.pages.grow(&mut self.running[index].holding, known) {
-                let gave_way = self.preempt_behind(index) || (index == 0 && self.pages.unpin_oldest());
+                let idle_since = (self.clock)().checked_sub(SESSION_IDLE);
+                let gave_way = idle_since.is_some_and(|since| self.pages.unpin_idle(since))
+                    || self.preempt_behind(index)
+                    || (self.is_first(index) && self.pages.unpin_oldest());
                 if !gave_way {
-                    assert!(index > 0, "a sequence of {known} tokens fits in the pages when it is alone");
+                    assert!(!self.is_first(index), "a sequence of {known} tokens fits in the pages when it is alone");
                     break;
                 }
             }
             index += 1;
         }
+    }
+
+    /// Whether it is the oldest of those that share pages.
+    fn is_first(&self, index: usize) -> bool {
+        self.running[..index].iter().all(|running| running.holding.is_probe())
     }
 
     /// The generating requests that have the page of their next token, each with guessed tokens behind it.

@@ -32,14 +32,15 @@ impl Bench {
     fn new(model: Mock, limits: EngineLimits) -> Bench {
         limits.check().unwrap();
         let inbox = Arc::new(Inbox::new(usize::MAX));
-        let metrics = Arc::new(Mutex::new(Metrics::new(model.page_count)));
+        let page_count = Pages::shared_count(model.page_count, model.page_tokens);
+        let metrics = Arc::new(Mutex::new(Metrics::new(page_count)));
         let (begun, elapsed_ms) = (Instant::now(), Arc::new(AtomicU64::new(0)));
         let clock: Clock = Box::new({
             let elapsed_ms = Arc::clone(&elapsed_ms);
             move || begun + Duration::from_millis(elapsed_ms.fetch_add(1, Ordering::Relaxed))
         });
         let control = Arc::clone(&model.control);
-        let context_tokens_max = model.context_tokens_max.min(model.page_count * model.page_tokens);
+        let context_tokens_max = model.context_tokens_max.min(page_count * model.page_tokens);
         let worker = Worker::new(model, limits, context_tokens_max, Arc::clone(&inbox), metrics, clock);
         Bench { worker, control, inbox, begun, elapsed_ms }
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use codeact_cpu::Isa;
 use codeact_engine::{Engine, EngineLimits, FinishReason, Generated, Metrics, Request, Sampling, Token};
 use codeact_model::serving::{ServedAdapter, ServedWeights};
 use rand_chacha::ChaCha8Rng;
@@ -34,7 +35,7 @@ impl Asked {
 }
 
 /// Prompts that share beginnings and repeat themselves; greedy and drawn, penalised, with and without adapters.
-fn questions(count: u32, weights: ServedWeights) -> Vec<Asked> {
+fn questions(count: u32, weights: ServedWeights, isa: Option<Isa>) -> Vec<Asked> {
     let mut random = ChaCha8Rng::seed_from_u64(3);
     let mut below = |end: u32| random.next_u32() % end;
     let adapters = [None, Some(tiny::adapter(1, 0)), Some(tiny::adapter(2, 3))];
@@ -60,7 +61,7 @@ fn questions(count: u32, weights: ServedWeights) -> Vec<Asked> {
     let questions: Vec<_> = (0..count).map(question).collect();
     let alone = |(prompt, sampling, adapter)| {
         // A fresh engine: nothing is there to be found.
-        let engine = Engine::start(tiny::served(weights, 1, POOL_TOKENS), EngineLimits::default()).unwrap();
+        let engine = Engine::start(tiny::served_with(weights, 1, POOL_TOKENS, isa), EngineLimits::default()).unwrap();
         let asked = Asked { prompt, sampling, adapter, alone: Vec::new() };
         let alone = engine.generate(asked.request(false), &mut |_| true).unwrap().tokens;
         Asked { alone, ..asked }
@@ -102,11 +103,17 @@ fn ask_all(engine: &Engine, questions: &[Asked], count: usize) {
     });
 }
 
-fn in_random_company(weights: ServedWeights, threads: usize, questions: u32, count: usize) -> Metrics {
-    let questions = self::questions(questions, weights);
+fn in_random_company(
+    weights: ServedWeights,
+    threads: usize,
+    questions: u32,
+    count: usize,
+    isa: Option<Isa>,
+) -> Metrics {
+    let questions = self::questions(questions, weights, isa);
     let limits =
         EngineLimits { running_max: 16, prompt_tokens_per_pass: 48, draft_requests_max: 16, ..EngineLimits::default() };
-    let engine = Engine::start(tiny::served(weights, threads, POOL_TOKENS), limits).unwrap();
+    let engine = Engine::start(tiny::served_with(weights, threads, POOL_TOKENS, isa), limits).unwrap();
     ask_all(&engine, &questions, count);
     assert!(engine.drain(Duration::from_secs(10)));
     // The engine hears of sessions that were closed a moment later.
@@ -119,7 +126,7 @@ fn in_random_company(weights: ServedWeights, threads: usize, questions: u32, cou
 
 #[test]
 fn ten_thousand_requests_get_in_any_company_what_each_gets_alone() {
-    let metrics = in_random_company(ServedWeights::F32, 1, 200, 10_000);
+    let metrics = in_random_company(ServedWeights::F32, 1, 200, 10_000, None);
     // All of it has happened.
     assert!(metrics.preemptions > 20, "{metrics:?}");
     assert!(metrics.accepted_tokens > 1000 && metrics.drafted_tokens > metrics.accepted_tokens, "{metrics:?}");
@@ -130,7 +137,17 @@ fn ten_thousand_requests_get_in_any_company_what_each_gets_alone() {
 #[test]
 fn so_they_do_with_weights_of_fewer_bits_and_several_threads() {
     for weights in [ServedWeights::Bf16, ServedWeights::Q8_0, ServedWeights::Q4K] {
-        in_random_company(weights, 2, 40, 400);
+        in_random_company(weights, 2, 40, 400, None);
+    }
+}
+
+#[test]
+fn so_they_do_with_the_instructions_of_older_processors() {
+    // The best of this one is what all other tests run on.
+    for isa in Isa::available().filter(|isa| *isa < Isa::best()) {
+        for weights in [ServedWeights::F32, ServedWeights::Bf16, ServedWeights::Q8_0, ServedWeights::Q4K] {
+            in_random_company(weights, 2, 16, 100, Some(isa));
+        }
     }
 }
 

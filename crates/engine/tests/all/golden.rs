@@ -19,7 +19,8 @@ fn shared() -> PathBuf {
 }
 
 fn load(folder: &Path) -> Engine {
-    let options = ServingOptions { weights: ServedWeights::F32, kv_bytes: 256 << 20, ..ServingOptions::default() };
+    let options =
+        ServingOptions { weights: ServedWeights::F32, kv_bytes: Some(256 << 20), ..ServingOptions::default() };
     let model = ServedModel::load(&ModelFiles::in_folder(folder), &options).unwrap();
     Engine::start(model, EngineLimits::default()).unwrap()
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
+use codeact_cpu::Isa;
 use codeact_engine::{Engine, EngineLimits};
 use codeact_model::serving::{ServedAdapter, ServedModel, ServedWeights, ServingOptions};
 use codeact_model::source::ModelFiles;
@@ -13,7 +14,7 @@ use codeact_model::{Decoder, LoraConfig, Target};
 
 pub const VOCAB_SIZE: u32 = 96;
 const HIDDEN: usize = 32;
-const INTERMEDIATE: usize = 48;
+const INTERMEDIATE: usize = 64;
 const KV_WIDTH: usize = 16;
 
 /// Writes `config.json` and `model.safetensors` of a 2-layer Llama with 4 heads over 2 key/value heads.
@@ -49,10 +50,21 @@ pub fn write(folder: &Path) {
 
 /// A served model of its own, with pages for about `tokens` tokens.
 pub fn served(weights: ServedWeights, threads: usize, tokens: usize) -> ServedModel {
+    served_with(weights, threads, tokens, None)
+}
+
+/// As [`served`], with these instructions.
+pub fn served_with(weights: ServedWeights, threads: usize, tokens: usize, isa: Option<Isa>) -> ServedModel {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path());
     let files = ModelFiles::in_folder(folder.path());
-    let options = |kv_bytes| ServingOptions { weights, threads: NonZeroUsize::new(threads), kv_bytes };
+    let options = |kv_bytes| ServingOptions {
+        weights,
+        threads: NonZeroUsize::new(threads),
+        isa,
+        kv_bytes: Some(kv_bytes),
+        ..ServingOptions::default()
+    };
     let token_bytes = ServedModel::load(&files, &options(1 << 22)).unwrap().kv_bytes_per_token();
     ServedModel::load(&files, &options(tokens * token_bytes)).unwrap()
 }

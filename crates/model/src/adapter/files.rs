@@ -279,6 +279,7 @@ fn read_config(map: &Map<String, Value>) -> Result<LoraConfig, String> {
     if let Some(key) = unsupported.iter().find(|key| is_set(get(key))) {
         return Err(format!("`{key}` = {}", shown(get(key))));
     }
+    refuse_changed_base(get("init_lora_weights"))?;
     let rank = get("r").as_u64().filter(|rank| (1..=RANK_MAX).contains(rank));
     let rank = rank.ok_or_else(|| format!("`r` = {} (1 to {RANK_MAX} is supported)", shown(get("r"))))? as usize;
     let alpha = get("lora_alpha").as_f64().filter(|alpha| *alpha > 0.0 && *alpha <= ALPHA_MAX);
@@ -290,6 +291,16 @@ fn read_config(map: &Map<String, Value>) -> Result<LoraConfig, String> {
         value => value.as_bool().ok_or_else(|| format!("`use_rslora` = {} (true or false)", shown(value)))?,
     };
     Ok(LoraConfig { rank, alpha, rslora, targets: read_targets(get("target_modules"))? })
+}
+
+/// Refuses initialisations that change the weights of the base: what was trained then belongs to a base that the folder
+/// does not have. PEFT converts such an adapter with `path_initial_model_for_weight_conversion`.
+fn refuse_changed_base(init: &Value) -> Result<(), String> {
+    match init {
+        Value::Null | Value::Bool(_) => Ok(()),
+        Value::String(name) if ["gaussian", "eva", "orthogonal"].contains(&name.as_str()) => Ok(()),
+        other => Err(format!("`init_lora_weights` = {} (a base that stays as it is is supported)", shown(other))),
+    }
 }
 
 fn read_targets(value: &Value) -> Result<Vec<Target>, String> {
@@ -305,4 +316,27 @@ fn read_targets(value: &Value) -> Result<Vec<Target>, String> {
     targets.sort_by_key(|target| Target::ALL.iter().position(|other| other == target));
     targets.dedup();
     Ok(targets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_adapter_of_a_changed_base_is_refused() {
+        let read = |init: Value| {
+            let config = json!({
+                "peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ["q_proj"], "init_lora_weights": init,
+            });
+            read_config(config.as_object().unwrap())
+        };
+        for init in [json!(null), json!(true), json!(false), json!("gaussian"), json!("eva"), json!("orthogonal")] {
+            assert!(read(init.clone()).is_ok(), "{init}");
+        }
+        for init in ["pissa", "pissa_niter_16", "olora", "corda", "loftq", "lora_ga", ""] {
+            let error = read(json!(init)).unwrap_err();
+            assert!(error.contains(&format!("`init_lora_weights` = \"{init}\"")), "{error}");
+        }
+        assert!(read(json!(7)).is_err());
+    }
 }

@@ -86,6 +86,11 @@ impl ServedAdapter {
         self.byte_count
     }
 
+    /// The most inner rows that the pairs on one matrix have together.
+    pub(super) fn ranks_max(&self) -> usize {
+        self.layers.iter().flatten().map(Vec::len).max().unwrap_or(0) * self.rank
+    }
+
     /// The pairs on a matrix, each with the first output that it adds to.
     pub(super) fn pairs(&self, layer: usize, fused: Fused) -> impl Iterator<Item = (usize, Lora<'_>)> {
         let (rank, scale) = (self.rank, self.scale);

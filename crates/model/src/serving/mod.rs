@@ -16,8 +16,9 @@ mod scratch; // what a pass computes in
 mod tensors; // weights out of safetensors or GGUF
 
 pub use adapter::ServedAdapter;
-pub use options::{ServedWeights, ServingOptions};
-pub use pass::{Step, Wanted};
+pub use codeact_ops::sampling::Choice;
+pub use options::{ServedWeights, ServingOptions, ServingPlace};
+pub use pass::{Row, Step, Wanted};
 
 use codeact_cpu::paged::{KvFormat, KvPool, PAGE_TOKENS};
 use codeact_cpu::{Isa, Matrix, Team};
@@ -64,10 +65,24 @@ pub struct Facts {
     pub formats: Vec<&'static str>,
     /// Bytes of all pages when all are in use.
     pub page_bytes: usize,
-    /// Threads that share a pass.
-    pub threads: usize,
-    /// Instructions that the kernels use.
-    pub isa: Isa,
+    /// Bytes of the keys and values of one token in all layers.
+    pub kv_bytes_per_token: usize,
+    /// What computes.
+    pub on: Compute,
+}
+
+/// What computes the passes of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Compute {
+    /// Threads of this process.
+    Processor {
+        /// How many share a pass.
+        threads: usize,
+        /// Instructions that the kernels use.
+        isa: Isa,
+    },
+    /// A GPU of this name.
+    Card(String),
 }
 
 impl ServedModel {
@@ -76,17 +91,21 @@ impl ServedModel {
     /// # Errors
     /// When a file cannot be read or does not fit its config, or the memory for pages holds less than one sequence of
     /// 256 tokens; the message names the file and the tensor or setting.
+    ///
+    /// # Panics
+    /// When this processor does not have the instructions asked for.
     pub fn load(files: &ModelFiles, options: &ServingOptions) -> Result<Self, ModelError> {
         let config = ModelConfig::load(files.folder())?;
         let tensors = Tensors::open(files)?;
-        let isa = Isa::best();
+        let team = options.team();
+        let isa = team.isa();
         let mut loading = projections::Loading::new(&tensors, options.weights, isa);
         let table = [config.vocab_size, config.hidden_size];
         let (head, embedding) = match config.tie_word_embeddings {
             true => (loading.matrix(&["model.embed_tokens.weight"], &[table])?, Embedding::Head),
             false => {
                 let head = loading.matrix(&["lm_head.weight"], &[table])?;
-                (head, Embedding::Own(tensors.table("model.embed_tokens.weight", table)?))
+                (head, Embedding::Own(loading.table("model.embed_tokens.weight", table)?))
             }
         };
         let layers =
@@ -96,7 +115,6 @@ impl ServedModel {
         let pages = options.page_count(&config, kv)?;
         let page_bytes = KvPool::page_bytes(config.layer_count, config.kv_head_count, config.head_width, kv);
         let pool = KvPool::new(config.layer_count, config.kv_head_count, config.head_width, pages, kv);
-        let team = options.team();
         let own = match &embedding {
             Embedding::Head => 0,
             Embedding::Own(table) => table.byte_count(),
@@ -107,8 +125,8 @@ impl ServedModel {
             weight_count: loading.weight_count(),
             formats: loading.formats(),
             page_bytes: pages * page_bytes,
-            threads: team.thread_count(),
-            isa,
+            kv_bytes_per_token: page_bytes / PAGE_TOKENS,
+            on: Compute::Processor { threads: team.thread_count(), isa },
         };
         Ok(Self { embedding, layers, norm, head, pool, team, facts, scratch: Scratch::default(), config })
     }
@@ -135,7 +153,7 @@ impl ServedModel {
 
     /// Bytes of the keys and values of one token in all layers.
     pub fn kv_bytes_per_token(&self) -> usize {
-        self.facts.page_bytes / (self.page_count() * PAGE_TOKENS)
+        self.facts.kv_bytes_per_token
     }
 
     /// Bytes per second that the threads of this model read out of memory, measured now: it takes some tenths of a
@@ -157,6 +175,10 @@ impl ServingOptions {
     }
 
     fn team(&self) -> Team {
-        self.threads.map_or_else(Team::of_machine, |threads| Team::new(threads.into()))
+        let team = self.threads.map_or_else(Team::of_machine, |threads| Team::new(threads.into()));
+        match self.isa {
+            Some(isa) => team.with_isa(isa),
+            None => team,
+        }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::num::NonZeroUsize;
 
-use codeact_cpu::Format;
 use codeact_cpu::paged::{KvFormat, KvPool, PAGE_TOKENS};
+use codeact_cpu::{Format, Isa};
 
 use crate::ModelError;
 use crate::config::ModelConfig;
@@ -16,17 +16,36 @@ const TOKENS_MIN: usize = 256;
 pub struct ServingOptions {
     /// How weights are kept.
     pub weights: ServedWeights,
-    /// Threads that share a pass; `None` takes all the machine gives this process.
+    /// Where it computes. [`super::ServedModel`] and [`super::card::CardModel`] are the two; who may load either asks here.
+    pub place: ServingPlace,
+    /// Threads that share a pass; `None` takes all the machine gives this process. Nothing on a card.
     pub threads: Option<NonZeroUsize>,
-    /// Bytes for keys and values of all sequences. Memory is taken as it is used.
-    pub kv_bytes: usize,
+    /// Instructions of the kernels; `None` takes the best this processor has. Nothing on a card.
+    pub isa: Option<Isa>,
+    /// Bytes for keys and values of all sequences. `None`: 1 GiB on a processor, where memory is taken as it is used; on a
+    /// card what its memory has left beside the weights and the passes.
+    pub kv_bytes: Option<usize>,
 }
 
 impl Default for ServingOptions {
     fn default() -> Self {
-        Self { weights: ServedWeights::default(), threads: None, kv_bytes: 1 << 30 }
+        let (weights, place) = (ServedWeights::default(), ServingPlace::default());
+        Self { weights, place, threads: None, isa: None, kv_bytes: None }
     }
 }
+
+/// Where a model computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ServingPlace {
+    /// The threads of this process.
+    #[default]
+    Processor,
+    /// The first GPU that the driver shows.
+    Card,
+}
+
+/// Bytes for keys and values where nobody said how many.
+pub(super) const KV_BYTES: usize = 1 << 30;
 
 /// How weights are kept in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -64,20 +83,16 @@ impl ServedWeights {
 impl ServingOptions {
     pub(super) fn page_count(&self, config: &ModelConfig, format: KvFormat) -> Result<usize, ModelError> {
         let page = KvPool::page_bytes(config.layer_count, config.kv_head_count, config.head_width, format);
-        self.pages_of(page)
+        pages_of(page, self.kv_bytes.unwrap_or(KV_BYTES))
     }
+}
 
-    /// Pages of so many bytes that there is memory for.
-    pub(super) fn pages_of(&self, page: usize) -> Result<usize, ModelError> {
-        let pages = self.kv_bytes / page;
-        match pages * PAGE_TOKENS >= TOKENS_MIN {
-            // Page numbers are u32.
-            true => Ok(pages.min(u32::MAX as usize)),
-            false => Err(ModelError::Pages {
-                bytes: self.kv_bytes,
-                needed: page * TOKENS_MIN.div_ceil(PAGE_TOKENS),
-                tokens: TOKENS_MIN,
-            }),
-        }
+/// Pages of so many bytes that there is memory for.
+pub(super) fn pages_of(page: usize, bytes: usize) -> Result<usize, ModelError> {
+    let pages = bytes / page;
+    match pages * PAGE_TOKENS >= TOKENS_MIN {
+        // Page numbers are u32.
+        true => Ok(pages.min(u32::MAX as usize)),
+        false => Err(ModelError::Pages { bytes, needed: page * TOKENS_MIN.div_ceil(PAGE_TOKENS), tokens: TOKENS_MIN }),
     }
 }

@@ -3,18 +3,18 @@
 use std::ops::Range;
 
 use codeact_cpu::paged::{KvPool, PAGE_TOKENS, Sequence, attention};
-use codeact_cpu::{Activations, Angles, Matrix, Team, add_assign, add_lora, rms_norm, rope, swiglu};
+use codeact_cpu::{Activations, Angles, LoraUpdate, Matrix, Team, add_assign, add_loras, rms_norm, rope, swiglu};
 
 use super::adapter::ServedAdapter;
 use super::projections::Layer;
 use super::scratch::{Scratch, sized};
-use super::{Embedding, ServedModel};
+use super::{Choice, Embedding, ServedModel};
 use crate::ModelError;
 use crate::adapter::Fused;
 use crate::config::ModelConfig;
 
-/// Rows whose logits exist at once.
-const LOGIT_ROWS: usize = 32;
+/// Rows whose logits exist at once. Each time the head is read once.
+const LOGIT_ROWS: usize = 64;
 
 /// New tokens of one sequence.
 #[derive(Debug)]
@@ -28,12 +28,20 @@ pub struct Step<'a, A = ServedAdapter> {
     /// The adapter it goes through.
     pub adapter: Option<&'a A>,
     /// What to give back.
-    pub wanted: Wanted,
+    pub wanted: Wanted<'a>,
 }
 
+impl<A> Clone for Step<'_, A> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<A> Copy for Step<'_, A> {}
+
 /// What a pass gives back of a sequence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Wanted<'a> {
     /// Nothing: the prompt goes on.
     Nothing,
     /// Logits after the new tokens from this index on.
@@ -41,16 +49,32 @@ pub enum Wanted {
         /// Index into the step's tokens.
         from: usize,
     },
+    /// The tokens to come after the new tokens from this index on, from a model that chooses some; logits from others.
+    Tokens {
+        /// Index into the step's tokens.
+        from: usize,
+        /// How each of them is chosen.
+        choices: &'a [Choice],
+    },
     /// The final norm of every new token.
     Hidden,
 }
 
-impl Wanted {
+/// What a pass gives back of one token of a sequence.
+#[derive(Debug, PartialEq)]
+pub enum Row<'a> {
+    /// Logits, `(V,)` with the adapter's new tokens last, or the final norm, `(C,)`. They may be changed.
+    Values(&'a mut [f32]),
+    /// The token that comes next; `None` where no logit is finite.
+    Token(Option<u32>),
+}
+
+impl Wanted<'_> {
     /// The step's tokens of which something is given back.
     pub fn tokens(self, token_count: usize) -> Range<usize> {
         match self {
             Self::Nothing => token_count..token_count,
-            Self::Logits { from } => from.min(token_count)..token_count,
+            Self::Logits { from } | Self::Tokens { from, .. } => from.min(token_count)..token_count,
             Self::Hidden => 0..token_count,
         }
     }
@@ -91,6 +115,11 @@ pub(super) fn check(steps: &[Step<'_>], vocab_size: usize, page_count: usize) ->
         }
         if let Some(page) = step.pages.iter().find(|page| **page as usize >= page_count) {
             return refuse(format!("page {page} of {page_count}"));
+        }
+        if let Wanted::Tokens { from, choices } = step.wanted
+            && choices.len() != step.token_ids.len().saturating_sub(from)
+        {
+            return refuse(format!("{} choices for {} tokens from {from} on", choices.len(), step.token_ids.len()));
         }
         let vocab_size = vocab_size + step.adapter.map_or(0, ServedAdapter::new_token_count);
         if let Some(id) = step.token_ids.iter().find(|id| **id as usize >= vocab_size) {
@@ -181,12 +210,12 @@ impl Pass<'_> {
         let (config, weights) = (self.config, &self.layers[layer]);
         let rotated = config.head_count + config.kv_head_count;
         let qkv_width = (rotated + config.kv_head_count) * config.head_width;
-        let Scratch { stream, normed, qkv, inner, activations, .. } = &mut *self.scratch;
+        let Scratch { stream, normed, qkv, inner, activations, side, .. } = &mut *self.scratch;
         let width = config.hidden_size;
         let normed = sized(normed, tokens * width);
         rms_norm(self.team, &stream[..tokens * width], &weights.attention_norm, config.rms_norm_eps, normed);
         let qkv = sized(qkv, tokens * qkv_width);
-        project(self.team, (weights, layer, Fused::Qkv), groups, activations, normed, qkv);
+        project(self.team, (weights, layer, Fused::Qkv), groups, (activations, side), normed, qkv);
         rope(self.team, qkv, qkv_width, rotated, angles);
         self.pool.write(self.team, layer, sequences, qkv);
         let inner = sized(inner, tokens * config.head_count * config.head_width);
@@ -196,20 +225,20 @@ impl Pass<'_> {
     /// Adds to the stream what a layer makes of `inner`: the output projection of attention, then the MLP.
     fn settle(&mut self, layer: usize, tokens: usize, groups: &[Group<'_>]) {
         let (config, weights) = (self.config, &self.layers[layer]);
-        let Scratch { stream, normed, inner, gate_up, update, activations, .. } = &mut *self.scratch;
+        let Scratch { stream, normed, inner, gate_up, update, activations, side, .. } = &mut *self.scratch;
         let (width, inner_width) = (config.hidden_size, config.intermediate_size);
         let stream = &mut stream[..tokens * width];
         let update = sized(update, tokens * width);
         let attended = &inner[..tokens * config.head_count * config.head_width];
-        project(self.team, (weights, layer, Fused::Output), groups, activations, attended, update);
+        project(self.team, (weights, layer, Fused::Output), groups, (activations, side), attended, update);
         add_assign(self.team, stream, update);
         let normed = sized(normed, tokens * width);
         rms_norm(self.team, stream, &weights.mlp_norm, config.rms_norm_eps, normed);
         let gate_up = sized(gate_up, tokens * 2 * inner_width);
-        project(self.team, (weights, layer, Fused::GateUp), groups, activations, normed, gate_up);
+        project(self.team, (weights, layer, Fused::GateUp), groups, (activations, side), normed, gate_up);
         let inner = sized(inner, tokens * inner_width);
         swiglu(self.team, gate_up, inner_width, inner);
-        project(self.team, (weights, layer, Fused::Down), groups, activations, inner, update);
+        project(self.team, (weights, layer, Fused::Down), groups, (activations, side), inner, update);
         add_assign(self.team, stream, update);
     }
 
@@ -232,56 +261,67 @@ impl Pass<'_> {
         rms_norm(self.team, &stream[..rows * width], self.norm, self.config.rms_norm_eps, normed);
         let (mut wanted, mut normed) = (wanted, normed);
         while let Some(first) = wanted.first() {
-            let step = &self.steps[first.step];
-            // Rows of the same adapter have logits of the same width.
-            let alike = |row: &&WantedRow| {
-                let other = &self.steps[row.step];
-                is_same(other.adapter, step.adapter) && is_hidden(other.wanted) == is_hidden(step.wanted)
-            };
+            let hidden = is_hidden(self.steps[first.step].wanted);
+            let alike = |row: &&WantedRow| is_hidden(self.steps[row.step].wanted) == hidden;
             let count = wanted.iter().take_while(alike).take(LOGIT_ROWS).count();
             let (now, later) = wanted.split_at(count);
             let (values, rest) = normed.split_at_mut(count * width);
             (wanted, normed) = (later, rest);
-            let (values, width) = match step.wanted {
-                Wanted::Hidden => (values, width),
-                _ => self::logits(self.team, self.head, step.adapter, activations, values, count, logits),
-            };
-            for (row, values) in now.iter().zip(values.chunks_exact_mut(width)) {
-                on_row(row.step, row.token, values);
+            if hidden {
+                let rows = now.iter().zip(values.chunks_exact_mut(width));
+                rows.for_each(|(row, values)| on_row(row.step, row.token, values));
+                continue;
             }
+            let adapters = now.iter().map(|row| self.steps[row.step].adapter);
+            let rows = self::logits(self.team, self.head, adapters, activations, values, logits);
+            now.iter().zip(rows).for_each(|(row, values)| on_row(row.step, row.token, values));
         }
     }
 }
 
-/// Logits after normed rows, `(rows, V)`, and `V`.
-fn logits<'a>(
+/// Logits after normed rows, one slice each: `(V,)`, with the new tokens of the row's adapter last. The head is read once
+/// for all rows, whatever their adapters.
+fn logits<'a, 'b>(
     team: &Team,
     head: &Matrix,
-    adapter: Option<&ServedAdapter>,
+    adapters: impl ExactSizeIterator<Item = Option<&'b ServedAdapter>> + Clone,
     activations: &mut Activations,
     normed: &[f32],
-    rows: usize,
     out: &'a mut Vec<f32>,
-) -> (&'a mut [f32], usize) {
-    let Some(new) = adapter.and_then(ServedAdapter::new_tokens) else {
-        let out = sized(out, rows * head.rows());
-        activations.set(team, normed, rows, head.columns(), head.wants());
-        head.multiply(team, activations, out);
-        return (out, head.rows());
-    };
-    // Behind the joined rows, the two products that they are made of.
-    let (first, second) = (head.rows(), new.head().rows());
-    let width = first + second;
-    let (out, parts) = sized(out, 2 * rows * width).split_at_mut(rows * width);
-    let (base, added) = parts.split_at_mut(rows * first);
-    activations.set(team, normed, rows, head.columns(), head.wants().and(new.head().wants()));
+) -> Vec<&'a mut [f32]> {
+    let (rows, columns, vocab_size) = (adapters.len(), head.columns(), head.rows());
+    let added = |adapter: Option<&'b ServedAdapter>| adapter.and_then(ServedAdapter::new_tokens);
+    let counts = || adapters.clone().map(|adapter| added(adapter).map_or(0, |new| new.head().rows()));
+    let added_count: usize = counts().sum();
+    // Rows of different lengths are put together behind the products that they are made of.
+    let (base, rest) = sized(out, (rows + usize::from(added_count > 0) * rows) * vocab_size + 2 * added_count)
+        .split_at_mut(rows * vocab_size);
+    activations.set(team, normed, rows, columns, head.wants());
     head.multiply(team, activations, base);
-    new.head().multiply(team, activations, added);
-    for (row, out) in out.chunks_exact_mut(width).enumerate() {
-        out[..first].copy_from_slice(&base[row * first..][..first]);
-        out[first..].copy_from_slice(&added[row * second..][..second]);
+    if added_count == 0 {
+        return base.chunks_exact_mut(vocab_size).collect();
     }
-    (out, width)
+    let (mut products, mut joined) = rest.split_at_mut(added_count);
+    let mut results = Vec::with_capacity(rows);
+    let groups = groups(adapters.clone().map(|adapter| adapter.filter(|adapter| adapter.new_tokens().is_some())));
+    for Group { rows, adapter } in groups {
+        let Some(new) = added(Some(adapter)) else { continue };
+        let (own, later) = products.split_at_mut(rows.len() * new.head().rows());
+        products = later;
+        let x = &normed[rows.start * columns..rows.end * columns];
+        activations.set(team, x, rows.len(), columns, new.head().wants());
+        new.head().multiply(team, activations, own);
+        results.push(own);
+    }
+    let mut added_rows = results.into_iter().flat_map(|own| own.iter());
+    let joined_rows = base.chunks_exact(vocab_size).zip(counts()).map(|(base, count)| {
+        let (row, later) = std::mem::take(&mut joined).split_at_mut(vocab_size + count);
+        joined = later;
+        row[..vocab_size].copy_from_slice(base);
+        row[vocab_size..].iter_mut().for_each(|logit| *logit = *added_rows.next().expect("one for each new token"));
+        row
+    });
+    joined_rows.collect()
 }
 
 /// `y = x Wᵀ` for all rows, and the pairs of the adapters for those that have one.
@@ -289,7 +329,7 @@ fn project(
     team: &Team,
     (weights, layer, fused): (&Layer, usize, Fused),
     groups: &[Group<'_>],
-    activations: &mut Activations,
+    (activations, side): (&mut Activations, &mut Vec<f32>),
     x: &[f32],
     y: &mut [f32],
 ) {
@@ -297,12 +337,11 @@ fn project(
     let (c_in, c_out) = (matrix.columns(), matrix.rows());
     activations.set(team, x, x.len() / c_in, c_in, matrix.wants());
     matrix.multiply(team, activations, y);
-    for Group { rows, adapter } in groups {
-        let (x, y) = (&x[rows.start * c_in..rows.end * c_in], &mut y[rows.start * c_out..rows.end * c_out]);
-        for (column, lora) in adapter.pairs(layer, fused) {
-            add_lora(team, x, lora, y, c_out, column);
-        }
-    }
+    let updates = groups.iter().flat_map(|Group { rows, adapter }| {
+        let pairs = adapter.pairs(layer, fused);
+        pairs.map(|(first_column, lora)| LoraUpdate { rows: rows.clone(), lora, first_column })
+    });
+    add_loras(team, x, y, c_out, &updates.collect::<Vec<_>>(), side);
 }
 
 pub(super) fn wanted_rows(steps: &[Step<'_>]) -> Vec<WantedRow> {
@@ -328,10 +367,6 @@ fn groups<'a>(adapters: impl Iterator<Item = Option<&'a ServedAdapter>>) -> Vec<
     groups
 }
 
-fn is_same(one: Option<&ServedAdapter>, other: Option<&ServedAdapter>) -> bool {
-    one.map(ServedAdapter::id) == other.map(ServedAdapter::id)
-}
-
-fn is_hidden(wanted: Wanted) -> bool {
+fn is_hidden(wanted: Wanted<'_>) -> bool {
     wanted == Wanted::Hidden
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use codeact_cpu::{Format, Isa, Matrix, Part};
 
 use super::options::ServedWeights;
-use super::tensors::{Stored, Tensors};
+use super::tensors::{Stored, Table, Tensors};
 use crate::ModelError;
 use crate::adapter::Fused;
 use crate::config::ModelConfig;
@@ -87,6 +87,17 @@ impl<'a> Loading<'a> {
             })
             .collect();
         Matrix::pack(&parts, self.isa).map_err(|source| ModelError::Pack { name: names.join(", "), source })
+    }
+
+    /// A matrix of which single rows are read. It takes fewer bits where weights do.
+    pub(super) fn table(&self, name: &str, [rows, columns]: [usize; 2]) -> Result<Table, ModelError> {
+        let stored = self.tensors.get(name, &[rows, columns])?;
+        let bits = |format: Format| format.block_bytes() * 8 / format.block_len();
+        let stored = match self.weights.format(columns, true) {
+            Some(format) if bits(format) < bits(stored.format) => recoded(&stored, format, columns),
+            _ => stored,
+        };
+        Ok(Table::new(stored, rows))
     }
 
     /// Bytes packed so far.

@@ -14,6 +14,8 @@ pub(super) struct Scratch {
     pub(super) inner: Vec<f32>,
     /// Gate and up, `(T, 2 F)`.
     pub(super) gate_up: Vec<f32>,
+    /// The narrow side of adapters.
+    pub(super) side: Vec<f32>,
     /// What is added to the stream, `(T, C)`.
     pub(super) update: Vec<f32>,
     /// Logits of some rows.

@@ -87,16 +87,14 @@ impl Tensors {
         stored.format.decode_row(&stored.bytes, &mut values);
         Ok(values)
     }
-
-    /// A matrix of which single rows are read, `(rows, columns)`.
-    pub(super) fn table(&self, name: &str, shape: [usize; 2]) -> Result<Table, ModelError> {
-        let Stored { format, bytes, .. } = self.get(name, &shape)?;
-        let row_bytes = bytes.len() / shape[0];
-        Ok(Table { format, row_bytes, bytes: bytes.into_owned() })
-    }
 }
 
 impl Table {
+    pub(super) fn new(stored: Stored<'_>, rows: usize) -> Self {
+        let Stored { format, bytes, .. } = stored;
+        Self { format, row_bytes: bytes.len() / rows, bytes: bytes.into_owned() }
+    }
+
     /// Row `index` as `(columns,)` f32.
     pub(super) fn row(&self, index: usize, out: &mut [f32]) {
         self.format.decode_row(&self.bytes[index * self.row_bytes..][..self.row_bytes], out);

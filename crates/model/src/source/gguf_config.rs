@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 
 use super::error::SourceError;
 use super::gguf::Gguf;
+use super::gguf_rope;
 use crate::config::ModelConfig;
 
 /// Tensors of one layer.
@@ -20,7 +21,7 @@ pub(super) struct LlamaConfig {
     pub(super) context_length: u64,
     rms_norm_eps: f64,
     rope_theta: f64,
-    /// `Null`, or linear scaling as the published config.json files write it.
+    /// `Null`, or linear scaling or Llama 3's as the published config.json files write it.
     rope_scaling: Value,
     pub(super) is_tied: bool,
 }
@@ -53,6 +54,7 @@ pub(super) fn read(gguf: &Gguf) -> Result<LlamaConfig, SourceError> {
     if vocab_size != token_count {
         return Err(gguf.fault(format!("`llama.vocab_size` is {vocab_size}, but there are {token_count} tokens")));
     }
+    let rope_theta = gguf.float_option("llama.rope.freq_base")?.unwrap_or(10000.0);
     let layer_count = size(gguf, "llama.block_count")?;
     let tensor_count = gguf.content.tensor_infos.len() as u64;
     if layer_count > tensor_count / LAYER_TENSORS {
@@ -70,8 +72,8 @@ pub(super) fn read(gguf: &Gguf) -> Result<LlamaConfig, SourceError> {
         rms_norm_eps: gguf
             .float_option("llama.attention.layer_norm_rms_epsilon")?
             .ok_or_else(|| gguf.absent("llama.attention.layer_norm_rms_epsilon"))?,
-        rope_theta: gguf.float_option("llama.rope.freq_base")?.unwrap_or(10000.0),
-        rope_scaling: rope_scaling(gguf)?,
+        rope_theta,
+        rope_scaling: rope_scaling(gguf, head_width, rope_theta)?,
         is_tied: !gguf.content.tensor_infos.contains_key("output.weight"),
     };
     // Whoever reads the folder will refuse what is refused here.
@@ -130,19 +132,23 @@ fn refuse_extensions(gguf: &Gguf) -> Result<(), SourceError> {
             return Err(gguf.unsupported(format!("`{key}` is set, which is not supported")));
         }
     }
-    if gguf.content.tensor_infos.keys().any(|name| name.starts_with("rope_f")) {
-        // The factors alone do not say which of the scaling rules made them.
-        return Err(gguf.unsupported("rotary scaling by a `rope_freqs` tensor (Llama 3.1 and later) is not supported"));
+    let is_unknown = |name: &&String| name.starts_with("rope_f") && *name != gguf_rope::FACTORS;
+    match gguf.content.tensor_infos.keys().find(is_unknown) {
+        Some(name) => Err(gguf.unsupported(format!("rotary scaling by a tensor `{name}` is not supported"))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
-fn rope_scaling(gguf: &Gguf) -> Result<Value, SourceError> {
+fn rope_scaling(gguf: &Gguf, head_width: u64, rope_theta: f64) -> Result<Value, SourceError> {
+    let by_factors = gguf_rope::read(gguf, head_width, rope_theta)?;
     let kind = gguf.text_option("llama.rope.scaling.type")?.unwrap_or("none");
     // Old converters wrote only the factor.
     let old_factor = gguf.float_option("llama.rope.scale_linear")?.filter(|&factor| factor != 1.0);
     match (kind, old_factor) {
-        ("none", None) => Ok(Value::Null),
+        ("none", None) => Ok(by_factors.unwrap_or(Value::Null)),
+        _ if by_factors.is_some() => {
+            Err(gguf.unsupported(format!("rotary scaling `{kind}` beside a tensor `{}`", gguf_rope::FACTORS)))
+        }
         ("none", Some(factor)) => Ok(json!({"type": "linear", "factor": factor})),
         ("linear", _) => {
             let factor = gguf.float_option("llama.rope.scaling.factor")?.or(old_factor);

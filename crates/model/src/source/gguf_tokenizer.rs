@@ -16,6 +16,10 @@ use super::gguf_sentencepiece;
 const TYPE_CONTROL: i64 = 3;
 const TYPE_USER_DEFINED: i64 = 4;
 
+/// How Llama 3 cuts text: contractions, words with what stands before them, numbers of three digits, signs, line ends and
+/// blanks. From its tokenizer.json.
+const LLAMA3_PATTERN: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
 /// The tokenizer files, and the ids that other files repeat.
 pub(super) struct TokenizerFiles {
     pub(super) tokenizer: Value,
@@ -107,7 +111,17 @@ fn special_ids(gguf: &Gguf, vocabulary: &Vocabulary) -> Result<SpecialIds, Sourc
 
 fn byte_level(gguf: &Gguf, vocabulary: &Vocabulary, ids: &SpecialIds, added: Vec<Value>) -> Result<Value, SourceError> {
     let by_bytes = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
-    let pre_tokenizer = match gguf.text_option("tokenizer.ggml.pre")?.unwrap_or("default") {
+    let kind = gguf.text_option("tokenizer.ggml.pre")?.unwrap_or("default");
+    // What is a token is one, however it would be merged; and llama.cpp begins every text of theirs.
+    let is_llama3 = ["llama-bpe", "llama3", "llama-v3"].contains(&kind);
+    let pre_tokenizer = match kind {
+        _ if is_llama3 => json!({
+            "type": "Sequence",
+            "pretokenizers": [
+                {"type": "Split", "pattern": {"Regex": LLAMA3_PATTERN}, "behavior": "Isolated", "invert": false},
+                {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false},
+            ],
+        }),
         // llama.cpp treats these alike: every digit alone, then GPT-2's pattern.
         "smollm" | "starcoder" | "refact" | "command-r" | "codeshell" | "exaone" | "minerva-7b" => {
             json!({
@@ -138,7 +152,7 @@ fn byte_level(gguf: &Gguf, vocabulary: &Vocabulary, ids: &SpecialIds, added: Vec
         "added_tokens": added,
         "normalizer": null,
         "pre_tokenizer": pre_tokenizer,
-        "post_processor": begin_with(gguf, vocabulary, ids, false)?,
+        "post_processor": begin_with(gguf, vocabulary, ids, is_llama3)?,
         "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
         "model": {
             "type": "BPE",
@@ -148,7 +162,7 @@ fn byte_level(gguf: &Gguf, vocabulary: &Vocabulary, ids: &SpecialIds, added: Vec
             "end_of_word_suffix": null,
             "fuse_unk": false,
             "byte_fallback": false,
-            "ignore_merges": false,
+            "ignore_merges": is_llama3,
             "vocab": vocabulary_json(vocabulary),
             "merges": merges,
         },

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::error::SourceError;
 use super::gguf::Gguf;
 use super::gguf_config::LlamaConfig;
+use super::gguf_rope;
 
 /// One tensor of a Llama model, as a GGUF file and as a Hugging Face folder have it.
 pub(super) struct Plan {
@@ -120,8 +121,10 @@ fn check(gguf: &Gguf, plans: &[Plan]) -> Result<(), SourceError> {
             )));
         }
     }
-    if gguf.content.tensor_infos.len() != plans.len() {
-        let known: std::collections::HashSet<&str> = plans.iter().map(|plan| plan.gguf_name.as_str()).collect();
+    let is_scaled = gguf.content.tensor_infos.contains_key(gguf_rope::FACTORS);
+    if gguf.content.tensor_infos.len() != plans.len() + usize::from(is_scaled) {
+        let mut known: std::collections::HashSet<&str> = plans.iter().map(|plan| plan.gguf_name.as_str()).collect();
+        known.insert(gguf_rope::FACTORS);
         let mut others: Vec<&String> =
             gguf.content.tensor_infos.keys().filter(|name| !known.contains(name.as_str())).collect();
         others.sort();

@@ -15,6 +15,7 @@ mod wheel;
 mod gguf;
 mod gguf_check;
 mod gguf_config;
+mod gguf_rope;
 mod gguf_sentencepiece;
 mod gguf_tokenizer;
 mod gguf_weights;

@@ -82,7 +82,12 @@ fn tokens() -> Vec<String> {
 
 /// Name, rows, columns (0 for a norm) and type of every tensor.
 pub fn tensor_list() -> Vec<(&'static str, usize, usize, GgmlDType)> {
-    let vocab = tokens().len();
+    tensor_list_of(0)
+}
+
+/// The same of a model with `more` tokens.
+pub fn tensor_list_of(more: usize) -> Vec<(&'static str, usize, usize, GgmlDType)> {
+    let vocab = tokens().len() + more;
     vec![
         ("token_embd.weight", vocab, HIDDEN, GgmlDType::Q8_0),
         ("output_norm.weight", HIDDEN, 0, GgmlDType::F32),

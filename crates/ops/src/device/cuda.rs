@@ -8,7 +8,8 @@ use cudarc::driver::{CudaContext, DriverError, result};
 
 use super::{Gpu, built_for};
 
-const WAY_OUT: &str = "hint: look at what `nvidia-smi` says, or set train.device = \"cpu\" (`--device cpu`)";
+const WAY_OUT: &str = "hint: look at what `nvidia-smi` says, or compute on the processor: `--device cpu`, or \
+                       `device = \"cpu\"` in the settings";
 /// Ampere: the first with bf16 and asynchronous copies.
 const OLDEST_CAPABILITY: (i32, i32) = (8, 0);
 
@@ -76,8 +77,8 @@ pub(super) fn usable(ordinal: usize) -> Result<Gpu> {
         let (major, minor) = gpu.capability;
         return Err(Error::Msg(format!(
             "GPU {ordinal} ({}) has compute capability {major}.{minor}, at least 8.0 (Ampere) is needed; the kernels \
-             are for {}\nhint: choose another one with CUDA_VISIBLE_DEVICES, or set train.device = \"cpu\" \
-             (`--device cpu`)",
+             are for {}\nhint: choose another one with CUDA_VISIBLE_DEVICES, or compute on the processor: `--device \
+             cpu`, or `device = \"cpu\"` in the settings",
             gpu.name,
             built_for()
         )));
@@ -119,6 +120,11 @@ fn keep_freed_memory(context: &CudaContext) -> std::result::Result<(), DriverErr
             (&raw mut threshold).cast(),
         )
     }
+}
+
+pub(super) fn name(device: &Device) -> Result<String> {
+    let stream = device.as_cuda_device()?.cuda_stream();
+    stream.context().name().map_err(refused("the GPU does not answer"))
 }
 
 pub(super) fn free_bytes(device: &Device) -> Result<usize> {

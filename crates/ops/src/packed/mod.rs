@@ -1,8 +1,9 @@
 //! Products of a few rows with a weight, for serving on a card: the weight in 8 or 4 bits, or bf16 as it is.
 //!
 //! Up to 64 rows are multiplied by our kernels, which read each weight once, in the bits it has, and expand it in
-//! registers; they are bound by memory. More rows are bound by arithmetic: the weight is expanded to bf16 first and cuBLAS
-//! multiplies.
+//! registers; they are bound by memory. What a row comes to does not depend on how many there are. More rows are bound by
+//! arithmetic: the weight is expanded to bf16 first and cuBLAS multiplies, which sums in an order of its own; so it does
+//! for weights in f32, and in bf16 with columns that are no multiple of 32, whatever the number of rows.
 mod blocks;
 
 use candle_core::{DType, Result, Tensor, bail};
@@ -12,9 +13,8 @@ pub use blocks::{BLOCK, Block, Format};
 use crate::gpu::{Argument, Gpu, Grid, Operand};
 use blocks::UNIT;
 
-/// Rows that our kernels take in one product; bf16 weights they read only for the first few.
+/// Rows that our kernels take in one product.
 const ROWS_MAX: usize = 64;
-const DENSE_ROWS_MAX: usize = 8;
 
 /// Warps of a block at most.
 const WARPS_MAX: usize = 16;
@@ -92,6 +92,16 @@ impl Matrix {
         }
     }
 
+    /// How it lies, for people: `F32`, `BF16`, `Q8`, `Q4`.
+    pub fn format_name(&self) -> &'static str {
+        match self {
+            Self::Dense(values) if values.dtype() == DType::F32 => "F32",
+            Self::Dense(_) => "BF16",
+            Self::Packed(Packed { format: Format::Q8, .. }) => "Q8",
+            Self::Packed(_) => "Q4",
+        }
+    }
+
     /// Bytes on the device.
     pub fn byte_count(&self) -> usize {
         match self {
@@ -130,7 +140,7 @@ impl Matrix {
         }
         match self {
             Self::Dense(weight) => {
-                let few = t <= DENSE_ROWS_MAX && x.dtype() == DType::BF16 && columns % UNIT == 0;
+                let few = t <= ROWS_MAX && x.dtype() == DType::BF16 && columns % UNIT == 0;
                 if few && weight.dtype() == DType::BF16 && weight.is_contiguous() {
                     let arguments = [Argument::Address(out.address), Argument::read(weight)?];
                     return launch(&gpu, "dense", &arguments, x, out, (rows, columns));
@@ -168,8 +178,7 @@ fn launch(gpu: &Gpu, format: &str, first: &[Argument], x: &Tensor, y: Operand, w
         Argument::int(t)?,
         Argument::int(y.stride)?,
     ]);
-    let tiles = if format == "dense" { String::new() } else { format!("_x{}", t.div_ceil(8).next_power_of_two()) };
-    let name = format!("packed_multiply_{format}_{}{tiles}", y.dtype.as_str());
+    let name = format!("packed_multiply_{format}_{}_x{}", y.dtype.as_str(), t.div_ceil(8).next_power_of_two());
     let warps = (columns / UNIT).next_power_of_two().clamp(1, WARPS_MAX);
     gpu.launch(&name, Grid::of(rows.div_ceil(UNIT), 32 * warps), &arguments)
 }

@@ -98,9 +98,14 @@ fn few_rows_are_multiplied_with_dense_weights() {
         for (t, dtype, tolerance) in [(1, DType::F32, SUMS), (8, DType::F32, SUMS), (5, DType::BF16, ROUNDED)] {
             case.check(t, dtype, tolerance, None);
         }
-        // By the library: more rows than ours takes.
-        case.check(9, DType::F32, SUMS, None);
     }
+    let case = dense(40, 160);
+    for t in [9, 17, 33, 64] {
+        case.check(t, DType::F32, SUMS, None);
+    }
+    case.check(64, DType::BF16, ROUNDED, None);
+    // By the library: more rows than ours takes, and columns that ours does not.
+    case.check(70, DType::F32, SUMS, None);
     dense(9, 20).check(3, DType::F32, SUMS, None);
 }
 
@@ -118,7 +123,7 @@ fn many_rows_are_multiplied_with_expanded_weights() {
 #[test]
 fn a_row_does_not_depend_on_the_others() {
     let emulation = Emulation::begin(5);
-    for case in [packed(Format::Q8, 40, 320), packed(Format::Q4, 40, 320), packed(Format::Q4Offset, 40, 320)] {
+    for case in FORMATS.map(|format| packed(format, 40, 320)).into_iter().chain([dense(40, 320)]) {
         let all = values(&case.product(64, DType::F32, None));
         for t in [1, 7, 8, 12, 30] {
             assert!(values(&case.product(t, DType::F32, None)) == all[..t * 40], "{t} rows");

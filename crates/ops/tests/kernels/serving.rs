@@ -44,9 +44,9 @@ fn each_row_goes_through_its_own_adapter() {
                 }
                 let y = inputs[1].copy().unwrap();
                 let side = buffer(&y, 6 * 9, DType::F32).unwrap();
-                slots.add(1, &inputs[0], &y, &u32s(&rows), &side).unwrap();
+                slots.add(1, &inputs[0], &y, (&u32s(&rows), 9), &side).unwrap();
                 // A weight that no adapter touches.
-                slots.add(0, &inputs[0], &y, &u32s(&rows), &side).unwrap();
+                slots.add(0, &inputs[0], &y, (&u32s(&rows), 9), &side).unwrap();
                 vec![y]
             });
         }

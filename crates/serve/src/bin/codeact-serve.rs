@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use codeact_eval::{Actor, Sandbox, SandboxArgs, ServingArgs};
-use codeact_model::serving::ServedModel;
+use codeact_model::ModelConfig;
+use codeact_model::serving::card::CardModel;
+use codeact_model::serving::{ServedAdapter, ServedModel, ServingPlace};
 use codeact_model::source::ModelFiles;
 use codeact_serve::{
     ApiKeys, AppState, BenchArgs, MakeInterpreter, Models, Options, ServeConfig, Settings, Source, app, is_bad_input,
@@ -122,7 +124,25 @@ fn main() -> ExitCode {
 fn measure(model: &str, bench: &BenchArgs, serving: &ServingArgs) -> ExitCode {
     let report = || -> anyhow::Result<String> {
         let files = ModelFiles::find(model, &|text| eprintln!("{text}"))?;
-        Ok(bench.run(&mut ServedModel::load(&files, &serving.options())?)?)
+        let options = serving.options();
+        serving.check()?;
+        let config = ModelConfig::load(files.folder())?;
+        let adapters = bench.adapters().iter().map(|folder| ServedAdapter::load(folder, &config));
+        let adapters = adapters.collect::<Result<Vec<_>, _>>()?;
+        Ok(match options.place {
+            ServingPlace::Processor => {
+                let mut model = ServedModel::load(&files, &options)?;
+                let facts = model.facts().clone();
+                bench.run(&mut model, &facts, &adapters, |model| Some(model.read_bandwidth()))?
+            }
+            ServingPlace::Card => {
+                let device = codeact_ops::device::open(0)?;
+                adapters.iter().try_for_each(CardModel::check_adapter)?;
+                let mut model = CardModel::load(&files, &options, &device)?;
+                let facts = model.facts().clone();
+                bench.run(&mut model, &facts, &adapters, |_| None)?
+            }
+        })
     };
     match report() {
         Ok(report) => {
@@ -194,7 +214,7 @@ fn prepare(args: &Args, settings: &Settings) -> anyhow::Result<AppState> {
 fn load(settings: &Settings, sandbox: &Sandbox) -> anyhow::Result<Models> {
     let files = ModelFiles::find(&settings.model, &|text| eprintln!("{text}"))?;
     let actor = Actor::load(&files, settings.adapter.as_deref(), &settings.serving, settings.engine.clone())?;
-    eprintln!("{}", served_lines(&settings.name, &actor, sandbox));
+    eprintln!("{}", served_lines(&settings.name, &actor, sandbox, settings.engine.context_tokens_max));
     let models = Models::new(actor, settings.name.clone(), files, settings.adapter_dir.clone());
     for (name, folder) in &settings.adapters {
         models.load(name, folder)?;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use codeact_engine::EngineLimits;
-use codeact_eval::ServingArgs;
-use codeact_model::serving::ServingOptions;
+use codeact_eval::{OnDevice, ServingArgs, limits_on};
+use codeact_model::serving::{ServingOptions, ServingPlace};
 
 use crate::edge::{ApiKeys, Connections, EdgeSettings, Hosts, LogSettings, Origins};
 use crate::models::{ADAPTERS_MAX, is_adapter_name};
@@ -107,10 +107,11 @@ impl Options {
         let name = self.name.clone().or_else(|| table.name.clone()).unwrap_or_else(|| model.clone());
         let (adapter, adapters) = self.adapters(&name, &mut problems);
         let host = self.host.or(listen.host).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let serving = self.serving_args(&mut problems).options();
         let settings = Settings {
             adapter_dir: self.adapter_dir.clone().or_else(|| table.adapter_dir.clone()),
-            serving: self.serving_args(&mut problems).options(),
-            engine: self.engine(&mut problems),
+            engine: self.engine(serving.place, &mut problems),
+            serving,
             address: SocketAddr::new(host, self.port.or(listen.port).unwrap_or(8080)),
             edge: self.edge(host, &mut problems),
             connections: self.connections(&mut problems),
@@ -169,7 +170,12 @@ impl Options {
             problems.push(format!("`threads` is {threads}; it must be at most {THREADS_MAX}"));
         }
         let is_typed = typed.dtype.is_some() || typed.quant.is_some();
+        let (device, threads) = (typed.device.or(table.device), typed.threads.or(table.threads));
+        if device == Some(OnDevice::Cuda) && threads.is_some() {
+            problems.push("`threads` means nothing to a model on a GPU\nhint: leave it out".to_owned());
+        }
         ServingArgs {
+            device,
             dtype: if is_typed { typed.dtype } else { table.dtype },
             quant: if is_typed { typed.quant } else { table.quant },
             threads,
@@ -177,8 +183,8 @@ impl Options {
         }
     }
 
-    fn engine(&self, problems: &mut Vec<String>) -> EngineLimits {
-        let (table, default) = (&self.config.limits, EngineLimits::default());
+    fn engine(&self, place: ServingPlace, problems: &mut Vec<String>) -> EngineLimits {
+        let (table, default) = (&self.config.limits, limits_on(place));
         let is_guessing = self.config.model.speculation.unwrap_or(true);
         let limits = EngineLimits {
             running_max: table.running_max.unwrap_or(default.running_max),
@@ -313,6 +319,23 @@ mod tests {
         let named = [("sql".to_owned(), PathBuf::from("z")), ("qa".to_owned(), PathBuf::from("y"))];
         assert_eq!(settings.adapters, named);
         assert_eq!(settings.serving, options(text).resolve().unwrap().serving);
+    }
+
+    #[test]
+    fn a_card_reads_more_at_once_and_has_no_threads() {
+        let settings = |text: &str| with_model(text).resolve();
+        let card = settings("[model]\ndevice = 'cuda'").unwrap();
+        assert_eq!((card.serving.place, card.engine.prompt_tokens_per_pass), (ServingPlace::Card, 2048));
+        let told = settings("[model]\ndevice = 'cuda'\n[limits]\nprompt_tokens_per_pass = 512").unwrap();
+        assert_eq!(told.engine.prompt_tokens_per_pass, 512);
+        let processor = settings("[model]\nthreads = 2").unwrap();
+        assert_eq!((processor.serving.place, processor.engine.prompt_tokens_per_pass), (ServingPlace::Processor, 256));
+        let message = settings("[model]\ndevice = 'cuda'\nthreads = 2").unwrap_err().to_string();
+        assert!(message.contains("`threads` means nothing"), "{message}");
+        // What is typed goes before the file.
+        let typed = ServingArgs { device: Some(OnDevice::Cpu), ..ServingArgs::default() };
+        let both = Options { serving: typed, ..with_model("[model]\ndevice = 'cuda'") }.resolve().unwrap();
+        assert_eq!(both.serving.place, ServingPlace::Processor);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
-use codeact_eval::{Dtype, Quant};
+use codeact_eval::{Dtype, OnDevice, Quant};
 use serde::Deserialize;
 
 use crate::ApprovalMode;
@@ -71,6 +71,8 @@ pub struct ModelTable {
     pub adapters: BTreeMap<String, PathBuf>,
     /// Folders below it may be loaded and unloaded by requests.
     pub adapter_dir: Option<PathBuf>,
+    /// What computes; without it, the processor.
+    pub device: Option<OnDevice>,
     /// Precision of the weights; without it, as the files have them.
     pub dtype: Option<Dtype>,
     /// Quantise the weights while they load.

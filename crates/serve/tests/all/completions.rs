@@ -175,8 +175,10 @@ fn stop_strings_end_the_answer_before_them_or_with_them() {
 #[test]
 fn a_stop_token_ends_the_reply() {
     let server = server();
+    // As many as a request may name; the ends of a turn come on top.
     let every_byte: Vec<u32> = (3..259).collect();
-    let body = complete(server.port, json!({"stop_token_ids": &every_byte[..250]})).json();
+    assert_eq!(every_byte.len(), 256);
+    let body = complete(server.port, json!({"stop_token_ids": every_byte})).json();
     assert!(body["usage"]["completion_tokens"].as_u64() < Some(12));
     let body = complete(server.port, json!({"stop_token_ids": &every_byte[..250], "ignore_eos": true})).json();
     assert_eq!(body["usage"]["completion_tokens"], 12);

@@ -11,6 +11,7 @@ mod leaving;
 mod openapi;
 mod routes;
 mod text;
+mod steps;
 mod tiny;
 mod unread;
 mod values;

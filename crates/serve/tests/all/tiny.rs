@@ -119,7 +119,8 @@ fn start(setup: Setup, sandbox: Sandbox, change: impl FnOnce(AppState) -> AppSta
     let adapters = folder.path().join("adapters");
     std::fs::create_dir(&adapters).unwrap();
     let files = ModelFiles::in_folder(folder.path());
-    let options = ServingOptions { kv_bytes: setup.kv_bytes, threads: NonZeroUsize::new(1), ..Default::default() };
+    let options =
+        ServingOptions { kv_bytes: Some(setup.kv_bytes), threads: NonZeroUsize::new(1), ..Default::default() };
     let actor = Actor::load(&files, None, &options, setup.engine).unwrap();
     let engine = actor.engine.clone();
     let models = Models::new(actor, "tiny".into(), files, setup.with_adapters.then_some(adapters));

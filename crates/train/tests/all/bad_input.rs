@@ -20,7 +20,7 @@ const GOOD_ROW: &str =
 fn faults_of_the_settings_are_refused() {
     let tiny = Tiny::new();
     refused(&tiny, &["--set", "train.stpes=3"], &["`train.stpes` is not a setting", "did you mean `steps`?"]);
-    refused(&tiny, &["--set", "train.device=cuda"], &["hint: ", "train.device = \"cpu\" (`--device cpu`)"]);
+    refused(&tiny, &["--set", "train.device=cuda"], &["hint: ", "`--device cpu`"]);
     refused(&tiny, &["--set", "train.threads=100000"], &["`train.threads` is 100000, expected 1 to 1024"]);
     refused(&tiny, &["--set", "lora.dropout=0.1"], &["`lora.dropout` is 0.1, but only 0 is supported"]);
     std::fs::remove_file(tiny.path("settings.toml")).unwrap();

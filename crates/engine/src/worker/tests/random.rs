@@ -34,8 +34,9 @@ impl Random {
         let mut sampling = greedy(1 + self.below(24));
         sampling.seed = self.next();
         if self.one_in(2) {
-            sampling.temperature = 0.7;
-            sampling.top_p = if self.one_in(2) { 0.9 } else { 1.0 };
+            // Numbers that f32 holds: a model that chooses gets them in that.
+            sampling.temperature = 0.75;
+            sampling.top_p = if self.one_in(2) { 0.875 } else { 1.0 };
         }
         if self.one_in(8) {
             (sampling.frequency_penalty, sampling.repetition_penalty) = (0.5, 1.2);
@@ -90,7 +91,9 @@ impl Story {
             draft_requests_max: random.below(13),
             ..EngineLimits::default()
         };
-        let bench = Bench::new(Mock::new(page_tokens, page_count, context_tokens_max), limits);
+        let mut model = Mock::new(page_tokens, page_count, context_tokens_max);
+        model.chooses = random.one_in(2);
+        let bench = Bench::new(model, limits);
         let adapter = |id, added| Some(Arc::new(MockAdapter { id, added }));
         let lengths = [0, 5, 13, context_tokens_max / 2];
         Story {

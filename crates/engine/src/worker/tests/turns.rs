@@ -10,8 +10,9 @@ fn bench(page_count: usize, limits: EngineLimits) -> Bench {
 }
 
 fn limits(running_max: usize, prompt_tokens_per_pass: usize) -> EngineLimits {
-    // Without guesses, so that a step gives each request one token.
-    EngineLimits { running_max, prompt_tokens_per_pass, draft_tokens_max: 0, ..EngineLimits::default() }
+    // Without guesses, so that a step gives each request one token; and as much of a prompt as there may be.
+    let (draft_tokens_max, pass_time_target) = (0, None);
+    EngineLimits { running_max, prompt_tokens_per_pass, draft_tokens_max, pass_time_target, ..EngineLimits::default() }
 }
 
 /// Tokens after which the mock has something finite, different for each `first`.
@@ -246,6 +247,59 @@ fn a_health_check_needs_no_place_and_goes_before_those_that_wait() {
     assert_eq!(probe.finish(), Some(FinishReason::Length));
     assert_eq!((running.tokens().len(), waiting.tokens().len()), (2, 0));
     assert_eq!((bench.metrics().finished_length, bench.metrics().generated_tokens), (0, 2));
+}
+
+#[test]
+fn a_health_check_finds_its_page_though_others_hold_all() {
+    let mut bench = bench(10, limits(4, 64));
+    let running = bench.ask(request(&prompt(1, 36), 4));
+    bench.step();
+    let waiting = bench.ask(request(&prompt(2, 20), 4));
+    let probes = [0; 3].map(|_| bench.ask_as(request(&[0], 1), true));
+    let mut steps = 0;
+    while probes.iter().any(|probe| probe.finish().is_none()) {
+        bench.step();
+        steps += 1;
+        // One after the other, each in a pass of its own.
+        let done = probes.iter().filter(|probe| probe.finish().is_some()).count();
+        assert_eq!(done, steps, "of {} probes", probes.len());
+    }
+    bench.finish(50);
+    assert_eq!((running.tokens().len(), waiting.tokens().len()), (4, 4));
+    assert_eq!((bench.metrics().preemptions, bench.metrics().pages_total), (0, 10));
+}
+
+#[test]
+fn sessions_that_nobody_uses_give_way_before_a_request_does() {
+    // How long the session rests, and whether it gives way.
+    for (rest_ms, gives_way) in [(20_000, true), (1000, false)] {
+        let mut bench = bench(10, limits(4, 64));
+        let session = bench.inbox.open_session();
+        let kept = bench.ask(Request { session: Some(session), ..request(&prompt(1, 16), 4) });
+        bench.finish(50);
+        assert_eq!((kept.tokens().len(), bench.metrics().pages_pinned), (4, 4));
+        bench.elapsed_ms.fetch_add(rest_ms, Ordering::Relaxed);
+        let asked = [bench.ask(request(&prompt(2, 6), 9)), bench.ask(request(&prompt(3, 6), 9))];
+        bench.finish(100);
+        assert!(asked.iter().all(|asked| asked.tokens().len() == 9));
+        let metrics = bench.metrics();
+        assert_eq!((metrics.preemptions == 0, metrics.pages_pinned == 0), (gives_way, gives_way), "{metrics:?}");
+    }
+}
+
+#[test]
+fn a_slow_machine_reads_less_in_a_pass() {
+    // Every pass takes a millisecond by this clock, whatever it reads.
+    let slow = EngineLimits { pass_time_target: Some(Duration::from_micros(250)), ..limits(4, 128) };
+    let mut bench = bench(100, slow);
+    let asked = bench.ask(request(&prompt(1, 200), 2));
+    let mut read = Vec::new();
+    while asked.tokens().is_empty() {
+        bench.step();
+        read.extend(bench.last_pass());
+    }
+    assert_eq!((read[0], read[1], read.iter().sum()), (64, 16, 200));
+    assert!(read[2..].iter().all(|&tokens| tokens <= 16), "{read:?}");
 }
 
 #[test]

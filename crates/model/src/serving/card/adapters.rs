@@ -1,5 +1,7 @@
 //! Adapters of requests in the slots of a card.
 
+use std::collections::HashSet;
+
 use candle_core::{DType, Device, Tensor};
 use codeact_ops::linear::Lora;
 use codeact_ops::row_lora::{NO_SLOT, Slots};
@@ -9,12 +11,33 @@ use crate::adapter::Fused;
 use crate::config::ModelConfig;
 use crate::serving::{ServedAdapter, Step};
 
-/// Adapters on the card at once, at least as many as a pass can have; others wait on the host.
-const SLOT_COUNT: usize = 64;
+/// Adapters on the card at once, and in one pass at most; others wait on the host.
+pub(super) const SLOT_COUNT: usize = 64;
 
-/// Rows of `A` that share an input, and tokens that an adapter adds, at most.
+/// Rows of `A` that share an input (three pairs of rank 256), and tokens that an adapter adds, at most.
 const RANKS_MAX: usize = 768;
 pub(super) const ADDED_MAX: usize = 64;
+
+/// Whether an adapter has room in a slot.
+///
+/// # Errors
+/// When its rank is too large, or it adds too many tokens.
+pub(super) fn check(adapter: &ServedAdapter) -> Result<(), ModelError> {
+    let (ranks, added) = (adapter.ranks_max(), adapter.new_token_count());
+    if ranks <= RANKS_MAX && added <= ADDED_MAX {
+        return Ok(());
+    }
+    Err(ModelError::Batch(format!(
+        "an adapter with {ranks} inner rows on one input and {added} new tokens; a card takes {RANKS_MAX} (rank {} on \
+         queries, keys and values) and {ADDED_MAX}\nhint: serve it with `--device cpu`",
+        RANKS_MAX / 3
+    )))
+}
+
+/// How many adapters these steps go through.
+pub(super) fn count(steps: &[Step<'_>]) -> usize {
+    steps.iter().filter_map(|step| step.adapter).map(ServedAdapter::id).collect::<HashSet<_>>().len()
+}
 
 /// The adapters that passes used last.
 pub(super) struct Adapters {
@@ -43,16 +66,22 @@ impl Adapters {
         layer * Fused::ALL.len() + fused as usize
     }
 
-    /// Of every row of a pass its slot, and whether any has one. Brings adapters onto the card that are not there.
-    pub(super) fn of_rows(&mut self, steps: &[Step<'_>], config: &ModelConfig) -> Result<(Vec<u32>, bool), ModelError> {
+    /// Of every row of a pass its slot, and the most inner rows that any of the adapters has on one input; 0 when no row
+    /// has an adapter. Brings adapters onto the card that are not there.
+    pub(super) fn of_rows(
+        &mut self,
+        steps: &[Step<'_>],
+        config: &ModelConfig,
+    ) -> Result<(Vec<u32>, usize), ModelError> {
         self.pass += 1;
         let mut slots = Vec::new();
         for step in steps {
             let slot = step.adapter.map_or(Ok(NO_SLOT), |adapter| self.slot(adapter, config))?;
             slots.extend(std::iter::repeat_n(slot, step.token_ids.len()));
         }
-        let any = slots.iter().any(|slot| *slot != NO_SLOT);
-        Ok((slots, any))
+        // An adapter without pairs still adds tokens.
+        let ranks = steps.iter().filter_map(|step| step.adapter).map(|adapter| adapter.ranks_max().max(1)).max();
+        Ok((slots, ranks.unwrap_or(0)))
     }
 
     fn slot(&mut self, adapter: &ServedAdapter, config: &ModelConfig) -> Result<u32, ModelError> {
@@ -74,10 +103,7 @@ impl Adapters {
     }
 
     fn load(&mut self, slot: usize, adapter: &ServedAdapter, config: &ModelConfig) -> Result<(), ModelError> {
-        if adapter.new_token_count() > ADDED_MAX {
-            let what = format!("an adapter with {} new tokens, at most {ADDED_MAX}", adapter.new_token_count());
-            return Err(ModelError::Batch(what));
-        }
+        check(adapter)?;
         let tensor = |values: &[f32], rows: usize| -> Result<Tensor, ModelError> {
             let shape = (rows, values.len() / rows);
             Ok(Tensor::from_slice(values, shape, &self.device)?.to_dtype(self.dtype)?)

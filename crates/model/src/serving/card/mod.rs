@@ -1,34 +1,47 @@
 //! The model that serves, on a card: the same passes as [`crate::serving::ServedModel`], by kernels.
 //!
 //! Weights lie in the bits they have in their files, or are asked for; activations are in bf16, or f32 beside weights in
-//! f32. Small passes are recorded once and repeated, tokens can be chosen on the card. A row does not depend on its
-//! company within small passes, and not within large ones; but low bits differ between the two, as products of many rows
-//! go through cuBLAS.
+//! f32. Steps of few tokens go through small passes, which are recorded once and repeated; the others through large ones.
+//! Tokens can be chosen on the card.
+//!
+//! Beside weights in bf16, 8 or 4 bits a row of a small pass does not depend on its company, bit for bit: decoding gives
+//! the same whatever else runs. Large passes go through cuBLAS, whose sums have an order of their own for each number of
+//! rows, and so do small ones beside weights in f32. So a prompt that was cut in another way, that continues pages of
+//! another request or is computed again after a preemption has other low bits, and the same tokens but for near ties.
 
 mod adapters; // adapters of requests, in slots
 mod blocks; // formats of files
+mod forward; // steps into passes, and what is wanted out of them
 mod pass; // one pass
 mod small; // passes that are recorded
 mod weights; // weights on the card
 
+#[cfg(test)]
+mod tests;
+
 use candle_core::{DType, Device, Tensor};
 use codeact_cpu::Format;
-use codeact_ops::embedding;
-use codeact_ops::paged::{DECODE_TOKENS_MAX, PAGE_TOKENS, Pages, Partial, Plan, Sequence, Tables};
-use codeact_ops::recording::{buffer, download};
-use codeact_ops::sampling::Choice;
+use codeact_ops::device;
+use codeact_ops::paged::{DECODE_TOKENS_MAX, PAGE_TOKENS, Pages, Partial};
+use codeact_ops::recording::buffer;
 
-use super::pass::{WantedRow, check, wanted_rows};
+use super::options::{KV_BYTES, pages_of};
 use super::tensors::Tensors;
-use super::{ServedAdapter, ServedWeights, ServingOptions, Step, Wanted};
+use super::{Compute, Facts, ServedAdapter, ServedWeights, ServingOptions};
 use crate::ModelError;
 use crate::config::ModelConfig;
 use crate::source::ModelFiles;
 
 use adapters::{ADDED_MAX, Adapters};
-use pass::{Buffers, Model, Rows};
-use small::{ROWS_MAX, Small, SmallPass};
+use pass::{Buffers, Model};
+use small::{ROWS_MAX, Small};
 use weights::{Loading, Weights};
+
+/// Rows of a large pass for which memory is left where all the rest goes to pages.
+const PASS_ROWS: usize = 4096;
+
+/// Memory left for adapters, recordings, cuBLAS and the driver.
+const SPARE_BYTES: usize = 1 << 30;
 
 /// A model on a card that continues sequences whose keys and values lie in its pages. Who owns which page is the caller's
 /// affair. All calls come from one thread.
@@ -44,6 +57,9 @@ pub struct CardModel {
     /// Says where tensors are made, and in what dtype.
     like: Tensor,
     page_count: usize,
+    /// Rows on their way to the caller.
+    host: Vec<f32>,
+    facts: Facts,
 }
 
 impl CardModel {
@@ -79,21 +95,34 @@ impl CardModel {
         let weights = Loading { tensors, weights: options.weights, dtype, device }.all(&config)?;
         let attention = config.attention(dtype);
         let page_bytes = config.layer_count * Pages::page_bytes(dtype, &attention);
-        let page_count = options.pages_of(page_bytes)?;
+        let expanded = expanded(&weights, &like)?;
+        let kv_bytes = options.kv_bytes.map_or_else(|| kv_room(&config, &like), Ok)?;
+        let page_count = pages_of(page_bytes, kv_bytes)?;
         let pages =
             (0..config.layer_count).map(|_| Pages::new(page_count, &attention, &like)).collect::<Result<_, _>>()?;
         let room = partial_room(&config, page_count);
         let frequencies = &config.rotary.inverse_frequencies;
+        let facts = Facts {
+            weight_bytes: weights.byte_count(),
+            token_bytes: weights.token_bytes(),
+            weight_count: weights.weight_count(),
+            formats: weights.formats.clone(),
+            page_bytes: page_count * page_bytes,
+            kv_bytes_per_token: page_bytes / PAGE_TOKENS,
+            on: Compute::Card(if device.is_cpu() { "emulated card".to_owned() } else { device::name(device)? }),
+        };
         let mut model = Self {
             partial: Partial::new(room, &attention, &like)?,
             inverse_frequencies: Tensor::from_slice(frequencies, frequencies.len(), device)?,
             adapters: Adapters::new(&config, &like)?,
-            expanded: None,
             small: None,
+            host: Vec::new(),
+            expanded,
             weights,
             pages,
             like,
             page_count,
+            facts,
             config,
         };
         model.small = Some(Small::new(&model.model(), &model.like)?);
@@ -120,15 +149,32 @@ impl CardModel {
         self.config.vocab_size + adapter.map_or(0, ServedAdapter::new_token_count)
     }
 
+    /// What to tell a person.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
     /// Bytes of weights that one decoded token reads: all but the embedding.
     pub fn token_bytes(&self) -> usize {
-        self.weights.token_bytes()
+        self.facts.token_bytes
     }
 
     /// Bytes of the keys and values of one token in all layers.
     pub fn kv_bytes_per_token(&self) -> usize {
-        let attention = self.config.attention(self.like.dtype());
-        self.config.layer_count * Pages::page_bytes(self.like.dtype(), &attention) / PAGE_TOKENS
+        self.facts.kv_bytes_per_token
+    }
+
+    /// Whether an adapter has room on a card.
+    ///
+    /// # Errors
+    /// When its rank is too large, or it adds too many tokens.
+    pub fn check_adapter(adapter: &ServedAdapter) -> Result<(), ModelError> {
+        adapters::check(adapter)
+    }
+
+    /// Most new tokens of a step that goes through small passes.
+    pub fn small_tokens_max() -> usize {
+        DECODE_TOKENS_MAX
     }
 
     /// Whether small passes are recorded and repeated, which they are unless this was set to false; for comparisons.
@@ -143,148 +189,6 @@ impl CardModel {
         self.small.as_ref().map_or(0, Small::recording_count)
     }
 
-    /// As [`crate::serving::ServedModel::forward`].
-    ///
-    /// # Errors
-    /// When a step has no tokens, a token that the model does not know, or too few pages, and nothing is computed then; or
-    /// when the card fails.
-    pub fn forward(
-        &mut self,
-        steps: &[Step<'_>],
-        on_row: &mut dyn FnMut(usize, usize, &mut [f32]),
-    ) -> Result<(), ModelError> {
-        check(steps, self.config.vocab_size, self.page_count)?;
-        let mut first = 0;
-        while first < steps.len() {
-            let mut last = steps.len();
-            while last > first + 1 && !self.has_room(&steps[first..last])? {
-                last = first + (last - first).div_ceil(2);
-            }
-            self.forward_part(&steps[first..last], &mut |step, token, row| on_row(first + step, token, row))?;
-            first = last;
-        }
-        Ok(())
-    }
-
-    /// Runs a small pass and chooses a token after every new token of every step, on the card.
-    ///
-    /// * `choices`: one for each new token, step after step; up to 64 of at most 8 tokens a step.
-    /// * Returns as many tokens, [`codeact_ops::sampling::NO_TOKEN`] where no logit is finite.
-    ///
-    /// # Errors
-    /// As [`CardModel::forward`], and when the pass is too large or has other choices than tokens.
-    pub fn choose(&mut self, steps: &[Step<'_>], choices: &[Choice]) -> Result<Vec<u32>, ModelError> {
-        check(steps, self.config.vocab_size, self.page_count)?;
-        let plan = self.plan(steps)?;
-        if choices.len() != plan.row_count() || choices.is_empty() || !Small::takes(&plan, &self.model()) {
-            let what = format!("{} choices for {} new tokens; at most {ROWS_MAX}", choices.len(), plan.row_count());
-            return Err(ModelError::Batch(what));
-        }
-        self.run_small(steps, plan, Some(choices))?;
-        let mut tokens = vec![0u32; choices.len()];
-        if let Some(small) = &self.small {
-            download(&small.tokens, &mut tokens)?;
-        }
-        Ok(tokens)
-    }
-
-    fn forward_part(
-        &mut self,
-        steps: &[Step<'_>],
-        on_row: &mut dyn FnMut(usize, usize, &mut [f32]),
-    ) -> Result<(), ModelError> {
-        let plan = self.plan(steps)?;
-        let wanted = wanted_rows(steps);
-        if !Small::takes(&plan, &self.model()) {
-            return self.run_large(steps, &plan, &wanted, on_row);
-        }
-        let logits = self.run_small(steps, plan, None)?;
-        let hidden = self.small.as_ref().map(|small| small.hidden().clone());
-        for at in &wanted {
-            let mut row = match (steps[at.step].wanted, &hidden) {
-                (Wanted::Hidden, Some(hidden)) => values(&hidden.narrow(0, at.row, 1)?)?,
-                _ => values(&logits.narrow(0, at.row, 1)?)?,
-            };
-            on_row(at.step, at.token, self.cut(&mut row, &steps[at.step]));
-        }
-        Ok(())
-    }
-
-    fn run_small(&mut self, steps: &[Step<'_>], plan: Plan, choices: Option<&[Choice]>) -> Result<Tensor, ModelError> {
-        let ids = steps.iter().flat_map(|step| step.token_ids).copied().collect();
-        let (slots, adapted) = self.adapters.of_rows(steps, &self.config)?;
-        let mut small = self.small.take().expect("put back below, whatever comes");
-        let logits = small.run(SmallPass { plan, ids, slots, adapted, choices }, &self.model(), &self.like);
-        self.small = Some(small);
-        Ok(logits?)
-    }
-
-    /// A pass of any size, queued kernel by kernel.
-    fn run_large(
-        &mut self,
-        steps: &[Step<'_>],
-        plan: &Plan,
-        wanted: &[WantedRow],
-        on_row: &mut dyn FnMut(usize, usize, &mut [f32]),
-    ) -> Result<(), ModelError> {
-        self.expand()?;
-        let (slots, adapted) = self.adapters.of_rows(steps, &self.config)?;
-        let (model, device) = (self.model(), self.like.device());
-        let list = |values: &[u32]| Tensor::from_slice(values, values.len(), device);
-        let ids: Vec<u32> = steps.iter().flat_map(|step| step.token_ids).copied().collect();
-        let (ids, row_slots, tables) = (list(&ids)?, list(&slots)?, Tables::new(plan, &self.like)?);
-        let buffers = Buffers::new(plan.row_count(), &self.config, model.slots.ranks_max(), &self.like)?;
-        model.run(&Rows { ids: &ids, slots: &row_slots, adapted, tables: &tables, buffers: &buffers })?;
-        let logits = buffer(&self.like, ROWS_MAX * (self.config.vocab_size + ADDED_MAX), DType::F32)?;
-        for wanted in wanted.chunks(ROWS_MAX) {
-            let rows: Vec<u32> = wanted.iter().map(|at| at.row as u32).collect();
-            let own: Vec<u32> = wanted.iter().map(|at| slots[at.row]).collect();
-            let picked = embedding::forward(&buffers.normed, None, &rows)?;
-            let logits = match wanted.iter().any(|at| steps[at.step].wanted != Wanted::Hidden) {
-                true => Some(model.head(&picked, &list(&own)?, adapted, &logits)?),
-                false => None,
-            };
-            for (index, at) in wanted.iter().enumerate() {
-                let mut row = match (steps[at.step].wanted, &logits) {
-                    (Wanted::Logits { .. }, Some(logits)) => values(&logits.narrow(0, index, 1)?)?,
-                    _ => values(&picked.narrow(0, index, 1)?)?,
-                };
-                on_row(at.step, at.token, self.cut(&mut row, &steps[at.step]));
-            }
-        }
-        Ok(())
-    }
-
-    /// What a step's row is without the places of tokens that its adapter does not have.
-    fn cut<'a>(&self, row: &'a mut [f32], step: &Step<'_>) -> &'a mut [f32] {
-        match step.wanted {
-            Wanted::Logits { .. } => &mut row[..self.vocab_size(step.adapter)],
-            _ => row,
-        }
-    }
-
-    fn plan<'a>(&self, steps: &[Step<'a>]) -> Result<Plan, ModelError> {
-        let sequence = |step: &Step<'a>| Sequence { pages: step.pages, first: step.first, len: step.token_ids.len() };
-        let sequences: Vec<Sequence<'_>> = steps.iter().map(sequence).collect();
-        Ok(Plan::new(&sequences, self.config.sliding_window)?)
-    }
-
-    /// Whether the chunks of these steps have room.
-    fn has_room(&self, steps: &[Step<'_>]) -> Result<bool, ModelError> {
-        let plan = self.plan(steps)?;
-        Ok(plan.chunk_count() * plan.tokens_max <= self.partial.room())
-    }
-
-    /// Room for expanded weights, once a pass has many rows.
-    fn expand(&mut self) -> Result<(), ModelError> {
-        let projections = self.weights.layers.iter().flat_map(|layer| &layer.projections);
-        let count = projections.chain([&self.weights.head]).map(|projection| projection.expanded_count()).max();
-        if let (None, Some(count @ 1..)) = (&self.expanded, count) {
-            self.expanded = Some(buffer(&self.like, count, DType::BF16)?);
-        }
-        Ok(())
-    }
-
     fn model(&self) -> Model<'_> {
         Model {
             config: &self.config,
@@ -296,6 +200,27 @@ impl CardModel {
             expanded: self.expanded.as_ref(),
         }
     }
+}
+
+/// Room for expanded weights, if any are packed: products of many rows need it.
+fn expanded(weights: &Weights, like: &Tensor) -> Result<Option<Tensor>, ModelError> {
+    let projections = weights.layers.iter().flat_map(|layer| &layer.projections).chain([&weights.head]);
+    match projections.map(|projection| projection.expanded_count()).max() {
+        Some(count @ 1..) => Ok(Some(buffer(like, count, DType::BF16)?)),
+        _ => Ok(None),
+    }
+}
+
+/// Bytes that are free on the card, but for what passes take.
+fn kv_room(config: &ModelConfig, like: &Tensor) -> Result<usize, ModelError> {
+    if like.device().is_cpu() {
+        return Ok(KV_BYTES);
+    }
+    let free = device::free_bytes(like.device())?;
+    let logits = ROWS_MAX * (config.vocab_size + ADDED_MAX) * size_of::<f32>();
+    let passes = Buffers::byte_count(PASS_ROWS + ROWS_MAX, config, like.dtype()) + logits;
+    // Sums of attention and tables grow with the pages.
+    Ok((free - free / 20).saturating_sub(passes + SPARE_BYTES))
 }
 
 /// Chunks that have room at once: those of all pages, the last of each sequence not full; or of one long sequence that
@@ -318,13 +243,4 @@ fn dtype(tensors: &Tensors, config: &ModelConfig, weights: ServedWeights) -> Res
         _ => false,
     };
     Ok(if is_f32 { DType::F32 } else { DType::BF16 })
-}
-
-fn values(tensor: &Tensor) -> candle_core::Result<Vec<f32>> {
-    if tensor.dtype() != DType::F32 {
-        return tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1();
-    }
-    let mut values = vec![0.0; tensor.elem_count()];
-    download(tensor, &mut values)?;
-    Ok(values)
 }

@@ -46,6 +46,13 @@ impl Buffers {
         })
     }
 
+    /// Bytes that so many rows take, adapters aside.
+    pub(super) fn byte_count(rows: usize, config: &ModelConfig, dtype: DType) -> usize {
+        let (attention, heads) = (config.attention(dtype), config.head_count * config.head_width);
+        let columns = 3 * config.hidden_size + attention.qkv_width() + heads + 3 * config.intermediate_size;
+        rows * (columns * dtype.size_in_bytes() + config.head_width * size_of::<f32>())
+    }
+
     /// The first rows of all.
     pub(super) fn narrow(&self, rows: usize) -> Result<Self> {
         let of = |tensor: &Tensor| tensor.narrow(0, 0, rows);
@@ -82,8 +89,8 @@ pub(super) struct Rows<'a> {
     pub(super) ids: &'a Tensor,
     /// Slots of adapters.
     pub(super) slots: &'a Tensor,
-    /// Whether any row has an adapter.
-    pub(super) adapted: bool,
+    /// The most inner rows that any row's adapter has on one input; 0 when none has an adapter.
+    pub(super) ranks: usize,
     pub(super) tables: &'a Tables,
     pub(super) buffers: &'a Buffers,
 }
@@ -99,9 +106,12 @@ impl Model<'_> {
         for (index, (layer, pages)) in self.weights.layers.iter().zip(self.pages).enumerate() {
             let project = |fused: Fused, x: &Tensor, y: &Tensor| {
                 self.multiply(&layer.projections[fused as usize], x, y)?;
-                match rows.adapted {
-                    true => self.slots.add(Adapters::weight(index, fused), x, y, rows.slots, &rows.buffers.side),
-                    false => Ok(()),
+                match rows.ranks {
+                    0 => Ok(()),
+                    ranks => {
+                        let slots = (rows.slots, ranks);
+                        self.slots.add(Adapters::weight(index, fused), x, y, slots, &rows.buffers.side)
+                    }
                 }
             };
             rms_norm::advance(stream, delta, &layer.attention_norm, eps, normed)?;
@@ -122,13 +132,18 @@ impl Model<'_> {
     /// adapters behind when any row has one.
     pub(super) fn head(&self, x: &Tensor, slots: &Tensor, adapted: bool, logits: &Tensor) -> Result<Tensor> {
         let (rows, vocab_size) = (x.dim(0)?, self.config.vocab_size);
-        let columns = vocab_size + if adapted { ADDED_MAX } else { 0 };
-        let logits = logits.narrow(0, 0, rows * columns)?.reshape((rows, columns))?;
+        let logits = self.logits(rows, adapted, logits)?;
         self.multiply(&self.weights.head, x, &logits.narrow(1, 0, vocab_size)?)?;
         if adapted {
             self.slots.head(&logits, vocab_size, x, slots)?;
         }
         Ok(logits)
+    }
+
+    /// Where the logits of so many rows are in a flat buffer.
+    pub(super) fn logits(&self, rows: usize, adapted: bool, buffer: &Tensor) -> Result<Tensor> {
+        let columns = self.config.vocab_size + if adapted { ADDED_MAX } else { 0 };
+        buffer.narrow(0, 0, rows * columns)?.reshape((rows, columns))
     }
 
     fn multiply(&self, projection: &Projection, x: &Tensor, y: &Tensor) -> Result<()> {

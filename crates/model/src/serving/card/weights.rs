@@ -32,6 +32,8 @@ pub(super) struct Weights {
     pub(super) layers: Vec<Layer>,
     pub(super) norm: Tensor,
     pub(super) head: Projection,
+    /// How they lie, what takes most bytes first.
+    pub(super) formats: Vec<&'static str>,
 }
 
 /// Reads tensors, or makes them up, and puts them on the card.
@@ -58,7 +60,10 @@ impl Loading<'_> {
             *rows = embedding.clone();
         }
         let layers = (0..config.layer_count).map(|index| self.layer(config, index)).collect::<Result<_, _>>()?;
-        Ok(Weights { embedding, layers, norm: self.norm("model.norm.weight", config.hidden_size)?, head })
+        let norm = self.norm("model.norm.weight", config.hidden_size)?;
+        let mut weights = Weights { embedding, layers, norm, head, formats: Vec::new() };
+        weights.formats = weights.formats_by_size();
+        Ok(weights)
     }
 
     fn layer(&self, config: &ModelConfig, index: usize) -> Result<Layer, ModelError> {
@@ -174,11 +179,38 @@ impl Loading<'_> {
 }
 
 impl Weights {
+    fn matrices(&self) -> impl Iterator<Item = &Matrix> {
+        let projections = self.layers.iter().flat_map(|layer| &layer.projections).chain([&self.head]);
+        projections.flat_map(|projection| projection.parts.iter().map(|(_, matrix)| matrix))
+    }
+
     /// Bytes of all weights that every token reads: all but the embedding.
     pub(super) fn token_bytes(&self) -> usize {
-        let projections = self.layers.iter().flat_map(|layer| &layer.projections).chain([&self.head]);
-        let parts = projections.flat_map(|projection| &projection.parts);
-        parts.map(|(_, matrix)| matrix.byte_count()).sum()
+        self.matrices().map(Matrix::byte_count).sum()
+    }
+
+    /// Bytes of all projections, the head and the embedding; once where they are one.
+    pub(super) fn byte_count(&self) -> usize {
+        let is_shared = matches!(&self.head.parts[..], [(_, Matrix::Dense(rows))] if rows.id() == self.embedding.id());
+        let own = self.embedding.elem_count() * self.embedding.dtype().size_in_bytes();
+        self.token_bytes() + if is_shared { 0 } else { own }
+    }
+
+    /// Weights of the projections and the head.
+    pub(super) fn weight_count(&self) -> usize {
+        self.matrices().filter_map(|matrix| matrix.dims().ok()).map(|(rows, columns)| rows * columns).sum()
+    }
+
+    fn formats_by_size(&self) -> Vec<&'static str> {
+        let mut formats: Vec<(&'static str, usize)> = Vec::new();
+        for matrix in self.matrices() {
+            match formats.iter_mut().find(|(name, _)| *name == matrix.format_name()) {
+                Some((_, bytes)) => *bytes += matrix.byte_count(),
+                None => formats.push((matrix.format_name(), matrix.byte_count())),
+            }
+        }
+        formats.sort_by_key(|(name, bytes)| (std::cmp::Reverse(*bytes), *name));
+        formats.into_iter().map(|(name, _)| name).collect()
     }
 }
 

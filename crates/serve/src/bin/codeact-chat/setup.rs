@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use codeact_agent::{Agent, AgentOptions, EndpointModel, EndpointOptions, Limits, Profile};
-use codeact_engine::{EngineLimits, Sampling};
+use codeact_engine::Sampling;
 use codeact_eval::{Actor, Sandbox};
 use codeact_model::source::ModelFiles;
 use codeact_sandbox::{Interpreter, Policy, Tool, Toolbox};
@@ -107,7 +107,7 @@ fn source(args: &Args, sampling: Sampling) -> anyhow::Result<Source> {
             let model = args.model.as_deref().context("no model\nhint: --model, or --endpoint")?;
             let files = ModelFiles::find(model, &|text| eprintln!("{text}"))?;
             let adapter = args.adapter.as_deref();
-            let actor = Box::new(Actor::load(&files, adapter, &args.serving.options(), EngineLimits::default())?);
+            let actor = Box::new(Actor::load(&files, adapter, &args.serving.options(), args.serving.limits())?);
             // A GGUF file is unpacked into a folder that says nothing.
             let shown = if Path::new(model).is_file() { Path::new(model) } else { files.folder() };
             let mut shown = shown.display().to_string();
