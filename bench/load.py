@@ -6,10 +6,10 @@ usage: python bench/load.py --model DIR [--clients 220] [--minutes 10] [--leavin
                             [-- SERVER OPTIONS]
        python bench/load.py --url http://127.0.0.1:8080 [...]
 
-Standard library only. Starts target/release/codeact-serve on a free port with few places and little memory for keys and
+Standard library only. Starts target/release/codeact-serve (or $CODEACT_SERVE) on a free port with few places and little memory for keys and
 values, so that clients are refused and sequences give way to others; or asks the server at --url, whose memory it cannot
 see. Every client goes on asking until the time is up: chat and text completions, whole and streamed, prompts from a few
-words to some thousand tokens, answers from 8 to 256. Each prompt holds a secret of its client, drawn anew each time,
+words to some thousand tokens, answers from 8 to 128. Each prompt holds a secret of its client, drawn anew each time,
 often within a system prompt that all share; half of the prompts ask for it to be repeated. --leaving is the share of
 requests that are dropped at a random moment. 429 is an answer: the client waits as it is told and asks again, and that
 time counts as time to its answer.
@@ -37,7 +37,7 @@ from urllib.parse import urlsplit
 from load_clients import Client, Notes, Refused, answer, request
 from train_step import REPOSITORY, machine, output
 
-SERVER = REPOSITORY / "target/release/codeact-serve"
+SERVER = Path(os.environ.get("CODEACT_SERVE", REPOSITORY / "target/release/codeact-serve"))
 # Fewer places than clients, and fewer pages than what runs may want.
 SETTINGS = "[limits]\nrunning_max = 24\nwaiting_max = 170\n[log]\nrequests = false\n"
 KV_MIB = 96
@@ -172,16 +172,21 @@ def percentiles(values):
     return {"count": len(ordered)} | {name: round(value, 3) for name, value in at.items()}
 
 
-def report(options, found):
-    commit = output("git", "rev-parse", "--short", "HEAD").strip()
+def commit():
+    """What is measured, as git has it."""
     changed = output("git", "status", "--porcelain", "--untracked-files=no").strip()
+    name = output("git", "rev-parse", "--short", "HEAD").strip()
+    return f"{name}{' with uncommitted changes' if changed else ''}; {output('rustc', '--version').strip()}"
+
+
+def report(options, code, found):
     what = f"{Path(options.model).name}, {KV_MIB} MiB for keys and values" if options.model else options.url
     lines = [
         f"# Load: {options.clients} clients for {options.minutes:g} minutes",
         "",
         f"* command: `{' '.join(['python bench/load.py', *sys.argv[1:]])}`",
         f"* machine: {machine()[1]}; load over the last 15 minutes {os.getloadavg()[2]:.1f}",
-        f"* commit: {commit}{' with uncommitted changes' if changed else ''}; {output('rustc', '--version').strip()}",
+        f"* commit: {code}",
         f"* model: {what}",
         f"* settings: `{SETTINGS.strip()}`".replace("\n", " ") if options.model else "* settings: of that server",
     ]
@@ -234,6 +239,7 @@ def main():
     parser.add_argument("--dry", action="store_true", help="print, write no file")
     parser.add_argument("server", nargs="*")
     options = parser.parse_args()
+    code = commit()
     with tempfile.TemporaryDirectory() as folder:
         server = start(options, folder) if options.model else Server(options.url)
         try:
@@ -241,7 +247,7 @@ def main():
         finally:
             if server.process and server.process.poll() is None:
                 server.process.kill()
-    text = report(options, found)
+    text = report(options, code, found)
     print(text)
     if not options.dry:
         path = REPOSITORY / f"bench/results/{datetime.date.today()}-load-{machine()[0]}.md"

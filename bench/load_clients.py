@@ -13,7 +13,7 @@ WORDS = "the agent reads a table and prints the sum of every column before it an
 # What every conversation begins with, so that they share its pages; long enough for several.
 COMMON = " ".join(WORDS * 6)
 # Prompt words, answer tokens, and how often.
-SIZES = {"short": ((5, 40), (8, 48), 6), "middle": ((80, 300), (32, 128), 3), "long": ((600, 1200), (64, 256), 1)}
+SIZES = {"short": ((5, 40), (8, 32), 7), "middle": ((80, 250), (24, 64), 2), "long": ((500, 1000), (48, 128), 1)}
 # Answers that are kept to be asked for again.
 KEPT = 100
 

@@ -204,10 +204,10 @@ impl Edge {
         if text_bytes <= SHORT_TEXT_BYTES { Ok(Taken::default()) } else { self.memory.take(text_bytes * TOKEN_BYTES) }
     }
 
-    /// When an answer to these headers, which have just come, must have been read.
-    fn end(&self, headers: &HeaderMap) -> Instant {
+    /// When an answer that begins now must have been read: in its own time and a little more.
+    fn end(&self, record: &Record, headers: &HeaderMap) -> Instant {
         let time_max = self.time_max(headers).unwrap_or(self.settings.request_time_max);
-        Instant::now() + time_max + self.settings.reading_time_max
+        Instant::now().max(record.start() + time_max) + self.settings.reading_time_max
     }
 
     /// How long an answer to these headers may take.
@@ -233,10 +233,8 @@ pub(crate) async fn guard(State(state): State<AppState>, mut request: Request, n
     let edge = Arc::clone(&state.edge);
     let id = request_id(request.headers());
     let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
-    let end = (!route.starts_with(OPEN_ENDED)).then(|| edge.end(request.headers()));
-    if let Some(taken_by) = request.extensions().get::<TakenBy>() {
-        taken_by.set(end);
-    }
+    let is_open_ended = route.starts_with(OPEN_ENDED);
+    let taken_by = request.extensions().get::<TakenBy>().cloned();
     let record = Arc::new(Record::new(Arc::clone(&edge), id, method_name(request.method()), route));
 
     let (headers, method) = (request.headers().clone(), request.method().clone());
@@ -264,6 +262,10 @@ pub(crate) async fn guard(State(state): State<AppState>, mut request: Request, n
         response.headers_mut().insert(IGNORED, names);
     }
     drop(facts);
+    let end = (!is_open_ended).then(|| edge.end(&record, &headers));
+    if let Some(taken_by) = taken_by {
+        taken_by.set(end);
+    }
     response.map(|body| Body::new(Watched::new(body, record, place, end)))
 }
 

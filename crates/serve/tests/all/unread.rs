@@ -76,7 +76,7 @@ fn whoever_reads_a_byte_now_and_then_has_the_time_of_the_request_and_a_little_mo
     let server = server(|setup| {
         // Nobody stalls for so long.
         setup.connections.stall_time_max = PATIENCE;
-        setup.edge.request_time_max = Duration::from_secs(5);
+        setup.edge.request_time_max = Duration::from_millis(100);
         setup.edge.reading_time_max = Duration::from_millis(500);
     });
     let mut connection = long_answer(server.port);
@@ -117,12 +117,12 @@ fn a_slow_reader_who_goes_on_gets_everything() {
 fn bodies_together_take_no_more_memory_than_there_is_for_them() {
     let server = server(|setup| {
         setup.edge.requests_max = 16;
-        setup.edge.reading_bytes_max = 8 << 20;
+        setup.edge.reading_bytes_max = 1 << 20;
     });
     let nested = |count: usize| format!("{{\"prompt\": [{}]}}", vec!["[]"; count].join(","));
     let ask = |body: &str| crate::client::ask(server.port, "POST", COMPLETIONS, body);
     // Three bytes of text, and a hundred in memory.
-    let refused = ask(&nested(500_000));
+    let refused = ask(&nested(50_000));
     assert!(refused.error(413).contains("MiB for all requests"), "{}", refused.body);
     assert!(ask(&nested(1000)).error(400).contains("`prompt`"));
     // Bodies that never come whole hold what they sent.
@@ -136,9 +136,10 @@ fn bodies_together_take_no_more_memory_than_there_is_for_them() {
         std::io::Write::write_all(&mut connection, &vec![b' '; bytes]).unwrap();
         connection
     };
-    let held: Vec<TcpStream> = (0..3).map(|_| half(3 << 20)).collect();
+    // Two of them take all there is; the third is refused.
+    let held: Vec<TcpStream> = (0..3).map(|_| half(400 << 10)).collect();
     let deadline = Instant::now() + PATIENCE;
-    let body = json!({"prompt": vec![5; 20_000], "max_tokens": 1}).to_string();
+    let body = json!({"prompt": vec![5; 4000], "max_tokens": 1}).to_string();
     while ask(&body).status != 429 {
         assert!(Instant::now() < deadline, "there is room for everything");
     }
