@@ -78,7 +78,7 @@ pub(crate) async fn ready(State(state): State<AppState>) -> Result<Json<Value>, 
     if state.edge.is_draining() {
         return Err(ApiError::new(ErrorKind::Unavailable, "this server is about to end"));
     }
-    if !state.models.base().actor.engine.is_running() {
+    if state.models.as_ref().is_some_and(|models| !models.base().actor.engine.is_running()) {
         return Err(ApiError::new(ErrorKind::Unhealthy, "the engine has ended\nhint: start the server again"));
     }
     Ok(Json(json!({"status": "ready"})))

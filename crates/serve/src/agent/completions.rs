@@ -7,8 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::sse::{Event as Frame, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use codeact_agent::{Agent, AgentOptions, Event, Interrupter, TurnEnd};
@@ -28,7 +27,7 @@ use crate::brain::{AGENT, Brain};
 use crate::edge::Record;
 use crate::fields::{Fields, Ignored};
 use crate::openai::agent_fields;
-use crate::openai::{Envelope, Settings, Usage, usage};
+use crate::openai::{Choice, Cost, Delta, Envelope, Said, Settings, Usage};
 use crate::{ApiError, AppState};
 
 const NEW_PYTHON: &str = "A new Python was started: what earlier code defined is not there.";
@@ -302,37 +301,35 @@ async fn whole(
     }
     leaving.is_done();
     let (reason, used) = last.ok_or_else(|| ApiError::internal("the turn crashed"))?;
-    let message = json!({"role": "assistant", "content": text, "refusal": null});
-    let choice = json!({"index": 0, "message": message, "logprobs": null, "finish_reason": reason});
-    let mut body = Envelope::new("chatcmpl", "chat.completion", &asked.brain.agent_name).body(vec![choice]);
-    body["usage"] = usage(used);
-    Ok(Json(body).into_response())
+    let message = Said::Message { role: "assistant", content: &text, refusal: None };
+    let choice = Choice { finish_reason: Some(reason), ..message.into() };
+    let body = Envelope::of_agent(&asked.brain.agent_name, false).body(&[choice], Cost::Said(used));
+    let json = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(([json], body).into_response())
 }
 
 fn streamed(asked: &Asked, pieces: mpsc::UnboundedReceiver<Piece>, mut leaving: Leaving) -> Response {
-    let envelope = Envelope::new("chatcmpl", "chat.completion.chunk", &asked.brain.agent_name);
+    let envelope = Envelope::of_agent(&asked.brain.agent_name, true);
     let with_usage = asked.settings.is_usage_streamed;
-    let chunk = move |delta: Value, reason: Option<&str>| {
-        let choice = json!({"index": 0, "delta": delta, "logprobs": null, "finish_reason": reason});
-        let mut body = envelope.body(vec![choice]);
-        if with_usage {
-            body["usage"] = Value::Null;
-        }
-        (Frame::default().data(body.to_string()), envelope.body(Vec::new()))
+    let chunk = move |delta: Option<Delta<'_>>, finish_reason, cost| {
+        let choice = delta.map(|delta| Choice { finish_reason, ..Said::Delta(delta).into() });
+        Frame::default().data(envelope.body(choice.as_slice(), cost))
     };
-    let first = chunk(json!({"role": "assistant", "content": ""}), None).0;
+    let going_on = if with_usage { Cost::Later } else { Cost::Unsaid };
+    let first = chunk(Some(Delta { role: Some("assistant"), content: Some("") }), None, going_on);
     let rest = UnboundedReceiverStream::new(pieces).map(move |piece| {
         // The agent may be in its next turn already when the reader has the end of this one.
         if !matches!(piece, Piece::Text(_)) {
             leaving.is_done();
         }
         match piece {
-            Piece::Text(text) => vec![chunk(json!({"content": text}), None).0],
+            Piece::Text(text) => vec![chunk(Some(Delta { role: None, content: Some(&text) }), None, going_on)],
             Piece::Failed(error) => vec![Frame::default().data(error.body().to_string())],
-            Piece::End { reason, usage: used } => {
-                let (end, mut counts) = chunk(json!({}), Some(reason));
-                counts["usage"] = usage(used);
-                let counts = with_usage.then(|| Frame::default().data(counts.to_string()));
+            Piece::End { reason, usage } => {
+                // Who asks for the counts gets them in a chunk of its own, others with the end.
+                let cost = if with_usage { Cost::Later } else { Cost::Said(usage) };
+                let end = chunk(Some(Delta { role: None, content: None }), Some(reason), cost);
+                let counts = with_usage.then(|| chunk(None, None, Cost::Said(usage)));
                 let done = Frame::default().data("[DONE]");
                 std::iter::once(end).chain(counts).chain([done]).collect()
             }

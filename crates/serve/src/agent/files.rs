@@ -3,7 +3,6 @@
 use std::sync::{Arc, RwLockWriteGuard, TryLockError};
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};

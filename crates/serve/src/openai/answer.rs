@@ -77,9 +77,8 @@ pub(crate) struct Delta<'a> {
 
 /// Log-probabilities of the tokens of an answer, or of none.
 pub(crate) struct Logprobs<'a> {
-    words: &'a Words,
     is_chat: bool,
-    entries: Option<&'a [Entry]>,
+    entries: Option<(&'a Words, &'a [Entry])>,
 }
 
 impl Envelope {
@@ -90,9 +89,18 @@ impl Envelope {
             (true, true) => ("chatcmpl", "chat.completion.chunk"),
             (false, _) => ("cmpl", "text_completion"),
         };
+        Envelope::named(prefix, object, &asked.target.name)
+    }
+
+    /// Of an answer of the agent in a chat, whole or in chunks.
+    pub fn of_agent(name: &str, is_chunk: bool) -> Envelope {
+        Envelope::named("chatcmpl", if is_chunk { "chat.completion.chunk" } else { "chat.completion" }, name)
+    }
+
+    fn named(prefix: &str, object: &'static str, model: &str) -> Envelope {
         let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
         let id = format!("{prefix}-{:016x}", crate::state::fresh_seed());
-        Envelope { id, object, created, model: asked.target.name.to_string() }
+        Envelope { id, object, created, model: model.to_owned() }
     }
 
     /// A body with these answers.
@@ -136,28 +144,39 @@ impl<'a> Choice<'a> {
         Choice {
             index,
             said,
-            logprobs: Logprobs { words: &asked.target.words, is_chat: asked.is_chat, entries },
+            logprobs: Logprobs {
+                is_chat: asked.is_chat,
+                entries: entries.map(|entries| (&*asked.target.words, entries)),
+            },
             finish_reason: end.map(|end| end.reason),
             stop_reason: stop_index.and_then(|index| asked.settings.stop_texts.get(index)).map(String::as_str),
         }
     }
 }
 
+impl<'a> From<Said<'a>> for Choice<'a> {
+    /// The only answer, which goes on.
+    fn from(said: Said<'a>) -> Choice<'a> {
+        let logprobs = Logprobs { is_chat: true, entries: None };
+        Choice { index: 0, said, logprobs, finish_reason: None, stop_reason: None }
+    }
+}
+
 impl Serialize for Logprobs<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Some(entries) = self.entries else { return serializer.serialize_none() };
+        let Some((words, entries)) = self.entries else { return serializer.serialize_none() };
         if self.is_chat {
             let mut map = serializer.serialize_map(Some(2))?;
             let scored = entries.iter().filter_map(|entry| Some((entry.id, entry.logprobs.as_ref()?)));
-            map.serialize_entry("content", &List(|| scored.clone().map(|token| ChatToken(self.words, token))))?;
+            map.serialize_entry("content", &List(|| scored.clone().map(|token| ChatToken(words, token))))?;
             map.serialize_entry("refusal", &Value::Null)?;
             return map.end();
         }
         let mut map = serializer.serialize_map(Some(4))?;
-        map.serialize_entry("tokens", &List(|| entries.iter().map(|entry| self.words.text(entry.id))))?;
+        map.serialize_entry("tokens", &List(|| entries.iter().map(|entry| words.text(entry.id))))?;
         let of = |entry: &Entry| entry.logprobs.as_ref().map(|logprobs| number(logprobs.logprob));
         map.serialize_entry("token_logprobs", &List(|| entries.iter().map(of)))?;
-        let top = |entry: &'_ Entry| entry.logprobs.as_ref().map(|logprobs| top(self.words, logprobs));
+        let top = |entry: &'_ Entry| entry.logprobs.as_ref().map(|logprobs| top(words, logprobs));
         map.serialize_entry("top_logprobs", &List(|| entries.iter().map(top)))?;
         map.serialize_entry("text_offset", &List(|| entries.iter().map(|entry| entry.offset)))?;
         map.end()

@@ -15,7 +15,7 @@ pub(crate) mod embeddings;
 pub(crate) mod text; // tokens of a text and back
 mod loop_fields; // what a request to the agent may say
 
-pub(crate) use answer::{Envelope, usage};
+pub(crate) use answer::{Choice, Cost, Delta, Envelope, Said};
 pub(crate) use loop_fields::agent_fields;
 pub(crate) use run::Usage;
 pub(crate) use settings::Settings;

@@ -212,7 +212,7 @@ fn on_event(entrance: Entrance, index: usize) -> Box<dyn FnMut(Event) + Send> {
 
 /// Tokens that the answers to each prompt may have.
 fn check(asked: &Asked, state: &AppState) -> Result<Vec<usize>, ApiError> {
-    let engine = &state.models.base().actor.engine;
+    let engine = &state.models()?.base().actor.engine;
     let (prompts, settings) = (asked.prompts.len(), &asked.settings);
     let (answers, places) = (prompts * settings.choice_count, engine.places_max());
     if answers > places {
