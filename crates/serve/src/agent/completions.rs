@@ -168,7 +168,7 @@ fn begin(
 
 /// A conversation that nobody here knows: a Python of its own, and what was said as far as it can be read back.
 fn taken_up(state: &AppState, asked: &Asked, before: &[Message]) -> Result<(Agent, Option<&'static str>), ApiError> {
-    let options = asked.options();
+    let options = asked.options(state);
     let mut system = options.system_message();
     let mut messages = Vec::new();
     let mut has_code = false;
@@ -203,9 +203,10 @@ fn unwrapped(system: &str) -> &str {
 }
 
 impl Asked {
-    fn options(&self) -> AgentOptions {
+    fn options(&self, state: &AppState) -> AgentOptions {
         let mut options = AgentOptions::new(self.brain.profile.clone());
         options.format = self.brain.format;
+        options.tools = state.tools();
         options.limits.turn_tokens_max = self.settings.max_tokens;
         options.limits.turn_time_max = Some(self.time_max);
         options

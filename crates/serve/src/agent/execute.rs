@@ -64,7 +64,7 @@ fn run(state: &AppState, name: Name, code: &str) -> Result<Value, ApiError> {
         Some(kernel) => (kernel, false),
         None => {
             let place = state.agents.pythons.reserve()?;
-            let started = (state.make_interpreter)(&state.sandbox.policy, Recording::None)?;
+            let started = (state.make_interpreter)(&state.policy(), Recording::None)?;
             (Kernel { interpreter: started.interpreter, _place: place }, true)
         }
     };

@@ -33,7 +33,7 @@ impl Lazy {
                 source: io::Error::other(error.message().to_owned()),
             };
             let place = self.state.agents.pythons.reserve().map_err(refused)?;
-            let started = (self.state.make_interpreter)(&self.state.sandbox.policy, Recording::None)?;
+            let started = (self.state.make_interpreter)(&self.state.policy(), Recording::None)?;
             self.interrupter.attach(&started.interpreter.interrupter());
             self.started = Some((started.interpreter, place));
         }

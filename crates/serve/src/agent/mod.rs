@@ -250,4 +250,9 @@ impl AppState {
     pub(crate) fn tools(&self) -> Vec<codeact_sandbox::Tool> {
         self.toolbox.as_ref().map(|toolbox| toolbox.tools()).unwrap_or_default()
     }
+
+    /// What a Python outside of sessions runs under: it has all tools.
+    pub(crate) fn policy(&self) -> codeact_sandbox::Policy {
+        codeact_sandbox::Policy { tools: self.toolbox.clone(), ..self.sandbox.policy.clone() }
+    }
 }

@@ -55,7 +55,7 @@ pub(crate) fn new_session(
         action_format: format.name().to_owned(),
         approval: approval.unwrap_or(state.agents.settings.approval),
         system_prompt: bounded(&mut body, "system_prompt", SYSTEM_BYTES_MAX)?,
-        tools: names(&mut body, "tools", is_word)?,
+        tools: tools(state, &mut body)?,
         packages: names(&mut body, "packages", is_module)?,
         skills: skills(state, &mut body)?,
         overflow,
@@ -176,6 +176,14 @@ fn read_names(
             Ok(names)
         }
         None => body.refuse(field, value, &format!("an array of at most {NAMES_MAX} names")),
+    }
+}
+
+/// Without the field, all that the server has.
+fn tools(state: &AppState, body: &mut Fields) -> Result<Vec<String>, ApiError> {
+    match body.take("tools") {
+        Some(value) => read_names(body, "tools", &value, is_word),
+        None => Ok(state.tools().into_iter().map(|tool| tool.name).collect()),
     }
 }
 

@@ -10,6 +10,7 @@ use codeact_model::ModelConfig;
 use codeact_model::serving::card::CardModel;
 use codeact_model::serving::{ServedAdapter, ServedModel, ServingPlace};
 use codeact_model::source::ModelFiles;
+use codeact_serve::mcp::connect;
 use codeact_serve::{
     ApiKeys, AppState, BenchArgs, MakeInterpreter, Models, Options, ServeConfig, Settings, Source, app, is_bad_input,
     serve, served_lines,
@@ -204,7 +205,12 @@ fn prepare(args: &Args, settings: &Settings) -> anyhow::Result<AppState> {
     for problem in problems {
         eprintln!("warning: {problem}");
     }
-    let state = state.with_edge(settings.edge.clone());
+    let mut state = state.with_edge(settings.edge.clone());
+    if !settings.mcp.is_empty() {
+        let tools = connect(&settings.mcp)?;
+        eprintln!("{} tools of {} MCP servers", tools.tools().len(), settings.mcp.len());
+        state = state.with_toolbox(tools.toolbox(None, None)?);
+    }
     Ok(match make_interpreter {
         Some(make_interpreter) => state.with_interpreters(make_interpreter),
         None => state,

@@ -1,5 +1,6 @@
 //! Options and file together: every value that the server runs with, checked.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use codeact_eval::{OnDevice, ServingArgs, limits_on};
 use codeact_model::serving::{ServingOptions, ServingPlace};
 
 use crate::edge::{ApiKeys, Connections, EdgeSettings, Hosts, LogSettings, Origins};
+use crate::mcp::McpTable;
 use crate::models::{ADAPTERS_MAX, is_adapter_name};
 use crate::{AgentSettings, ConfigError, EndpointSettings, ServeConfig, ServeLimits};
 
@@ -84,6 +86,8 @@ pub struct Settings {
     pub limits: ServeLimits,
     /// How sessions are kept.
     pub agent: AgentSettings,
+    /// Servers whose tools code can call, by name.
+    pub mcp: BTreeMap<String, McpTable>,
     /// A model elsewhere, in the place of `model`.
     pub endpoint: Option<EndpointSettings>,
 }
@@ -117,6 +121,7 @@ impl Options {
             connections: self.connections(&mut problems),
             limits: self.limits(&mut problems),
             agent: self.agent(&mut problems),
+            mcp: self.config.mcp.clone(),
             endpoint,
             model,
             name,
