@@ -252,7 +252,7 @@ fn code_that_is_no_python_is_told_and_is_no_cell() {
     let mut agent = agent(&[bad, "<execute>\n'x' in globals()\n</execute>", bad, bad, bad]);
     let (turn, events) = run(&mut agent, "Go.");
     let seen = contents(&turn.messages);
-    assert!(seen[3].contains("SyntaxError: 'return' outside function\n[The code was not run.]"), "{}", seen[3]);
+    assert!(seen[3].ends_with("SyntaxError: 'return' outside function"), "{}", seen[3]);
     assert_eq!(seen[5], "Observation:\nFalse");
     assert_eq!((turn.end, turn.steps, turn.executions), (TurnEnd::Repeated, 5, 1));
     assert_eq!(agent.mark().cells, 1);
