@@ -83,12 +83,14 @@ export async function startServer({ model } = {}) {
     };
 }
 
-/** A way to the server that can be cut. */
+/** A way to the server that can be cut, and that remembers what was asked: also by frames, which hide from the tests. */
 export async function startWire(server) {
     const open = new Set();
+    const asked = [];
     let isCut = false;
     const wire = createServer((near) => {
         if (isCut) return near.destroy();
+        near.on("data", (data) => asked.push(...String(data).matchAll(/^[A-Z]+ (\S+) HTTP[\s\S]*?^sec-fetch-dest: (\w+)/gim)));
         const far = connect(Number(new URL(server.url).port), "127.0.0.1");
         for (const [socket, other] of [[near, far], [far, near]]) {
             open.add(socket);
@@ -100,6 +102,8 @@ export async function startWire(server) {
     await new Promise((resolve) => wire.listen(0, "127.0.0.1", resolve));
     return {
         url: `http://127.0.0.1:${wire.address().port}`,
+        /** Paths by what the browser wanted them for. */
+        asked: (use) => asked.filter(([, , wanted]) => wanted === use).map(([, path]) => path),
         cut() {
             isCut = true;
             for (const socket of open) socket.destroy();
@@ -114,11 +118,12 @@ export async function startWire(server) {
     };
 }
 
-export async function startBrowser() {
+/** A browser; `evil.test` is `evilPort` of this machine. */
+export async function startBrowser(evilPort = 9) {
     return chromium.launch({
         executablePath: process.env.CODEACT_CHROMIUM ?? "/usr/bin/chromium",
         headless: true,
-        args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+        args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", `--host-resolver-rules=MAP evil.test 127.0.0.1:${evilPort}`],
     });
 }
 

@@ -150,7 +150,7 @@ test("after a crash of the server the page comes back, and the session with it",
     await server.crash();
     await page.waitForSelector(".link:has-text('connection is lost')");
     await server.restart();
-    await page.click("text=Try now").catch(() => null);
+    await page.click("text=Try now", { timeout: 1_000 }).catch(() => null);
     await turnEnds(page, 2);
     assert.ok((await last(page, ".ending").innerText()).length > 0);
     await ask(page, "What did you keep?", 3);

@@ -1,15 +1,20 @@
 // What a model, its code and its files say is shown and never believed; and the key stays where it belongs.
 
 import assert from "node:assert/strict";
+import { createServer } from "node:net";
 import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
-import { KEY, ask, assertClean, last, openPage, say, startBrowser, startServer, texts, turnEnds } from "./harness.mjs";
+import { KEY, ask, assertClean, last, openPage, say, startBrowser, startServer, startWire, texts, turnEnds } from "./harness.mjs";
 
-let server, browser;
+let server, browser, evil;
+let visits = 0;
 before(async () => {
-    [server, browser] = await Promise.all([startServer(), startBrowser()]);
+    evil = createServer((socket) => ((visits += 1), socket.destroy()));
+    await new Promise((resolve) => evil.listen(0, "127.0.0.1", resolve));
+    [server, browser] = await Promise.all([startServer(), startBrowser(evil.address().port)]);
 });
 after(async () => {
+    evil.close();
     await browser?.close();
     await server?.stop();
 });
@@ -17,9 +22,8 @@ after(async () => {
 const EVIL = '<img src=x onerror="top.hacked=1;alert(1)">';
 
 test("nothing of a hostile model runs, loads or leads away", async () => {
-    const page = await openPage(browser, server);
-    const answered = [];
-    page.on("response", (response) => response.frame() !== page.mainFrame() && answered.push(response.url()));
+    const wire = await startWire(server);
+    const page = await openPage(browser, wire);
     await ask(page, `Be evil. ${EVIL}`, 1);
     await page.click("header >> text=Files");
     await page.waitForSelector(".files li");
@@ -37,20 +41,24 @@ test("nothing of a hostile model runs, loads or leads away", async () => {
     assert.deepEqual(await page.locator("main a").evaluateAll((links) => links.map((link) => link.protocol)), ["http:"], "an image of elsewhere is a link");
     assert.deepEqual((await texts(page, ".file .name")).sort(), ["<img src=x onerror=top.hacked=9>.txt", "\\xe2\\x80\\xaegpj.exe"]);
 
-    // The frames may nothing, and got nothing but their own style.
+    // The frames may nothing, and have no style but ours.
     for (const frame of await page.locator("iframe").all()) assert.equal(await frame.getAttribute("sandbox"), "");
-    assert.deepEqual([...new Set(answered)], [`${server.url}/ui/frame.css`]);
     const inside = page.frameLocator("iframe >> nth=0");
+    assert.equal((await inside.locator("#go").boundingBox()).x - (await page.locator("iframe >> nth=0").boundingBox()).x, 11);
     await inside.locator("#away").click({ force: true });
     await inside.locator("#go").click({ force: true });
     await page.waitForTimeout(300);
-    assert.ok(page.url().startsWith(`${server.url}/#session=`), page.url());
+    assert.ok(page.url().startsWith(`${wire.url}/#session=`), page.url());
+    assert.equal(visits, 0, "nobody came to evil.test");
+    const loaded = ["image", "style", "script", "iframe", "object", "video", "document"].map((use) => [use, wire.asked(use)]);
+    assert.deepEqual(loaded.filter(([, paths]) => paths.length > 0), [["style", ["/ui/style.css"]], ["script", ["/ui/app.js"]], ["document", ["/"]]]);
     await page.click("text=<img src=x onerror=top.hacked=9>.txt");
     await page.waitForSelector("pre.preview");
     const [download] = await Promise.all([page.waitForEvent("download"), page.click('[aria-label$="gpj.exe"][aria-label^="Download"]')]);
     assert.equal(await readFile(await download.path(), "utf8"), "x");
-    page.problems.splice(0, page.problems.length, ...page.problems.filter((problem) => !problem.startsWith("asked http://evil.test/")));
     await assertClean(page);
+    await page.close();
+    wire.stop();
 });
 
 test("titles are text in the page, in the list and in the tab", async () => {

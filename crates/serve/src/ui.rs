@@ -13,16 +13,25 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest, Sha256};
 
 use crate::AppState;
 
-const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src data: blob:; connect-src 'self'; \
-     frame-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; \
-     require-trusted-types-for 'script'; trusted-types codeact-frame",
-);
-/// What an answer may be used for: by pages of this origin only.
+/// What the page may do.
+static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let style = BASE64_STANDARD.encode(Sha256::digest(FRAME_STYLE));
+    let policy = format!(
+        "default-src 'none'; script-src 'self'; style-src 'self' 'sha256-{style}'; img-src data: blob:; \
+         connect-src 'self'; frame-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; \
+         require-trusted-types-for 'script'; trusted-types codeact-frame"
+    );
+    HeaderValue::from_str(&policy).expect("a policy has only visible ASCII")
+});
+/// The only style that may stand within HTML: that of the frames, which the script puts there.
+const FRAME_STYLE: &str = include_str!("../assets/frame.css");
+/// Other origins may not use what they cannot read either.
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 /// Hexadecimal digits of a file's hash that name its version.
@@ -33,34 +42,19 @@ struct Asset {
     path: &'static str,
     content_type: &'static str,
     content: &'static str,
-    /// Who may load it: a frame without rights has an origin of its own.
-    loaded_by: &'static str,
 }
 
-const ASSETS: [Asset; 4] = [
-    Asset {
-        path: "/",
-        content_type: "text/html; charset=utf-8",
-        content: include_str!("../assets/index.html"),
-        loaded_by: "same-origin",
-    },
+const ASSETS: [Asset; 3] = [
+    Asset { path: "/", content_type: "text/html; charset=utf-8", content: include_str!("../assets/index.html") },
     Asset {
         path: "/ui/app.js",
         content_type: "text/javascript; charset=utf-8",
         content: include_str!("../assets/app.js"),
-        loaded_by: "same-origin",
     },
     Asset {
         path: "/ui/style.css",
         content_type: "text/css; charset=utf-8",
         content: include_str!("../assets/style.css"),
-        loaded_by: "same-origin",
-    },
-    Asset {
-        path: "/ui/frame.css",
-        content_type: "text/css; charset=utf-8",
-        content: include_str!("../assets/frame.css"),
-        loaded_by: "cross-origin",
     },
 ];
 
@@ -88,10 +82,10 @@ fn answer(asset: &Asset, version: &HeaderValue, asked: &HeaderMap) -> Response {
         (CONTENT_TYPE, HeaderValue::from_static(asset.content_type)),
         (CACHE_CONTROL, HeaderValue::from_static(keep)),
         (ETAG, version.clone()),
-        (CONTENT_SECURITY_POLICY, POLICY),
+        (CONTENT_SECURITY_POLICY, POLICY.clone()),
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-        (RESOURCE_POLICY, HeaderValue::from_static(asset.loaded_by)),
+        (RESOURCE_POLICY, HeaderValue::from_static("same-origin")),
         (OPENER_POLICY, HeaderValue::from_static("same-origin")),
     ];
     if keep == "no-cache" && asked.get(IF_NONE_MATCH) == Some(version) {
@@ -116,7 +110,8 @@ mod tests {
         let loaded = loaded.map(|path| format!("/{path}")).collect::<Vec<_>>();
         assert_eq!(loaded, ["/ui/style.css", "/ui/app.js"]);
         assert!(loaded.iter().all(|path| ASSETS.iter().any(|asset| asset.path == path)));
-        assert!(ASSETS[1].content.contains("ui/frame.css"));
+        // The style whose hash the policy names is the one that the script has.
+        assert!(ASSETS[1].content.contains(FRAME_STYLE));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //   node build.mjs            writes ../assets
 //   node build.mjs OUT_DIR    writes somewhere else, to compare
 
-import { copyFile, mkdir } from "node:fs/promises";
+import { copyFile, mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -11,14 +11,18 @@ import { build } from "esbuild";
 const here = dirname(fileURLToPath(import.meta.url));
 const out = process.argv[2] ?? join(here, "../assets");
 
+const shared = { absWorkingDir: here, bundle: true, minify: true, charset: "utf8" };
+
 await mkdir(out, { recursive: true });
+// The style of frames stands in the script, and in a file of its own for the server, whose policy names its hash.
+const frame = await build({ ...shared, entryPoints: ["src/style/frame.css"], write: false });
+const frameStyle = frame.outputFiles[0].text.trim();
+await writeFile(join(out, "frame.css"), frameStyle);
 const { metafile } = await build({
-    absWorkingDir: here,
-    entryPoints: { app: "src/main.ts", "style": "src/style/app.css", frame: "src/style/frame.css" },
+    ...shared,
+    entryPoints: { app: "src/main.ts", style: "src/style/app.css" },
     outdir: out,
-    bundle: true,
-    minify: true,
-    charset: "utf8",
+    define: { FRAME_STYLE: JSON.stringify(frameStyle) },
     format: "iife",
     target: ["chrome123", "firefox120", "safari17.5"],
     legalComments: "none",

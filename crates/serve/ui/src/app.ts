@@ -22,6 +22,8 @@ import { restoredDetail, titleFrom } from "./words";
 /** Milliseconds between looks at the list of sessions, which others may change. */
 const LIST_MS = 20_000;
 const FILES_MS = 400;
+/** After these events more than the conversation looks different. */
+const CHANGES = ["turn.start", "turn.end", "undone", "branched", "updated", "approval.required", "approval.resolved"];
 
 export class App implements Actions {
     sessions: Session[] = [];
@@ -150,9 +152,11 @@ export class App implements Actions {
             const { title, approval, model } = event;
             Object.assign(this.session, title === undefined ? {} : { title }, approval === undefined ? {} : { approval }, model === undefined ? {} : { model });
         }
-        if (["turn.start", "turn.end", "undone", "branched", "updated", "approval.required", "approval.resolved", "answer"].includes(event.type)) this.update();
         if (this.transcript.isQuiet) return;
-        if (["turn.start", "turn.end", "undone", "branched", "updated", "approval.required"].includes(event.type)) void this.refreshList();
+        if (CHANGES.includes(event.type)) {
+            this.update();
+            void this.refreshList();
+        }
         if (event.type === "undone") {
             const count = event.turns === 1 ? "The last turn is" : `${event.turns} turns are`;
             toast(`${count} taken back, with variables and files.`, { detail: restoredDetail(event.restored) });
@@ -294,7 +298,7 @@ export class App implements Actions {
         }
         const { session, restored } = await api.branch(id, this.before(turn));
         await api.say(session.id, content);
-        this.branched(session, restoredDetail(restored));
+        this.branched(await api.updateSession(session.id, { title: titleFrom(content) }), restoredDetail(restored));
     }
 
     /** The number of the turn before `turn`; 0: there is none. */

@@ -149,13 +149,16 @@ interface Policies {
 // The page's policy allows HTML from here only, and only as what a frame without rights shows.
 const policy = (window as { trustedTypes?: Policies }).trustedTypes?.createPolicy("codeact-frame", { createHTML: (html) => html });
 
+/** Of frames; put in when the page is built. */
+declare const FRAME_STYLE: string;
+
 /**
  * HTML in a frame that may nothing: no scripts, no forms, no way to this page. It inherits the page's policy, so it
  * loads nothing from anywhere either.
  */
 function frame(html: string, title: string): Node {
     if (html.length > FRAME_CHARS_MAX) return h("p", { class: "muted" }, "This output is too long to be shown here.");
-    const page = `<!doctype html><meta charset="utf-8"><link rel="stylesheet" href="${new URL("ui/frame.css", document.baseURI).href}"><body>${html}`;
+    const page = `<!doctype html><meta charset="utf-8"><style>${FRAME_STYLE}</style><body>${html}`;
     const made = h("iframe", { sandbox: "", title, referrerpolicy: "no-referrer", loading: "lazy" });
     made.srcdoc = policy ? policy.createHTML(page) : page;
     const toggle = button({ text: "Taller" }, () => {
