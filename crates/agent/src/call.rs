@@ -68,7 +68,7 @@ const KEYWORDS: [&str; 35] = [
 ];
 
 fn from_text(call: &str, tools: &[Tool]) -> Result<String, String> {
-    let mut parts = split(call).into_iter();
+    let mut parts = split(call, false).into_iter();
     let name = parts.next().map(str::trim).unwrap_or_default();
     if name.is_empty() {
         return Err("[The action is empty. Write Action: NAME, VALUE, VALUE]".to_string());
@@ -144,8 +144,14 @@ fn argument(text: &str, annotation: Option<&str>) -> String {
     }
 }
 
-/// The parts of `text` between commas that are neither in quotes nor in brackets.
-fn split(text: &str) -> Vec<&str> {
+/// Whether a value begins behind this.
+fn begins_value(before: &str) -> bool {
+    let before = before.trim_end();
+    before.is_empty() || before.ends_with('=')
+}
+
+/// The parts of `text` between commas that are neither in quotes nor in brackets. Where it `is_code`, every quote is one.
+fn split(text: &str, is_code: bool) -> Vec<&str> {
     let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0usize);
     let mut quote: Option<char> = None;
     let mut is_escaped = false;
@@ -156,7 +162,7 @@ fn split(text: &str) -> Vec<&str> {
             (Some(open), _) if letter == open => quote = None,
             (Some(_), _) => {}
             // An apostrophe inside a word is none of the quotes.
-            (None, '"' | '\'') if text[start..at].trim().is_empty() || depth > 0 => quote = Some(letter),
+            (None, '"' | '\'') if is_code || depth > 0 || begins_value(&text[start..at]) => quote = Some(letter),
             (None, '(' | '[' | '{') => depth += 1,
             (None, ')' | ']' | '}') => depth = depth.saturating_sub(1),
             (None, ',') if depth == 0 => {
@@ -188,7 +194,7 @@ fn parameters(signature: &str) -> Vec<Parameter<'_>> {
     });
     let inside = &inside[..end.map_or(inside.len(), |(at, _)| at)];
     let parts =
-        split(inside).into_iter().map(str::trim).filter(|part| !part.is_empty() && !part.starts_with(['*', '/']));
+        split(inside, true).into_iter().map(str::trim).filter(|part| !part.is_empty() && !part.starts_with(['*', '/']));
     parts
         .map(|part| {
             let (name, annotation) = part.split('=').next().unwrap_or_default().split_once(':').unwrap_or((part, ""));
@@ -236,6 +242,7 @@ mod tests {
             ("weather, \"Oslo, Norway\", 3", "weather(\"Oslo, Norway\", 3)"),
             ("weather, 'Oslo', days=4", "weather(\"Oslo\", days=4)"),
             ("weather, 42, 42", "weather(\"42\", 42)"),
+            ("weather, city=\"Oslo, Norway\"", "weather(city=\"Oslo, Norway\")"),
             ("weather, don't, 1", "weather(\"don't\", 1)"),
             ("weather, a, 1, {\"x\": [1, 2]}", "weather(\"a\", 1, {\"x\": [1, 2]})"),
             ("weather, x=1", "weather(\"x=1\")"),
@@ -264,7 +271,7 @@ mod tests {
             let python = text(&format!("weather, {evil}")).unwrap();
             let inside = python.strip_prefix("weather(").unwrap().strip_suffix(')').unwrap();
             // Each argument is a string of JSON, so a literal of Python.
-            for part in split(inside) {
+            for part in split(inside, true) {
                 assert!(serde_json::from_str::<String>(part.trim()).is_ok(), "{evil:?} became {python}");
             }
             let call = serde_json::json!({"tool": "weather", "args": {evil: evil}}).to_string();
@@ -280,5 +287,6 @@ mod tests {
         assert_eq!(names("(a=1, b: str = ',')"), ["a", "b"]);
         assert_eq!(parameters("(a: str = 'x')")[0].annotation, "str");
         assert_eq!(names("nonsense"), [""; 0]);
+        assert_eq!(names("()"), [""; 0]);
     }
 }

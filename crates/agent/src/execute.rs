@@ -10,8 +10,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-const NOT_RUN_HINT: &str = "[The code was not run.]";
-
 /// What became of code that somebody looked at.
 pub(crate) enum Approved {
     /// It runs.
@@ -25,10 +23,10 @@ pub(crate) enum Approved {
 }
 
 impl Agent {
-    /// Why `code` cannot run: it is no Python.
+    /// Why `code` cannot run: it is no Python. In the words in which Python says it, as models were trained to see it.
     pub(crate) fn fault_of(&mut self, code: &str) -> Result<Option<String>, AgentError> {
         let error = self.interpreter.check(code)?;
-        Ok(error.map(|error| format!("{}\n{NOT_RUN_HINT}", error.traceback)))
+        Ok(error.map(|error| error.traceback))
     }
 
     /// Ask the approver, if there is one.

@@ -10,7 +10,8 @@ use std::time::Duration;
 pub struct Limits {
     /// Replies of the model, each with one action.
     pub steps_max: usize,
-    /// Actions that run. When they are used up the model is told, and may still answer.
+    /// Actions that run; to be raised together with `steps_max`. When they are used up the model is told, and may still
+    /// answer.
     pub executions_max: usize,
     /// Tokens of all replies of the turn.
     pub turn_tokens_max: Option<usize>,

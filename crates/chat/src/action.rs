@@ -2,17 +2,21 @@
 //!
 //! The protocol is text: a thought, then one `<execute>code</execute>` or `<solution>text</solution>`. The parser
 //! takes the reply as it streams, however it is cut, and says when the first action is complete; generation can stop
-//! there. A fenced ```` ```python ```` block counts as `<execute>` when the whole reply has no tag.
+//! there. A fenced ```` ```python ```` block counts as `<execute>` when the whole reply has no tag; what is in it comes as
+//! code while it streams.
 //!
 //! In the other two formats that the CodeAct paper compares with code, `Action:` at the beginning of a line stands
 //! before the call of one tool.
 
 mod code; // code as models write it, made ready to run
 
+mod fence; // fenced blocks, line by line
+
 mod call; // where a call begins and ends that is not Python
 
 use call::CallScan;
-use code::{clean, fenced_python};
+use code::clean;
+use fence::{Fences, Line, may_be_fence};
 
 /// How a model writes what is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
@@ -68,7 +72,7 @@ pub enum Action {
 pub enum Piece {
     /// Text outside of tags.
     Thought(String),
-    /// Text inside `<execute>` or of a call, verbatim.
+    /// Text inside `<execute>`, of the first Python fence, or of a call, verbatim.
     CodeDelta(String),
     /// The code to run, complete: without fence, blank lines around it, and common indentation. Or the call.
     ExecuteEnd(String),
@@ -116,6 +120,17 @@ enum Open {
     Call(CallScan),
 }
 
+/// Where a thought ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum UpTo {
+    /// Nowhere yet.
+    Now,
+    /// Where an action begins.
+    Action,
+    /// With the reply.
+    End,
+}
+
 /// Splits one reply into [`Piece`]s while it streams.
 #[derive(Debug, Default)]
 pub struct ActionParser {
@@ -126,6 +141,8 @@ pub struct ActionParser {
     read: usize,
     /// What is open, and where its body starts in `text`.
     open: Option<(Open, usize)>,
+    /// The fenced blocks so far.
+    fences: Fences,
     /// Where in `text` the action stands, tags or fence included.
     place: usize,
     action: Option<Action>,
@@ -168,7 +185,7 @@ impl ActionParser {
         }
         let (tag, body_start) = match self.open.take() {
             None => {
-                self.give(self.text.len(), Piece::Thought, &mut pieces);
+                self.give_thought(self.text.len(), UpTo::End, &mut pieces);
                 self.finish_without_tag(&mut pieces);
                 return pieces;
             }
@@ -216,13 +233,13 @@ impl ActionParser {
         let call_start = if is_code { None } else { call::find_mark(&self.text, self.read) };
         match (tag_start, call_start) {
             (tag, Some(start)) if tag.is_none_or(|(tag_start, _)| start < tag_start) => {
-                self.give(start, Piece::Thought, pieces);
+                self.give_thought(start, UpTo::Action, pieces);
                 self.read = start + call::MARK.len();
                 self.place = start;
                 self.open = Some((Open::Call(CallScan::new(self.format)), self.read));
             }
             (Some((start, tag)), _) => {
-                self.give(start, Piece::Thought, pieces);
+                self.give_thought(start, UpTo::Action, pieces);
                 self.read = start + tag.open().len();
                 self.place = start;
                 self.open = Some((Open::Tag(tag), self.read));
@@ -230,7 +247,7 @@ impl ActionParser {
             (None, _) => {
                 let held = tags.map(|tag| cut_tag_bytes(rest, tag.open())).max().unwrap_or(0);
                 let held = if is_code { held } else { held.max(call::cut_mark_bytes(&self.text, self.read)) };
-                self.give(self.text.len() - held, Piece::Thought, pieces);
+                self.give_thought(self.text.len() - held, UpTo::Now, pieces);
             }
         }
     }
@@ -294,7 +311,7 @@ impl ActionParser {
 
     fn finish_without_tag(&mut self, pieces: &mut Vec<Piece>) {
         let found = match self.format {
-            ActionFormat::Code => fenced_python(&self.text),
+            ActionFormat::Code => self.fences.block(&self.text),
             ActionFormat::Json => call::unmarked_json(&self.text).map(|(call, end)| (call, 0..end)),
             ActionFormat::Text => None,
         };
@@ -310,6 +327,35 @@ impl ActionParser {
         // What follows the block was written without seeing what the block prints.
         self.text.truncate(place.end);
         (self.read, self.place) = (place.end, place.start);
+    }
+
+    /// Gives out `text[read..end]` outside of tags: a thought, or code where it stands in a Python fence. Held back is
+    /// what may become a fence, and what follows a closed one: without a tag behind it, it does not belong to the reply.
+    fn give_thought(&mut self, end: usize, up_to: UpTo, pieces: &mut Vec<Piece>) {
+        while self.format == ActionFormat::Code && self.read < end {
+            if self.fences.is_closed() && up_to != UpTo::Action {
+                return;
+            }
+            let is_line_start = self.read == 0 || self.text.as_bytes()[self.read - 1] == b'\n';
+            let rest = &self.text[self.read..end];
+            let line_end = rest.find('\n').map(|at| at + 1);
+            let line = &rest[..line_end.unwrap_or(rest.len())];
+            let may_become_fence = is_line_start && line_end.is_none() && may_be_fence(line);
+            if may_become_fence && up_to == UpTo::Now {
+                return;
+            }
+            let line_is = match is_line_start && (line_end.is_some() || may_become_fence) {
+                true => self.fences.read(self.read, line),
+                false => self.fences.inside(),
+            };
+            let line_end = self.read + line.len();
+            match line_is {
+                Line::Thought => self.give(line_end, Piece::Thought, pieces),
+                Line::Code => self.give(line_end, Piece::CodeDelta, pieces),
+                Line::Fence => self.read = line_end,
+            }
+        }
+        self.give(end, Piece::Thought, pieces);
     }
 
     /// Gives out `text[read..end]`, if that is anything.

@@ -19,6 +19,12 @@ pub fn profile_parser() -> impl TypedValueParser<Value = Profile> {
     names.map(|name| Profile::named(&name).expect("only names that are known pass the parser"))
 }
 
+/// Takes the name of an [`ActionFormat`] on the command line.
+pub fn action_format_parser() -> impl TypedValueParser<Value = ActionFormat> {
+    let names = PossibleValuesParser::new(ActionFormat::NAMES);
+    names.map(|name| ActionFormat::named(&name).expect("only names that are known pass the parser"))
+}
+
 /// A loaded model with everything that acting needs. Clones share it, and so do actors with other adapters.
 #[derive(Clone)]
 pub struct Actor {

@@ -82,7 +82,14 @@ mod tests {
     use crate::task::Task;
 
     fn plan(id: &str, turns: &[&str], answer: &str) -> Plan {
-        let task = Task { id: id.into(), family: "f".into(), prompt: "p".into(), answer: answer.into(), setup: None };
+        let task = Task {
+            id: id.into(),
+            family: "f".into(),
+            prompt: "p".into(),
+            answer: answer.into(),
+            setup: None,
+            tools: vec![],
+        };
         Plan { task, turns: turns.iter().map(|turn| (*turn).to_owned()).collect() }
     }
 

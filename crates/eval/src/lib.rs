@@ -16,7 +16,7 @@ mod sandbox; // the options about the sandbox, for all programs
 mod serving; // the options about running a model, for all programs
 mod task; // read first: tasks and plans, as they stand in files
 
-pub use actor::{Actor, profile_parser};
+pub use actor::{Actor, action_format_parser, profile_parser};
 pub use collect::collect;
 pub use describe::sandbox_line;
 pub use error::EvalError;

@@ -9,11 +9,11 @@ use std::time::Instant;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
-use codeact_agent::Profile;
+use codeact_agent::{ActionFormat, Profile};
 use codeact_engine::{EngineLimits, Sampling};
 use codeact_eval::{
-    Actor, EvalError, Outcome, Report, SandboxArgs, ServingArgs, Task, check_writable, compute_line, in_order,
-    profile_parser, read_plans, read_tasks, run_task,
+    Actor, EvalError, Outcome, Report, SandboxArgs, ServingArgs, Task, action_format_parser, check_writable,
+    compute_line, in_order, profile_parser, read_plans, read_tasks, run_task,
 };
 use codeact_model::source::ModelFiles;
 use codeact_sandbox::Policy;
@@ -37,7 +37,7 @@ struct Args {
     /// PEFT adapter on top of the model
     #[arg(long, value_name = "DIR", requires = "model")]
     adapter: Option<PathBuf>,
-    /// Tasks: JSON lines {"id","family","prompt","answer","setup"?}
+    /// Tasks: JSON lines {"id","family","prompt","answer","setup"?,"tools"?}
     #[arg(long, value_name = "FILE", requires = "model")]
     tasks: Option<PathBuf>,
     /// Write results and transcripts as JSON
@@ -54,6 +54,9 @@ struct Args {
     /// Wording of the prompts; without it, what the codeact.json of the model says
     #[arg(long, value_name = "NAME", value_parser = profile_parser())]
     profile: Option<Profile>,
+    /// Form of the actions; without it, what the codeact.json of the model says
+    #[arg(long, value_name = "NAME", value_parser = action_format_parser())]
+    action_format: Option<ActionFormat>,
     #[command(flatten)]
     sandbox: SandboxArgs,
 }
@@ -125,12 +128,15 @@ fn evaluate(args: &Args) -> anyhow::Result<()> {
     if let Some(profile) = &args.profile {
         actor.profile = profile.clone();
     }
-    let profile = actor.profile.name();
-    eprintln!("{} tasks, model `{model}`, {}, profile {profile}", tasks.len(), compute_line(&actor.facts));
+    actor.action_format = args.action_format.unwrap_or(actor.action_format);
+    let (profile, format) = (actor.profile.name(), actor.action_format.name());
+    let compute = compute_line(&actor.facts);
+    eprintln!("{} tasks, model `{model}`, {compute}, profile {profile}, actions as {format}", tasks.len());
     let started = Instant::now();
     let outcomes = run_all(&actor, &sandbox.policy, &tasks, args.parallel.into())?;
     let adapter = args.adapter.as_ref().map(|adapter| adapter.display().to_string());
     let mut report = Report::new(model.clone(), adapter, actor.facts.formats.join("+"), profile.into(), outcomes);
+    report.action_format = format.to_owned();
     report.seconds = started.elapsed().as_secs_f64();
     print!("{}", report.table());
     if let Some(out) = &args.out {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use codeact_agent::ActionFormat;
 use serde::Serialize;
 
 use crate::EvalError;
@@ -43,6 +44,8 @@ pub struct Report {
     pub dtype: String,
     /// The wording that the model was given.
     pub profile: String,
+    /// The form of its actions, which the caller sets.
+    pub action_format: String,
     /// How many tasks there are.
     pub tasks: usize,
     /// How many were solved.
@@ -83,6 +86,7 @@ impl Report {
             adapter,
             dtype,
             profile,
+            action_format: ActionFormat::Code.name().to_owned(),
             tasks: total.tasks,
             solved: total.solved,
             solved_by_code: total.solved_by_code,

@@ -51,7 +51,8 @@ pub fn run_task(
 ) -> Result<Outcome, EvalError> {
     let started = Instant::now();
     let session = prepared_session(task, policy)?;
-    let mut agent = Agent::new(model, Box::new(session), options.clone());
+    let tools = options.tools.iter().chain(&task.tools).cloned().collect();
+    let mut agent = Agent::new(model, Box::new(session), AgentOptions { tools, ..options.clone() });
     let mut error = None;
     let turn = agent.run_turn(&task.prompt, &mut |event| {
         if let Event::Error { message, .. } = event {
@@ -95,7 +96,7 @@ const SETUP_CHARS_MAX: usize = 2000;
 
 #[cfg(test)]
 mod tests {
-    use codeact_agent::{Profile, ScriptedModel};
+    use codeact_agent::{ActionFormat, Profile, ScriptedModel};
 
     use super::*;
 
@@ -106,6 +107,7 @@ mod tests {
             prompt: "How many?".into(),
             answer: answer.into(),
             setup: setup.map(Into::into),
+            tools: Vec::new(),
         }
     }
 
@@ -122,6 +124,25 @@ mod tests {
         assert!(outcome.is_solved);
         assert_eq!((outcome.executions, outcome.steps), (1, 2));
         assert_eq!(outcome.transcript[3].content, "Observation:\n42");
+    }
+
+    #[test]
+    fn functions_of_the_setup_can_be_tools_of_any_format() {
+        let setup = Some("def stock(item: str) -> int:\n    return {'nuts': 42}[item]");
+        let line = r#"{"name": "stock", "signature": "(item: str) -> int", "doc": "How many there are."}"#;
+        let task = Task { tools: vec![serde_json::from_str(line).unwrap()], ..task("42", setup) };
+        for (format, action) in [
+            (ActionFormat::Code, "<execute>\nstock('nuts')\n</execute>"),
+            (ActionFormat::Json, "Action: {\"tool\": \"stock\", \"args\": {\"item\": \"nuts\"}}"),
+            (ActionFormat::Text, "Action: stock, nuts"),
+        ] {
+            let options = AgentOptions { format, ..AgentOptions::new(Profile::quickstart()) };
+            let model = ScriptedModel::new([action, "<solution>42</solution>"]);
+            let outcome = run_task(&task, Box::new(model), &options, &Policy::default()).unwrap();
+            assert!(outcome.is_solved && outcome.executions == 1, "{outcome:?}");
+            assert!(outcome.transcript[0].content.contains("stock(item: str) -> int\nHow many there are."));
+            assert_eq!(outcome.transcript[3].content, "Observation:\n42");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use codeact_sandbox::Tool;
 use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
 
@@ -24,6 +25,9 @@ pub struct Task {
     /// Python that runs in the session before the turn: functions and data the prompt speaks of.
     #[serde(default)]
     pub setup: Option<String>,
+    /// Functions of the setup that the system prompt describes, and that actions in JSON and text can call.
+    #[serde(default)]
+    pub tools: Vec<Tool>,
 }
 
 /// A task with the assistant turns that solve it.
@@ -49,7 +53,7 @@ struct PlanLine {
     setup: Option<String>,
 }
 
-/// Reads `{"id", "family", "prompt", "answer", "setup"?}`, one a line.
+/// Reads `{"id", "family", "prompt", "answer", "setup"?, "tools"?}`, one a line.
 ///
 /// # Errors
 /// When the file cannot be read, a line is not such an object, an id comes twice, or there is none.
@@ -72,7 +76,7 @@ pub fn read_plans(path: &Path) -> Result<Vec<Plan>, EvalError> {
             return Err(fault(path, line, what));
         }
         let PlanLine { id, family, prompt, turns, answer, setup } = plan;
-        let task = Task { id, family, prompt, answer, setup };
+        let task = Task { id, family, prompt, answer, setup, tools: Vec::new() };
         Ok(Plan { task, turns })
     });
     plans.collect()

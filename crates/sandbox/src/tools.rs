@@ -4,13 +4,15 @@ use serde_json::Value;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How a function looks from inside.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Tool {
     /// A Python identifier.
     pub name: String,
     /// Its parameters and result as in Python: `(city: str, days: int = 3) -> dict`.
     pub signature: String,
     /// The docstring.
+    #[serde(default)]
     pub doc: String,
 }
 

@@ -8,6 +8,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response, Url};
 use serde_json::Value;
 use std::pin::pin;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 
@@ -43,10 +44,12 @@ enum Over {
     Silent,
 }
 
-/// The connection to a server. Its tasks run while a call waits, on the thread of the call.
+/// What drives connections, also after a call has ended: one that is given up must be closed.
+static RUNTIME: OnceLock<std::io::Result<Runtime>> = OnceLock::new();
+
+/// The connection to a server.
 pub(super) struct Exchange {
-    /// Taken when this is dropped.
-    runtime: Option<Runtime>,
+    runtime: &'static Runtime,
     client: Client,
     base: Url,
     authorization: Option<HeaderValue>,
@@ -56,7 +59,8 @@ pub(super) struct Exchange {
 impl Exchange {
     pub fn new(base: Url, options: &EndpointOptions) -> Result<Exchange, EndpointError> {
         let failed = |reason: String| EndpointError::Client { reason };
-        let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| failed(error.to_string()))?;
+        let start = || Builder::new_multi_thread().worker_threads(1).thread_name("endpoint").enable_all().build();
+        let runtime = RUNTIME.get_or_init(start).as_ref().map_err(|error| failed(error.to_string()))?;
         let client = Client::builder().connect_timeout(options.connect_time_max).redirect(Policy::none());
         let is_near = base.host_str().is_some_and(|host| ["localhost", "127.0.0.1", "[::1]"].contains(&host));
         let client = if is_near { client.no_proxy() } else { client };
@@ -65,7 +69,7 @@ impl Exchange {
             authorization.transpose().map_err(|_| failed("the key has characters that no header takes".to_owned()))?;
         authorization.iter_mut().for_each(|value| value.set_sensitive(true));
         Ok(Exchange {
-            runtime: Some(runtime),
+            runtime,
             client: client.build().map_err(|error| failed(causes(&error)))?,
             base,
             authorization,
@@ -80,7 +84,7 @@ impl Exchange {
 
     /// Names of the models that the server has.
     pub fn models(&self) -> Result<Vec<String>, EndpointError> {
-        self.runtime().block_on(async {
+        self.runtime.block_on(async {
             let request = self.authorized(self.client.get(self.at("models")));
             let on_text = &mut |_: &str| true;
             let response = self.watched(request.send(), on_text).await.map_err(|_| self.silent())?;
@@ -102,7 +106,7 @@ impl Exchange {
         reply: &mut Reply,
         on_text: &mut dyn FnMut(&str) -> bool,
     ) -> Result<Outcome, Failed> {
-        self.runtime().block_on(async {
+        self.runtime.block_on(async {
             let request = self.client.post(self.at("chat/completions")).header(CONTENT_TYPE, "application/json");
             let request = self.authorized(request.body(body.to_string()));
             let response = match self.watched(request.send(), on_text).await {
@@ -218,10 +222,6 @@ impl Exchange {
         self.base.join(path).expect("a fixed path fits behind every base")
     }
 
-    fn runtime(&self) -> &Runtime {
-        self.runtime.as_ref().expect("it is taken in `drop` only")
-    }
-
     fn unreachable(&self, error: &reqwest::Error) -> EndpointError {
         EndpointError::Unreachable { url: self.url().to_owned(), reason: causes(error) }
     }
@@ -236,13 +236,6 @@ impl Exchange {
 
     fn silent(&self) -> EndpointError {
         EndpointError::Silent { url: self.url().to_owned(), seconds: self.silence_max.as_secs() }
-    }
-}
-
-impl Drop for Exchange {
-    fn drop(&mut self) {
-        // Dropped as it is it would wait, which no thread may that drives asynchronous tasks.
-        self.runtime.take().into_iter().for_each(Runtime::shutdown_background);
     }
 }
 

@@ -228,4 +228,38 @@ fn base_url(text: &str) -> Result<Url, EndpointError> {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stop_that_a_server_took_off_is_put_back() {
+        let stops = ["</execute>", "</solution>"];
+        let put = |text: &str, told: Option<&str>| {
+            missing_stop(text, told, &stops).map(|it| (it.text, it.is_of_what_is_open))
+        };
+        let stop = |stop: &str, fits| Some((stop.to_owned(), fits));
+        assert_eq!(put("<execute>\n1\n", None), stop("</execute>", true));
+        assert_eq!(put("so <solution>1", None), stop("</solution>", true));
+        assert_eq!(put("<execute>1</execute>", None), None);
+        assert_eq!(put("plain", None), None);
+        // The other tag stood in the code: the server stopped in the middle of it.
+        assert_eq!(put("<execute>print('", Some("</solution>")), stop("</solution>", false));
+        assert_eq!(put("<execute>print('<solution>", None), stop("</execute>", true));
+        assert_eq!(put("Action: f, 1 ", Some("<|end|>")), None);
+        assert_eq!(missing_stop("Action: f", Some("End Action"), &["End Action"]).unwrap().text, "End Action");
+    }
+
+    #[test]
+    fn an_address_is_a_base_without_secrets() {
+        assert_eq!(base_url("http://127.0.0.1:8000/v1").unwrap().join("models").unwrap().path(), "/v1/models");
+        assert_eq!(base_url("https://host/a/v1//").unwrap().join("models").unwrap().path(), "/a/v1/models");
+        for wrong in ["", "host:8000/v1", "ftp://host/v1", "http://host/v1?x=1", "file:///v1", "http://"] {
+            let error = base_url(wrong).unwrap_err().to_string();
+            assert!(error.contains("is not the address") && error.contains("hint:"), "{error}");
+        }
+        let error = base_url("http://user:secret@host/v1").unwrap_err().to_string();
+        assert!(!error.contains("secret"), "{error}");
+        let options = EndpointOptions { key: Some("secret".into()), ..EndpointOptions::new("http://host/v1") };
+        assert!(!format!("{options:?}").contains("secret"));
+    }
+}

@@ -1,7 +1,5 @@
 //! Code as models write it, made ready to run.
 
-use std::ops::Range;
-
 /// The code inside an `<execute>` tag: without a fence around it, blank lines before and after, and indentation that
 /// all lines share.
 pub(super) fn clean(body: &str) -> String {
@@ -39,30 +37,8 @@ fn unfenced(body: &str) -> &str {
     }
 }
 
-/// The first closed ```` ```python ```` block of a text: its code, and where it stands, fences included.
-pub(super) fn fenced_python(text: &str) -> Option<(String, Range<usize>)> {
-    let mut at = 0;
-    let mut open = 0;
-    let mut code_start = None;
-    let mut other_fence = false;
-    for line in text.split_inclusive('\n') {
-        let fence = line.trim().strip_prefix("```");
-        match (fence, code_start) {
-            (Some(""), Some(start)) => {
-                let end = at + line.trim_end().len();
-                return Some((clean(&format!("\n{}", &text[start..at])), open..end));
-            }
-            (Some(language), None) if other_fence => other_fence = !language.is_empty(),
-            (Some(language), None) if is_python(language) => (open, code_start) = (at, Some(at + line.len())),
-            (Some(_), None) => other_fence = true,
-            _ => {}
-        }
-        at += line.len();
-    }
-    None
-}
-
-fn is_python(language: &str) -> bool {
+/// Whether the word after a fence names Python.
+pub(super) fn is_python(language: &str) -> bool {
     let language = language.trim();
     ["python", "py", "python3"].iter().any(|name| language.eq_ignore_ascii_case(name))
 }
@@ -90,17 +66,5 @@ mod tests {
         ] {
             assert_eq!(clean(written), run, "{written:?}");
         }
-    }
-
-    #[test]
-    fn only_a_closed_python_fence_is_code() {
-        let code = |text: &str| fenced_python(text).map(|(code, _)| code);
-        assert_eq!(code("See:\n```python\n1 + 1\n```\nDone").as_deref(), Some("1 + 1"));
-        assert_eq!(code("```py\na\n```\n```python\nb\n```").as_deref(), Some("a"));
-        assert_eq!(code("```bash\nls\n```\n```python\nb\n```").as_deref(), Some("b"));
-        assert_eq!(code("```text\n```python\n```"), None);
-        assert_eq!(code("```python\n1 + 1"), None);
-        assert_eq!(code("```bash\nls\n```"), None);
-        assert_eq!(code("inline ```python``` here"), None);
     }
 }

@@ -3,7 +3,7 @@
 use codeact_chat::action::{Action, ActionFormat, ActionParser, Piece};
 
 /// Joins neighbouring deltas of one kind, which is all that the cuts may change.
-fn joined(pieces: Vec<Piece>) -> Vec<Piece> {
+pub fn joined(pieces: Vec<Piece>) -> Vec<Piece> {
     let mut out: Vec<Piece> = Vec::new();
     for piece in pieces {
         match (out.last_mut(), &piece) {
@@ -17,7 +17,7 @@ fn joined(pieces: Vec<Piece>) -> Vec<Piece> {
 }
 
 /// Pieces, action and transcript of a reply that arrives in these parts.
-fn run<'a>(parts: impl IntoIterator<Item = &'a str>) -> (Vec<Piece>, Action, String) {
+pub fn run<'a>(parts: impl IntoIterator<Item = &'a str>) -> (Vec<Piece>, Action, String) {
     let mut parser = ActionParser::new(ActionFormat::Code);
     let mut pieces: Vec<Piece> = parts.into_iter().flat_map(|part| parser.push(part)).collect();
     pieces.extend(parser.finish());
@@ -33,16 +33,16 @@ fn execute(code: &str) -> Action {
     Action::Execute(code.to_owned())
 }
 
-fn solution(text: &str) -> Action {
+pub fn solution(text: &str) -> Action {
     Action::Solution(text.to_owned())
 }
 
-fn answer(text: &str) -> Action {
+pub fn answer(text: &str) -> Action {
     Action::Answer(text.to_owned())
 }
 
 /// Replies as models write them, and as an adversary would.
-const REPLIES: &[&str] = &[
+pub const REPLIES: &[&str] = &[
     "",
     "Just words.",
     "I compute.\n<execute>\nprint(1 + 1)\n</execute>",
@@ -67,6 +67,10 @@ const REPLIES: &[&str] = &[
     "```python\nprint(1)\n```\n<solution>2</solution>",
     "```python\nprint(1)",
     "```\nplain\n```",
+    "``\n``` python\n\n`x`\n  ```  \n```python\nno\n```",
+    "``<execute>``</execute>",
+    "```python\n1 < 2\n``",
+    "```bash\nls\n```\n  ```py\nx\n```",
     "π ≈ 3 <execute>\nprint('é🐍')\n</execute>",
 ];
 
@@ -98,6 +102,8 @@ fn random_cuts_of_random_tag_soup_give_the_same() {
         "a<b",
         "```python\n",
         "```\n",
+        "`",
+        "``",
         "é",
     ];
     // A linear congruential generator: the same soup on every run.
@@ -131,14 +137,17 @@ fn pieces_without_tags_are_the_text_of_the_reply() {
                 Piece::ExecuteEnd(_) | Piece::SolutionEnd(_) => "",
             })
             .collect();
-        // The protocol's own tags are taken out once each: the first opening one and its closing one.
+        // The protocol's own tags are taken out once each: the first opening one and its closing one. So are fences,
+        // which this only looks for roughly.
+        let unfenced = |text: &str| text.replace("python\n", "").replace("py\n", "").replace(['`', ' ', '\n'], "");
+        let shown = unfenced(&shown);
         let from = [full_text.find("<execute>"), full_text.find("<solution>")].into_iter().flatten().min();
         let expected = match from {
-            None => reply.to_string(),
+            None => unfenced(&full_text),
             Some(open) => {
                 let body = open + full_text[open..].find('>').unwrap() + 1;
                 let close = full_text.rfind("</").unwrap();
-                format!("{}{}", &full_text[..open], &full_text[body..close])
+                unfenced(&format!("{}{}", &full_text[..open], &full_text[body..close]))
             }
         };
         assert_eq!(shown, expected, "{reply:?}");
@@ -195,10 +204,20 @@ fn a_cut_off_closing_tag_is_put_back() {
 fn a_python_fence_is_run_only_when_there_is_no_tag() {
     let (pieces, action_of_fence, full_text) = run(["Look:\n```python\nprint(1)\n```\nIt prints 7."]);
     assert_eq!(action_of_fence, execute("print(1)"));
-    assert_eq!(pieces.last(), Some(&Piece::ExecuteEnd("print(1)".to_owned())));
+    let (thought, code) =
+        (|text: &str| Piece::Thought(text.to_owned()), |text: &str| Piece::CodeDelta(text.to_owned()));
+    let end = Piece::ExecuteEnd("print(1)".to_owned());
+    assert_eq!(pieces, [thought("Look:\n"), code("print(1)\n"), end]);
     assert_eq!(full_text, "Look:\n```python\nprint(1)\n```");
     assert_eq!(action("```python\n1\n```\n<execute>2</execute>"), execute("2"));
     assert_eq!(action("```python\n1\n```\n<solution>2</solution>"), solution("2"));
     assert_eq!(action("```python\n1"), answer("```python\n1"));
     assert_eq!(action("```json\n1\n```"), answer("```json\n1\n```"));
+    assert_eq!(action("```py\na\n```\n```python\nb\n```"), execute("a"));
+    assert_eq!(action("```bash\nls\n```\n```python\nb\n```"), execute("b"));
+    assert_eq!(action("  ```Python3\nb\n  ```"), execute("b"));
+    assert_eq!(action("```python\ns = '''\n```bash\n'''\n```"), execute("s = '''\n```bash\n'''"));
+    for plain in ["```text\n```python\n```", "inline ```python``` here", "```bash\nls\n```", "```python"] {
+        assert_eq!(action(plain), answer(plain));
+    }
 }

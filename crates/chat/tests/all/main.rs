@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test may fail where it stands
 
 mod actions;
+mod calls;
 mod data_files;
 mod golden;
 mod masks;

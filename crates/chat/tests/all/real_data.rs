@@ -1,6 +1,6 @@
 //! Thousands of real conversations keep every promise.
 
-use codeact_chat::action::{Action, ActionParser};
+use codeact_chat::action::{Action, ActionFormat, ActionParser};
 use codeact_chat::{ChatFormat, Role, read_jsonl};
 
 use crate::golden::{shared, skipped};
@@ -47,7 +47,7 @@ fn every_real_assistant_turn_parses_into_its_action() {
         }
         for row in read_jsonl(&path).unwrap() {
             for message in row.conversation.messages.iter().filter(|message| message.role == Role::Assistant) {
-                let mut parser = ActionParser::new();
+                let mut parser = ActionParser::new(ActionFormat::Code);
                 parser.push(&message.content);
                 parser.finish();
                 let is_execute = message.content.contains("<execute>");
@@ -58,7 +58,7 @@ fn every_real_assistant_turn_parses_into_its_action() {
                     Action::Solution(solution) => {
                         assert!(!is_execute && message.content.contains(solution.as_str()))
                     }
-                    Action::Answer(_) => panic!("{name} line {}: {}", row.line, message.content),
+                    Action::Answer(_) | Action::Call(_) => panic!("{name} line {}: {}", row.line, message.content),
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Code compiled without being run: whether it is Python is known before it counts as a cell.
 
-use super::{Session, lock};
+use super::{Kind, OnEvent, Session, lock};
 use crate::SandboxError;
 use crate::cell::CellError;
 use crate::wire::fields::{Fields, Writer};
@@ -23,8 +23,17 @@ impl Session {
         let yard = self.yard.clone();
         let mut yard = lock(&yard);
         self.activate(&mut yard)?;
-        self.hear_of_point(&mut yard, &mut |_| {});
-        let answer = yard.command(b'K', Writer::default().put("code", code));
+        let (late, unshown) = (&mut self.late, &mut self.unshown);
+        let mut keep = |stream, bytes: &[u8]| unshown.extend(late.push(bytes).map(|text| (stream, text)));
+        yard.finish_saving(&mut keep);
+        let answer = yard.command_hearing(b'K', Writer::default().put("code", code), &mut keep);
         Ok(answer.ok().and_then(|payload| CellError::parse(&Fields::parse(&payload).unwrap_or_default())))
+    }
+
+    /// What earlier cells wrote while code was checked.
+    pub(super) fn show_unshown(&mut self, on_event: &mut OnEvent<'_>) {
+        for (stream, text) in std::mem::take(&mut self.unshown) {
+            self.emit(Kind::Late { stream, text: &text }, on_event);
+        }
     }
 }

@@ -131,6 +131,8 @@ pub struct Session {
     unrestored: Option<String>,
     sequence: u64,
     late: Capture,
+    /// Output of earlier cells that came when nobody listened.
+    unshown: Vec<(Stream, String)>,
     /// Output that was too long to be kept in memory.
     outputs: tempfile::TempDir,
     interrupter: Interrupter,
@@ -184,6 +186,7 @@ impl Session {
             unrestored: None,
             sequence: 0,
             late,
+            unshown: Vec::new(),
             outputs: outputs.map_err(SandboxError::system("making a private folder"))?,
             interrupter,
             wake,

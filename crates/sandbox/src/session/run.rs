@@ -102,6 +102,7 @@ impl Session {
             let yard = self.yard.clone();
             let mut yard = lock(&yard);
             self.activate(&mut yard)?;
+            self.show_unshown(on_event);
             self.settle_point(&mut yard, on_event);
             let wall = Duration::from_millis(self.policy.limits.wall_ms_max);
             let wall = wall - started.elapsed().saturating_sub(READY).min(wall / 2);

@@ -123,6 +123,16 @@ impl Yard {
     /// Ask the first process for something, and wait for its word. Output that comes meanwhile is late output, which
     /// nobody is there to see.
     pub(super) fn command(&mut self, tag: u8, fields: Writer) -> Result<Vec<u8>, String> {
+        self.command_hearing(tag, fields, &mut |_, _| {})
+    }
+
+    /// The same. `on_late` gets what is printed meanwhile.
+    pub(super) fn command_hearing(
+        &mut self,
+        tag: u8,
+        fields: Writer,
+        on_late: &mut dyn FnMut(Stream, &[u8]),
+    ) -> Result<Vec<u8>, String> {
         let nonce = self.jail.ask(tag, fields).map_err(|error| error.to_string())?;
         let deadline = Instant::now() + ANSWER_MAX;
         loop {
@@ -133,7 +143,10 @@ impl Yard {
                         None => Ok(frame.payload),
                     };
                 }
-                Heard::Frame(_) | Heard::Woken => {}
+                Heard::Frame(frame) => {
+                    Stream::of_tag(frame.tag).into_iter().for_each(|stream| on_late(stream, &frame.payload));
+                }
+                Heard::Woken => {}
                 Heard::TimeOut => return Err("the session does not answer".to_string()),
                 Heard::Gone => return Err("the processes of the session are gone".to_string()),
             }

@@ -8,6 +8,8 @@ mod notebook; // displays, magics, tools
 
 mod ending; // the ways a cell ends
 
+mod checking; // whether code is Python, before it runs
+
 mod undoing; // undo, branch, replay
 
 mod recording; // journals, restored sessions, skills

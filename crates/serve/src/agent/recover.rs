@@ -8,7 +8,7 @@ use crate::agent::log::{EventLog, Tail};
 use crate::agent::record::{Conversation, RunningTurn, SessionRecord, TurnRecord};
 use crate::agent::store::SessionFolder;
 
-const ENDED: &str = "the server ended in the middle of this turn\nhint: what its code did in Python comes back with the next message; what the model said of it does not";
+const ENDED: &str = "this turn did not come to its end: the server was gone\nhint: what its code did in Python comes back with the next message; what the model said of it does not";
 
 /// Brings the session and its events together again: a turn that has no end gets one, told as an error, and the end of
 /// a turn that was written into the one file only is written into the other.

@@ -135,6 +135,13 @@ impl AgentSession {
         Ok(Arc::clone(inner.log.insert(Arc::new(opened))))
     }
 
+    /// Lets the next one who asks find the events as they are on the disk, and close what is open there.
+    pub fn read_anew(&self) {
+        if let Some(log) = self.state().log.take() {
+            log.close();
+        }
+    }
+
     /// As callers see it.
     pub fn object(&self, with_turns: bool) -> Result<Value, ApiError> {
         let mut inner = self.state();

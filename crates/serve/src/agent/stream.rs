@@ -14,8 +14,8 @@ use crate::agent::log::{EventLog, Line, Reader};
 use crate::openai::completions::crashed;
 use crate::{ApiError, AppState};
 
-/// Pieces of up to 64 KiB that may wait for a slow reader; the turn never waits.
-const PIECES_AHEAD: usize = 4;
+/// Pieces that may wait for a slow reader: 64 KiB, or one event, which may be a figure. The turn never waits.
+const PIECES_AHEAD: usize = 1;
 /// Proxies close what is silent for longer.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 

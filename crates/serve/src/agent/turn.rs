@@ -71,6 +71,7 @@ pub(crate) fn begin(state: &AppState, session: &Arc<AgentSession>, content: Stri
     let spawned = thread.spawn(move || run(running, exclusive, place, counted));
     spawned.map(|_| Accepted { turn, event }).map_err(|error| {
         // The agent went back with the closure; the turn that did not begin is closed as after a crash.
+        session.read_anew();
         ApiError::internal(format!("the turn cannot begin: {error}"))
     })
 }

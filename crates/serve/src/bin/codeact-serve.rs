@@ -216,6 +216,8 @@ fn start(args: &Args) -> anyhow::Result<(Sandbox, Option<MakeInterpreter>)> {
 
 #[tokio::main]
 async fn run(state: AppState, settings: &Settings, key: Option<String>) -> anyhow::Result<()> {
+    // Whoever reads that it listens may tell it to end.
+    let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let listener = TcpListener::bind(settings.address).await?;
     let address = listener.local_addr()?;
     if let Some(key) = key {
@@ -224,7 +226,6 @@ async fn run(state: AppState, settings: &Settings, key: Option<String>) -> anyho
     }
     eprintln!("OpenAI's API at http://{address}/v1, sessions at http://{address}/v1/agent/sessions");
     eprintln!("listening on http://{address}");
-    let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let drain_time_max = settings.connections.drain_time_max;
     let stop = async move {
         let mut signals = (terminate, interrupt);

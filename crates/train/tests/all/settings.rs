@@ -99,6 +99,7 @@ schedule = "constant"
 every = 0
 [output]
 profile = "quikstart"
+action_format = "yaml"
 "#;
     let found = problems(text, &[]);
     let keys: Vec<&str> = found.iter().map(|problem| problem.key.as_str()).collect();
@@ -119,6 +120,7 @@ profile = "quikstart"
             "checkpoint.every",
             "output.dir",
             "output.profile",
+            "output.action_format",
             "data",
         ]
     );

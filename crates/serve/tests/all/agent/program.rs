@@ -16,8 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The replies of a message are separated as those of `tiny::SayModel`.
 const SCENARIOS: &str = r#"[
-    {"when": "(?s)SAY (.*?) THEN (.*)", "replies": ["{{1}}", "{{2}}"]},
-    {"when": "(?s)SAY (.*)", "replies": ["{{1}}"]}
+    {"when": "(?s).*SAY (.*?) THEN (.*)", "replies": ["{{1}}", "{{2}}"]},
+    {"when": "(?s).*SAY (.*)", "replies": ["{{1}}"]}
 ]"#;
 
 /// A process that says where it listens.

@@ -1,46 +1,12 @@
 //! The loop with prepared replies and a real Python.
-#![allow(clippy::unwrap_used)]
 
+use crate::setup::{agent, agent_and_files, agent_of, assert_alternates, contents, options, run};
 use codeact_agent::{
-    Agent, AgentError, Completion, Event, FinishReason, Limits, Model, Profile, ScriptedModel, Turn, TurnEnd,
+    Agent, AgentError, AgentOptions, Ask, Completion, Event, FinishReason, Limits, Model, Profile, ScriptedModel,
+    TurnEnd,
 };
-use codeact_chat::{Message, Role};
-use codeact_sandbox::{CellEnd, Files, Policy, Session, State, Stream};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use codeact_sandbox::{Policy, Session, Stream};
 use std::time::Duration;
-
-fn agent_of(model: impl Model + 'static, limits: Limits) -> Agent {
-    agent_and_files(model, limits).0
-}
-
-fn agent_and_files(model: impl Model + 'static, limits: Limits) -> (Agent, Arc<Files>) {
-    let session = Session::start(&Policy::default()).unwrap();
-    let files = session.files();
-    (Agent::new(Box::new(model), Box::new(session), Profile::quickstart(), limits), files)
-}
-
-fn agent(replies: &[&str]) -> Agent {
-    agent_of(ScriptedModel::new(replies.iter().copied()), Limits::default())
-}
-
-fn run(agent: &mut Agent, task: &str) -> (Turn, Vec<Event>) {
-    let mut events = Vec::new();
-    let turn = agent.run_turn(task, &mut |event| events.push(event)).unwrap();
-    (turn, events)
-}
-
-fn contents(messages: &[Message]) -> Vec<&str> {
-    messages.iter().map(|message| message.content.as_str()).collect()
-}
-
-fn assert_alternates(messages: &[Message]) {
-    assert_eq!(messages[0].role, Role::System);
-    for (index, message) in messages[1..].iter().enumerate() {
-        let expected = if index % 2 == 0 { Role::User } else { Role::Assistant };
-        assert_eq!(message.role, expected, "message {index} of {messages:#?}");
-    }
-}
 
 const SYSTEM: &str = "Solve tasks by running Python.";
 
@@ -54,14 +20,34 @@ fn a_task_is_solved_and_its_transcript_is_a_training_conversation() {
     assert_eq!(turn.messages, agent.messages());
     let text: String = events
         .iter()
-        .filter_map(|event| if let Event::Text { text } = event { Some(text.as_str()) } else { None })
+        .filter_map(|event| if let Event::Token { text } = event { Some(text.as_str()) } else { None })
         .collect();
     assert_eq!(text, "I add them.\nThe sum is ");
-    assert!(events.contains(&Event::Execute { code: "x = 2 + 3\nprint(x)".into(), step: 1 }));
-    let value = BTreeMap::new();
-    let (end, state) = (CellEnd::Finished, State::Kept);
-    assert!(events.contains(&Event::Observation { text: "5".into(), end, state, value }));
-    assert_eq!(events.last(), Some(&Event::Answer { text: "5".into() }));
+    let kinds: Vec<&str> = events.iter().map(Event::kind).collect();
+    let mut distinct = kinds.clone();
+    distinct.dedup();
+    assert_eq!(
+        distinct,
+        [
+            "turn.start",
+            "step.start",
+            "token",
+            "code.delta",
+            "usage",
+            "code.end",
+            "exec.start",
+            "exec.stdout",
+            "exec.end",
+            "step.start",
+            "token",
+            "solution.delta",
+            "usage",
+            "answer",
+            "turn.end"
+        ]
+    );
+    assert!(events.contains(&Event::ExecStart { code: "x = 2 + 3\nprint(x)".into(), step: 1 }));
+    assert!(events.contains(&Event::Answer { text: "5".into() }));
     assert_alternates(&turn.messages);
 }
 
@@ -80,7 +66,8 @@ fn an_error_is_shown_to_the_model_and_variables_stay_for_the_repair() {
     );
     assert!(seen[5].contains("SyntaxError: '(' was never closed"), "{}", seen[5]);
     assert_eq!(seen[7], "Observation:\n40");
-    assert_eq!((turn.answer.as_deref(), turn.executions), (Some("40"), 3));
+    // Code that is no Python costs a step, and no execution.
+    assert_eq!((turn.answer.as_deref(), turn.steps, turn.executions), (Some("40"), 4, 2));
 }
 
 #[test]
@@ -96,10 +83,10 @@ fn generation_stops_at_the_end_of_the_first_action() {
 fn the_step_limit_ends_the_turn() {
     let replies: Vec<String> = (0..9).map(|n| format!("<execute>\n{n}\n</execute>")).collect();
     let limits = Limits { steps_max: 3, ..Limits::default() };
-    let mut agent = agent_of(ScriptedModel::new(replies), limits);
+    let mut agent = agent_of(ScriptedModel::new(replies), AgentOptions { limits, ..options() });
     let (turn, events) = run(&mut agent, "Count.");
     assert_eq!((turn.end, turn.answer, turn.steps, turn.executions), (TurnEnd::StepLimit, None, 3, 3));
-    assert_eq!(events.last(), Some(&Event::Stopped { end: TurnEnd::StepLimit }));
+    assert!(matches!(events.last(), Some(Event::TurnEnd { end: TurnEnd::StepLimit, steps: 3, executions: 3, .. })));
     // The next message of the user joins the last observation, so that roles go on alternating.
     let (turn, _) = run(&mut agent, "Go on.");
     assert_eq!(contents(&turn.messages)[1], "Observation:\n2\n\nGo on.");
@@ -132,7 +119,7 @@ fn a_reply_without_a_tag_is_the_answer() {
     let mut agent = agent(&["Hello! How can I help?"]);
     let (turn, events) = run(&mut agent, "Hi");
     assert_eq!((turn.end, turn.answer.as_deref()), (TurnEnd::Answer, Some("Hello! How can I help?")));
-    assert_eq!(events.last(), Some(&Event::Answer { text: "Hello! How can I help?".into() }));
+    assert!(events.contains(&Event::Answer { text: "Hello! How can I help?".into() }));
 }
 
 #[test]
@@ -154,8 +141,10 @@ fn a_missing_closing_tag_is_put_back() {
 #[test]
 fn a_long_observation_is_cut() {
     let limits = Limits { observation_chars_max: 20, ..Limits::default() };
-    let mut agent =
-        agent_of(ScriptedModel::new(["<execute>\n'a' * 1000\n</execute>", "<solution>x</solution>"]), limits);
+    let mut agent = agent_of(
+        ScriptedModel::new(["<execute>\n'a' * 1000\n</execute>", "<solution>x</solution>"]),
+        AgentOptions { limits, ..options() },
+    );
     let (turn, _) = run(&mut agent, "Long.");
     assert_eq!(contents(&turn.messages)[3], "Observation:\n'aaaaaaaaa\n[... 982 characters omitted ...]\naaaaaaaaa'");
 }
@@ -164,7 +153,7 @@ fn a_long_observation_is_cut() {
 fn codeactinstruct_counts_the_steps_down() {
     let session = Session::start(&Policy::default()).unwrap();
     let model = ScriptedModel::new(["<execute>\nprint(1)\n</execute>", "<solution>1</solution>"]);
-    let mut agent = Agent::new(Box::new(model), Box::new(session), Profile::codeactinstruct(), Limits::default());
+    let mut agent = Agent::new(Box::new(model), Box::new(session), AgentOptions::new(Profile::codeactinstruct()));
     let (turn, _) = run(&mut agent, "One.");
     let seen = contents(&turn.messages);
     assert_eq!(seen[1], "Task:\nOne.");
@@ -182,14 +171,14 @@ fn an_interrupt_stops_running_code_and_the_conversation_goes_on() {
     let mut events = Vec::new();
     let turn = agent
         .run_turn("Loop.", &mut |event| {
-            if matches!(event, Event::Output { .. }) {
+            if matches!(event, Event::ExecStdout { .. }) {
                 interrupter.interrupt();
             }
             events.push(event);
         })
         .unwrap();
     assert_eq!((turn.end, turn.answer), (TurnEnd::Interrupted, None));
-    assert_eq!(events.last(), Some(&Event::Interrupted));
+    assert!(matches!(events.last(), Some(Event::TurnEnd { end: TurnEnd::Interrupted, .. })));
     let (turn, _) = run(&mut agent, "What is x?");
     let seen = contents(&turn.messages);
     assert!(seen[1].ends_with("[Execution was interrupted.]\n\nWhat is x?"), "{}", seen[1]);
@@ -200,11 +189,11 @@ fn an_interrupt_stops_running_code_and_the_conversation_goes_on() {
 #[test]
 fn an_interrupt_stops_a_reply_and_runs_nothing_of_it() {
     let replies = ["I will do <execute> open('ran', 'w') </execute>", "Fine."];
-    let (mut agent, files) = agent_and_files(ScriptedModel::new(replies), Limits::default());
+    let (mut agent, files) = agent_and_files(ScriptedModel::new(replies), options());
     let interrupter = agent.interrupter();
     let turn = agent
         .run_turn("Go.", &mut |event| {
-            if matches!(event, Event::Text { .. }) {
+            if matches!(event, Event::Token { .. }) {
                 interrupter.interrupt()
             }
         })
@@ -226,14 +215,10 @@ fn an_interrupt_between_turns_does_nothing() {
 struct Cut(bool);
 
 impl Model for Cut {
-    fn complete(
-        &mut self,
-        messages: &[Message],
-        on_text: &mut dyn FnMut(&str) -> bool,
-    ) -> Result<Completion, AgentError> {
+    fn complete(&mut self, ask: &Ask<'_>, on_text: &mut dyn FnMut(&str) -> bool) -> Result<Completion, AgentError> {
         let (text, finish) = match std::mem::replace(&mut self.0, true) {
             false => ("<execute>\nopen('ran', 'w')\nprint(1".to_string(), FinishReason::Length),
-            true => (messages[3].content.clone(), FinishReason::Stop),
+            true => (ask.messages[3].content.clone(), FinishReason::Stop),
         };
         on_text(&text);
         Ok(Completion { text, prompt_tokens: 10, completion_tokens: 5, finish })
@@ -242,7 +227,7 @@ impl Model for Cut {
 
 #[test]
 fn code_that_was_cut_off_is_not_run() {
-    let (mut agent, files) = agent_and_files(Cut(false), Limits::default());
+    let (mut agent, files) = agent_and_files(Cut(false), options());
     let (turn, _) = run(&mut agent, "Go.");
     assert_eq!((turn.end, turn.executions), (TurnEnd::Answer, 0));
     assert!(turn.answer.unwrap().contains("cut off"));
@@ -251,10 +236,30 @@ fn code_that_was_cut_off_is_not_run() {
 }
 
 #[test]
-fn a_script_that_ends_is_an_error() {
+fn a_script_that_ends_is_an_error_that_listeners_hear_of() {
     let mut agent = agent(&["<execute>\n1\n</execute>"]);
-    let error = agent.run_turn("Go.", &mut |_| {}).unwrap_err();
+    let mut events = Vec::new();
+    let error = agent.run_turn("Go.", &mut |event| events.push(event)).unwrap_err();
     assert_eq!(error.to_string(), "the script has 1 replies and was asked for one more");
+    let told = Event::Error { message: error.to_string(), code: "model".into() };
+    assert_eq!(events[events.len() - 2], told);
+    assert!(matches!(events.last(), Some(Event::TurnEnd { end: TurnEnd::Error, steps: 1, .. })));
+}
+
+#[test]
+fn code_that_is_no_python_is_told_and_is_no_cell() {
+    let bad = "<execute>\nx = 1\nreturn x\n</execute>";
+    let mut agent = agent(&[bad, "<execute>\n'x' in globals()\n</execute>", bad, bad, bad]);
+    let (turn, events) = run(&mut agent, "Go.");
+    let seen = contents(&turn.messages);
+    assert!(seen[3].ends_with("SyntaxError: 'return' outside function"), "{}", seen[3]);
+    assert_eq!(seen[5], "Observation:\nFalse");
+    assert_eq!((turn.end, turn.steps, turn.executions), (TurnEnd::Repeated, 5, 1));
+    assert_eq!(agent.mark().cells, 1);
+    let hints = events.iter().filter(|event| matches!(event, Event::Hint { .. })).count();
+    assert_eq!(hints, 4 + 1, "one for each code that is no Python, and one for the repetition");
+    let starts = events.iter().filter(|event| matches!(event, Event::ExecStart { .. })).count();
+    assert_eq!(starts, 1);
 }
 
 #[test]
@@ -262,9 +267,16 @@ fn events_are_tagged_json_objects() {
     let mut agent = agent(&["a\n<execute>\nprint(1)\n</execute>", "b <solution>1</solution>"]);
     let (_, events) = run(&mut agent, "Go.");
     let lines: Vec<String> = events.iter().map(|event| serde_json::to_string(event).unwrap()).collect();
-    assert!(lines.contains(&r#"{"type":"output","stream":"stdout","text":"1\n"}"#.to_string()), "{lines:#?}");
-    assert!(lines.contains(&r#"{"type":"observation","text":"1","end":"finished","state":"kept"}"#.to_string()));
-    assert_eq!(lines.last().unwrap(), r#"{"type":"answer","text":"1"}"#);
+    assert!(lines.contains(&r#"{"type":"exec.stdout","stream":"stdout","text":"1\n"}"#.to_string()), "{lines:#?}");
+    let end = r#"{"type":"exec.end","step":1,"observation":"1","end":"finished","state":"kept","seconds":"#;
+    assert!(lines.iter().any(|line| line.starts_with(end)), "{lines:#?}");
+    assert_eq!(lines[lines.len() - 2], r#"{"type":"answer","text":"1"}"#);
+    let end = r#"{"type":"turn.end","end":"solution","steps":2,"executions":1,"prompt_tokens":0,"#;
+    assert!(lines.last().unwrap().starts_with(end), "{lines:#?}");
+    for (event, line) in events.iter().zip(&lines) {
+        assert_eq!(&serde_json::from_str::<Event>(line).unwrap(), event, "{line}");
+        assert!(line.starts_with(&format!(r#"{{"type":"{}""#, event.kind())), "{line}");
+    }
 }
 
 #[test]
@@ -277,23 +289,20 @@ fn what_is_displayed_comes_in_formats_for_people() {
     assert_eq!(contents(&turn.messages)[3], "Observation:\ntwo\n3");
     let lines: Vec<String> = events.iter().map(|event| serde_json::to_string(event).unwrap()).collect();
     let display =
-        r#"{"type":"display","data":{"image/png":"iVBORw0K","text/html":"<b>2</b>","text/plain":"two"}}"#.to_string();
+        r#"{"type":"exec.display","data":{"image/png":"iVBORw0K","text/html":"<b>2</b>","text/plain":"two"}}"#
+            .to_string();
     assert!(lines.contains(&display), "{lines:#?}");
     let value = r#""value":{"text/html":"<i>3</i>","text/plain":"3"}"#;
-    assert!(lines.iter().any(|line| line.contains(r#""type":"observation""#) && line.contains(value)), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.contains(r#""type":"exec.end""#) && line.contains(value)), "{lines:#?}");
 }
 
 /// Says one thing after another, and takes its time.
 struct Slow(ScriptedModel);
 
 impl Model for Slow {
-    fn complete(
-        &mut self,
-        messages: &[Message],
-        on_text: &mut dyn FnMut(&str) -> bool,
-    ) -> Result<Completion, AgentError> {
+    fn complete(&mut self, ask: &Ask<'_>, on_text: &mut dyn FnMut(&str) -> bool) -> Result<Completion, AgentError> {
         std::thread::sleep(Duration::from_secs(1));
-        self.0.complete(messages, on_text)
+        self.0.complete(ask, on_text)
     }
 }
 
@@ -302,11 +311,12 @@ fn what_earlier_code_left_running_writes_is_marked() {
     let code = "import threading, time\ndef write():\n    while True:\n        time.sleep(0.02)\n        print('late')\n\
                 threading.Thread(target=write, daemon=True).start()";
     let script = ScriptedModel::new([&format!("<execute>\n{code}\n</execute>"), "<execute>\n1\n</execute>", "Done."]);
-    let (_, events) = run(&mut agent_of(Slow(script), Limits::default()), "Write later.");
-    let is_late = |event: &Event| matches!(event, Event::Output { text, is_late: true, .. } if text.contains("late"));
+    let (_, events) = run(&mut agent_of(Slow(script), options()), "Write later.");
+    let is_late =
+        |event: &Event| matches!(event, Event::ExecStdout { text, is_late: true, .. } if text.contains("late"));
     assert!(events.iter().any(is_late), "{events:#?}");
-    let late = Event::Output { stream: Stream::Stdout, text: "x".into(), is_late: true };
-    let line = r#"{"type":"output","stream":"stdout","text":"x","late":true}"#;
+    let late = Event::ExecStdout { stream: Stream::Stdout, text: "x".into(), is_late: true };
+    let line = r#"{"type":"exec.stdout","stream":"stdout","text":"x","late":true}"#;
     assert_eq!(serde_json::to_string(&late).unwrap(), line);
 }
 
@@ -314,11 +324,7 @@ fn what_earlier_code_left_running_writes_is_marked() {
 struct Counting(bool);
 
 impl Model for Counting {
-    fn complete(
-        &mut self,
-        _messages: &[Message],
-        on_text: &mut dyn FnMut(&str) -> bool,
-    ) -> Result<Completion, AgentError> {
+    fn complete(&mut self, _ask: &Ask<'_>, on_text: &mut dyn FnMut(&str) -> bool) -> Result<Completion, AgentError> {
         let text = match std::mem::replace(&mut self.0, true) {
             false => "<execute>\nfor n in range(5000): print(n)\n</execute>",
             true => "<solution>x</solution>",
@@ -335,7 +341,7 @@ impl Model for Counting {
 #[test]
 fn an_observation_is_cut_by_tokens_where_the_model_counts_them() {
     let limits = Limits { observation_tokens_max: 100, ..Limits::default() };
-    let (turn, _) = run(&mut agent_of(Counting(false), limits), "Count.");
+    let (turn, _) = run(&mut agent_of(Counting(false), AgentOptions { limits, ..options() }), "Count.");
     let seen = contents(&turn.messages)[3].strip_prefix("Observation:\n").unwrap();
     let words = seen.split_whitespace().count();
     assert!((80..=100).contains(&words) && seen.starts_with("0\n1\n") && seen.ends_with("\n4999"), "{words}: {seen}");

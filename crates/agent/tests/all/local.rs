@@ -1,7 +1,6 @@
 //! A real small model behind the loop, where it has been fetched before; nothing is downloaded here.
-#![allow(clippy::unwrap_used)]
 
-use codeact_agent::{Agent, FinishReason, Limits, LocalModel, Model, Profile, TurnEnd};
+use codeact_agent::{Agent, AgentOptions, Ask, FinishReason, Limits, LocalModel, Model, Profile, TurnEnd};
 use codeact_chat::{ChatFormat, Message};
 use codeact_engine::{Engine, EngineLimits, Sampling};
 use codeact_model::serving::{ServedModel, ServedWeights, ServingOptions};
@@ -25,6 +24,10 @@ fn smollm2(sampling: Sampling) -> Option<LocalModel> {
     Some(LocalModel::new(engine, None, format, sampling))
 }
 
+fn ask(messages: &[Message]) -> Ask<'_> {
+    Ask { messages, stops: &[], tokens_max: None }
+}
+
 #[test]
 fn a_local_model_streams_what_it_returns_and_stops_where_told() {
     let Some(mut model) = smollm2(Sampling::default()) else {
@@ -33,7 +36,7 @@ fn a_local_model_streams_what_it_returns_and_stops_where_told() {
     let messages = [Message::user("What is the capital of France?")];
     let mut streamed = String::new();
     let completion = model
-        .complete(&messages, &mut |text| {
+        .complete(&ask(&messages), &mut |text| {
             streamed.push_str(text);
             true
         })
@@ -46,7 +49,7 @@ fn a_local_model_streams_what_it_returns_and_stops_where_told() {
 
     let mut streamed = String::new();
     let completion = model
-        .complete(&messages, &mut |text| {
+        .complete(&ask(&messages), &mut |text| {
             streamed.push_str(text);
             !streamed.contains("capital")
         })
@@ -60,7 +63,7 @@ fn a_reply_ends_at_the_limit_of_new_tokens() {
     let Some(mut model) = smollm2(Sampling { max_new_tokens: 3, ..Sampling::default() }) else {
         return;
     };
-    let completion = model.complete(&[Message::user("What is the capital of France?")], &mut |_| true).unwrap();
+    let completion = model.complete(&ask(&[Message::user("What is the capital of France?")]), &mut |_| true).unwrap();
     assert_eq!((completion.text.as_str(), completion.finish), ("The capital of", FinishReason::Length));
 }
 
@@ -71,7 +74,11 @@ fn the_loop_runs_on_a_local_model() {
     };
     let session = Session::start(&Policy::default()).unwrap();
     let limits = Limits { steps_max: 2, ..Limits::default() };
-    let mut agent = Agent::new(Box::new(model), Box::new(session), Profile::quickstart(), limits);
+    let mut agent = Agent::new(
+        Box::new(model),
+        Box::new(session),
+        AgentOptions { limits, ..AgentOptions::new(Profile::quickstart()) },
+    );
     let turn = agent.run_turn("Say hello.", &mut |_| {}).unwrap();
     assert!(turn.steps >= 1 && turn.steps <= 2 && turn.completion_tokens > 0, "{turn:?}");
     assert_ne!(turn.end, TurnEnd::Interrupted);
