@@ -11,7 +11,7 @@ event that is missing or doubled. Readers leave at random moments and come back 
 killed with SIGKILL and started anew, Pythons are killed from outside.
 
 Prints one JSON object: turns by how they ended, sessions and events checked, foreign canaries, how often Python came
-back and how often variables were lost with a killed Python, answers by status, memory of the server (RSS) and of its
+back and how often variables were lost with a killed Python, answers by status, memory of the server (anonymous) and of its
 Pythons (PSS) over time. Exit code: 0 nothing wrong, 1 something was."""
 
 import argparse
@@ -233,7 +233,7 @@ def watch(load):
         process = load.server.process.pid
         below = descendants(process)
         pss = sum(kilobytes(f"/proc/{child}/smaps_rollup", "Pss:") for child in below)
-        load.memory.append((now, kilobytes(f"/proc/{process}/status", "VmRSS:"), pss))
+        load.memory.append((now, kilobytes(f"/proc/{process}/status", "RssAnon:"), pss))
         status, text = load.server.ask("GET", "/metrics")
         pythons = float(re.search(r"^codeact_pythons (\S+)", text, re.M)[1]) if status == 200 else 0.0
         if pythons > load.options.pythons:
@@ -292,8 +292,8 @@ def summary(load, clients):
         "foreign_canaries": load.foreign[:20],
         "errors": load.errors[:20],
         "error_count": len(load.errors),
-        "server_rss_mib_by_quarter": rss,
-        "server_rss_mib_max": round(max((sample[1] for sample in load.memory), default=0) / 1024, 1),
+        "server_mib_by_quarter": rss,
+        "server_mib_max": round(max((sample[1] for sample in load.memory), default=0) / 1024, 1),
         "pythons_pss_mib_by_quarter": [quarter(index, 2) for index in range(4)],
     }
     print(json.dumps(result, indent=1))

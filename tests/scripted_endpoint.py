@@ -206,6 +206,11 @@ class Endpoint(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), Handler)
         self.scenarios, self.delay = scenarios, delay
 
+    def handle_error(self, request, client_address):
+        """Clients that leave are no news; everything else is."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

@@ -13,7 +13,7 @@ import { chromium } from "playwright-core";
 const here = dirname(fileURLToPath(import.meta.url));
 export const repository = join(here, "../..");
 export const KEY = "a-key-of-the-browser-tests";
-const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 30_000;
 
 /** The interpreter that has the libraries of tests/sandbox-requirements.txt, where somebody installed it. */
 export const python = [process.env.CODEACT_SANDBOX_PYTHON, join(repository, "target/sandbox-libraries/bin/python")].find((path) => path && existsSync(path)) ?? "python3";
