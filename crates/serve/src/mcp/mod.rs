@@ -27,7 +27,6 @@ use codeact_sandbox::{Approval, Tool, Toolbox};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::fields::closest;
 use schema::Shape;
 use server::Server;
 
@@ -59,16 +58,6 @@ pub enum McpError {
     TooMany {
         /// How many.
         count: usize,
-    },
-    /// A name that there is not.
-    #[error("there is no tool `{name}`; there are {}{}", .known.join(", "), .hint.as_ref().map_or_else(String::new, |hint| format!("\nhint: did you mean `{hint}`?")))]
-    Unknown {
-        /// What was asked for.
-        name: String,
-        /// What there is.
-        known: Vec<String>,
-        /// What was probably meant.
-        hint: Option<String>,
     },
     /// Threads for them could not be started.
     #[error("cannot start threads for MCP servers")]
@@ -135,31 +124,11 @@ impl McpTools {
         self.tools.iter().map(|known| known.tool.clone()).collect()
     }
 
-    /// What a session gets.
+    /// What sessions get.
     ///
-    /// * `only`: these tools, by their names in Python; `None`: all.
     /// * `ask`: who is asked before calls where the settings want that; without one they are refused.
-    ///
-    /// # Errors
-    /// When one of `only` is unknown.
-    pub fn toolbox(
-        self: &Arc<McpTools>,
-        only: Option<&[String]>,
-        ask: Option<Arc<Ask>>,
-    ) -> Result<Arc<dyn Toolbox>, McpError> {
-        let chosen = match only {
-            None => (0..self.tools.len()).collect(),
-            Some(names) => names.iter().map(|name| self.index(name)).collect::<Result<_, _>>()?,
-        };
-        Ok(Arc::new(View { all: Arc::clone(self), chosen, ask }))
-    }
-
-    fn index(&self, name: &str) -> Result<usize, McpError> {
-        self.tools.iter().position(|known| known.tool.name == name).ok_or_else(|| {
-            let known: Vec<&str> = self.tools.iter().map(|known| &*known.tool.name).collect();
-            let hint = closest(name, &known).map(str::to_owned);
-            McpError::Unknown { name: name.to_owned(), known: known.into_iter().map(str::to_owned).collect(), hint }
-        })
+    pub fn toolbox(self: &Arc<McpTools>, ask: Option<Arc<Ask>>) -> Arc<dyn Toolbox> {
+        Arc::new(View { all: Arc::clone(self), ask })
     }
 
     /// Lets a future run, wherever this is called from; the result comes out of the channel.
@@ -199,16 +168,15 @@ impl Drop for McpTools {
     }
 }
 
-/// The tools of one session.
+/// The tools, for those who can ask somebody.
 struct View {
     all: Arc<McpTools>,
-    chosen: Vec<usize>,
     ask: Option<Arc<Ask>>,
 }
 
 impl View {
     fn known(&self, name: &str) -> Option<&Known> {
-        self.chosen.iter().map(|index| &self.all.tools[*index]).find(|known| known.tool.name == name)
+        self.all.tools.iter().find(|known| known.tool.name == name)
     }
 }
 
@@ -220,7 +188,7 @@ impl fmt::Debug for View {
 
 impl Toolbox for View {
     fn tools(&self) -> Vec<Tool> {
-        self.chosen.iter().map(|index| self.all.tools[*index].tool.clone()).collect()
+        self.all.tools()
     }
 
     fn approve(&self, name: &str, arguments: &Value) -> Approval {

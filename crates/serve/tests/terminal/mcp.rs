@@ -27,7 +27,7 @@ fn refusal(mode: &str, more: &str) -> String {
 
 /// A session that has them.
 fn session(tools: &Arc<McpTools>) -> Session {
-    session_of(tools.toolbox(None, None).unwrap())
+    session_of(tools.toolbox(None))
 }
 
 fn session_of(tools: Arc<dyn Toolbox>) -> Session {
@@ -128,10 +128,8 @@ fn only_what_is_allowed_can_be_called() {
     let tools = tools("good", "tools = ['add', 'fail']\ncalls_per_minute = 2").unwrap();
     let names: Vec<String> = tools.tools().into_iter().map(|tool| tool.name).collect();
     assert_eq!(names, ["add", "fail"]);
-    let error = tools.toolbox(Some(&["ad".to_owned()]), None).unwrap_err().to_string();
-    assert!(error.contains("there is no tool `ad`") && error.contains("did you mean `add`?"), "{error}");
-    let mut session = session_of(tools.toolbox(Some(&["add".to_owned()]), None).unwrap());
-    assert!(see(&mut session, "fail()").contains("NameError"));
+    let mut session = session(&tools);
+    assert!(see(&mut session, "picture()").contains("NameError"));
     let text = see(&mut session, "[add(n) for n in range(3)]");
     assert!(text.ends_with("may be called 2 times a minute; try again in 30 s"), "{text}");
 }
@@ -147,7 +145,7 @@ fn somebody_is_asked_where_the_settings_say_so() {
         heard.lock().unwrap().push(format!("{name} {arguments}"));
         if arguments["a"] == 1 { Approval::Allow } else { Approval::Deny("too much".to_owned()) }
     };
-    let mut session = session_of(tools.toolbox(None, Some(Arc::new(ask))).unwrap());
+    let mut session = session_of(tools.toolbox(Some(Arc::new(ask))));
     assert_eq!(see(&mut session, "add(1)"), "{'sum': 2}");
     assert!(see(&mut session, "add(2)").ends_with("the call of `add` was not approved: too much"));
     assert_eq!(*asked.lock().unwrap(), [r#"add {"a":1,"b":1}"#, r#"add {"a":2,"b":1}"#]);

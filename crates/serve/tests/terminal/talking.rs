@@ -51,7 +51,7 @@ fn code_waits_until_somebody_has_seen_it() {
         .prompted()
         .press("count 3\r")
         .answer("e")
-        .see("n = 77")
+        .see("77")
         .see("n is 77")
         .say("count 4")
         .see("[a]lways: ")

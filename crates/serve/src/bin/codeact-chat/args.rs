@@ -27,7 +27,7 @@ pub struct Args {
     #[arg(long, value_name = "URL", conflicts_with = "model")]
     pub endpoint: Option<String>,
     /// Which of its models; without it, the first
-    #[arg(long, value_name = "NAME", requires = "endpoint")]
+    #[arg(long, value_name = "NAME", requires = "endpoint", conflicts_with = "model")]
     pub endpoint_model: Option<String>,
     /// Run one task and exit: 0 with an answer, 1 without
     #[arg(long, value_name = "TEXT")]
@@ -120,11 +120,9 @@ mod tests {
         let read = |line: &str| Args::try_parse_from(["codeact-chat"].into_iter().chain(line.split_whitespace()));
         assert!(read("--model x --action-format json --approve ask").is_ok());
         assert!(read("--endpoint http://x/v1 --endpoint-model m --skills a,b").is_ok());
-        assert!(
-            read("").is_err()
-                && read("--model x --endpoint y").is_err()
-                && read("--model x --endpoint-model m").is_err()
-        );
+        for refused in ["", "--model x --endpoint y", "--model x --endpoint-model m", "--endpoint y --adapter z"] {
+            assert!(read(refused).is_err(), "{refused}");
+        }
         assert!(read("doctor").is_ok());
     }
 }

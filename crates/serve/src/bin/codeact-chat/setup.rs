@@ -74,7 +74,7 @@ fn toolbox(args: &Args, asker: Option<Arc<Asker>>) -> anyhow::Result<Option<Arc<
         return Ok(None);
     }
     let ask = asker.map(|asker| -> Arc<Ask> { Arc::new(move |name, arguments| asker.approve(name, arguments)) });
-    Ok(Some(connect(&config.mcp)?.toolbox(None, ask)?))
+    Ok(Some(connect(&config.mcp)?.toolbox(ask)))
 }
 
 /// Starts what runs the code.
