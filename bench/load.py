@@ -40,7 +40,7 @@ from train_step import REPOSITORY, machine, output
 SERVER = Path(os.environ.get("CODEACT_SERVE", REPOSITORY / "target/release/codeact-serve"))
 # Fewer places than clients, and fewer pages than what runs may want.
 SETTINGS = "[limits]\nrunning_max = 24\nwaiting_max = 176\n[log]\nrequests = false\n"
-KV_MIB = 24
+KV_MIB = 32
 # Memory at rest that may differ between two equal phases: the allocator's, not the requests'.
 GROWTH_MIB_MAX = 32
 SLOWEST_MAX, JAIN_MIN = 2.0, 0.95
