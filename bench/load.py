@@ -9,7 +9,7 @@ usage: python bench/load.py --model DIR [--clients 220] [--minutes 10] [--leavin
 Standard library only. Starts target/release/codeact-serve (or $CODEACT_SERVE) on a free port with few places and little memory for keys and
 values, so that clients are refused and sequences give way to others; or asks the server at --url, whose memory it cannot
 see. Every client goes on asking until the time is up: chat and text completions, whole and streamed, prompts from a few
-words to some thousand tokens, answers from 8 to 128. Each prompt holds a secret of its client, drawn anew each time,
+words to some hundred tokens, answers from 8 to 96. Each prompt holds a secret of its client, drawn anew each time,
 often within a system prompt that all share; half of the prompts ask for it to be repeated. --leaving is the share of
 requests that are dropped at a random moment. 429 is an answer: the client waits as it is told and asks again, and that
 time counts as time to its answer.
@@ -39,8 +39,8 @@ from train_step import REPOSITORY, machine, output
 
 SERVER = Path(os.environ.get("CODEACT_SERVE", REPOSITORY / "target/release/codeact-serve"))
 # Fewer places than clients, and fewer pages than what runs may want.
-SETTINGS = "[limits]\nrunning_max = 24\nwaiting_max = 170\n[log]\nrequests = false\n"
-KV_MIB = 96
+SETTINGS = "[limits]\nrunning_max = 24\nwaiting_max = 176\n[log]\nrequests = false\n"
+KV_MIB = 32
 # Memory at rest that may differ between two equal phases: the allocator's, not the requests'.
 GROWTH_MIB_MAX = 32
 SLOWEST_MAX, JAIN_MIN = 2.0, 0.95

@@ -11,9 +11,9 @@ from collections import Counter, defaultdict
 SECRET = re.compile(r"zq[0-9a-f]{10}")
 WORDS = "the agent reads a table and prints the sum of every column before it answers with one number".split()
 # What every conversation begins with, so that they share its pages; long enough for several.
-COMMON = " ".join(WORDS * 6)
+COMMON = " ".join(WORDS * 3)
 # Prompt words, answer tokens, and how often.
-SIZES = {"short": ((5, 40), (8, 32), 7), "middle": ((80, 250), (24, 64), 2), "long": ((500, 1000), (48, 128), 1)}
+SIZES = {"short": ((5, 30), (8, 40), 7), "middle": ((40, 120), (24, 64), 2), "long": ((200, 400), (48, 96), 1)}
 # Answers that are kept to be asked for again.
 KEPT = 100
 

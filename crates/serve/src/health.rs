@@ -109,7 +109,7 @@ fn gauges(text: &mut String, metrics: &Metrics) {
         ("requests_waiting", metrics.waiting, "Requests that wait for pages or a place."),
         ("kept_sessions", metrics.sessions, "Sessions whose last request stays in the cache."),
         ("kv_pages", metrics.pages_total, "Pages of the key-value cache."),
-        ("kv_pages_used", metrics.pages_used, "Pages that running requests hold."),
+        ("kv_pages_used", metrics.pages_used, "Pages that running requests or open sessions hold."),
         ("kv_pages_cached", metrics.pages_cached, "Pages kept for prompts that begin with their tokens."),
         ("kv_pages_pinned", metrics.pages_pinned, "Pages that open sessions keep."),
     ];

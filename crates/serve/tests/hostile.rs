@@ -1,5 +1,5 @@
-//! Requests that nobody means well with: whatever stands in a field, the answer is a refusal or a result, it takes no more
-//! memory than a request may, and the server is as it was afterwards.
+//! Requests that nobody means well with: whatever stands in a field, the answer is a refusal or a result, it takes no
+//! more memory than a request may, and the server is as it was afterwards.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../../../tests/fuzz/allocation.rs"]
@@ -41,132 +41,40 @@ fn few_values() -> Vec<String> {
 }
 
 /// Fields that completions of both kinds read.
-const BOTH: &[&str] = &[
-    "model",
-    "max_tokens",
-    "temperature",
-    "top_p",
-    "top_k",
-    "min_p",
-    "repetition_penalty",
-    "frequency_penalty",
-    "presence_penalty",
-    "logit_bias",
-    "logprobs",
-    "seed",
-    "stop",
-    "stop_token_ids",
-    "include_stop_str_in_output",
-    "ignore_eos",
-    "n",
-    "stream",
-    "stream_options",
-    "response_format",
-    "cache_salt",
-    "not_a_field",
-];
+const BOTH: &str = "model max_tokens temperature top_p top_k min_p repetition_penalty frequency_penalty presence_penalty logit_bias \
+    logprobs seed stop stop_token_ids include_stop_str_in_output ignore_eos n stream stream_options response_format \
+    cache_salt not_a_field";
 
 /// Fields that they know and do not serve.
-const FOREIGN: &[&str] = &[
-    "user",
-    "metadata",
-    "safety_identifier",
-    "prompt_cache_key",
-    "prompt_cache_retention",
-    "store",
-    "service_tier",
-    "use_beam_search",
-    "length_penalty",
-    "early_stopping",
-    "min_tokens",
-    "skip_special_tokens",
-    "spaces_between_special_tokens",
-    "truncate_prompt_tokens",
-    "prompt_logprobs",
-    "guided_json",
-    "guided_regex",
-    "guided_choice",
-    "guided_grammar",
-    "structured_outputs",
-    "grammar",
-    "json_schema",
-    "allowed_token_ids",
-    "bad_words",
-    "logits_processors",
-    "add_special_tokens",
-    "priority",
-    "kv_transfer_params",
-    "vllm_xargs",
-    "return_token_ids",
-    "return_tokens_as_token_ids",
-    "n_predict",
-    "n_keep",
-    "n_discard",
-    "n_probs",
-    "n_indent",
-    "cache_prompt",
-    "typical_p",
-    "tfs_z",
-    "mirostat",
-    "mirostat_tau",
-    "mirostat_eta",
-    "dynatemp_range",
-    "dynatemp_exponent",
-    "xtc_probability",
-    "xtc_threshold",
-    "dry_multiplier",
-    "top_n_sigma",
-    "repeat_penalty",
-    "repeat_last_n",
-    "samplers",
-    "id_slot",
-    "t_max_predict_ms",
-    "timings_per_token",
-    "return_progress",
-    "lora",
-    "tokens",
-    "suffix",
-    "best_of",
-];
+const FOREIGN: &str = "user metadata safety_identifier prompt_cache_key prompt_cache_retention store service_tier use_beam_search \
+    length_penalty early_stopping min_tokens skip_special_tokens spaces_between_special_tokens \
+    truncate_prompt_tokens prompt_logprobs guided_json guided_regex guided_choice guided_grammar structured_outputs \
+    grammar json_schema allowed_token_ids bad_words logits_processors add_special_tokens priority \
+    kv_transfer_params vllm_xargs return_token_ids return_tokens_as_token_ids n_predict n_keep n_discard n_probs \
+    n_indent cache_prompt typical_p tfs_z mirostat mirostat_tau mirostat_eta dynatemp_range dynatemp_exponent \
+    xtc_probability xtc_threshold dry_multiplier top_n_sigma repeat_penalty repeat_last_n samplers id_slot \
+    t_max_predict_ms timings_per_token return_progress lora tokens suffix best_of";
 
 /// And those of chat completions alone.
-const FOREIGN_IN_CHAT: &[&str] = &[
-    "tools",
-    "tool_choice",
-    "parallel_tool_calls",
-    "functions",
-    "function_call",
-    "modalities",
-    "audio",
-    "prediction",
-    "reasoning_effort",
-    "verbosity",
-    "web_search_options",
-    "echo",
-    "chat_template",
-    "chat_template_kwargs",
-    "documents",
-    "add_generation_prompt",
-    "continue_final_message",
-    "include_reasoning",
-    "reasoning_format",
-];
+const FOREIGN_IN_CHAT: &str = "tools tool_choice parallel_tool_calls functions function_call modalities audio prediction reasoning_effort \
+    verbosity web_search_options echo chat_template chat_template_kwargs documents add_generation_prompt \
+    continue_final_message include_reasoning reasoning_format";
+
+fn names(text: &'static str) -> Vec<&'static str> {
+    text.split_whitespace().collect()
+}
 
 /// A route, a body that is served or refused for one reason, and the places in it to change: names, or paths into it.
 type Route = (&'static str, Value, Vec<&'static str>);
 
 fn completions() -> Vec<Route> {
     let messages = json!([{"role": "user", "content": "hi"}]);
-    let with = |names: &[&'static str]| BOTH.iter().chain(names).copied().collect::<Vec<_>>();
+    let with = |more: &'static str| [names(BOTH), names(more)].concat();
     let chat = "/v1/chat/completions";
     let text = "/v1/completions";
     vec![
-        (
-            chat,
-            json!({"messages": messages, "max_tokens": 2}),
-            with(&["messages", "max_completion_tokens", "top_logprobs"]),
-        ),
-        (text, json!({"prompt": "hi", "max_tokens": 2}), with(&["prompt", "echo"])),
+        (chat, json!({"messages": messages, "max_tokens": 2}), with("messages max_completion_tokens top_logprobs")),
+        (text, json!({"prompt": "hi", "max_tokens": 2}), with("prompt echo")),
     ]
 }
 
@@ -175,22 +83,12 @@ fn nested() -> Vec<Route> {
     let parts = json!([{"type": "text", "text": "hi"}]);
     let message = json!({"role": "assistant", "content": parts, "name": null, "tool_calls": [], "annotations": [],
         "function_call": null, "refusal": null, "audio": null, "reasoning_content": null, "tool_call_id": null});
-    let places = vec![
-        "/messages/0",
-        "/messages/0/role",
-        "/messages/0/content",
-        "/messages/0/name",
-        "/messages/0/tool_calls",
-        "/messages/0/annotations",
-        "/messages/0/function_call",
-        "/messages/0/refusal",
-        "/messages/0/audio",
-        "/messages/0/reasoning_content",
-        "/messages/0/tool_call_id",
-        "/messages/0/content/0",
-        "/messages/0/content/0/type",
-        "/messages/0/content/0/text",
-    ];
+    let places = names(
+        "/messages/0 /messages/0/role /messages/0/content /messages/0/name /messages/0/tool_calls \
+                /messages/0/annotations /messages/0/function_call /messages/0/refusal /messages/0/audio \
+                /messages/0/reasoning_content /messages/0/tool_call_id /messages/0/content/0 \
+                /messages/0/content/0/type /messages/0/content/0/text",
+    );
     let shape = |format: Value| json!({"prompt": "hi", "max_tokens": 2, "response_format": format});
     let schema = json!({"type": "object", "properties": {"a": {"type": "string", "maxLength": 2}}, "required": ["a"]});
     let json_schema = json!({"name": "n", "description": "d", "strict": true, "schema": schema});
@@ -202,58 +100,51 @@ fn nested() -> Vec<Route> {
         (
             text,
             json!({"prompt": "hi", "max_tokens": 2, "stream": true, "stream_options": options}),
-            vec![
-                "/stream_options/include_usage",
-                "/stream_options/include_obfuscation",
-                "/stream_options/continuous_usage_stats",
-            ],
+            names(
+                "/stream_options/include_usage /stream_options/include_obfuscation \
+                /stream_options/continuous_usage_stats",
+            ),
         ),
         (
             text,
             shape(json!({"type": "json_schema", "json_schema": json_schema})),
-            vec![
-                "/response_format/type",
-                "/response_format/json_schema",
-                "/response_format/json_schema/name",
-                "/response_format/json_schema/description",
-                "/response_format/json_schema/strict",
-                "/response_format/json_schema/schema",
-                "/response_format/json_schema/schema/type",
-                "/response_format/json_schema/schema/properties",
-                "/response_format/json_schema/schema/properties/a",
-                "/response_format/json_schema/schema/properties/a/maxLength",
-                "/response_format/json_schema/schema/required",
-            ],
+            names(
+                "/response_format/type /response_format/json_schema /response_format/json_schema/name \
+                /response_format/json_schema/description /response_format/json_schema/strict \
+                /response_format/json_schema/schema /response_format/json_schema/schema/type \
+                /response_format/json_schema/schema/properties /response_format/json_schema/schema/properties/a \
+                /response_format/json_schema/schema/properties/a/maxLength \
+                /response_format/json_schema/schema/required",
+            ),
         ),
-        (text, shape(json!({"type": "regex", "regex": "a+"})), vec!["/response_format/regex"]),
+        (text, shape(json!({"type": "regex", "regex": "a+"})), names("/response_format/regex")),
         (
             text,
             shape(json!({"type": "codeact", "execute": true, "solution": true, "required": true})),
-            vec!["/response_format/execute", "/response_format/solution", "/response_format/required"],
+            names("/response_format/execute /response_format/solution /response_format/required"),
         ),
         (
             text,
             json!({"prompt": [[5, 6], "hi"], "stop": ["a", "b"], "stop_token_ids": [5], "logit_bias": {"5": 1}}),
-            vec!["/prompt/0", "/prompt/0/1", "/prompt/1", "/stop/0", "/stop_token_ids/0", "/logit_bias/5"],
+            names("/prompt/0 /prompt/0/1 /prompt/1 /stop/0 /stop_token_ids/0 /logit_bias/5"),
         ),
     ]
 }
 
 fn routes() -> Vec<Route> {
     let messages = json!([{"role": "user", "content": "hi"}]);
-    let tokenise =
-        vec!["model", "prompt", "messages", "add_special_tokens", "add_generation_prompt", "return_token_strs"];
+    let tokenise = names("model prompt messages add_special_tokens add_generation_prompt return_token_strs");
     let others = vec![
-        ("/v1/embeddings", json!({"input": "hi"}), vec!["model", "input", "encoding_format", "dimensions", "user"]),
+        ("/v1/embeddings", json!({"input": "hi"}), names("model input encoding_format dimensions user")),
         ("/tokenize", json!({"prompt": "hi"}), tokenise.clone()),
-        ("/detokenize", json!({"tokens": [5]}), vec!["model", "tokens"]),
+        ("/detokenize", json!({"tokens": [5]}), names("model tokens")),
         ("/apply-template", json!({"messages": messages}), tokenise),
         (
             "/v1/load_lora_adapter",
             json!({"lora_name": "a", "lora_path": "b"}),
-            vec!["lora_name", "lora_path", "load_inplace"],
+            names("lora_name lora_path load_inplace"),
         ),
-        ("/v1/unload_lora_adapter", json!({"lora_name": "a"}), vec!["lora_name"]),
+        ("/v1/unload_lora_adapter", json!({"lora_name": "a"}), names("lora_name")),
     ];
     completions().into_iter().chain(nested()).chain(others).collect()
 }
@@ -308,8 +199,8 @@ fn hostile_fields_are_refused_or_served_and_nothing_breaks() {
         left.get_or_insert_with(allocation::reset_peak);
     }
     for (path, base, _) in completions() {
-        let chat = FOREIGN_IN_CHAT.iter().filter(|_| path.contains("chat"));
-        for place in FOREIGN.iter().chain(chat) {
+        let of_chat = if path.contains("chat") { FOREIGN_IN_CHAT } else { "" };
+        for place in [names(FOREIGN), names(of_chat)].concat() {
             few.iter().for_each(|value| check(server.port, path, &body(&base, &[(place, value)])));
         }
     }

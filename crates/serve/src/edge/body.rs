@@ -11,8 +11,8 @@ use tokio::time::{Sleep, sleep_until};
 
 use crate::edge::{Places, Record};
 
-/// Bytes that are handed on at once: a connection takes more when these are gone, so a large answer keeps its place until
-/// most of it is read.
+/// Bytes that are handed on at once: a connection takes more when these are gone, so a large answer keeps its place
+/// until most of it is read.
 const PIECE_BYTES: usize = 64 << 10;
 
 /// A body that says when all of it was taken.

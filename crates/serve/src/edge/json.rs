@@ -1,5 +1,5 @@
-//! What a request brings: a body that is called JSON, of bounded size, in bounded memory, arriving in bounded time, with
-//! each key once; and a name in its path.
+//! What a request brings: a body that is called JSON, of bounded size, in bounded memory, arriving in bounded time,
+//! with each key once; and a name in its path.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, de};
 use serde_json::{Map, Number, Value};
 use tokio_stream::StreamExt;
 
-use crate::edge::{Memory, Record, Taken, crashed};
+use crate::edge::{Memory, Record, Taken};
 use crate::error::ErrorKind;
 use crate::fields::{Fields, Ignored};
 use crate::{ApiError, AppState};
@@ -20,7 +20,8 @@ use crate::{ApiError, AppState};
 /// A body that takes longer to arrive is given up.
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// Bytes that one value takes at most, while the row it stands in grows: the old place, and the new one of twice the size.
+/// Bytes that one value takes at most, while the row it stands in grows: the old place, and the new one of twice the
+/// size.
 const VALUE_BYTES: usize = 3 * size_of::<Value>();
 
 /// Longer bodies are parsed where it keeps nobody waiting.
@@ -58,7 +59,7 @@ impl FromRequest<AppState> for JsonBody {
         let parsed = if bytes.len() <= PARSED_HERE_BYTES_MAX {
             parse(&head.headers, &bytes)
         } else {
-            tokio::task::spawn_blocking(move || parse(&head.headers, &bytes)).await.map_err(crashed)?
+            state.edge.work(move || parse(&head.headers, &bytes)).await?
         };
         Ok(JsonBody(parsed?, taken))
     }

@@ -52,6 +52,9 @@ const IGNORED_BYTES_MAX: usize = 1 << 10;
 /// Characters of a caller's own request id.
 const ID_CHARS_MAX: usize = 128;
 
+/// Requests that are taken apart at once, each by a thread. More threads would only wait for each other, and each keeps
+/// some megabytes; fewer would let slow grammars stop everybody.
+const WORKING_MAX: usize = 32;
 /// What the tokenizer keeps of a token, which may be a single byte.
 const TOKEN_BYTES: usize = 100;
 /// Texts that are tokenised in no time.
@@ -132,6 +135,7 @@ pub(crate) struct Edge {
     pub memory: Memory,
     running: Arc<Semaphore>,
     running_of_key: Arc<PerOwner>,
+    working: Arc<Semaphore>,
     is_draining: AtomicBool,
     /// Turns true with it: streams that would go on for ever end.
     ending: watch::Sender<bool>,
@@ -148,8 +152,10 @@ impl Edge {
         let running = Arc::new(Semaphore::new(settings.requests_max));
         let memory = Memory::new(settings.reading_bytes_max);
         let running_of_key = PerOwner::new(settings.requests_per_key_max, "requests being answered");
+        let working = Arc::new(Semaphore::new(WORKING_MAX));
         let (is_draining, ending) = (AtomicBool::new(false), watch::Sender::new(false));
-        Edge { settings, counters: Counters::default(), memory, running, running_of_key, is_draining, ending }
+        let counters = Counters::default();
+        Edge { settings, counters, memory, running, running_of_key, working, is_draining, ending }
     }
 
     /// Whether the server is about to end.
@@ -194,6 +200,20 @@ impl Edge {
                 Err(ApiError::busy(format!("{most} requests are being answered already\nhint: try again later")))
             }
         }
+    }
+
+    /// Runs what computes for a while where it keeps no other request waiting, when it is its turn.
+    ///
+    /// # Errors
+    /// When it panics: 500.
+    pub async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+        let turn = Arc::clone(&self.working).acquire_owned().await.expect("nobody closes it");
+        let working = move || {
+            // Kept to the end, also when nobody waits for it any more.
+            let _turn = turn;
+            work()
+        };
+        tokio::task::spawn_blocking(working).await.map_err(crashed)
     }
 
     /// Memory for the tokens of a text while it is tokenised.
@@ -320,5 +340,37 @@ fn method_name(method: &Method) -> &'static str {
         Method::OPTIONS => "OPTIONS",
         Method::HEAD => "HEAD",
         _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[test]
+    fn many_requests_take_few_threads_and_all_have_their_turn() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let edge = Arc::new(Edge::new(EdgeSettings::default()));
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let works = (0..10 * WORKING_MAX).map(|index| {
+            let (edge, now, most) = (Arc::clone(&edge), Arc::clone(&now), Arc::clone(&most));
+            runtime.spawn(async move {
+                let work = move || {
+                    most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    std::thread::yield_now();
+                    now.fetch_sub(1, Ordering::SeqCst);
+                    assert!(index % 7 > 0, "of this test");
+                };
+                edge.work(work).await.is_ok()
+            })
+        });
+        let works: Vec<_> = works.collect();
+        let ended = works.into_iter().map(|work| runtime.block_on(work).unwrap());
+        // Those that panic give their turn back too.
+        assert_eq!(ended.filter(|is_ok| *is_ok).count(), (0..10 * WORKING_MAX).filter(|index| index % 7 > 0).count());
+        assert!(most.load(Ordering::SeqCst) <= WORKING_MAX);
+        assert_eq!(edge.working.available_permits(), WORKING_MAX);
     }
 }

@@ -3,7 +3,8 @@
 //! A page of any site can send requests to this machine. So what says that it comes from a page (`Origin`) is served
 //! only if that page is trusted, and a server on loopback is called by its own names only (`Host`): a site whose name
 //! was made to point here (DNS rebinding) still sends its own. A server that other machines reach may be called by any
-//! name unless some are given; there only the key, which such a page does not have, or a known name makes a page its own.
+//! name unless some are given; there only the key, which such a page does not have, or a known name makes a page its
+//! own.
 
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,

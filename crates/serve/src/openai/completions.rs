@@ -59,11 +59,12 @@ async fn answer(
 ) -> Result<Response, ApiError> {
     let time_max = state.edge.time_max(headers)?;
     // Templates and tokenizers take their time with long texts.
-    let started = tokio::task::spawn_blocking(move || {
+    let edge = Arc::clone(&state.edge);
+    let started = edge.work(move || {
         let asked = body.read(&record, |body, ignored| read(&state, body, ignored, Arc::clone(&record), time_max))?;
         Run::start(&state, asked)
     });
-    reply(started.await.map_err(crashed)??).await
+    reply(started.await??).await
 }
 
 fn read_chat(

@@ -13,7 +13,7 @@ use codeact_engine::{EngineError, Event, Output, Request, Sampling, Ticket};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::edge::{JsonBody, Record, crashed};
+use crate::edge::{JsonBody, Record};
 use crate::error::ErrorKind;
 use crate::fields::{Fields, Ignored};
 use crate::models::Target;
@@ -39,9 +39,8 @@ pub(crate) async fn create(
     let deadline = record.start() + state.edge.time_max(&headers)?;
     let reading = state.clone();
     let noting = Arc::clone(&record);
-    let asked = tokio::task::spawn_blocking(move || read(&reading, &noting, body));
-    let asked = asked.await.map_err(crashed)??;
-    let embeddings = embed(&asked, deadline).await?;
+    let asked = state.edge.work(move || read(&reading, &noting, body)).await??;
+    let embeddings = embed(&state, &asked, deadline).await?;
     let data = embeddings.iter().enumerate().map(|(index, embedding)| {
         let shown = if asked.is_base64 { json!(in_base64(embedding)) } else { json!(embedding) };
         json!({"object": "embedding", "index": index, "embedding": shown})

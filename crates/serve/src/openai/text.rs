@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use codeact_chat::Message;
 use serde_json::{Value, json};
 
-use crate::edge::{JsonBody, Record, crashed};
+use crate::edge::{JsonBody, Record};
 use crate::fields::{Fields, Ignored};
 use crate::models::Target;
 use crate::openai::messages::take_messages;
@@ -46,7 +46,8 @@ pub(crate) async fn apply_template(
 }
 
 async fn answer(state: AppState, record: Arc<Record>, body: JsonBody, answer: Answer) -> Result<Response, ApiError> {
-    let answered = tokio::task::spawn_blocking(move || {
+    let edge = Arc::clone(&state.edge);
+    let answered = edge.work(move || {
         body.read(&record, |mut body, ignored| {
             let target = state.models()?.find(body.text("model")?.as_deref())?;
             record.facts().model = Some(target.name.to_string());
@@ -55,7 +56,7 @@ async fn answer(state: AppState, record: Arc<Record>, body: JsonBody, answer: An
         })
     });
     let json = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(([json], answered.await.map_err(crashed)??).into_response())
+    Ok(([json], answered.await??).into_response())
 }
 
 /// The ids of a `prompt` or of `messages`, as the completions would read them.
