@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use codeact_agent::{Profile, ScriptedModel};
+use codeact_agent::{Profile, ScriptedModel, Wording};
 use codeact_engine::EngineLimits;
 use codeact_eval::{Actor, Sandbox};
 use codeact_model::serving::ServingOptions;
@@ -93,7 +93,7 @@ fn start(setup: Setup, sandbox: Sandbox, change: impl FnOnce(AppState) -> AppSta
 pub fn write_folder(folder: &Path) {
     write_tokenizer(folder);
     write_model(folder);
-    Profile::quickstart().save(folder).unwrap();
+    Wording { profile: Profile::quickstart(), ..Wording::default() }.save(folder).unwrap();
 }
 
 /// A PEFT folder that changes the tiny model; another `seed` changes it otherwise.
