@@ -112,7 +112,7 @@ fn action_reply(model: &mut Model, rule: ActionRule) {
         Action::Execute(_) => assert!(rule.execute && (!is_closed || text.ends_with("</execute>"))),
         Action::Solution(_) => assert!(rule.solution && text.ends_with("</solution>")),
         Action::Answer(_) => assert!(!rule.is_required && !text.contains("<execute>")),
-        Action::Call(_) => unreachable!("only another parser finds calls"),
+        Action::Call(call) => panic!("text in which actions are code has no call: {call}"),
     }
 }
 

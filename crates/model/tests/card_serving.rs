@@ -352,11 +352,11 @@ fn a_step_of_few_tokens_does_not_depend_on_its_company() {
                 wanted: Wanted::Logits { from: 0 },
             };
             let mut alone = Vec::new();
-            for own in 0..count as usize {
-                for first in (0..token_ids[own].len() - 1).step_by(7) {
-                    let end = (first + 7).min(token_ids[own].len() - 1);
+            for (own, whole) in token_ids.iter().enumerate() {
+                for first in (0..whole.len() - 1).step_by(7) {
+                    let end = (first + 7).min(whole.len() - 1);
                     let wanted = Wanted::Nothing;
-                    let step = Step { token_ids: &token_ids[own][first..end], first, wanted, ..last(own) };
+                    let step = Step { token_ids: &whole[first..end], first, wanted, ..last(own) };
                     model.forward(&[step], &mut |_, _, _| {}).unwrap();
                 }
                 model.forward(&[last(own)], &mut |_, _, row| alone.push(row.to_vec())).unwrap();

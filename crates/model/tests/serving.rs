@@ -47,7 +47,7 @@ fn load_with(folder: &Path, weights: ServedWeights, threads: usize, isa: Option<
         weights,
         threads: NonZeroUsize::new(threads),
         isa,
-        kv_bytes: Some(8 << 20),
+        kv_bytes: Some(16 << 20),
         ..ServingOptions::default()
     };
     ServedModel::load(&ModelFiles::in_folder(folder), &options).unwrap()

@@ -117,8 +117,8 @@ impl BenchArgs {
             let rates = |rates: &Rates| serde_json::json!({"median": rates.median(), "rounds": rates.0});
             let report = serde_json::json!({
                 "formats": facts.formats, "isa": isa, "threads": threads, "card": card,
-                "adapters": self.adapter.len(), "prompt_tokens": self.prompt_tokens, "new_tokens": self.new_tokens, "depth": self.depth,
-                "batch": self.batch,
+                "adapters": self.adapter.len(), "batch": self.batch, "depth": self.depth,
+                "prompt_tokens": self.prompt_tokens, "new_tokens": self.new_tokens,
                 "prefill_tokens_per_second": rates(prefill), "decode_tokens_per_second": rates(decode),
                 "weight_bytes": facts.weight_bytes, "token_bytes": bytes,
                 "bandwidth_bytes_per_second": bandwidth, "share_of_bandwidth": share,

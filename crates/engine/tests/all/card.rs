@@ -179,7 +179,7 @@ fn many_requests_get_in_any_company_what_each_gets_alone() {
         questions.iter_mut().for_each(|asked| asked.alone = asked.alone(&mut model));
         drop(emulation);
         // Less than what those that run at once need in the end.
-        let engine = on_card(weights, 240, limits.clone());
+        let engine = on_card(weights, 256, limits.clone());
         let next = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             for _ in 0..10 {
