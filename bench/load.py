@@ -1,238 +1,166 @@
 #!/usr/bin/env python3
-"""Many clients at once on codeact-serve, some of which leave early: errors, times, fairness, leaks, and whether any
-answer holds what another client said.
+"""Many clients at once on codeact-serve, some of which leave early: errors, fairness, leaks, and whether any answer holds
+what another client said or is another than alone.
 
-usage: python bench/load.py --model DIR [--clients 200] [--minutes 10] [--leaving 0.1] [--seed 1] [-- SERVER OPTIONS]
+usage: python bench/load.py --model DIR [--clients 220] [--minutes 10] [--leaving 0.1] [--seed 1] [--note TEXT] [--dry]
+                            [-- SERVER OPTIONS]
        python bench/load.py --url http://127.0.0.1:8080 [...]
 
-Standard library only. Starts target/release/codeact-serve on a free port, or asks the server at --url. Every client
-goes on asking until the time is up: chat and text completions, whole and streamed, prompts from a few words to two
-thousand tokens, answers from 8 to 256. Each prompt holds a secret of its client, drawn anew each time; half of the
-prompts ask for it to be repeated. A secret in the answer to anybody else is what must not be. --leaving is the share of
-requests that are dropped at a random moment. 429 is an answer: the client waits as it is told and asks again.
+Standard library only. Starts target/release/codeact-serve (or $CODEACT_SERVE) on a free port with few places and little memory for keys and
+values, so that clients are refused and sequences give way to others; or asks the server at --url, whose memory it cannot
+see. Every client goes on asking until the time is up: chat and text completions, whole and streamed, prompts from a few
+words to some hundred tokens, answers from 8 to 96. Each prompt holds a secret of its client, drawn anew each time,
+often within a system prompt that all share; half of the prompts ask for it to be repeated. --leaving is the share of
+requests that are dropped at a random moment. 429 is an answer: the client waits as it is told and asks again, and that
+time counts as time to its answer.
 
-Prints one JSON object: requests by how they ended, other errors in words, seconds to the first token and to the end
-(percentiles, by size), fairness (the slowest client's mean over the mean of all, and Jain's index), memory and pages
-before and after, and secrets found in wrong answers. Exit code: 0 nothing wrong, 1 an error other than 429, a leak of
-pages or memory, or a secret in a wrong answer."""
+The time is cut in two equal phases, with a rest behind each in which memory and pages are read. Then some answers are
+asked for again, one after the other, and must be the same.
+
+Writes bench/results/<date>-load-<machine>.md, unless --dry. Exit code: 0 nothing wrong, 1 something was; the report
+names it."""
 
 import argparse
 import asyncio
+import datetime
 import json
-import random
+import os
 import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections import Counter, defaultdict
 from pathlib import Path
 from urllib.parse import urlsplit
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-SERVER = REPOSITORY / "target/release/codeact-serve"
-# A hex word with a mark that no text has by chance.
-SECRET = re.compile(r"zq[0-9a-f]{10}")
-WORDS = "the agent reads a table and prints the sum of every column before it answers with one number".split()
-# Prompt words, answer tokens, and how often.
-SIZES = {"short": ((5, 40), (8, 48), 6), "middle": ((80, 300), (32, 128), 3), "long": ((600, 1500), (64, 256), 1)}
-# Memory that may stay: the allocator's, not the requests'.
-LEAK_MIB = 64
+from load_clients import Client, Notes, Refused, answer, request
+from train_step import REPOSITORY, machine, output
+
+SERVER = Path(os.environ.get("CODEACT_SERVE", REPOSITORY / "target/release/codeact-serve"))
+# Fewer places than clients, and fewer pages than what runs may want.
+SETTINGS = "[limits]\nrunning_max = 24\nwaiting_max = 176\n[log]\nrequests = false\n"
+KV_MIB = 32
+# Memory at rest that may differ between two equal phases: the allocator's, not the requests'.
+GROWTH_MIB_MAX = 32
+SLOWEST_MAX, JAIN_MIN = 2.0, 0.95
+GAUGES = ("requests_running", "requests_waiting", "kv_pages_used", "kv_pages_pinned")
+COUNTERS = ("preemptions", "generated_tokens", "prompt_tokens", "prefix_hit_tokens", "accepted_tokens")
 
 
-class Refused(Exception):
-    """429, with the seconds to wait."""
+class Server:
+    """What is asked: its address, and its process if it is ours."""
 
+    def __init__(self, url, process=None):
+        parts = urlsplit(url)
+        self.address, self.process = (parts.hostname, parts.port), process
 
-class Broken(Exception):
-    """Anything else that should not happen."""
+    def resident(self):
+        if self.process is None:
+            return None
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
 
-
-async def request(address, method, path, body=None, on_data=None):
-    """Status, header fields and body. `on_data` gets each piece of the body as it comes."""
-    reader, writer = await asyncio.open_connection(*address)
-    try:
-        data = b"" if body is None else json.dumps(body).encode()
-        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-        head += f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
-        writer.write(head.encode() + data)
-        await writer.drain()
-        lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        status = int(lines[0].split()[1])
-        fields = dict(line.lower().split(": ", 1) for line in lines[1:] if ": " in line)
-        if fields.get("transfer-encoding") != "chunked":
-            return status, fields, await reader.readexactly(int(fields.get("content-length", 0)))
-        pieces = []
-        while size := int(await reader.readuntil(b"\r\n"), 16):
-            pieces.append((await reader.readexactly(size + 2))[:-2])
-            if on_data:
-                on_data(pieces[-1])
-        return status, fields, b"".join(pieces)
-    finally:
-        writer.close()
-
-
-class Client:
-    """Asks one thing after the other."""
-
-    def __init__(self, load, number):
-        self.load, self.number = load, number
-        self.random = random.Random(load.options.seed * 100_003 + number)
-        self.times = []
-
-    def draw(self):
-        """A request, its size class and its secret."""
-        draw = self.random
-        size = draw.choices(list(SIZES), [weight for *_, weight in SIZES.values()])[0]
-        words, tokens, _ = SIZES[size]
-        secret = f"zq{draw.getrandbits(40):010x}"
-        text = " ".join(draw.choices(WORDS, k=draw.randint(*words)))
-        repeat = f"Say the word {secret} again: {secret}" if draw.random() < 0.5 else f"Note {secret}."
-        body = {"max_tokens": draw.randint(*tokens), "temperature": draw.choice([0, 0.7, 1.0])}
-        body |= {"stream": draw.random() < 0.5, "seed": draw.getrandbits(32)}
-        prompt = f"{text}\n{repeat}"
-        if draw.random() < 0.6:
-            body["messages"] = [{"role": "user", "content": prompt}]
-            return "/v1/chat/completions", body, size, secret
-        return "/v1/completions", body | {"prompt": prompt}, size, secret
-
-    async def run(self, end):
-        while time.monotonic() < end:
-            path, body, size, secret = self.draw()
-            self.load.secrets[secret] = self.number
-            leaves = self.random.random() < self.load.options.leaving
-            patience = self.random.uniform(0.0, 5.0) if leaves else None
-            while time.monotonic() < end:
-                try:
-                    async with asyncio.timeout(patience):
-                        await self.ask(path, body, size, secret)
-                    self.load.ends["answered"] += 1
-                except TimeoutError:
-                    self.load.ends["left"] += 1
-                except Refused as refused:
-                    self.load.ends["refused (429)"] += 1
-                    await asyncio.sleep(refused.args[0] * self.random.uniform(0.5, 1.5))
-                    continue
-                except (Broken, OSError, EOFError, ValueError) as error:
-                    self.load.ends["failed"] += 1
-                    self.load.errors[f"{type(error).__name__}: {str(error)[:200]}"] += 1
-                    # A server that is gone answers at once; asking it without a pause would only burn time.
-                    await asyncio.sleep(0.5)
-                break
-
-    async def ask(self, path, body, size, secret):
-        start, first = time.monotonic(), None
-
-        def on_data(piece):
-            nonlocal first
-            first = first or (time.monotonic() if b"data: " in piece else None)
-
-        status, fields, answer = await request(self.load.address, "POST", path, body, on_data)
-        elapsed = time.monotonic() - start
-        if status == 429:
-            raise Refused(float(fields["retry-after"]))
-        text = answer.decode()
-        if status != 200 or 'data: {"error"' in text:
-            raise Broken(f"{status}: {text}")
-        if body["stream"] and not text.rstrip().endswith("data: [DONE]"):
-            raise Broken("a stream without an end")
-        self.times.append(elapsed)
-        self.load.times[size].append((elapsed, first and first - start))
-        self.load.tokens += body["max_tokens"]
-        for found in SECRET.findall(spoken(text, body["stream"])):
-            if found != secret and found in self.load.secrets:
-                self.load.leaks.append({"secret": found, "of": self.load.secrets[found], "found_by": self.number})
-            self.load.repeated += found == secret
-
-
-def spoken(text, is_stream):
-    """What the model said. In a stream a secret may be cut anywhere."""
-    bodies = [line[6:] for line in text.split("\n") if line.startswith("data: {")] if is_stream else [text]
-    pieces = []
-    for body in bodies:
-        for choice in json.loads(body)["choices"]:
-            message = choice.get("delta") or choice.get("message") or {}
-            pieces.append(choice.get("text") or message.get("content") or "")
-    return "".join(pieces)
-
-
-class Load:
-    """What all clients share."""
-
-    def __init__(self, options, address, process_id):
-        self.options, self.address, self.process_id = options, address, process_id
-        self.ends, self.errors = Counter(), Counter()
-        self.times, self.secrets, self.leaks = defaultdict(list), {}, []
-        self.tokens = self.repeated = 0
-
-    async def state(self):
-        """Gauges and memory once nothing runs any more."""
+    async def rest(self):
+        """Gauges, counters and memory once nothing runs any more, or after a minute."""
         for _ in range(600):
             _, _, text = await request(self.address, "GET", "/metrics")
             lines = [line.rsplit(" ", 1) for line in text.decode().splitlines() if not line.startswith("#")]
             values = {name: float(value) for name, value in lines}
+            state = {name: values[f"codeact_{name}"] for name in GAUGES + ("kv_pages", "kv_pages_cached")}
             # This request itself is in flight.
-            busy = values["codeact_requests_running"] + values["codeact_requests_waiting"]
-            if busy + values["codeact_kv_pages_used"] == 0 and values["codeact_http_requests_in_flight"] <= 1:
+            state["in_flight"] = values["codeact_http_requests_in_flight"] - 1
+            if not any(state[name] for name in GAUGES + ("in_flight",)):
                 break
             await asyncio.sleep(0.1)
-        names = ["requests_running", "requests_waiting"]
-        names += ["kv_pages", "kv_pages_used", "kv_pages_cached", "kv_pages_pinned"]
-        state = {name: values[f"codeact_{name}"] for name in names}
-        counters = ["preemptions", "generated_tokens", "prompt_tokens", "prefix_hit_tokens", "accepted_tokens"]
-        state |= {name: values[f"codeact_{name}_total"] for name in counters}
-        return state | {"in_flight": values["codeact_http_requests_in_flight"] - 1, "rss_mib": self.resident()}
+        state |= {name: values[f"codeact_{name}_total"] for name in COUNTERS}
+        return state | {"rss_mib": self.resident()}
 
-    def resident(self):
-        if self.process_id is None:
-            return None
-        status = Path(f"/proc/{self.process_id}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
 
-    async def run(self):
-        clients = [Client(self, number) for number in range(self.options.clients)]
-        before = await self.state()
-        # The memory that so many clients need is taken in the first third, and should not grow after it.
-        start, seconds = time.monotonic(), self.options.minutes * 60
-        watching = asyncio.create_task(self.watch(start, seconds))
-        await asyncio.gather(*(client.run(start + seconds) for client in clients))
-        elapsed, middle = time.monotonic() - start, await watching
-        return self.report(clients, elapsed, before, middle, await self.state())
+async def load(server, options):
+    """What was seen: the clients' notes, and the server at rest before, between and after the phases."""
+    notes = Notes(server.address, options.seed, options.leaving)
+    clients = [Client(notes, number) for number in range(options.clients)]
+    states, phases = [await server.rest()], []
+    for _ in range(2):
+        start, answered = time.monotonic(), notes.ends["answered"]
+        end = start + options.minutes * 30
+        await asyncio.gather(*(client.run(end) for client in clients))
+        phases.append((time.monotonic() - start, notes.ends["answered"] - answered))
+        states.append(await server.rest())
+    return {"notes": notes, "states": states, "phases": phases, "again": await ask_again(server, notes.kept)}
 
-    async def watch(self, start, seconds):
-        most = 0.0
-        while (passed := time.monotonic() - start) < seconds / 3:
-            await asyncio.sleep(min(1.0, seconds / 3 - passed))
-            most = max(most, self.resident() or 0.0)
-        return most
 
-    def report(self, clients, elapsed, before, middle, after):
-        means = [statistics.mean(client.times) for client in clients if client.times]
-        squares = sum(mean * mean for mean in means)
-        growth = after["rss_mib"] - middle if self.process_id else None
-        wrong = []
-        wrong += [f"{count} x {what}" for what, count in self.errors.items()]
-        wrong += [f"a secret of client {leak['of']} in an answer to {leak['found_by']}" for leak in self.leaks]
-        for gauge in ("requests_running", "requests_waiting", "kv_pages_used", "kv_pages_pinned", "in_flight"):
-            wrong += [f"{gauge} is {after[gauge]:.0f} when nothing runs"] if after[gauge] else []
-        if growth is not None and growth > LEAK_MIB:
-            wrong.append(f"{growth:.0f} MiB more at the end than in the first third")
-        wrong += [f"client {client.number} got no answer" for client in clients if not client.times]
-        return {
-            "clients": len(clients), "seconds": round(elapsed, 1), "ends": dict(self.ends), "wrong": wrong,
-            "seconds_to_the_end": {size: percentiles([end for end, _ in times]) for size, times in self.times.items()},
-            "seconds_to_the_first_event": {
-                size: percentiles([first for _, first in times if first]) for size, times in self.times.items()
-            },
-            "fairness": {
-                "slowest_mean_over_mean": round(max(means) / statistics.mean(means), 2) if means else None,
-                "jain": round(sum(means) ** 2 / (len(means) * squares), 3) if means else None,
-            },
-            "secrets": {
-                "drawn": len(self.secrets), "repeated_to_their_client": self.repeated, "leaked": len(self.leaks),
-            },
-            "rss_mib_in_first_third": middle, "before": before, "after": after,
-        }
+async def ask_again(server, kept):
+    """How many answers are the same when asked for alone, and those that are not."""
+    others = []
+    for path, body, said, reason in kept:
+        while True:
+            try:
+                again = await answer(server.address, path, body)
+                break
+            except Refused as refused:
+                await asyncio.sleep(refused.args[0])
+        if again != (said, reason):
+            others.append({"path": path, "body": body, "under_load": [said, reason], "alone": list(again)})
+    return {"asked": len(kept), "other": others}
+
+
+def fairness(notes):
+    """The slowest client and Jain's index, of the clients' mean times, each relative to the mean of its size."""
+    means = {size: statistics.mean(end for end, _ in times) for size, times in notes.times.items()}
+    values = [statistics.mean(seconds / means[size] for size, seconds in times) for times in notes.by_client.values()]
+    if not values:
+        return {"slowest_over_mean": None, "jain": None}
+    squares = sum(value * value for value in values)
+    slowest = max(values) / statistics.mean(values)
+    return {"slowest_over_mean": round(slowest, 2), "jain": round(sum(values) ** 2 / (len(values) * squares), 3)}
+
+
+def judge(seen, client_count):
+    """Everything that is wrong, in words."""
+    notes, (_, middle, last) = seen["notes"], seen["states"]
+    wrong = [f"{count} x {what}" for what, count in notes.errors.items()]
+    wrong += [f"a secret of client {leak['of']} in an answer to {leak['found_by']}" for leak in notes.leaks]
+    if not notes.repeated:
+        wrong.append("no secret was repeated even to its own client, so that none could have leaked")
+    if not notes.ends["refused (429)"]:
+        wrong.append("nobody was refused: there was no load")
+    if not last["preemptions"]:
+        wrong.append("no sequence gave way to another: there was no lack of pages")
+    for name in GAUGES + ("in_flight",):
+        wrong += [f"{name} is {state[name]:.0f} when nothing runs" for state in (middle, last) if state[name]]
+    growth = last["rss_mib"] - middle["rss_mib"] if last["rss_mib"] is not None else 0
+    if growth > GROWTH_MIB_MAX:
+        wrong.append(f"{growth:.0f} MiB more at rest after the second phase than after the first")
+    unanswered = client_count - len(notes.by_client)
+    wrong += [f"{unanswered} clients got no answer"] if unanswered else []
+    fair = fairness(notes)
+    if notes.by_client and (fair["slowest_over_mean"] > SLOWEST_MAX or fair["jain"] < JAIN_MIN):
+        wrong.append(f"clients are not served alike: {fair}; at most {SLOWEST_MAX} and at least {JAIN_MIN} are due")
+    if seen["again"]["other"]:
+        wrong.append(f"{len(seen['again']['other'])} answers are others when asked for alone")
+    return wrong
+
+
+def summary(seen, options):
+    notes, states = seen["notes"], seen["states"]
+    sizes = [size for size in ("short", "middle", "long") if size in notes.times]
+    return {
+        "clients": options.clients,
+        "phases": [{"seconds": round(seconds, 1), "answered": count} for seconds, count in seen["phases"]],
+        "ends": dict(notes.ends),
+        "wrong": judge(seen, options.clients),
+        "seconds_to_the_end": {size: percentiles([end for end, _ in notes.times[size]]) for size in sizes},
+        "seconds_to_the_first_event": {
+            size: percentiles([first for _, first in notes.times[size] if first]) for size in sizes
+        },
+        "fairness": fairness(notes),
+        "secrets": {"drawn": len(notes.secrets), "repeated_to_their_client": notes.repeated, "leaked": len(notes.leaks)},
+        "asked_again": seen["again"],
+        "at_rest": dict(zip(("before", "after_the_first_phase", "after_the_second_phase"), states)),
+        "memory": "at rest, as above" if states[0]["rss_mib"] is not None else "not checked: the server is not ours",
+    }
 
 
 def percentiles(values):
@@ -244,13 +172,39 @@ def percentiles(values):
     return {"count": len(ordered)} | {name: round(value, 3) for name, value in at.items()}
 
 
-def start(options):
-    """The server's process and address."""
-    command = [str(SERVER), "--model", options.model, "--port", "0", "--unsafe-no-sandbox", *options.server]
+def commit():
+    """What is measured, as git has it."""
+    changed = output("git", "status", "--porcelain", "--untracked-files=no").strip()
+    name = output("git", "rev-parse", "--short", "HEAD").strip()
+    return f"{name}{' with uncommitted changes' if changed else ''}; {output('rustc', '--version').strip()}"
+
+
+def report(options, code, found):
+    what = f"{Path(options.model).name}, {KV_MIB} MiB for keys and values" if options.model else options.url
+    lines = [
+        f"# Load: {options.clients} clients for {options.minutes:g} minutes",
+        "",
+        f"* command: `{' '.join(['python bench/load.py', *sys.argv[1:]])}`",
+        f"* machine: {machine()[1]}; load over the last 15 minutes {os.getloadavg()[2]:.1f}",
+        f"* commit: {code}",
+        f"* model: {what}",
+        f"* settings: `{SETTINGS.strip()}`".replace("\n", " ") if options.model else "* settings: of that server",
+    ]
+    lines += [f"* note: {options.note}"] if options.note else []
+    verdict = [f"* {what}" for what in found["wrong"]] or ["Nothing is wrong."]
+    return "\n".join([*lines, "", *verdict, "", "```json", json.dumps(found, indent=2), "```", ""])
+
+
+def start(options, folder):
+    """Our own server, as soon as it listens."""
+    settings = Path(folder, "serve.toml")
+    settings.write_text(SETTINGS)
+    command = [str(SERVER), "--model", options.model, "--port", "0", "--unsafe-no-sandbox", "--config", str(settings)]
+    command += ["--kv-memory", str(KV_MIB), *options.server]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     for line in process.stderr:
         if found := re.fullmatch(r"listening on (http://\S+)\n", line):
-            return process, found[1]
+            return Server(found[1], process)
         print(line, end="", file=sys.stderr)
     sys.exit("the server did not start")
 
@@ -261,17 +215,15 @@ async def drain(stream):
         pass
 
 
-async def measure(options, process, url):
-    parts = urlsplit(url)
-    reading = asyncio.create_task(drain(process.stderr)) if process else None
-    load = Load(options, (parts.hostname, parts.port), process and process.pid)
-    report = await load.run()
-    if process:
-        process.terminate()
-        code = await asyncio.to_thread(process.wait, 60)
-        report["wrong"] += [f"the server ended with {code}"] if code else []
+async def measure(options, server):
+    reading = asyncio.create_task(drain(server.process.stderr)) if server.process else None
+    found = summary(await load(server, options), options)
+    if server.process:
+        server.process.terminate()
+        code = await asyncio.to_thread(server.process.wait, 60)
+        found["wrong"] += [f"the server ended with {code}"] if code else []
         await reading
-    return report
+    return found
 
 
 def main():
@@ -279,20 +231,28 @@ def main():
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--model")
     where.add_argument("--url")
-    parser.add_argument("--clients", type=int, default=200)
+    parser.add_argument("--clients", type=int, default=220)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--leaving", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--note", default="", help="what a reader of the result must know")
+    parser.add_argument("--dry", action="store_true", help="print, write no file")
     parser.add_argument("server", nargs="*")
     options = parser.parse_args()
-    process, url = start(options) if options.model else (None, options.url)
-    try:
-        report = asyncio.run(measure(options, process, url))
-    finally:
-        if process and process.poll() is None:
-            process.kill()
-    print(json.dumps(report, indent=2))
-    sys.exit(1 if report["wrong"] else 0)
+    code = commit()
+    with tempfile.TemporaryDirectory() as folder:
+        server = start(options, folder) if options.model else Server(options.url)
+        try:
+            found = asyncio.run(measure(options, server))
+        finally:
+            if server.process and server.process.poll() is None:
+                server.process.kill()
+    text = report(options, code, found)
+    print(text)
+    if not options.dry:
+        path = REPOSITORY / f"bench/results/{datetime.date.today()}-load-{machine()[0]}.md"
+        path.write_text(text)
+    sys.exit(1 if found["wrong"] else 0)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ usage: python tests/openai_conformance.py [MODEL_DIR]
 Packages: tests/serve-requirements.txt. Starts target/release/codeact-serve (or $CODEACT_SERVE) on a free port with
 MODEL_DIR, by default checkpoints/base/HuggingFaceTB--SmolLM2-135M-Instruct, and asks it through the client: chat,
 streams, usage, log-probabilities, several answers, stop strings, seeds, structured output, completions with echo,
-embeddings, models, and every class of error. Exit code: 0 all passed, 1 something did not, 2 no model or no program."""
+embeddings, models, every class of error, and the asynchronous client. Exit code: 0 all passed, 1 something did not, 2 no model or no program."""
 
+import asyncio
 import json
 import math
 import os
@@ -109,6 +110,19 @@ class Conformance(unittest.TestCase):
         self.assertEqual(said, whole.choices[0].message.content)
         self.assertEqual(chunks[-1].choices[0].finish_reason, whole.choices[0].finish_reason)
         self.assertTrue(all(chunk.usage is None for chunk in chunks))
+
+    def test_the_last_chunk_says_what_a_stream_cost_unless_a_chunk_of_its_own_is_asked_for(self):
+        whole = self.chat(n=2)
+        chunks = list(self.chat(n=2, stream=True))
+        self.assertEqual(chunks[-1].usage, whole.usage)
+        self.assertTrue(all(chunk.usage is None for chunk in chunks[:-1]))
+        self.assertTrue(all(len(chunk.choices) == 1 for chunk in chunks))
+        chunks = list(self.text(stream=True))
+        self.assertEqual(chunks[-1].usage.completion_tokens, 8)
+
+    def test_a_text_has_16_tokens_unless_the_request_says_otherwise(self):
+        answer = self.client.completions.create(model=NAME, prompt="The sky is", extra_body={"ignore_eos": True})
+        self.assertEqual((answer.usage.completion_tokens, answer.choices[0].finish_reason), (16, "length"))
 
     def test_the_clients_own_helper_for_streams_works(self):
         # It takes an answer that was cut for an error.
@@ -237,20 +251,63 @@ class Conformance(unittest.TestCase):
             stranger.models.list()
         self.assertEqual(caught.exception.code, "invalid_api_key")
 
-    def test_too_much_at_once_is_a_rate_limit_and_passes(self):
-        # Eight sequences have room, these are nine.
-        with self.assertRaises(openai.RateLimitError) as caught:
+    def test_what_never_has_room_is_a_bad_request(self):
+        # Eight sequences have room, these are nine: coming again would not help.
+        with self.assertRaises(openai.BadRequestError) as caught:
             self.text(n=9, max_tokens=64)
-        self.assertEqual(caught.exception.response.headers["retry-after"], "1")
+        self.assertEqual(caught.exception.param, "n")
+        for field in ("max_tokens", "max_completion_tokens"):
+            for count in (2048, 2049, 100_000):
+                settings = {"model": NAME, "messages": QUESTION, field: count}
+                with self.assertRaises(openai.BadRequestError) as caught:
+                    self.client.chat.completions.create(**settings)
+                self.assertEqual((caught.exception.code, caught.exception.param), ("context_length_exceeded", field))
+
+    def test_too_much_at_once_is_a_rate_limit_and_passes(self):
+        refused = []
+
+        def ask(number):
+            try:
+                self.text(prompt=f"{number} or", max_tokens=64, extra_body={"ignore_eos": True})
+            except openai.RateLimitError as error:
+                refused.append(error.response.headers["retry-after"])
+
+        # Eight sequences have room, these are four times as many.
+        with ThreadPoolExecutor(32) as pool:
+            list(pool.map(ask, range(32)))
+        self.assertTrue(refused)
+        self.assertEqual(set(refused), {"1"})
         # With the client's own retries everybody gets an answer.
         patient = self.client.with_options(max_retries=100)
 
-        def ask(number):
+        def ask_patiently(number):
             answer = patient.completions.create(model=NAME, prompt=f"{number} and", max_tokens=4)
             return answer.usage.completion_tokens
 
         with ThreadPoolExecutor(12) as pool:
-            self.assertEqual(len(list(pool.map(ask, range(24)))), 24)
+            self.assertEqual(len(list(pool.map(ask_patiently, range(24)))), 24)
+
+    def test_the_asynchronous_client_gets_the_same(self):
+        whole = self.chat()
+
+        async def ask():
+            settings = {"model": NAME, "messages": QUESTION, "max_tokens": 16, "temperature": 0}
+            async with openai.AsyncOpenAI(base_url=self.url + "/v1", api_key=KEY, max_retries=100, timeout=120) as client:
+                answers = await asyncio.gather(*(client.chat.completions.create(**settings) for _ in range(24)))
+                stream = await client.chat.completions.create(**settings, stream=True)
+                said = [chunk.choices[0].delta.content or "" async for chunk in stream]
+                # One that is left does not disturb the next.
+                async with await client.chat.completions.create(**settings, stream=True) as left:
+                    await anext(aiter(left))
+                vectors = await client.embeddings.create(model=NAME, input=["a", "b"])
+                with self.assertRaises(openai.NotFoundError):
+                    await client.chat.completions.create(**settings | {"model": "gpt-9"})
+                return answers, "".join(said), len(vectors.data)
+
+        answers, said, vector_count = asyncio.run(ask())
+        expected = whole.choices[0].message.content
+        self.assertEqual({answer.choices[0].message.content for answer in answers}, {expected})
+        self.assertEqual((said, vector_count), (expected, 2))
 
 
 def main():

@@ -10,6 +10,7 @@
 mod blocks; // levels and scales of one block
 mod decode; // rows to f32
 mod encode; // f32 to rows
+mod finite; // no infinities, no NaN
 mod fit; // scales with a small squared error
 mod joined; // f32 to blocks of the K formats
 

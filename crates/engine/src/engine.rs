@@ -196,6 +196,18 @@ impl<A: Send + Sync + 'static> Engine<A> {
         Metrics { sessions: self.0.inbox.session_count(), ..lock(&self.0.metrics).clone() }
     }
 
+    /// Requests that the engine holds at once, running and waiting; what comes beyond is refused with
+    /// [`EngineError::Busy`]. A caller that would submit more than so many together can never succeed.
+    pub fn places_max(&self) -> usize {
+        self.0.inbox.places.max()
+    }
+
+    /// Whether the thread that owns the model is there: false once it was told to stop or has panicked. Asks nobody, so
+    /// it says nothing about how fast the model answers ([`Engine::health`] does).
+    pub fn is_running(&self) -> bool {
+        self.0.inbox.is_running()
+    }
+
     /// The longest sequence this engine takes, prompt and answer together, in tokens.
     pub fn context_tokens_max(&self) -> usize {
         self.0.context_tokens_max

@@ -30,7 +30,8 @@ pub(crate) struct Job<A> {
 
 impl<A> Job<A> {
     pub fn is_cancelled(&self) -> bool {
-        self.is_cancelled.load(Ordering::Acquire)
+        let is_set = |flag: &Arc<AtomicBool>| flag.load(Ordering::Acquire);
+        is_set(&self.is_cancelled) || self.request.cancel.as_ref().is_some_and(is_set)
     }
 
     pub fn is_late(&self, now: Instant) -> bool {
@@ -153,6 +154,11 @@ impl<A> Inbox<A> {
         Arc::clone(&self.stopped)
     }
 
+    /// Whether the thread is there, and is to stay.
+    pub fn is_running(&self) -> bool {
+        matches!(lock(&self.state).phase, Phase::Open | Phase::Draining)
+    }
+
     /// Why there is no thread, or soon none.
     pub fn stop_error(&self) -> EngineError {
         stop_error(&self.stopped)
@@ -267,6 +273,11 @@ pub(crate) struct Places {
 pub(crate) struct Place(Arc<Places>);
 
 impl Places {
+    /// How many there are.
+    pub fn max(&self) -> usize {
+        self.max
+    }
+
     /// `None` when all are taken.
     pub fn take(self: &Arc<Self>) -> Option<Place> {
         let mut taken = lock(&self.taken);

@@ -5,13 +5,13 @@
 
 use crate::pins::Pins;
 use crate::pool::PagePool;
-use crate::radix::{NodeId, Radix};
+use crate::radix::{NodeId, Radix, Tree};
 use crate::request::SessionId;
 
 /// The pages of one running request, in the order of its tokens.
 #[derive(Debug, Default)]
 pub(crate) struct Holding {
-    adapter: Option<u64>,
+    tree: Tree,
     /// The full pages, which are in the tree.
     path: Vec<NodeId>,
     /// All pages; those behind the path are held by this request alone.
@@ -75,16 +75,16 @@ impl Pages {
     }
 
     /// How many full pages with the beginning of `tokens` are there.
-    pub fn found(&self, adapter: Option<u64>, tokens: &[u32]) -> usize {
-        self.radix.find(adapter, tokens).len()
+    pub fn found(&self, tree: Tree, tokens: &[u32]) -> usize {
+        self.radix.find(tree, tokens).len()
     }
 
     /// Holds the full pages that are there for the beginning of `tokens`.
-    pub fn begin(&mut self, adapter: Option<u64>, tokens: &[u32]) -> Holding {
-        let path = self.radix.find(adapter, tokens);
+    pub fn begin(&mut self, tree: Tree, tokens: &[u32]) -> Holding {
+        let path = self.radix.find(tree, tokens);
         path.iter().for_each(|&node| self.radix.hold(&mut self.pool, node));
         let pages = path.iter().map(|&node| self.radix.page(node)).collect();
-        Holding { adapter, path, pages }
+        Holding { tree, path, pages }
     }
 
     /// Adds pages until there is room for `token_count` tokens; false when there are not so many to have. Cached pages
@@ -106,7 +106,7 @@ impl Pages {
         for (index, tokens) in chunks {
             let parent = holding.path.last().copied();
             let page = holding.pages[index];
-            let node = self.radix.insert(&mut self.pool, holding.adapter, parent, tokens, page);
+            let node = self.radix.insert(&mut self.pool, holding.tree, parent, tokens, page);
             // Another request may have been faster; its page holds the same.
             holding.pages[index] = self.radix.page(node);
             holding.path.push(node);

@@ -1,6 +1,7 @@
 //! Full pages by the tokens they hold: a tree whose nodes are pages, and whose paths are beginnings of sequences.
 //!
-//! Each adapter has a tree of its own, as keys and values depend on it. The tree holds every page in it once; requests
+//! Each adapter has a tree of its own, as keys and values depend on it, and so has each salt, so that nobody can tell from
+//! the time a prompt takes what those with another salt have asked. The tree holds every page in it once; requests
 //! and sessions hold whole paths on top of that. So a node that is held beyond the tree has parents that are, and the
 //! leaves that only the tree holds can go, the least recently used first.
 
@@ -11,14 +12,23 @@ use crate::pool::PagePool;
 /// One page in the tree.
 pub(crate) type NodeId = u32;
 
-/// The trees of all adapters.
+/// Names one of the trees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub(crate) struct Tree {
+    /// Of the requests whose pages are in it; `None` for the model as it is.
+    pub adapter: Option<u64>,
+    /// As in [`crate::Request::salt`].
+    pub salt: u128,
+}
+
+/// All trees.
 #[derive(Debug)]
 pub(crate) struct Radix {
     page_tokens: usize,
     nodes: Vec<Option<Node>>,
     unused: Vec<NodeId>,
-    /// The first pages, by adapter.
-    roots: HashMap<Option<u64>, Children>,
+    /// The first pages.
+    roots: HashMap<Tree, Children>,
     /// Leaves that only the tree holds, by when they were last used.
     idle_leaves: BTreeSet<(u64, NodeId)>,
     /// Nodes that only the tree holds, leaves or not.
@@ -33,7 +43,7 @@ struct Node {
     page: u32,
     tokens: Box<[u32]>,
     parent: Option<NodeId>,
-    adapter: Option<u64>,
+    tree: Tree,
     children: Children,
     last_used: u64,
 }
@@ -62,9 +72,9 @@ impl Radix {
     }
 
     /// The nodes whose pages hold the beginning of `tokens`, as many as there are.
-    pub fn find(&self, adapter: Option<u64>, tokens: &[u32]) -> Vec<NodeId> {
+    pub fn find(&self, tree: Tree, tokens: &[u32]) -> Vec<NodeId> {
         let mut path = Vec::new();
-        let mut children = self.roots.get(&adapter);
+        let mut children = self.roots.get(&tree);
         for chunk in tokens.chunks_exact(self.page_tokens) {
             let Some(&node) = children.and_then(|children| children.get(chunk)) else {
                 break;
@@ -110,13 +120,13 @@ impl Radix {
     pub fn insert(
         &mut self,
         pool: &mut PagePool,
-        adapter: Option<u64>,
+        tree: Tree,
         parent: Option<NodeId>,
         tokens: &[u32],
         page: u32,
     ) -> NodeId {
         assert_eq!(tokens.len(), self.page_tokens, "only full pages are kept");
-        if let Some(&node) = self.children(adapter, parent).and_then(|children| children.get(tokens)) {
+        if let Some(&node) = self.children(tree, parent).and_then(|children| children.get(tokens)) {
             self.hold(pool, node);
             pool.release(page);
             return node;
@@ -124,7 +134,7 @@ impl Radix {
         pool.hold(page);
         let tokens: Box<[u32]> = tokens.into();
         let node =
-            Node { page, tokens: tokens.clone(), parent, adapter, children: Children::new(), last_used: self.clock };
+            Node { page, tokens: tokens.clone(), parent, tree, children: Children::new(), last_used: self.clock };
         let id = self.unused.pop().unwrap_or_else(|| {
             self.nodes.push(None);
             self.nodes.len() as NodeId - 1
@@ -132,7 +142,7 @@ impl Radix {
         self.nodes[id as usize] = Some(node);
         match parent {
             Some(parent) => self.node_mut(parent).children.insert(tokens, id),
-            None => self.roots.entry(adapter).or_default().insert(tokens, id),
+            None => self.roots.entry(tree).or_default().insert(tokens, id),
         };
         id
     }
@@ -154,19 +164,19 @@ impl Radix {
             if is_leaf && pool.holders(page) == 1 {
                 self.idle_leaves.insert((last_used, parent));
             }
-        } else if let Some(first) = self.roots.get_mut(&node.adapter) {
+        } else if let Some(first) = self.roots.get_mut(&node.tree) {
             first.remove(&node.tokens);
             if first.is_empty() {
-                self.roots.remove(&node.adapter);
+                self.roots.remove(&node.tree);
             }
         }
         true
     }
 
-    fn children(&self, adapter: Option<u64>, parent: Option<NodeId>) -> Option<&Children> {
+    fn children(&self, tree: Tree, parent: Option<NodeId>) -> Option<&Children> {
         match parent {
             Some(parent) => Some(&self.node(parent).children),
-            None => self.roots.get(&adapter),
+            None => self.roots.get(&tree),
         }
     }
 
@@ -189,7 +199,7 @@ impl Radix {
             let id = id as NodeId;
             on_page(node.page);
             count += 1;
-            let siblings = self.children(node.adapter, node.parent).unwrap();
+            let siblings = self.children(node.tree, node.parent).unwrap();
             assert_eq!(siblings[&node.tokens], id);
             if pool.holders(node.page) == 1 {
                 idle += 1;

@@ -18,12 +18,19 @@ pub struct Request<A = codeact_model::serving::ServedAdapter> {
     pub sampling: Sampling,
     /// Used in every layer, for the prompt and the answer. Requests with different ones share passes.
     pub adapter: Option<Arc<A>>,
+    /// What was computed for a prompt is only used for prompts with the same salt. Callers that are not to learn from each
+    /// other's times have different ones.
+    pub salt: u128,
     /// Lets only tokens be chosen that it allows. The answer ends when it is complete.
     pub constraint: Option<Matcher>,
     /// Keeps what this request computed until the next request of the same session has ended.
     pub session: Option<SessionId>,
     /// The answer ends then, with what there is; also while the request waits.
     pub deadline: Option<Instant>,
+    /// The answer ends with [`crate::FinishReason::Cancelled`] and what there is once this is true, also while the
+    /// request waits or its prompt is read: the engine looks before each pass. For callers that block in
+    /// [`crate::Engine::generate`] and so have no [`Ticket`] to drop; several requests may share one flag.
+    pub cancel: Option<Arc<AtomicBool>>,
     /// Give the log-probability of each prompt token but the first, and of this many of the likeliest in its place, at
     /// most 20.
     /// With it, `sampling.max_new_tokens` may be 0: then the prompt is only scored.
@@ -41,9 +48,11 @@ impl<A> Request<A> {
             prompt_ids,
             sampling,
             adapter: None,
+            salt: 0,
             constraint: None,
             session: None,
             deadline: None,
+            cancel: None,
             prompt_logprobs: None,
             speculation: true,
             output: Output::Tokens,

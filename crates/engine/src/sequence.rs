@@ -7,6 +7,7 @@ use crate::event::{Event, FinishReason, Finished};
 use crate::forward::Wanted;
 use crate::inbox::Job;
 use crate::pages::Holding;
+use crate::radix::Tree;
 use crate::request::{Output, Request};
 use crate::sampling::{Sampler, Token, TokenLogprobs};
 use crate::speculate::{Acceptance, Lookup};
@@ -17,7 +18,8 @@ const SCORED_MAX: usize = 64;
 /// A request that waits or runs.
 pub(crate) struct Sequence<A> {
     pub job: Job<A>,
-    pub adapter: Option<u64>,
+    /// Where its pages are shared.
+    pub tree: Tree,
     /// The prompt and what was generated.
     pub known: Vec<u32>,
     /// How many of them are in the pages. Less than `known` until the end.
@@ -89,13 +91,14 @@ pub(crate) struct Rows<'a, A> {
 impl<A> Sequence<A> {
     pub fn new(job: Job<A>, adapter: Option<u64>) -> Sequence<A> {
         let request = &job.request;
+        let tree = Tree { adapter, salt: request.salt };
         let reading = match (request.output, request.prompt_logprobs) {
             (Output::Embedding, _) => Reading::Mean { sums: Vec::new(), count: 0 },
             (Output::Tokens, Some(top)) => Reading::Logprobs { top, rows: vec![None] },
             (Output::Tokens, None) => Reading::Nothing,
         };
         Sequence {
-            adapter,
+            tree,
             known: request.prompt_ids.clone(),
             computed: 0,
             holding: Holding::default(),

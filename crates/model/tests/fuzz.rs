@@ -19,6 +19,8 @@ mod adapters;
 mod configs;
 #[path = "fuzz/gguf.rs"]
 mod gguf;
+#[path = "fuzz/serving.rs"]
+mod serving;
 #[path = "fuzz/weights.rs"]
 mod weights;
 

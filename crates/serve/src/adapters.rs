@@ -1,13 +1,13 @@
 //! `/v1/models`, and adapters that come and go while the server runs, with the routes of vLLM.
 
-use axum::Json;
+use std::sync::Arc;
+
 use axum::extract::State;
+use axum::{Extension, Json};
 use serde_json::{Value, json};
 
 use crate::agent::agent_cards;
-use crate::edge::{JsonBody, PathName};
-use crate::fields::{Fields, Ignored};
-use crate::openai::completions::crashed;
+use crate::edge::{JsonBody, PathName, Record, crashed};
 use crate::{ApiError, AppState};
 
 /// All models.
@@ -26,23 +26,33 @@ pub(crate) async fn retrieve(State(state): State<AppState>, PathName(name): Path
 }
 
 /// `lora_name`, `lora_path`, and `load_inplace` to replace one: its card.
-pub(crate) async fn load(State(state): State<AppState>, body: JsonBody) -> Result<Json<Value>, ApiError> {
-    let mut ignored = Ignored { is_lenient: state.edge.settings.is_lenient, names: Vec::new() };
-    let mut body = Fields::new(body.0, "")?;
-    let name = body.required_text("lora_name")?;
-    let path = body.required_text("lora_path")?;
-    let is_replacement = body.flag("load_inplace", false)?;
-    body.finish(&mut ignored)?;
+pub(crate) async fn load(
+    State(state): State<AppState>,
+    Extension(record): Extension<Arc<Record>>,
+    body: JsonBody,
+) -> Result<Json<Value>, ApiError> {
+    let (name, path, is_replacement) = body.read(&record, |mut body, ignored| {
+        let name = body.required_text("lora_name")?;
+        let path = body.required_text("lora_path")?;
+        let is_replacement = body.flag("load_inplace", false)?;
+        body.finish(ignored)?;
+        Ok((name, path, is_replacement))
+    })?;
     let loading = move || state.models()?.load_from(&name, &path, is_replacement);
     tokio::task::spawn_blocking(loading).await.map_err(crashed)?.map(Json)
 }
 
 /// `lora_name`: no request finds it any more.
-pub(crate) async fn unload(State(state): State<AppState>, body: JsonBody) -> Result<Json<Value>, ApiError> {
-    let mut ignored = Ignored { is_lenient: state.edge.settings.is_lenient, names: Vec::new() };
-    let mut body = Fields::new(body.0, "")?;
-    let name = body.required_text("lora_name")?;
-    body.finish(&mut ignored)?;
+pub(crate) async fn unload(
+    State(state): State<AppState>,
+    Extension(record): Extension<Arc<Record>>,
+    body: JsonBody,
+) -> Result<Json<Value>, ApiError> {
+    let name = body.read(&record, |mut body, ignored| {
+        let name = body.required_text("lora_name")?;
+        body.finish(ignored)?;
+        Ok(name)
+    })?;
     state.models()?.unload(&name)?;
     Ok(Json(json!({"id": name, "object": "model", "deleted": true})))
 }

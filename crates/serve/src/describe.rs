@@ -4,9 +4,12 @@ use codeact_cpu::paged::PAGE_TOKENS;
 use codeact_eval::{Actor, Sandbox, compute_line};
 use codeact_model::serving::Facts;
 
-/// Model, precision, threads and protection in one line; below it, what must be known besides.
+/// What computes. A card comes with its own way to serve; until then it is always the processor.
+const DEVICE: &str = "cpu";
+
+/// Model, device, precision, threads and protection in one line; below it, what must be known besides.
 pub fn start_lines(model: &str, facts: &Facts, sandbox: &Sandbox) -> String {
-    sandbox.announcement(&format!("model `{model}`, {}; ", compute_line(facts)))
+    sandbox.announcement(&format!("model `{model}`, device {DEVICE}, {}; ", compute_line(facts)))
 }
 
 /// As [`start_lines`], and how much memory and context there is.

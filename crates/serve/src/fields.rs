@@ -7,6 +7,9 @@ use crate::ApiError;
 /// Characters of a wrong value that a message repeats.
 const SHOWN_CHARS_MAX: usize = 60;
 
+/// Names that are listed as ignored; of more nobody reads.
+const IGNORED_MAX: usize = 64;
+
 /// How alike two names must be for one to be suggested for the other.
 const ALIKE: f64 = 0.8;
 
@@ -17,6 +20,14 @@ pub(crate) struct Ignored {
     pub is_lenient: bool,
     /// Paths of the fields that were ignored.
     pub names: Vec<String>,
+}
+
+impl Ignored {
+    fn note(&mut self, path: String) {
+        if self.names.len() < IGNORED_MAX {
+            self.names.push(path);
+        }
+    }
 }
 
 /// One object of a request, with the fields that nobody has taken yet. `null` counts as absent.
@@ -139,7 +150,7 @@ impl Fields {
         match self.take(name).filter(|value| !changes_nothing(value)) {
             None => Ok(()),
             Some(_) if ignored.is_lenient => {
-                ignored.names.push(self.path(name));
+                ignored.note(self.path(name));
                 Ok(())
             }
             Some(value) => {
@@ -157,7 +168,7 @@ impl Fields {
     /// When something is left, unless `ignored` is lenient.
     pub fn finish(self, ignored: &mut Ignored) -> Result<(), ApiError> {
         if ignored.is_lenient {
-            ignored.names.extend(self.map.keys().map(|name| self.path(name)));
+            self.map.keys().for_each(|name| ignored.note(self.path(&cut(name))));
             return Ok(());
         }
         let Some(name) = self.map.keys().next() else { return Ok(()) };
@@ -237,6 +248,10 @@ mod tests {
         body.unsupported("store", |value| value == &json!(false), "", &mut ignored).unwrap();
         body.finish(&mut ignored).unwrap();
         assert_eq!(ignored.names, ["inner.x", "store", "y"]);
+        // However many there are, and however long.
+        let many = (0..1000).map(|index| (format!("{index}{}", "x".repeat(1000)), json!(1))).collect::<Map<_, _>>();
+        fields(Value::Object(many)).finish(&mut ignored).unwrap();
+        assert!(ignored.names.len() == IGNORED_MAX && ignored.names.iter().all(|name| name.len() < 100));
     }
 
     #[test]

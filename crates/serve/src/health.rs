@@ -1,5 +1,6 @@
 //! Whether the server works (`/health`), takes requests (`/ready`), and what it has done (`/metrics`).
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Json;
@@ -8,11 +9,10 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use codeact_engine::Metrics;
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
+use tokio::sync::watch;
 
 use crate::edge::{head, histogram, line};
 use crate::error::ErrorKind;
-use crate::openai::completions::crashed;
 use crate::{ApiError, AppState};
 
 /// Time for one token to go through the model.
@@ -20,33 +20,68 @@ const FORWARD_TIME_MAX: Duration = Duration::from_secs(10);
 /// Everyone may ask, so asking often must cost nothing.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// What the last forward pass for `/health` said, and when. Locked while there is one.
+/// What a pass of the model said, and when; `None` while it runs.
+type Said = watch::Receiver<Option<(Instant, Result<(), ApiError>)>>;
+
+/// The last pass for `/health`. It belongs to nobody who asks: whoever leaves neither stops it nor starts another.
 #[derive(Default)]
-pub(crate) struct Health(Mutex<Option<(Instant, Result<(), ApiError>)>>);
+pub(crate) struct Health(Mutex<Option<Said>>);
+
+impl Health {
+    /// What `pass` says, or what one said that runs now or has just run. `pass` may block.
+    async fn ask(&self, pass: impl FnOnce() -> Result<(), ApiError> + Send + 'static) -> Result<(), ApiError> {
+        let mut said = {
+            let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            match last.as_ref().filter(|said| is_fresh(said)) {
+                Some(said) => said.clone(),
+                None => last.insert(begin(pass)).clone(),
+            }
+        };
+        let crashed = || ApiError::new(ErrorKind::Unhealthy, "the check of the model crashed");
+        let said = said.wait_for(Option::is_some).await.map_err(|_| crashed())?;
+        said.as_ref().map_or_else(|| Err(crashed()), |(_, result)| result.clone())
+    }
+}
+
+fn is_fresh(said: &Said) -> bool {
+    match &*said.borrow() {
+        Some((at, _)) => at.elapsed() < FRESH,
+        // Its sender is gone when it crashed.
+        None => said.has_changed().is_ok(),
+    }
+}
+
+fn begin(pass: impl FnOnce() -> Result<(), ApiError> + Send + 'static) -> Said {
+    let (sender, said) = watch::channel(None);
+    // Nobody waits for the task itself: it runs to its end.
+    drop(tokio::task::spawn_blocking(move || {
+        let result = pass();
+        sender.send_replace(Some((Instant::now(), result)));
+    }));
+    said
+}
 
 /// 200 when a token has just gone through the model.
 pub(crate) async fn health(State(state): State<AppState>) -> Result<Json<Value>, ApiError> {
-    let mut last = state.health.0.lock().await;
-    if let Some((_, result)) = last.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
-        result.clone()?;
-        return Ok(Json(json!({"status": "ok"})));
-    }
     // A model elsewhere has a health of its own.
     let Some(models) = &state.models else { return Ok(Json(json!({"status": "ok"}))) };
     let engine = models.base().actor.engine.clone();
-    let pass = tokio::task::spawn_blocking(move || engine.health(FORWARD_TIME_MAX));
-    let result = pass.await.map_err(crashed)?;
-    let result = result.map_err(|error| ApiError::new(ErrorKind::Unhealthy, error.to_string()));
-    *last = Some((Instant::now(), result.clone()));
-    result.map(|()| Json(json!({"status": "ok"})))
+    let pass = move || {
+        let result = engine.health(FORWARD_TIME_MAX);
+        result.map_err(|error| ApiError::new(ErrorKind::Unhealthy, error.to_string()))
+    };
+    state.health.ask(pass).await.map(|()| Json(json!({"status": "ok"})))
 }
 
 /// 200 when requests are welcome.
 pub(crate) async fn ready(State(state): State<AppState>) -> Result<Json<Value>, ApiError> {
-    match state.edge.is_draining() {
-        false => Ok(Json(json!({"status": "ready"}))),
-        true => Err(ApiError::new(ErrorKind::Unavailable, "this server is about to end")),
+    if state.edge.is_draining() {
+        return Err(ApiError::new(ErrorKind::Unavailable, "this server is about to end"));
     }
+    if state.models.as_ref().is_some_and(|models| !models.base().actor.engine.is_running()) {
+        return Err(ApiError::new(ErrorKind::Unhealthy, "the engine has ended\nhint: start the server again"));
+    }
+    Ok(Json(json!({"status": "ready"})))
 }
 
 /// As Prometheus reads it.
@@ -74,7 +109,7 @@ fn gauges(text: &mut String, metrics: &Metrics) {
         ("requests_waiting", metrics.waiting, "Requests that wait for pages or a place."),
         ("kept_sessions", metrics.sessions, "Sessions whose last request stays in the cache."),
         ("kv_pages", metrics.pages_total, "Pages of the key-value cache."),
-        ("kv_pages_used", metrics.pages_used, "Pages that running requests hold."),
+        ("kv_pages_used", metrics.pages_used, "Pages that running requests or open sessions hold."),
         ("kv_pages_cached", metrics.pages_cached, "Pages kept for prompts that begin with their tokens."),
         ("kv_pages_pinned", metrics.pages_pinned, "Pages that open sessions keep."),
     ];
@@ -129,5 +164,47 @@ fn times(text: &mut String, metrics: &Metrics) {
         let name = format!("codeact_{name}_seconds");
         head(text, &name, "histogram", what);
         histogram(text, &name, "", times.cumulative(), times.count(), times.sum());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    #[test]
+    fn whoever_leaves_starts_no_second_pass() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let (health, count) = (Health::default(), Arc::new(AtomicUsize::new(0)));
+        let (open, gate) = mpsc::channel::<()>();
+        let mut gate = Some(gate);
+        let mut pass = || {
+            let (gate, count) = (gate.take(), Arc::clone(&count));
+            move || {
+                count.fetch_add(1, Ordering::SeqCst);
+                gate.map_or(Ok(()), |gate| gate.recv().map_err(|_| ApiError::internal("closed")))
+            }
+        };
+        let _runtime = runtime.enter();
+        for _ in 0..20 {
+            let mut asking = std::pin::pin!(health.ask(pass()));
+            assert_eq!(asking.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Pending);
+        }
+        open.send(()).unwrap();
+        assert_eq!(runtime.block_on(health.ask(pass())), Ok(()));
+        assert_eq!(count.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn a_pass_that_crashes_is_an_error_and_the_next_is_another() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let health = Health::default();
+        let crashed = runtime.block_on(health.ask(|| panic!("of this test")));
+        assert!(crashed.unwrap_err().message().contains("crashed"));
+        assert_eq!(runtime.block_on(health.ask(|| Ok(()))), Ok(()));
     }
 }

@@ -11,12 +11,15 @@ use codeact_grammar::{GrammarError, Vocabulary};
 use codeact_model::source::ModelFiles;
 use serde_json::{Value, json};
 
-use crate::ApiError;
+use crate::edge::Taken;
 use crate::error::ErrorKind;
+use crate::{ApiError, AppState};
 
 /// Adapters at once.
-const ADAPTERS_MAX: usize = 64;
+pub(crate) const ADAPTERS_MAX: usize = 64;
 const NAME_CHARS_MAX: usize = 64;
+/// How much shorter a text may get before it is cut into tokens: letters and their accents become one.
+const NORMALISED: usize = 2;
 
 /// A model that a request can name. Who holds one keeps using it, also when it is replaced or unloaded.
 #[derive(Clone)]
@@ -33,6 +36,7 @@ pub(crate) struct Target {
 pub(crate) struct Words {
     format: Arc<ChatFormat>,
     bytes: OnceLock<Vec<Option<Vec<u8>>>>,
+    longest: OnceLock<usize>,
     /// For grammars. Made when the first request wants one.
     vocabulary: OnceLock<Result<Arc<Vocabulary>, GrammarError>>,
 }
@@ -60,7 +64,7 @@ struct Loaded {
 
 impl Words {
     fn new(format: Arc<ChatFormat>) -> Words {
-        Words { format, bytes: OnceLock::new(), vocabulary: OnceLock::new() }
+        Words { format, bytes: OnceLock::new(), longest: OnceLock::new(), vocabulary: OnceLock::new() }
     }
 
     fn all(&self) -> &[Option<Vec<u8>>] {
@@ -84,6 +88,12 @@ impl Words {
         made.clone()
     }
 
+    /// Bytes of the longest token.
+    pub fn longest(&self) -> usize {
+        let of = |id: usize| self.bytes(u32::try_from(id).unwrap_or(u32::MAX)).len();
+        *self.longest.get_or_init(|| (0..self.all().len()).map(of).max().unwrap_or(1))
+    }
+
     /// The same as text; parts of characters become U+FFFD.
     pub fn text(&self, id: u32) -> String {
         String::from_utf8_lossy(&self.bytes(id)).into_owned()
@@ -91,6 +101,23 @@ impl Words {
 }
 
 impl Target {
+    /// Memory to tokenise a text, unless it is so long that its tokens could not fit in the context.
+    ///
+    /// * `param`: the field it stands in.
+    ///
+    /// # Errors
+    /// When it is too long (400), or other requests take all memory (429).
+    pub fn room_for(&self, text_bytes: usize, param: &str, state: &AppState) -> Result<Taken, ApiError> {
+        let context = self.actor.engine.context_tokens_max();
+        if text_bytes > context.saturating_mul(self.words.longest()).saturating_mul(NORMALISED) {
+            let message = format!(
+                "the context of this model is {context} tokens, but a text of {text_bytes} bytes is more than so many\nhint: shorten `{param}`"
+            );
+            return Err(ApiError::new(ErrorKind::ContextLength, message).of(param));
+        }
+        state.edge.memory_for_tokens(text_bytes)
+    }
+
     fn new(name: String, actor: Actor, words: Arc<Words>) -> Target {
         let adapter = actor.adapter.as_ref();
         let vocab_size = actor.engine.vocab_size() + adapter.map_or(0, |adapter| adapter.new_token_count());

@@ -1,5 +1,6 @@
 //! The handle and its thread.
 
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
 use std::thread;
 
@@ -140,6 +141,7 @@ fn one_more_than_may_wait_is_refused_at_once() {
     };
     let tickets: Vec<Ticket> = (0..3).map(|_| ask().unwrap()).collect();
     assert_eq!(ask().unwrap_err(), EngineError::Busy { waiting_max: 2 });
+    assert_eq!((engine.places_max(), engine.is_running()), (3, true));
     wait_for_pass(&control);
     assert_eq!(ask().unwrap_err(), EngineError::Busy { waiting_max: 2 });
     drop(held);
@@ -163,6 +165,30 @@ fn a_cancelled_answer_ends_and_what_it_computed_stays() {
     assert_eq!((answer.finish, answer.tokens.len()), (FinishReason::Cancelled, 6));
     let next = [&[10, 11, 12], answer.token_ids().as_slice(), &[1]].concat();
     assert_eq!(generate(&engine, request(&next, 1)).unwrap().cached_tokens, 8);
+}
+
+#[test]
+fn a_flag_ends_a_blocking_call_while_it_waits_for_its_first_token() {
+    let (engine, control, gate) = start(EngineLimits { running_max: 1, ..EngineLimits::default() });
+    let held = gate.lock().unwrap();
+    let cancel = Arc::new(AtomicBool::new(false));
+    let ask = || generate(&engine, Request { cancel: Some(Arc::clone(&cancel)), ..request(&[1, 2], 90) });
+    thread::scope(|scope| {
+        // One is in a pass, the other waits for its place.
+        let callers = [scope.spawn(ask), scope.spawn(ask)];
+        wait_for_pass(&control);
+        cancel.store(true, Ordering::Release);
+        drop(held);
+        for caller in callers {
+            let answer = caller.join().unwrap().unwrap();
+            assert_eq!(answer.finish, FinishReason::Cancelled);
+            assert!(answer.tokens.len() <= 1, "at most what the pass that was held gave");
+        }
+    });
+    // A flag that is set already costs no pass.
+    let passes = engine.metrics().passes;
+    assert_eq!(ask().unwrap().finish, FinishReason::Cancelled);
+    assert_eq!((engine.metrics().passes, engine.metrics().cancelled), (passes, 3));
 }
 
 #[test]
@@ -194,6 +220,7 @@ fn a_panic_of_the_thread_is_told_to_everyone() {
     let later = generate(&engine, request(&[1], 1)).unwrap_err();
     assert!(matches!(later, EngineError::Stopped { .. }));
     assert_eq!(engine.health(Duration::from_secs(5)), Err(later));
+    assert!(!engine.is_running());
 }
 
 #[test]
@@ -260,6 +287,7 @@ fn stopping_ends_everything() {
     engine.0.inbox.enter(Phase::Stopping);
     drop(held);
     engine.stop();
+    assert!(!engine.is_running());
     let failed = events.try_iter().filter(|event| matches!(event, Event::Failed(EngineError::Stopped { .. })));
     assert_eq!(failed.count(), 2);
     assert!(matches!(generate(&engine, request(&[1], 1)), Err(EngineError::Stopped { .. })));

@@ -4,7 +4,7 @@ use super::*;
 
 /// Takes the pages of `tokens` as a request that computes them all, and shares them.
 fn computed(pages: &mut Pages, tokens: &[u32]) -> Holding {
-    let mut holding = pages.begin(None, tokens);
+    let mut holding = pages.begin(Tree::default(), tokens);
     assert!(pages.grow(&mut holding, tokens.len()));
     pages.share(&mut holding, tokens);
     holding
@@ -14,9 +14,9 @@ fn computed(pages: &mut Pages, tokens: &[u32]) -> Holding {
 fn what_one_request_computed_another_finds() {
     let mut pages = Pages::new(8, 2);
     let first = computed(&mut pages, &[1, 2, 3, 4, 5]);
-    let second = pages.begin(None, &[1, 2, 3, 4, 9, 9]);
+    let second = pages.begin(Tree::default(), &[1, 2, 3, 4, 9, 9]);
     assert_eq!(second.pages(), &first.pages()[..2]);
-    assert_eq!(pages.found(Some(1), &[1, 2, 3, 4]), 0);
+    assert_eq!(pages.found(Tree { adapter: Some(1), salt: 0 }, &[1, 2, 3, 4]), 0);
     pages.check(&[&first, &second]);
     pages.end(first);
     pages.end(second);
@@ -27,8 +27,8 @@ fn what_one_request_computed_another_finds() {
 #[test]
 fn of_two_that_compute_the_same_one_page_stays() {
     let mut pages = Pages::new(8, 2);
-    let mut first = pages.begin(None, &[1, 2]);
-    let mut second = pages.begin(None, &[1, 2]);
+    let mut first = pages.begin(Tree::default(), &[1, 2]);
+    let mut second = pages.begin(Tree::default(), &[1, 2]);
     assert!(pages.grow(&mut first, 3) && pages.grow(&mut second, 3));
     pages.share(&mut first, &[1, 2]);
     pages.share(&mut second, &[1, 2]);
@@ -46,10 +46,10 @@ fn cached_pages_make_room_the_least_recently_used_first() {
         pages.end(holding);
     }
     // Used again, so the first is now the newest.
-    let again = pages.begin(None, &[1, 1]);
+    let again = pages.begin(Tree::default(), &[1, 1]);
     pages.end(again);
     let new = computed(&mut pages, &[5, 5, 6, 6]);
-    let found = [[1, 1], [2, 2], [3, 3], [4, 4]].map(|tokens| pages.found(None, &tokens));
+    let found = [[1, 1], [2, 2], [3, 3], [4, 4]].map(|tokens| pages.found(Tree::default(), &tokens));
     assert_eq!(found, [1, 0, 0, 1]);
     pages.check(&[&new]);
 }
@@ -66,7 +66,7 @@ fn sessions_keep_at_most_half_and_the_oldest_gives_way() {
     assert_eq!((pages.pinned_count(), pages.used_count()), (4, 4));
     // The first has lost its claim; its pages are still there until somebody needs them.
     let all = computed(&mut pages, &[9, 9, 9, 9]);
-    assert_eq!([[1, 1], [2, 2], [3, 3]].map(|tokens| pages.found(None, &tokens)), [0, 2, 2]);
+    assert_eq!([[1, 1], [2, 2], [3, 3]].map(|tokens| pages.found(Tree::default(), &tokens)), [0, 2, 2]);
     pages.end(all);
     // One alone that is too long keeps its beginning.
     let long = computed(&mut pages, &[7, 7, 7, 7]);

@@ -42,7 +42,8 @@ pub struct Sampling {
 pub(super) const TEMPERATURE_MIN: f64 = 1e-5;
 
 const LOGPROBS_MAX: usize = 20;
-const STOP_IDS_MAX: usize = 256;
+/// Twice what the server lets a request name: the ends of a turn come on top.
+const STOP_IDS_MAX: usize = 512;
 
 impl Default for Sampling {
     /// Greedy, at most 512 tokens, without stop tokens.
@@ -94,7 +95,7 @@ impl Sampling {
             return refuse("logprobs", count, "at most 20");
         }
         if self.stop_ids.len() > STOP_IDS_MAX {
-            return refuse("stop_ids", format!("{} tokens", self.stop_ids.len()), "at most 256 tokens");
+            return refuse("stop_ids", format!("{} tokens", self.stop_ids.len()), "at most 512 tokens");
         }
         self.check_bias(vocab_size)
     }

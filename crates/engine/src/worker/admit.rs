@@ -42,13 +42,13 @@ impl<F: Forward> Worker<F> {
         }
         let mut readers = self.running.iter().filter(|running| {
             let has_more_to_read = running.remaining() > 1;
-            has_more_to_read && running.adapter == sequence.adapter && running.known[0] == wanted[0]
+            has_more_to_read && running.tree == sequence.tree && running.known[0] == wanted[0]
         });
         let mut found = None;
         readers.any(|running| {
             let same = running.known.iter().zip(wanted).take_while(|(a, b)| a == b).count() / page_tokens;
             let ready = running.holding.shared_count();
-            same > ready && same > *found.get_or_insert_with(|| self.pages.found(sequence.adapter, wanted))
+            same > ready && same > *found.get_or_insert_with(|| self.pages.found(sequence.tree, wanted))
         })
     }
 
@@ -58,7 +58,7 @@ impl<F: Forward> Worker<F> {
     fn begin(&mut self, index: usize) -> bool {
         let sequence = &self.waiting[index];
         let reusable = &sequence.known[..sequence.reusable()];
-        let mut holding = self.pages.begin(sequence.adapter, reusable);
+        let mut holding = self.pages.begin(sequence.tree, reusable);
         let token_count = (sequence.known.len() + 1).min(self.context_tokens_max);
         let needed = self.pages.pages_for(token_count).saturating_sub(holding.pages().len());
         if self.running.is_empty() {

@@ -42,3 +42,13 @@ fn an_adapter_that_takes_the_place_of_another_is_not_answered_from_its_pages() {
         assert!(again.cached_tokens > 0);
     }
 }
+
+#[test]
+fn a_prompt_is_not_answered_from_the_pages_of_another_salt() {
+    let engine = tiny::engine(EngineLimits::default());
+    let prompt: Vec<u32> = (0..60).collect();
+    let ask = |salt| engine.generate(Request { salt, ..request(&prompt, None) }, &mut |_| true).unwrap();
+    let answers = [0, 1, u128::MAX].map(ask);
+    assert!(answers.iter().all(|answer| answer.cached_tokens == 0 && answer.tokens == answers[0].tokens));
+    assert!([0, 1, u128::MAX].map(ask).iter().all(|answer| answer.cached_tokens > 0));
+}

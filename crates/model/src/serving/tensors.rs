@@ -44,8 +44,24 @@ impl Tensors {
     /// The tensor of this name and shape.
     ///
     /// # Errors
-    /// When it is missing, has another shape, or is not made of numbers that weights can be.
+    /// When it is missing, has another shape, or is not made of numbers that weights can be: finite ones.
     pub(super) fn get(&self, name: &str, shape: &[usize]) -> Result<Stored<'_>, ModelError> {
+        let stored = self.read(name, shape)?;
+        match stored.format.first_not_finite(&stored.bytes) {
+            Some(place) => {
+                let columns = shape.last().copied().unwrap_or(1).max(1);
+                let row = place * stored.format.block_len() / columns;
+                let what = format!("tensor `{name}` has a value in row {row} that is not finite");
+                Err(match self {
+                    Self::Folder(files) => files.fault(what),
+                    Self::Gguf(tensors) => ModelError::weights(tensors.path(), what),
+                })
+            }
+            None => Ok(stored),
+        }
+    }
+
+    fn read(&self, name: &str, shape: &[usize]) -> Result<Stored<'_>, ModelError> {
         match self {
             Self::Folder(files) => {
                 let (dtype, bytes) = files.raw(name, shape)?;

@@ -15,7 +15,7 @@ const BOUNDS: Bounds = Bounds { factor: 160, constant: 8 << 20 };
 
 /// A file in its parts.
 #[derive(Clone)]
-struct Parts {
+pub struct Parts {
     version: u32,
     tensor_count: u64,
     key_count: u64,
@@ -69,7 +69,7 @@ impl Reader<'_> {
 }
 
 impl Parts {
-    fn read(bytes: &[u8]) -> Parts {
+    pub fn read(bytes: &[u8]) -> Parts {
         let mut reader = Reader(bytes, 4);
         let (version, tensor_count, key_count) = (reader.u32(), reader.u64(), reader.u64());
         let values = (0..key_count).map(|_| {
@@ -87,7 +87,7 @@ impl Parts {
         Parts { version, tensor_count, key_count, values, tensors, data }
     }
 
-    fn write(&self) -> Vec<u8> {
+    pub fn write(&self) -> Vec<u8> {
         let mut bytes = b"GGUF".to_vec();
         bytes.extend(self.version.to_le_bytes());
         bytes.extend(self.tensor_count.to_le_bytes());
@@ -111,7 +111,13 @@ impl Parts {
         bytes
     }
 
-    fn mutate(&mut self, random: &mut Random) {
+    /// Bytes from the beginning of a tensor to the end of the file.
+    pub fn bytes_from(&self, tensor: &str) -> usize {
+        let info = self.tensors.iter().find(|info| info.name == tensor.as_bytes()).unwrap();
+        self.data.len() - info.offset as usize
+    }
+
+    pub fn mutate(&mut self, random: &mut Random) {
         match random.below(10) {
             0 => self.version = random.odd_number() as u32,
             1 => self.tensor_count = random.odd_number(),
@@ -212,7 +218,7 @@ fn sentencepiece() -> (Vec<(String, Value)>, usize) {
     (values, count)
 }
 
-fn goods() -> Vec<Vec<u8>> {
+pub fn goods() -> Vec<Vec<u8>> {
     let (root, (values, token_count)) = (scratch(), sentencepiece());
     let path = root.path().join("good.gguf");
     let mut tensors = tensor_list();

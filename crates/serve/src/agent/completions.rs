@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
+use crate::agent::bodies::Bodies;
 use crate::agent::fences::{Fences, messages_of};
 use crate::agent::kept::Name;
 use crate::agent::lazy::Lazy;
@@ -28,7 +29,7 @@ use crate::brain::{AGENT, Brain};
 use crate::edge::Record;
 use crate::fields::{Fields, Ignored};
 use crate::openai::agent_fields;
-use crate::openai::{Envelope, Settings, Usage, usage};
+use crate::openai::{Settings, Usage};
 use crate::{ApiError, AppState};
 
 const NEW_PYTHON: &str = "A new Python was started: what earlier code defined is not there.";
@@ -296,43 +297,35 @@ async fn whole(
     while let Some(piece) = pieces.recv().await {
         match piece {
             Piece::Text(more) => text.push_str(&more),
-            Piece::Failed(error) => return Err(error),
+            Piece::Failed(error) => {
+                leaving.is_done();
+                return Err(error);
+            }
             Piece::End { reason, usage } => last = Some((reason, usage)),
         }
     }
     leaving.is_done();
     let (reason, used) = last.ok_or_else(|| ApiError::internal("the turn crashed"))?;
-    let message = json!({"role": "assistant", "content": text, "refusal": null});
-    let choice = json!({"index": 0, "message": message, "logprobs": null, "finish_reason": reason});
-    let mut body = Envelope::new("chatcmpl", "chat.completion", &asked.brain.agent_name).body(vec![choice]);
-    body["usage"] = usage(used);
+    let body = Bodies::new(&asked.brain.agent_name).whole(&text, reason, used);
     Ok(Json(body).into_response())
 }
 
 fn streamed(asked: &Asked, pieces: mpsc::UnboundedReceiver<Piece>, mut leaving: Leaving) -> Response {
-    let envelope = Envelope::new("chatcmpl", "chat.completion.chunk", &asked.brain.agent_name);
+    let bodies = Bodies::new(&asked.brain.agent_name);
     let with_usage = asked.settings.is_usage_streamed;
-    let chunk = move |delta: Value, reason: Option<&str>| {
-        let choice = json!({"index": 0, "delta": delta, "logprobs": null, "finish_reason": reason});
-        let mut body = envelope.body(vec![choice]);
-        if with_usage {
-            body["usage"] = Value::Null;
-        }
-        (Frame::default().data(body.to_string()), envelope.body(Vec::new()))
-    };
-    let first = chunk(json!({"role": "assistant", "content": ""}), None).0;
+    let frame = |body: Value| Frame::default().data(body.to_string());
+    let first = frame(bodies.chunk(json!({"role": "assistant", "content": ""}), None));
     let rest = UnboundedReceiverStream::new(pieces).map(move |piece| {
         // The agent may be in its next turn already when the reader has the end of this one.
         if !matches!(piece, Piece::Text(_)) {
             leaving.is_done();
         }
         match piece {
-            Piece::Text(text) => vec![chunk(json!({"content": text}), None).0],
-            Piece::Failed(error) => vec![Frame::default().data(error.body().to_string())],
+            Piece::Text(text) => vec![frame(bodies.chunk(json!({"content": text}), None))],
+            Piece::Failed(error) => vec![frame(error.body())],
             Piece::End { reason, usage: used } => {
-                let (end, mut counts) = chunk(json!({}), Some(reason));
-                counts["usage"] = usage(used);
-                let counts = with_usage.then(|| Frame::default().data(counts.to_string()));
+                let end = frame(bodies.chunk(json!({}), Some(reason)));
+                let counts = with_usage.then(|| frame(bodies.cost(used)));
                 let done = Frame::default().data("[DONE]");
                 std::iter::once(end).chain(counts).chain([done]).collect()
             }

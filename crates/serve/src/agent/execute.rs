@@ -40,13 +40,16 @@ pub(crate) async fn execute(
     request: Request,
 ) -> Result<Json<Value>, ApiError> {
     // Clients of the original send JSON without saying so. A page of another site is refused before, by its origin.
-    let body = parse_json(&read_body(request.into_body(), state.edge.settings.body_bytes_max).await?)?;
+    let bytes_max = state.edge.settings.body_bytes_max;
+    let (text, taken) = read_body(request.into_body(), bytes_max, &state.edge.memory).await?;
+    let body = parse_json(&text)?;
     blocking(move || {
         let mut ignored = Ignored { is_lenient: state.edge.settings.is_lenient, names: Vec::new() };
         let mut body = Fields::new(body, "")?;
         let convid = body.required_text("convid")?;
         let code = body.required_text("code")?;
         body.finish(&mut ignored)?;
+        drop((text, taken));
         let name = Name::Execute(caller, Sha256::digest(convid.as_bytes()).into());
         run(&state, name, &code).map(Json)
     })

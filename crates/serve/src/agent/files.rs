@@ -3,7 +3,6 @@
 use std::sync::{Arc, RwLockWriteGuard, TryLockError};
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -71,7 +70,8 @@ pub(crate) async fn write(
     // Who it is for, before megabytes of it are taken in.
     let session = state.agents.find(&id, &caller)?;
     let bytes_max = state.agents.settings.file_bytes_max;
-    let content: Bytes = read_body(request.into_body(), usize::try_from(bytes_max).unwrap_or(usize::MAX)).await?;
+    let most = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+    let (content, taken) = read_body(request.into_body(), most, &state.edge.memory).await?;
     blocking(move || {
         let (used, most) = (session.folder.bytes(), state.agents.settings.session_bytes_max);
         if used.saturating_add(content.len() as u64) > most {
@@ -79,6 +79,7 @@ pub(crate) async fn write(
         }
         let bytes =
             change(&state, &session, |live| Ok(live.agent.interpreter().upload(&path, &mut &*content, bytes_max)?))?;
+        drop(taken);
         Ok((StatusCode::CREATED, Json(json!({"path": path, "bytes": bytes}))))
     })
     .await

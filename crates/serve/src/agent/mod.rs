@@ -21,6 +21,7 @@ mod routes; // sessions and turns
 mod execute; // Python by itself
 mod kept; // Pythons that are found again
 mod completions; // the agent as a model
+mod bodies; // its answers
 mod fences; // a turn as text, and back
 mod lazy; // a Python that starts when it is needed
 
@@ -212,7 +213,7 @@ impl Agents {
         };
         // Without it Pythons stay until others need their places.
         if let Err(error) = std::thread::Builder::new().name("sweep".to_owned()).spawn(sweep) {
-            crate::edge::log(&json!({"error": format!("idle sessions cannot be looked for: {error}")}));
+            crate::edge::log::log(&json!({"error": format!("idle sessions cannot be looked for: {error}")}));
         }
     }
 

@@ -9,12 +9,16 @@ use codeact_eval::ServingArgs;
 use codeact_model::serving::ServingOptions;
 
 use crate::edge::{ApiKeys, Connections, EdgeSettings, Hosts, LogSettings, Origins};
-use crate::models::is_adapter_name;
+use crate::models::{ADAPTERS_MAX, is_adapter_name};
 use crate::{AgentSettings, ConfigError, EndpointSettings, ServeConfig, ServeLimits};
 
 /// Requests and connections are counted in 16 bits, which is more than a process has files.
 const COUNT_MAX: usize = 65_535;
 const SECONDS_MAX: f64 = 86_400.0;
+/// The least that says anything, and the most that can be read in the memory there is for it.
+const BODY_BYTES: std::ops::RangeInclusive<usize> = 1024..=64 << 20;
+/// More threads than any processor has.
+const THREADS_MAX: usize = 4096;
 
 /// What the command line says. `None` and empty leave it to the file.
 #[derive(Debug, Clone, Default)]
@@ -101,7 +105,7 @@ impl Options {
             _ => {}
         }
         let name = self.name.clone().or_else(|| table.name.clone()).unwrap_or_else(|| model.clone());
-        let (adapter, adapters) = self.adapters(&mut problems);
+        let (adapter, adapters) = self.adapters(&name, &mut problems);
         let host = self.host.or(listen.host).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let settings = Settings {
             adapter_dir: self.adapter_dir.clone().or_else(|| table.adapter_dir.clone()),
@@ -124,7 +128,8 @@ impl Options {
         if problems.is_empty() { Ok(settings) } else { Err(ConfigError::Problems(problems)) }
     }
 
-    fn adapters(&self, problems: &mut Vec<String>) -> (Option<PathBuf>, Vec<(String, PathBuf)>) {
+    /// * `served`: what requests call the model itself.
+    fn adapters(&self, served: &str, problems: &mut Vec<String>) -> (Option<PathBuf>, Vec<(String, PathBuf)>) {
         let (mut part, mut named) = (None, Vec::new());
         for typed in &self.adapters {
             match typed.split_once('=') {
@@ -137,7 +142,13 @@ impl Options {
         let of_file = of_file.filter(|(name, _)| !named.iter().any(|(typed, _)| typed == *name));
         let of_file: Vec<(String, PathBuf)> = of_file.map(|(name, folder)| (name.clone(), folder.clone())).collect();
         named.extend(of_file);
+        if named.len() > ADAPTERS_MAX {
+            problems.push(format!("there are {} adapters with names; at most {ADAPTERS_MAX} have room", named.len()));
+        }
         for (index, (name, _)) in named.iter().enumerate() {
+            if name == served {
+                problems.push(format!("adapter `{name}` has the name of the model"));
+            }
             if !is_adapter_name(name) {
                 problems.push(format!("adapter `{name}`: a name has letters, digits, `.`, `_` and `-` only"));
             }
@@ -153,11 +164,15 @@ impl Options {
         if table.dtype.is_some() && table.quant.is_some() {
             problems.push("`model.dtype` and `model.quant` are two answers to one question".to_owned());
         }
+        let threads = typed.threads.or(table.threads);
+        if let Some(threads) = threads.filter(|threads| threads.get() > THREADS_MAX) {
+            problems.push(format!("`threads` is {threads}; it must be at most {THREADS_MAX}"));
+        }
         let is_typed = typed.dtype.is_some() || typed.quant.is_some();
         ServingArgs {
             dtype: if is_typed { typed.dtype } else { table.dtype },
             quant: if is_typed { typed.quant } else { table.quant },
-            threads: typed.threads.or(table.threads),
+            threads,
             kv_memory: typed.kv_memory.or(table.kv_memory),
         }
     }
@@ -194,6 +209,9 @@ impl Options {
             let source = std::error::Error::source(error).map(|source| format!(": {source}"));
             problems.push(format!("{error}{}", source.unwrap_or_default()));
         }
+        for host in listen.hosts.iter().filter(|host| !Hosts::is_host(host)) {
+            problems.push(format!("`listen.hosts`: `{host}` is not a name or an address, with a port or without"));
+        }
         let log = &self.config.log;
         EdgeSettings {
             hosts: Hosts::new(&listen.hosts, host.is_loopback()),
@@ -206,7 +224,7 @@ impl Options {
                 default.requests_per_key_max,
                 problems,
             ),
-            body_bytes_max: table.body_bytes_max.unwrap_or(default.body_bytes_max),
+            body_bytes_max: body_bytes(table.body_bytes_max, default.body_bytes_max, problems),
             request_time_max: time(
                 "request_seconds_max",
                 table.request_seconds_max,
@@ -215,6 +233,7 @@ impl Options {
             ),
             is_lenient: self.is_lenient || listen.lenient,
             log: LogSettings { requests: log.requests.unwrap_or(true), prompts: self.with_prompts || log.prompts },
+            ..default
         }
     }
 
@@ -247,6 +266,15 @@ pub(super) fn count(key: &str, value: Option<usize>, default: usize, problems: &
         problems.push(format!("`limits.{key}` is {count}; it must be from 1 to {COUNT_MAX}"));
     }
     count
+}
+
+fn body_bytes(value: Option<usize>, default: usize, problems: &mut Vec<String>) -> usize {
+    let bytes = value.unwrap_or(default);
+    if !BODY_BYTES.contains(&bytes) {
+        let (least, most) = (BODY_BYTES.start(), BODY_BYTES.end());
+        problems.push(format!("`limits.body_bytes_max` is {bytes}; it must be from {least} to {most}"));
+    }
+    bytes
 }
 
 fn time(key: &str, value: Option<f64>, default: Duration, problems: &mut Vec<String>) -> Duration {
@@ -292,9 +320,14 @@ mod tests {
         let text = "[model]\ndtype = 'f32'\nquant = 'q4_k'\nadapter_dir = 'no-such-folder'\n[listen]\norigins = ['x']\napi_keys = 'no-such-file'\n\
                     [limits]\nrequests_max = 0\nrunning_max = 0\ndrain_seconds = -1.0\nrequest_seconds_max = nan\n";
         let typed = ["a=x".to_owned(), "a=y".to_owned(), "b c=z".to_owned()];
-        let message = Options { adapters: typed.to_vec(), ..options(text) }.resolve().unwrap_err().to_string();
+        let text = text.replace("[limits]\n", "hosts = ['http://x']\n[limits]\nbody_bytes_max = 0\n");
+        let text = text.replace("[model]\n", "[model]\nthreads = 1000000\n");
+        let message = Options { adapters: typed.to_vec(), ..options(&text) }.resolve().unwrap_err().to_string();
         let expected = [
             "no model",
+            "`listen.hosts`: `http://x`",
+            "`limits.body_bytes_max` is 0",
+            "`threads` is 1000000",
             "`model.dtype` and `model.quant`",
             "`x` is not an origin",
             "no-such-file",
@@ -309,6 +342,18 @@ mod tests {
         for part in expected {
             assert!(message.contains(part), "{part}: {message}");
         }
+    }
+
+    #[test]
+    fn adapters_have_room_and_names_of_their_own() {
+        let faults = |adapters: Vec<String>| {
+            let options = Options { name: Some("base".to_owned()), adapters, ..with_model("") };
+            options.resolve().err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        let many = |count: usize| (0..count).map(|index| format!("a{index}=x")).collect::<Vec<_>>();
+        assert_eq!(faults(many(ADAPTERS_MAX)), "");
+        assert!(faults(many(ADAPTERS_MAX + 1)).contains("65 adapters"));
+        assert!(faults(vec!["base=x".to_owned()]).contains("`base` has the name of the model"));
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::edge::log::dropped_lines;
+
 /// Upper bounds in seconds of how long requests take.
 const SECONDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 10.0, 60.0, 600.0];
 
@@ -65,6 +67,9 @@ impl Counters {
         }
         head(text, "codeact_http_answers_incomplete_total", "counter", "Answers that were not sent to their end.");
         line(text, "codeact_http_answers_incomplete_total", "", ended.incomplete as f64);
+        let name = "codeact_log_lines_dropped_total";
+        head(text, name, "counter", "Lines of the log that were dropped, because whoever reads them is too slow.");
+        line(text, name, "", dropped_lines() as f64);
         head(text, "codeact_http_request_seconds", "histogram", "From the head of a request to the end of its answer.");
         for (route, durations) in &ended.durations {
             let labels = format!(r#"route="{route}""#);

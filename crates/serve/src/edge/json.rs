@@ -1,5 +1,5 @@
-//! What a request brings: a body that is called JSON, of bounded size, arriving in bounded time, with each key once;
-//! and a name in its path.
+//! What a request brings: a body that is called JSON, of bounded size, in bounded memory, arriving in bounded time,
+//! with each key once; and a name in its path.
 
 use std::time::Duration;
 
@@ -12,39 +12,74 @@ use serde::{Deserialize, de};
 use serde_json::{Map, Number, Value};
 use tokio_stream::StreamExt;
 
+use crate::edge::{Memory, Record, Taken};
 use crate::error::ErrorKind;
+use crate::fields::{Fields, Ignored};
 use crate::{ApiError, AppState};
 
 /// A body that takes longer to arrive is given up.
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
+/// Bytes that one value takes at most, while the row it stands in grows: the old place, and the new one of twice the
+/// size.
+const VALUE_BYTES: usize = 3 * size_of::<Value>();
+
+/// Longer bodies are parsed where it keeps nobody waiting.
+const PARSED_HERE_BYTES_MAX: usize = 64 << 10;
+
 /// The body as JSON; no body counts as `{}`.
-pub(crate) struct JsonBody(pub Value);
+pub(crate) struct JsonBody(pub Value, #[expect(dead_code, reason = "held until the body is taken apart")] Taken);
+
+impl JsonBody {
+    /// Takes the body apart. What a lenient server passes over goes to the record, whatever comes of it.
+    ///
+    /// # Errors
+    /// When the body is no object, and what `read` says.
+    pub fn read<T>(
+        self,
+        record: &Record,
+        read: impl FnOnce(Fields, &mut Ignored) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        let mut ignored = Ignored { is_lenient: record.is_lenient(), names: Vec::new() };
+        let result = Fields::new(self.0, "").and_then(|body| read(body, &mut ignored));
+        record.facts().ignored = ignored.names;
+        result
+    }
+}
 
 impl FromRequest<AppState> for JsonBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &AppState) -> Result<JsonBody, ApiError> {
         let (head, body) = request.into_parts();
-        let bytes = read_in_time(body, state.edge.settings.body_bytes_max).await?;
-        parse(&head.headers, &bytes).map(JsonBody)
+        let memory = &state.edge.memory;
+        let (bytes, of_text) = read_in_time(body, state.edge.settings.body_bytes_max, memory).await?;
+        // The text is there twice while it is parsed, and then once.
+        let taken = of_text.and(memory.take(bytes.len() + VALUE_BYTES * value_count(&bytes))?);
+        let parsed = if bytes.len() <= PARSED_HERE_BYTES_MAX {
+            parse(&head.headers, &bytes)
+        } else {
+            state.edge.work(move || parse(&head.headers, &bytes)).await?
+        };
+        Ok(JsonBody(parsed?, taken))
     }
 }
 
-/// All of a body.
+/// All of a body, and the memory that it takes.
 ///
 /// # Errors
-/// When it is too large, or takes too long.
-pub(super) async fn read_in_time(body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
-    let arriving = read(body, bytes_max);
+/// When it is too large, takes too long, or there is no memory for it.
+pub(super) async fn read_in_time(body: Body, bytes_max: usize, memory: &Memory) -> Result<(Bytes, Taken), ApiError> {
+    let arriving = read(body, bytes_max, memory);
     tokio::time::timeout(BODY_TIME_MAX, arriving).await.map_err(|_| {
         let message = format!("the body did not arrive within {} seconds", BODY_TIME_MAX.as_secs());
         ApiError::new(ErrorKind::SlowBody, message)
     })?
 }
 
-async fn read(body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
+async fn read(body: Body, bytes_max: usize, memory: &Memory) -> Result<(Bytes, Taken), ApiError> {
     let mut whole = Vec::new();
+    let mut taken = Taken::default();
     let mut pieces = body.into_data_stream();
     while let Some(piece) = pieces.next().await {
         let piece = piece.map_err(|error| ApiError::bad_request(format!("the body did not arrive whole: {error}")))?;
@@ -52,9 +87,29 @@ async fn read(body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
             let message = format!("the body has more than {bytes_max} bytes");
             return Err(ApiError::new(ErrorKind::BodyTooLarge, message));
         }
+        if whole.len() + piece.len() > whole.capacity() {
+            let more = whole.capacity().max(piece.len()).max(1 << 10);
+            taken = taken.and(memory.take(more)?);
+            whole.reserve_exact(more);
+        }
         whole.extend_from_slice(&piece);
     }
-    Ok(whole.into())
+    Ok((whole.into(), taken))
+}
+
+/// At most how many values a text has, if it is JSON: all but the first stand behind one of these signs.
+fn value_count(text: &[u8]) -> usize {
+    let (mut count, mut is_string, mut is_escaped) = (1, false, false);
+    for byte in text {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_string,
+            b'"' => is_string = !is_string,
+            b',' | b'[' | b'{' | b':' if !is_string => count += 1,
+            _ => {}
+        }
+    }
+    count
 }
 
 pub(super) fn parse(headers: &HeaderMap, body: &Bytes) -> Result<Value, ApiError> {
@@ -175,6 +230,27 @@ mod tests {
         let text = r#"{"a":[1,-2,2.5,"ü",null,true],"b":{"c":{}}}"#;
         assert_eq!(read_text(text).unwrap().to_string(), text);
         assert_eq!(read_text("").unwrap().to_string(), "{}");
+    }
+
+    #[test]
+    fn no_body_has_more_values_than_are_counted() {
+        fn values(value: &Value) -> usize {
+            match value {
+                Value::Array(items) => 1 + items.iter().map(values).sum::<usize>(),
+                Value::Object(map) => 1 + map.values().map(values).sum::<usize>(),
+                _ => 1,
+            }
+        }
+        let texts = [
+            r#"[[],[],[[]],{},{"a":{}}]"#,
+            r#"{"a":"x,[{:","b\"[":[1,2,3],"c":"\\","d":["\\\"",[],",,,"]}"#,
+            "7",
+            r#"{"a":{"b":{"c":[true]}}}"#,
+        ];
+        for text in texts {
+            let (found, counted) = (values(&read_text(text).unwrap()), value_count(text.as_bytes()));
+            assert!((found..=2 * found).contains(&counted), "{text}: {found} values, {counted} counted");
+        }
     }
 
     #[test]

@@ -6,13 +6,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::AppState;
+use crate::edge::log;
+use crate::edge::outgoing::{Outgoing, TakenBy};
+
+/// Bytes of a request's head, and of an answer that wait in a connection. Below this, hyper takes no more of either.
+const BUFFER_BYTES_MAX: usize = 64 << 10;
 
 /// How connections are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,13 +29,17 @@ pub struct Connections {
     pub count_max: usize,
     /// Time for the head of a request to arrive, and for which a connection may lie idle.
     pub head_time_max: Duration,
+    /// Time for which a reader may take no byte of an answer while some wait for it; then the connection ends.
+    pub stall_time_max: Duration,
     /// Time that what is running gets to finish once the server is told to end.
     pub drain_time_max: Duration,
 }
 
 impl Default for Connections {
     fn default() -> Connections {
-        Connections { count_max: 1024, head_time_max: Duration::from_secs(60), drain_time_max: Duration::from_secs(30) }
+        let minute = Duration::from_secs(60);
+        let drain_time_max = Duration::from_secs(30);
+        Connections { count_max: 1024, head_time_max: minute, stall_time_max: minute, drain_time_max }
     }
 }
 
@@ -58,7 +70,7 @@ pub async fn serve(
             accepted = accept(&listener, &places) => accepted,
         };
         let Some((stream, place)) = accepted else { continue };
-        tokio::spawn(connection(stream, app.clone(), connections.head_time_max, has_ended.clone(), place));
+        tokio::spawn(connection(stream, app.clone(), connections, has_ended.clone(), place));
     };
     drop((listener, has_ended));
     // Every connection hears of it, sends what it has begun to send, and closes.
@@ -66,6 +78,7 @@ pub async fn serve(
     if is_finished {
         let _ = tokio::time::timeout(Duration::from_secs(1), end.closed()).await;
     }
+    let _ = tokio::task::spawn_blocking(|| log::close(Duration::from_secs(1))).await;
     is_finished
 }
 
@@ -75,7 +88,7 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpS
         Ok((stream, _)) => Some((stream, place)),
         Err(error) => {
             // The caller left while it waited, or this process has too many files open, which passes.
-            crate::edge::log(&serde_json::json!({"error": format!("cannot accept a connection: {error}")}));
+            log::log(&serde_json::json!({"error": format!("cannot accept a connection: {error}")}));
             tokio::time::sleep(Duration::from_millis(100)).await;
             None
         }
@@ -85,15 +98,22 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpS
 async fn connection(
     stream: TcpStream,
     app: Router,
-    head_time_max: Duration,
+    limits: Connections,
     mut has_ended: watch::Receiver<()>,
     _place: OwnedSemaphorePermit,
 ) {
     // Tokens are small and should not wait for each other.
     let _ = stream.set_nodelay(true);
+    let taken_by = TakenBy::default();
+    let stream = Outgoing::new(stream, limits.stall_time_max, taken_by.clone());
+    let app = TowerToHyperService::new(app);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(taken_by.clone());
+        app.call(request)
+    });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(head_time_max);
-    let serving = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+    builder.timer(TokioTimer::new()).header_read_timeout(limits.head_time_max).max_buf_size(BUFFER_BYTES_MAX);
+    let serving = builder.serve_connection(TokioIo::new(stream), service);
     let mut serving = pin!(serving);
     // What goes wrong with a connection is the business of its other end.
     tokio::select! {

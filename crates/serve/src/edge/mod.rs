@@ -5,7 +5,10 @@ mod counters;
 mod json; // bodies of requests
 mod keys;
 mod listen; // connections, and how they end
+pub(crate) mod log; // lines on stderr
+mod memory; // what requests take while they are read
 mod origin;
+mod outgoing; // bytes of answers on their way
 mod raw; // bodies that are not called JSON
 mod record;
 
@@ -13,7 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
@@ -32,18 +35,32 @@ pub(crate) use counters::{Counters, head, histogram, line};
 pub(crate) use json::{JsonBody, PathName};
 pub use keys::{ApiKeys, KeysError};
 pub use listen::{Connections, serve};
+pub(crate) use memory::{Memory, Taken};
 pub use origin::{Hosts, Origins};
+use outgoing::TakenBy;
 pub(crate) use raw::{parse_json, read_body};
-pub(crate) use record::{Record, log};
+pub(crate) use record::Record;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Seconds after which the caller no longer wants an answer.
 const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout");
 /// Fields that a lenient server passed over.
 const IGNORED: HeaderName = HeaderName::from_static("x-codeact-ignored");
-const IGNORED_NAMES_MAX: usize = 32;
+/// More of them stand in the log only.
+const IGNORED_BYTES_MAX: usize = 1 << 10;
 /// Characters of a caller's own request id.
 const ID_CHARS_MAX: usize = 128;
+
+/// Requests that are taken apart at once, each by a thread. More threads would only wait for each other, and each keeps
+/// some megabytes; fewer would let slow grammars stop everybody.
+const WORKING_MAX: usize = 32;
+/// What the tokenizer keeps of a token, which may be a single byte.
+const TOKEN_BYTES: usize = 100;
+/// Texts that are tokenised in no time.
+const SHORT_TEXT_BYTES: usize = 64 << 10;
+
+/// Routes whose answers go on for as long as the agent does: whoever reads them has no time by which to be done.
+const OPEN_ENDED: &str = "/v1/agent/";
 
 /// Open to everyone, in any state of the server.
 const OPEN: [&str; 4] = ["/health", "/ready", "/", "/openapi.json"];
@@ -69,6 +86,12 @@ pub struct EdgeSettings {
     pub body_bytes_max: usize,
     /// Time after which an answer ends, unless the request says less.
     pub request_time_max: Duration,
+    /// Time beyond that for a reader to take what is left of it; then the connection ends.
+    pub reading_time_max: Duration,
+    /// Bytes of one streamed answer that may wait to be read; more end it.
+    pub unread_bytes_max: usize,
+    /// Memory for the bodies of all requests while they are read.
+    pub reading_bytes_max: usize,
     /// Unknown fields are ignored, and listed in a header and in the log.
     pub is_lenient: bool,
     /// What is logged.
@@ -95,6 +118,9 @@ impl Default for EdgeSettings {
             requests_per_key_max: 512,
             body_bytes_max: 4 << 20,
             request_time_max: Duration::from_secs(600),
+            reading_time_max: Duration::from_secs(60),
+            unread_bytes_max: 4 << 20,
+            reading_bytes_max: 512 << 20,
             is_lenient: false,
             log: LogSettings { requests: true, prompts: false },
         }
@@ -105,8 +131,10 @@ impl Default for EdgeSettings {
 pub(crate) struct Edge {
     pub settings: EdgeSettings,
     pub counters: Counters,
+    pub memory: Memory,
     running: Arc<Semaphore>,
     running_of_key: Arc<PerOwner>,
+    working: Arc<Semaphore>,
     is_draining: AtomicBool,
     /// Turns true with it: streams that would go on for ever end.
     ending: watch::Sender<bool>,
@@ -122,8 +150,16 @@ impl Edge {
     pub fn new(settings: EdgeSettings) -> Edge {
         let running = Arc::new(Semaphore::new(settings.requests_max));
         let running_of_key = PerOwner::new(settings.requests_per_key_max, "requests being answered");
-        let (is_draining, ending) = (AtomicBool::new(false), watch::Sender::new(false));
-        Edge { settings, counters: Counters::default(), running, running_of_key, is_draining, ending }
+        Edge {
+            counters: Counters::default(),
+            memory: Memory::new(settings.reading_bytes_max),
+            running,
+            running_of_key,
+            working: Arc::new(Semaphore::new(WORKING_MAX)),
+            is_draining: AtomicBool::new(false),
+            ending: watch::Sender::new(false),
+            settings,
+        }
     }
 
     /// Whether the server is about to end.
@@ -170,6 +206,34 @@ impl Edge {
         }
     }
 
+    /// Runs what computes for a while where it keeps no other request waiting, when it is its turn.
+    ///
+    /// # Errors
+    /// When it panics: 500.
+    pub async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+        let turn = Arc::clone(&self.working).acquire_owned().await.expect("nobody closes it");
+        let working = move || {
+            // Kept to the end, also when nobody waits for it any more.
+            let _turn = turn;
+            work()
+        };
+        tokio::task::spawn_blocking(working).await.map_err(crashed)
+    }
+
+    /// Memory for the tokens of a text while it is tokenised.
+    ///
+    /// # Errors
+    /// As [`Memory::take`]. Short texts always have room.
+    pub fn memory_for_tokens(&self, text_bytes: usize) -> Result<Taken, ApiError> {
+        if text_bytes <= SHORT_TEXT_BYTES { Ok(Taken::default()) } else { self.memory.take(text_bytes * TOKEN_BYTES) }
+    }
+
+    /// When an answer that begins now must have been read: in its own time and a little more.
+    fn end(&self, record: &Record, headers: &HeaderMap) -> Instant {
+        let time_max = self.time_max(headers).unwrap_or(self.settings.request_time_max);
+        Instant::now().max(record.start() + time_max) + self.settings.reading_time_max
+    }
+
     /// How long an answer to these headers may take.
     ///
     /// # Errors
@@ -193,14 +257,17 @@ pub(crate) async fn guard(State(state): State<AppState>, mut request: Request, n
     let edge = Arc::clone(&state.edge);
     let id = request_id(request.headers());
     let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
+    let is_open_ended = route.starts_with(OPEN_ENDED);
+    let taken_by = request.extensions().get::<TakenBy>().cloned();
     let record = Arc::new(Record::new(Arc::clone(&edge), id, method_name(request.method()), route));
 
     let (headers, method) = (request.headers().clone(), request.method().clone());
-    let page = edge.settings.hosts.check(&headers).and_then(|()| edge.settings.origins.check(&headers));
+    let EdgeSettings { hosts, origins, keys, .. } = &edge.settings;
+    let page = hosts.check(&headers).and_then(|()| origins.check(&headers, hosts, keys.is_some()));
     let mut place = None;
     let mut response = match &page {
         Err(error) => error.clone().into_response(),
-        Ok(_) if origin::is_preflight(&method, &headers) => origin::preflight(),
+        Ok(_) if origin::is_preflight(&method, &headers) => origin::preflight(&headers),
         Ok(_) => match edge.admit(&mut request, &record) {
             Err(error) => error.into_response(),
             Ok(taken) => {
@@ -219,7 +286,11 @@ pub(crate) async fn guard(State(state): State<AppState>, mut request: Request, n
         response.headers_mut().insert(IGNORED, names);
     }
     drop(facts);
-    response.map(|body| Body::new(Watched::new(body, record, place)))
+    let end = (!is_open_ended).then(|| edge.end(&record, &headers));
+    if let Some(taken_by) = taken_by {
+        taken_by.set(end);
+    }
+    response.map(|body| Body::new(Watched::new(body, record, place, end)))
 }
 
 /// Runs the handler; a panic in it becomes a 500, and its text has gone to stderr.
@@ -246,9 +317,20 @@ fn request_id(headers: &HeaderMap) -> String {
 
 /// Fields that were passed over, as far as a header can hold them.
 fn ignored_names(names: &[String]) -> Option<HeaderValue> {
-    let plain = names.iter().filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic())).take(IGNORED_NAMES_MAX);
-    let joined = plain.map(String::as_str).collect::<Vec<_>>().join(", ");
+    let mut joined = String::new();
+    for name in names.iter().filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic())) {
+        let comma = if joined.is_empty() { "" } else { ", " };
+        if joined.len() + comma.len() + name.len() > IGNORED_BYTES_MAX {
+            break;
+        }
+        joined = joined + comma + name;
+    }
     (!names.is_empty()).then(|| HeaderValue::from_str(&joined).expect("only visible ASCII was taken"))
+}
+
+/// A task that panicked; its text has gone to stderr.
+pub(crate) fn crashed(error: tokio::task::JoinError) -> ApiError {
+    ApiError::internal(format!("the request crashed: {error}"))
 }
 
 /// One of a few names: what labels a metric must not grow with what callers send.
@@ -256,9 +338,43 @@ fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
         Method::DELETE => "DELETE",
         Method::OPTIONS => "OPTIONS",
         Method::HEAD => "HEAD",
         _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[test]
+    fn many_requests_take_few_threads_and_all_have_their_turn() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let edge = Arc::new(Edge::new(EdgeSettings::default()));
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let works = (0..10 * WORKING_MAX).map(|index| {
+            let (edge, now, most) = (Arc::clone(&edge), Arc::clone(&now), Arc::clone(&most));
+            runtime.spawn(async move {
+                let work = move || {
+                    most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    std::thread::yield_now();
+                    now.fetch_sub(1, Ordering::SeqCst);
+                    assert!(index % 7 > 0, "of this test");
+                };
+                edge.work(work).await.is_ok()
+            })
+        });
+        let works: Vec<_> = works.collect();
+        let ended = works.into_iter().map(|work| runtime.block_on(work).unwrap());
+        // Those that panic give their turn back too.
+        assert_eq!(ended.filter(|is_ok| *is_ok).count(), (0..10 * WORKING_MAX).filter(|index| index % 7 > 0).count());
+        assert!(most.load(Ordering::SeqCst) <= WORKING_MAX);
+        assert_eq!(edge.working.available_permits(), WORKING_MAX);
     }
 }

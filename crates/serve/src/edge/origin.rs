@@ -2,21 +2,27 @@
 //!
 //! A page of any site can send requests to this machine. So what says that it comes from a page (`Origin`) is served
 //! only if that page is trusted, and a server on loopback is called by its own names only (`Host`): a site whose name
-//! was made to point here (DNS rebinding) still sends its own.
+//! was made to point here (DNS rebinding) still sends its own. A server that other machines reach may be called by any
+//! name unless some are given; there only the key, which such a page does not have, or a known name makes a page its
+//! own.
 
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+    ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN, VARY,
 };
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::ApiError;
 use crate::error::ErrorKind;
 
-const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE");
-const REQUEST_HEADERS: HeaderValue =
-    HeaderValue::from_static("authorization, content-type, x-request-id, x-request-timeout, last-event-id");
+const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE");
+/// What a page may send besides what it asks for, which are any: OpenAI's client in a browser describes itself in
+/// `x-stainless-*`, whose names change.
+const REQUEST_HEADERS: &str = "authorization, content-type, x-request-id, x-request-timeout, last-event-id";
+/// More than any client asks for.
+const REQUEST_HEADERS_BYTES_MAX: usize = 2 << 10;
 const ANSWER_HEADERS: HeaderValue =
     HeaderValue::from_static("x-request-id, retry-after, x-codeact-ignored, x-codeact-sandbox");
 /// Seconds for which a browser need not ask again.
@@ -59,6 +65,7 @@ impl Origins {
         Ok(origins)
     }
 
+    /// * `host`: by what name the request calls this server, if that name tells its own pages from others.
     fn allow(&self, origin: &str, host: Option<&str>) -> bool {
         let origin = origin.to_ascii_lowercase();
         let Some(of_page) = host_of_origin(&origin) else { return self.is_any };
@@ -68,11 +75,20 @@ impl Origins {
 
     /// The page that a request comes from, if it comes from one.
     ///
+    /// * `hosts`: the names of this server.
+    /// * `has_keys`: whether requests need a key.
+    ///
     /// # Errors
     /// When that page may not: 403.
-    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<Option<HeaderValue>, ApiError> {
+    pub(crate) fn check(
+        &self,
+        headers: &HeaderMap,
+        hosts: &Hosts,
+        has_keys: bool,
+    ) -> Result<Option<HeaderValue>, ApiError> {
         let Some(origin) = headers.get(ORIGIN) else { return Ok(None) };
         let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+        let host = host.filter(|host| has_keys || hosts.knows(host));
         if origin.to_str().is_ok_and(|origin| self.allow(origin, host)) {
             return Ok(Some(origin.clone()));
         }
@@ -83,11 +99,29 @@ impl Origins {
 }
 
 impl Hosts {
-    /// * `names`: further names of this server, without ports.
+    /// * `names`: further names of this server; a port behind one makes no difference.
     /// * `is_loopback`: whether only this machine reaches it. Otherwise all names do, unless some are given.
     pub fn new(names: &[String], is_loopback: bool) -> Hosts {
-        let names = names.iter().map(|name| name.to_ascii_lowercase()).collect::<Vec<_>>();
+        let names = names.iter().map(|name| name_of(name).to_ascii_lowercase()).collect::<Vec<_>>();
         Hosts { is_any: !is_loopback && names.is_empty(), names }
+    }
+
+    /// Whether a request can call a server so: a name or an address, a port behind it perhaps.
+    pub fn is_host(text: &str) -> bool {
+        let name = name_of(text);
+        let port =
+            text.rsplit_once(':').filter(|(before, _)| before.trim_start_matches('[').trim_end_matches(']') == name);
+        let is_port = port.is_none_or(|(_, port)| port.parse::<u16>().is_ok());
+        let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+        let is_address = name.parse::<std::net::IpAddr>().is_ok();
+        is_port && !name.is_empty() && (is_name || is_address)
+    }
+
+    /// Whether only this server can be meant: an address names nobody else, and a name is one of its own.
+    fn knows(&self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        let name = name_of(&host);
+        name.parse::<std::net::IpAddr>().is_ok() || is_local(name) || self.names.iter().any(|known| known == name)
     }
 
     /// # Errors
@@ -108,14 +142,29 @@ pub(crate) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
     method == Method::OPTIONS && headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// The answer to a preflight of a page that may.
-pub(crate) fn preflight() -> Response {
+/// The answer to a preflight of a page that may. It may send what headers it asks for: it is trusted, and none of them
+/// does anything that the page could not do otherwise.
+pub(crate) fn preflight(headers: &HeaderMap) -> Response {
     let headers = [
         (ACCESS_CONTROL_ALLOW_METHODS, METHODS),
-        (ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS),
+        (ACCESS_CONTROL_ALLOW_HEADERS, allowed_headers(headers)),
         (ACCESS_CONTROL_MAX_AGE, MAX_AGE),
     ];
     (StatusCode::NO_CONTENT, headers).into_response()
+}
+
+fn allowed_headers(headers: &HeaderMap) -> HeaderValue {
+    let mut allowed = REQUEST_HEADERS.to_owned();
+    for asked in headers.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter().filter_map(|asked| asked.to_str().ok()) {
+        let names = asked.split(',').filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok());
+        for name in names.filter(|name| !REQUEST_HEADERS.split(", ").any(|known| known == name.as_str())) {
+            if allowed.len() + name.as_str().len() + 2 > REQUEST_HEADERS_BYTES_MAX {
+                break;
+            }
+            allowed = allowed + ", " + name.as_str();
+        }
+    }
+    HeaderValue::from_str(&allowed).expect("names of header fields are visible ASCII")
 }
 
 /// Lets the page read the answer.
@@ -202,7 +251,51 @@ mod tests {
         for other in ["evil.example.org:8080", "localhost.evil.org", "", "[::1", "127.0.0.1.evil.org"] {
             assert!(!check(&loopback, other), "{other}");
         }
+        assert!(check(
+            &Hosts::new(&["box.example.org:8080".to_owned(), "[fe80::1]:80".to_owned()], false),
+            "BOX.example.org"
+        ));
+        assert!(check(&Hosts::new(&["[fe80::1]:80".to_owned()], false), "[fe80::1]:8080"));
         assert!(check(&Hosts::new(&[], false), "any.example.org"));
         assert!(!check(&Hosts::new(&["box.example.org".to_owned()], false), "any.example.org"));
+    }
+
+    #[test]
+    fn what_no_request_can_call_a_server_is_no_host() {
+        for host in ["box", "box.example.org", "box.example.org:8080", "10.0.0.5", "10.0.0.5:80", "[::1]:80", "[::1]"] {
+            assert!(Hosts::is_host(host), "{host}");
+        }
+        for other in ["", ":80", "http://box", "box/path", "box:port", "box:99999", "*", "[::1]:x", "a b", "user@box"] {
+            assert!(!Hosts::is_host(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_page_under_a_name_that_anybody_may_have_is_not_the_servers_own() {
+        let local = origins(&["localhost"]);
+        let check = |hosts: &Hosts, host: &str, has_keys: bool| {
+            let value = |text: String| HeaderValue::from_str(&text).unwrap();
+            let fields = [(HOST, value(host.to_owned())), (ORIGIN, value(format!("http://{host}")))];
+            local.check(&HeaderMap::from_iter(fields), hosts, has_keys).is_ok()
+        };
+        // Rebound: the page and the request have the same name, which is not this server's.
+        let any = Hosts::new(&[], false);
+        assert!(!check(&any, "evil.example.org:8080", false));
+        // Without the key it gets nowhere, and an address cannot be made to point elsewhere.
+        assert!(check(&any, "box.example.org:8080", true) && check(&any, "10.0.0.5:8080", false));
+        assert!(check(&Hosts::new(&["box.example.org".to_owned()], false), "box.example.org:8080", false));
+    }
+
+    #[test]
+    fn a_trusted_page_may_send_the_headers_it_asks_for() {
+        let asked = |text: &str| {
+            let headers =
+                HeaderMap::from_iter([(ACCESS_CONTROL_REQUEST_HEADERS, HeaderValue::from_str(text).unwrap())]);
+            allowed_headers(&headers).to_str().unwrap().to_owned()
+        };
+        assert_eq!(asked("Authorization,X-Stainless-Lang"), format!("{REQUEST_HEADERS}, x-stainless-lang"));
+        assert_eq!(asked("bad name, {}, x:y,,"), REQUEST_HEADERS);
+        assert!(asked(&vec!["x-long-name"; 1000].join(",")).len() <= REQUEST_HEADERS_BYTES_MAX);
+        assert_eq!(allowed_headers(&HeaderMap::new()), REQUEST_HEADERS);
     }
 }

@@ -5,14 +5,14 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use serde_json::Value;
 
 use crate::ApiError;
-use crate::edge::json;
+use crate::edge::{Memory, Taken, json};
 
-/// All of a body, of bounded size and arriving in bounded time.
+/// All of a body, of bounded size and arriving in bounded time, and the memory that it takes, to be held as long.
 ///
 /// # Errors
-/// When it is larger, or takes too long.
-pub(crate) async fn read_body(body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
-    json::read_in_time(body, bytes_max).await
+/// When it is larger, takes too long, or there is no memory for it.
+pub(crate) async fn read_body(body: Body, bytes_max: usize, memory: &Memory) -> Result<(Bytes, Taken), ApiError> {
+    json::read_in_time(body, bytes_max, memory).await
 }
 
 /// A body as JSON, whatever it is called.

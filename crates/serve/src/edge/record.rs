@@ -1,12 +1,12 @@
 //! What is known of one request; counted and logged when the last of its answer is gone.
 
-use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
-use crate::edge::Edge;
+use crate::edge::{Edge, log};
 
 /// The status of a request whose sender left before there was an answer.
 const LEFT: u16 = 499;
@@ -60,8 +60,32 @@ impl Record {
         self.edge.settings.log.prompts
     }
 
+    /// Whether unknown fields are passed over instead of refused.
+    pub fn is_lenient(&self) -> bool {
+        self.edge.settings.is_lenient
+    }
+
     pub fn facts(&self) -> MutexGuard<'_, Facts> {
         self.facts.lock().expect("nothing panics while it holds this lock")
+    }
+
+    /// Keeps what is computed for one key from telling another, by how soon it comes, what was asked before.
+    ///
+    /// * `word`: of the request, which sets it apart from others with the same key.
+    pub fn salt(&self, word: Option<&str>) -> u128 {
+        let key = self.facts().key;
+        if (key, word) == (None, None) {
+            return 0;
+        }
+        let digest = Sha256::new().chain_update(format!("{key:?} {word:?}")).finalize();
+        u128::from_le_bytes(*digest.first_chunk().expect("a digest has 32 bytes"))
+    }
+
+    /// Notes a prompt, if they are wanted.
+    pub fn note_prompt(&self, text: impl FnOnce() -> String) {
+        if self.is_with_texts() {
+            self.facts().prompt = Some(text());
+        }
     }
 
     /// Notes the moment of the first token, if this is it.
@@ -106,15 +130,9 @@ impl Drop for Record {
         let status = facts.status.unwrap_or(LEFT);
         self.edge.counters.end(&self.route, self.method, status, facts.is_complete, elapsed);
         if self.edge.settings.log.requests {
-            log(&self.line(&facts, status, elapsed));
+            log::log(&self.line(&facts, status, elapsed));
         }
     }
-}
-
-/// Writes one line of the log.
-pub(crate) fn log(line: &Value) {
-    // In one piece, so that lines of several threads do not mix. Where stderr is closed there is nobody to tell.
-    let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }
 
 /// Whole and tenths of milliseconds.

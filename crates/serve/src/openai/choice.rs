@@ -119,8 +119,11 @@ impl Choice {
     fn repeat(&mut self, prompt: &Prompt, logprobs: Option<Vec<Option<TokenLogprobs>>>) -> Piece {
         self.chars_in = prompt.text.chars().count();
         let entries = logprobs.unwrap_or_default().into_iter().zip(&prompt.tokens);
+        // Tokens begin one after the other, so that characters are counted once.
+        let (mut start, mut offset) = (0, 0);
         let entries = entries.map(|(logprobs, token)| {
-            let offset = prompt.text[..token.range.start].chars().count();
+            offset += prompt.text.get(start..token.range.start).map_or(0, |between| between.chars().count());
+            start = token.range.start;
             Entry { id: token.id, logprobs, offset }
         });
         Piece { text: prompt.text.clone(), entries: entries.collect(), end: None }

@@ -9,6 +9,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 
 use crate::agent::{Caller, chat_with_agent, is_agent};
+pub(crate) use crate::edge::crashed;
 use crate::edge::{JsonBody, Record};
 use crate::fields::{Fields, Ignored};
 use crate::openai::foreign::{refuse_in_chat, refuse_in_text};
@@ -17,7 +18,11 @@ use crate::openai::prompt::{Prompt, take_prompts};
 use crate::openai::reply::reply;
 use crate::openai::run::{Asked, Run};
 use crate::openai::settings::{Settings, TOP_LOGPROBS_MAX};
+use crate::openai::text::length;
 use crate::{ApiError, AppState};
+
+/// Tokens of an answer to a text, as OpenAI's API has it: a text has no end of its own.
+const TEXT_TOKENS: usize = 16;
 
 /// Continues messages.
 pub(crate) async fn chat(
@@ -54,19 +59,12 @@ async fn answer(
 ) -> Result<Response, ApiError> {
     let time_max = state.edge.time_max(headers)?;
     // Templates and tokenizers take their time with long texts.
-    let started = tokio::task::spawn_blocking(move || {
-        let mut ignored = Ignored { is_lenient: state.edge.settings.is_lenient, names: Vec::new() };
-        let body = Fields::new(body.0, "")?;
-        let asked = read(&state, body, &mut ignored, Arc::clone(&record), time_max)?;
-        record.facts().ignored = ignored.names;
+    let edge = Arc::clone(&state.edge);
+    let started = edge.work(move || {
+        let asked = body.read(&record, |body, ignored| read(&state, body, ignored, Arc::clone(&record), time_max))?;
         Run::start(&state, asked)
     });
-    reply(started.await.map_err(crashed)??).await
-}
-
-/// A task that panicked; its text has gone to stderr.
-pub(crate) fn crashed(error: tokio::task::JoinError) -> ApiError {
-    ApiError::internal(format!("the request crashed: {error}"))
+    reply(started.await??).await
 }
 
 fn read_chat(
@@ -87,6 +85,7 @@ fn read_chat(
     }
     refuse_in_chat(&mut body, ignored)?;
     body.finish(ignored)?;
+    let _memory = target.room_for(length(&messages), "messages", state)?;
     let ids = target.actor.format.prompt_ids(&messages)?;
     let text = if record.is_with_texts() { target.actor.format.decode(&ids, false) } else { String::new() };
     let prompts = vec![Prompt::of_messages(ids, text)];
@@ -103,6 +102,7 @@ pub(crate) fn take_completion_tokens(body: &mut Fields, settings: &mut Settings)
         return Err(ApiError::invalid("max_completion_tokens", message));
     }
     settings.max_tokens = Some(newer);
+    settings.max_tokens_field = "max_completion_tokens";
     Ok(())
 }
 
@@ -114,8 +114,9 @@ fn read_text(
     time_max: Duration,
 ) -> Result<Asked, ApiError> {
     let target = state.models()?.find(body.text("model")?.as_deref())?;
-    let prompts = take_prompts(&mut body, "prompt", &target)?;
-    let settings = Settings::read(&mut body, target.vocab_size, ignored)?;
+    let prompts = take_prompts(&mut body, "prompt", &target, state)?;
+    let mut settings = Settings::read(&mut body, target.vocab_size, ignored)?;
+    settings.tokens_by_default = Some(TEXT_TOKENS);
     let logprobs = body.count("logprobs", 0, TOP_LOGPROBS_MAX)?;
     let is_echoed = body.flag("echo", false)?;
     refuse_in_text(&mut body, ignored)?;

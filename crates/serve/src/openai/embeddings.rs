@@ -17,7 +17,6 @@ use crate::edge::{JsonBody, Record};
 use crate::error::ErrorKind;
 use crate::fields::{Fields, Ignored};
 use crate::models::Target;
-use crate::openai::completions::crashed;
 use crate::openai::prompt::{Prompt, take_prompts};
 use crate::{ApiError, AppState};
 
@@ -28,6 +27,7 @@ struct Asked {
     target: Target,
     prompts: Vec<Prompt>,
     is_base64: bool,
+    salt: u128,
 }
 
 pub(crate) async fn create(
@@ -39,8 +39,7 @@ pub(crate) async fn create(
     let deadline = record.start() + state.edge.time_max(&headers)?;
     let reading = state.clone();
     let noting = Arc::clone(&record);
-    let asked = tokio::task::spawn_blocking(move || read(&reading, &noting, body));
-    let asked = asked.await.map_err(crashed)??;
+    let asked = state.edge.work(move || read(&reading, &noting, body)).await??;
     let embeddings = embed(&asked, deadline).await?;
     let data = embeddings.iter().enumerate().map(|(index, embedding)| {
         let shown = if asked.is_base64 { json!(in_base64(embedding)) } else { json!(embedding) };
@@ -57,27 +56,29 @@ pub(crate) async fn create(
 }
 
 fn read(state: &AppState, record: &Record, body: JsonBody) -> Result<Asked, ApiError> {
-    let mut ignored = Ignored { is_lenient: state.edge.settings.is_lenient, names: Vec::new() };
-    let mut body = Fields::new(body.0, "")?;
+    body.read(record, |body, ignored| take(state, record, body, ignored))
+}
+
+fn take(state: &AppState, record: &Record, mut body: Fields, ignored: &mut Ignored) -> Result<Asked, ApiError> {
     let target = state.models()?.find(body.text("model")?.as_deref())?;
-    let prompts = take_prompts(&mut body, "input", &target)?;
+    let prompts = take_prompts(&mut body, "input", &target, state)?;
     let is_base64 = match body.text("encoding_format")?.as_deref() {
         None | Some("float") => false,
         Some("base64") => true,
         Some(other) => return body.refuse("encoding_format", &Value::from(other), "`float` or `base64`"),
     };
-    body.unsupported("dimensions", |_| false, "all of them come", &mut ignored)?;
-    body.unsupported("user", Value::is_string, "", &mut ignored)?;
-    body.finish(&mut ignored)?;
-    record.facts().ignored = ignored.names;
+    body.unsupported("dimensions", |_| false, "all of them come", ignored)?;
+    body.unsupported("user", Value::is_string, "", ignored)?;
+    body.finish(ignored)?;
     record.facts().model = Some(target.name.to_string());
+    record.note_prompt(|| prompts.iter().map(|prompt| prompt.text.as_str()).collect::<Vec<_>>().join("\n"));
     let context = state.models()?.base().actor.engine.context_tokens_max();
     if let Some(index) = prompts.iter().position(|prompt| prompt.tokens.len() > context) {
         let count = prompts[index].tokens.len();
         let message = format!("the context of this model is {context} tokens, but text {index} has {count}");
         return Err(ApiError::new(ErrorKind::ContextLength, message));
     }
-    Ok(Asked { target, prompts, is_base64 })
+    Ok(Asked { target, prompts, is_base64, salt: record.salt(None) })
 }
 
 /// A text that the engine has.
@@ -112,6 +113,7 @@ fn submit(asked: &Asked, prompt: &Prompt, deadline: Instant) -> Result<Embedding
     let (sender, events) = unbounded_channel();
     let request = Request {
         adapter: asked.target.actor.adapter.clone(),
+        salt: asked.salt,
         output: Output::Embedding,
         deadline: Some(deadline),
         ..Request::new(prompt.ids(), Sampling::default())

@@ -53,7 +53,7 @@ const FORMAT: &str = "use `response_format`";
 const PROMPT_SCORES: &str = "`echo` and `logprobs` in /v1/completions give those of a prompt";
 
 /// In both kinds of completions.
-const BOTH: [Foreign; 58] = [
+const BOTH: [Foreign; 57] = [
     ("user", Value::is_string, ""),
     ("metadata", Value::is_object, ""),
     ("safety_identifier", Value::is_string, ""),
@@ -81,7 +81,6 @@ const BOTH: [Foreign; 58] = [
     ("logits_processors", is_empty, ""),
     ("add_special_tokens", is_flag, ""),
     ("priority", is_zero, ""),
-    ("cache_salt", never, ""),
     ("kv_transfer_params", never, ""),
     ("vllm_xargs", is_empty, ""),
     ("return_token_ids", is_false, "use /tokenize"),

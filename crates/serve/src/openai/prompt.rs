@@ -3,9 +3,9 @@
 use codeact_chat::{ChatFormat, TextToken};
 use serde_json::Value;
 
-use crate::ApiError;
 use crate::fields::{Fields, token_ids};
 use crate::models::Target;
+use crate::{ApiError, AppState};
 
 /// Prompts of one request.
 const PROMPTS_MAX: usize = 256;
@@ -69,14 +69,22 @@ fn floor_boundary(text: &str, index: usize) -> usize {
 ///
 /// # Errors
 /// When it is something else, or there are too many.
-pub(crate) fn take_prompts(body: &mut Fields, name: &'static str, target: &Target) -> Result<Vec<Prompt>, ApiError> {
+pub(crate) fn take_prompts(
+    body: &mut Fields,
+    name: &'static str,
+    target: &Target,
+    state: &AppState,
+) -> Result<Vec<Prompt>, ApiError> {
     let value = body.take(name).ok_or_else(|| body.missing(name))?;
     let wanted = || {
         let vocab_size = target.vocab_size;
         format!("a string, token ids below {vocab_size}, or an array of at most {PROMPTS_MAX} of these")
     };
     let prompt = |item: &Value| match item {
-        Value::String(text) => Prompt::of_text(&target.actor.format, text.clone(), true),
+        Value::String(text) => {
+            let _memory = target.room_for(text.len(), name, state)?;
+            Prompt::of_text(&target.actor.format, text.clone(), true)
+        }
         Value::Array(items) => match token_ids(items, target.vocab_size) {
             Some(ids) => Ok(Prompt::of_ids(target, &ids)),
             None => body.refuse(name, item, &wanted()),

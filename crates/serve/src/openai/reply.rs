@@ -5,21 +5,23 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use axum::Json;
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
 use tokio_stream::Stream;
 
 use crate::ApiError;
-use crate::openai::answer::{Envelope, add_end, chat_logprobs, text_logprobs, usage};
+use crate::edge::crashed;
+use crate::openai::answer::{Choice, Cost, Delta, Envelope, Said};
 use crate::openai::choice::{End, Entry, Piece};
 use crate::openai::run::Run;
 
 /// Asks nginx and its like to pass events on as they come.
 const UNBUFFERED: (HeaderName, HeaderValue) =
     (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+
+/// Answers with more log-probabilities are written where it keeps nobody waiting.
+const WRITTEN_HERE_MAX: usize = 256;
 
 /// Sends the answers of `run` in the way it was asked for.
 ///
@@ -30,7 +32,8 @@ pub(crate) async fn reply(run: Run) -> Result<Response, ApiError> {
         let events = Sse::new(Chunks::new(run)).keep_alive(KeepAlive::default());
         return Ok(([UNBUFFERED], events).into_response());
     }
-    Ok(Json(whole(run).await?).into_response())
+    let json = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(([json], whole(run).await?).into_response())
 }
 
 #[derive(Default)]
@@ -40,7 +43,7 @@ struct Whole {
     end: Option<End>,
 }
 
-async fn whole(mut run: Run) -> Result<Value, ApiError> {
+async fn whole(mut run: Run) -> Result<String, ApiError> {
     let mut wholes: Vec<Whole> = (0..run.choice_count()).map(|_| Whole::default()).collect();
     while let Some(next) = run.next().await {
         let (index, piece) = next?;
@@ -49,38 +52,23 @@ async fn whole(mut run: Run) -> Result<Value, ApiError> {
         whole.entries.extend(piece.entries);
         whole.end = whole.end.take().or(piece.end);
     }
-    let choices = wholes.into_iter().enumerate().map(|(index, whole)| {
-        let mut choice = if run.asked().is_chat {
-            json!({"index": index, "message": {"role": "assistant", "content": whole.text, "refusal": null}})
-        } else {
-            json!({"index": index, "text": whole.text})
-        };
-        choice["logprobs"] = logprobs(&run, &whole.entries);
-        add_end(&mut choice, whole.end.as_ref(), &run.asked().settings.stop_texts);
-        choice
-    });
-    let choices = choices.collect();
-    let mut body = envelope(&run, false).body(choices);
-    body["usage"] = usage(run.usage());
-    Ok(body)
-}
-
-fn envelope(run: &Run, is_chunk: bool) -> Envelope {
-    let (prefix, object) = match (run.asked().is_chat, is_chunk) {
-        (true, false) => ("chatcmpl", "chat.completion"),
-        (true, true) => ("chatcmpl", "chat.completion.chunk"),
-        (false, _) => ("cmpl", "text_completion"),
-    };
-    Envelope::new(prefix, object, &run.asked().target.name)
-}
-
-fn logprobs(run: &Run, entries: &[Entry]) -> Value {
-    let asked = run.asked();
-    match (asked.logprobs, asked.is_chat) {
-        (None, _) => Value::Null,
-        (Some(_), true) => chat_logprobs(entries, &asked.target.words),
-        (Some(_), false) => text_logprobs(entries, &asked.target.words),
+    if wholes.iter().map(|whole| whole.entries.len()).sum::<usize>() <= WRITTEN_HERE_MAX {
+        return Ok(written(&run, &wholes));
     }
+    tokio::task::spawn_blocking(move || written(&run, &wholes)).await.map_err(crashed)
+}
+
+fn written(run: &Run, wholes: &[Whole]) -> String {
+    let asked = run.asked();
+    let choices = wholes.iter().enumerate().map(|(index, whole)| {
+        let said = if asked.is_chat {
+            Said::Message { role: "assistant", content: &whole.text, refusal: None }
+        } else {
+            Said::Text(&whole.text)
+        };
+        Choice::new(asked, index, said, Some(&whole.entries), whole.end.as_ref())
+    });
+    Envelope::new(asked, false).body(&choices.collect::<Vec<_>>(), Cost::Said(run.usage()))
 }
 
 /// The events of a stream. Dropping it, as happens when the reader leaves, cancels what runs.
@@ -96,49 +84,42 @@ struct Chunks {
 
 impl Chunks {
     fn new(run: Run) -> Chunks {
-        let envelope = envelope(&run, true);
+        let envelope = Envelope::new(run.asked(), true);
         Chunks { envelope, is_begun: vec![false; run.choice_count()], queue: VecDeque::new(), run: Some(run) }
     }
 
-    fn add(&mut self, body: &Value) {
-        self.queue.push_back(Event::default().data(body.to_string()));
+    fn add(&mut self, body: String) {
+        self.queue.push_back(Event::default().data(body));
     }
 
     fn add_piece(&mut self, run: &Run, index: usize, piece: &Piece) {
-        let is_chat = run.asked().is_chat;
-        let is_first = is_chat && !std::mem::replace(&mut self.is_begun[index], true);
+        let asked = run.asked();
+        let is_first = asked.is_chat && !std::mem::replace(&mut self.is_begun[index], true);
         if !is_first && piece == &Piece::default() {
             return;
         }
-        let mut choice = json!({"index": index});
-        if is_chat {
-            let mut delta = json!({});
-            if is_first {
-                delta["role"] = json!("assistant");
-            }
-            if is_first || !piece.text.is_empty() {
-                delta["content"] = json!(piece.text);
-            }
-            choice["delta"] = delta;
+        let said = if asked.is_chat {
+            let content = (is_first || !piece.text.is_empty()).then_some(&*piece.text);
+            Said::Delta(Delta { role: is_first.then_some("assistant"), content })
         } else {
-            choice["text"] = json!(piece.text);
-        }
-        choice["logprobs"] = if piece.entries.is_empty() { Value::Null } else { logprobs(run, &piece.entries) };
-        add_end(&mut choice, piece.end.as_ref(), &run.asked().settings.stop_texts);
-        let mut body = self.envelope.body(vec![choice]);
-        if run.asked().settings.is_usage_streamed {
-            body["usage"] = Value::Null;
-        }
-        self.add(&body);
+            Said::Text(&piece.text)
+        };
+        let entries = (!piece.entries.is_empty()).then_some(&*piece.entries);
+        let choice = Choice::new(asked, index, said, entries, piece.end.as_ref());
+        // Who asks for it gets it in a chunk of its own, as from OpenAI; others with the last piece of all answers.
+        let cost = match (asked.settings.is_usage_streamed, run.is_ended()) {
+            (true, _) => Cost::Later,
+            (false, true) => Cost::Said(run.usage()),
+            (false, false) => Cost::Unsaid,
+        };
+        self.add(self.envelope.body(&[choice], cost));
     }
 
     fn add_last(&mut self, run: &Run) {
         if run.asked().settings.is_usage_streamed {
-            let mut body = self.envelope.body(Vec::new());
-            body["usage"] = usage(run.usage());
-            self.add(&body);
+            self.add(self.envelope.body(&[], Cost::Said(run.usage())));
         }
-        self.queue.push_back(Event::default().data("[DONE]"));
+        self.add("[DONE]".to_owned());
     }
 }
 
@@ -161,7 +142,7 @@ impl Stream for Chunks {
                     self.add_piece(&run, index, &piece);
                     self.run = Some(run);
                 }
-                Some(Err(error)) => self.add(&error.body()),
+                Some(Err(error)) => self.add(error.body().to_string()),
                 None => self.add_last(&run),
             }
         }

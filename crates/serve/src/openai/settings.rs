@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use codeact_chat::StopStrings;
 use codeact_engine::Sampling;
-use codeact_grammar::{ActionRule, Grammar, Matcher};
+use codeact_grammar::{ActionRule, Grammar, GrammarError, Matcher};
 use serde_json::Value;
 
 use crate::ApiError;
@@ -25,8 +25,12 @@ const TOKENS_MAX: usize = 1 << 30;
 pub(crate) struct Settings {
     /// All but `max_new_tokens`, `logprobs` and `stop_ids`, which depend on more.
     pub sampling: Sampling,
-    /// Tokens of each answer; `None`: as many as fit.
+    /// Tokens of each answer; `None`: the request does not say.
     pub max_tokens: Option<usize>,
+    /// What the request calls that.
+    pub max_tokens_field: &'static str,
+    /// As many as fit of these, if the request does not say; `None`: as many as fit.
+    pub tokens_by_default: Option<usize>,
     /// Answers to each prompt.
     pub choice_count: usize,
     pub stops: StopStrings,
@@ -40,6 +44,8 @@ pub(crate) struct Settings {
     /// The last chunk of a stream says what it cost.
     pub is_usage_streamed: bool,
     pub shape: AnswerShape,
+    /// What is computed is only used for requests that know this word.
+    pub cache_salt: Option<String>,
 }
 
 /// What an answer must be.
@@ -68,8 +74,21 @@ impl AnswerShape {
             AnswerShape::CodeAct(rule) => Grammar::action(*rule),
         };
         let matcher = grammar.and_then(|grammar| grammar.matcher(&words.vocabulary()?));
-        let refuse = |error| ApiError::invalid("response_format", format!("`response_format`: {error}"));
-        matcher.map(Some).map_err(refuse)
+        matcher.map(Some).map_err(refusal)
+    }
+}
+
+/// Why an answer cannot be kept to its shape: because of the request, of others, or of the model.
+fn refusal(error: GrammarError) -> ApiError {
+    match error {
+        GrammarError::Busy { .. } => ApiError::busy(error.to_string()),
+        GrammarError::Vocabulary { .. } => ApiError::internal(error.to_string()),
+        GrammarError::TooLarge { .. }
+        | GrammarError::Unusable { .. }
+        | GrammarError::TooSlow { .. }
+        | GrammarError::TooComplex { .. }
+        | GrammarError::NotAllowed { .. }
+        | GrammarError::NoRoom { .. } => ApiError::invalid("response_format", format!("`response_format`: {error}")),
     }
 }
 
@@ -99,6 +118,8 @@ impl Settings {
         Ok(Settings {
             sampling,
             max_tokens,
+            max_tokens_field: "max_tokens",
+            tokens_by_default: None,
             choice_count: body.count("n", 1, CHOICES_MAX)?.unwrap_or(1),
             stops,
             stop_texts,
@@ -107,6 +128,7 @@ impl Settings {
             is_stream,
             is_usage_streamed: is_usage_streamed(body, is_stream, ignored)?,
             shape: answer_shape(body, ignored)?,
+            cache_salt: cache_salt(body)?,
         })
     }
 
@@ -181,6 +203,16 @@ fn is_usage_streamed(body: &mut Fields, is_stream: bool, ignored: &mut Ignored) 
     options.unsupported("continuous_usage_stats", |value| value == false, "use `include_usage`", ignored)?;
     options.finish(ignored)?;
     Ok(is_included)
+}
+
+/// As in vLLM.
+fn cache_salt(body: &mut Fields) -> Result<Option<String>, ApiError> {
+    match body.text("cache_salt")? {
+        Some(salt) if salt.is_empty() => {
+            body.refuse("cache_salt", &Value::String(salt), "a string that others cannot guess")
+        }
+        salt => Ok(salt),
+    }
 }
 
 fn answer_shape(body: &mut Fields, ignored: &mut Ignored) -> Result<AnswerShape, ApiError> {
@@ -258,6 +290,15 @@ mod tests {
         assert_eq!(message, "missing field `response_format.json_schema`");
         assert!(refused(json!({"response_format": {"type": "xml"}})).contains("`response_format.type` is \"xml\""));
         assert!(refused(json!({"response_format": {"type": "regex"}})).contains("`response_format.regex`"));
+    }
+
+    #[test]
+    fn only_what_the_request_is_to_blame_for_is_its_fault() {
+        let code = |error: GrammarError| refusal(error).body()["error"]["type"].clone();
+        assert_eq!(code(GrammarError::Busy { running: 4 }), "rate_limit_error");
+        assert_eq!(code(GrammarError::Vocabulary { what: "no bytes".to_owned() }), "server_error");
+        let wrong = GrammarError::Unusable { kind: "JSON schema", what: "`typ`".to_owned(), hint: "say `type`" };
+        assert_eq!(code(wrong), "invalid_request_error");
     }
 
     #[test]

@@ -255,6 +255,43 @@ fn a_wrong_request_names_what_is_wrong() {
 }
 
 #[test]
+fn more_tokens_than_fit_are_too_long_a_context_whatever_they_are_called() {
+    let server = server();
+    for field in ["max_tokens", "max_completion_tokens"] {
+        for count in [512, 513, 4096, 1 << 20] {
+            let mut body = request(json!({}));
+            body.as_object_mut().unwrap().remove("max_tokens");
+            body[field] = json!(count);
+            let refused = post(server.port, PATH, &body);
+            let message = refused.error(400);
+            assert!(
+                message.contains("the context of this model is 512 tokens") && message.contains(field),
+                "{message}"
+            );
+            let error = &refused.json()["error"];
+            assert_eq!((&error["code"], &error["param"]), (&json!("context_length_exceeded"), &json!(field)));
+        }
+    }
+    let long = complete(server.port, json!({"messages": [{"role": "user", "content": "x".repeat(600)}]}));
+    let error = long.json()["error"].clone();
+    assert_eq!((&error["code"], &error["param"]), (&json!("context_length_exceeded"), &json!("messages")));
+}
+
+#[test]
+fn a_limit_of_the_server_is_another_thing_than_the_context() {
+    let mut setup = Setup::default();
+    setup.limits.reply_tokens_max = Some(20);
+    let server = serve_with(setup);
+    let refused = complete(server.port, json!({"max_tokens": 21}));
+    assert_eq!(refused.error(400), "`max_tokens` is 21; it must be at most 20");
+    assert_eq!(
+        (&refused.json()["error"]["code"], &refused.json()["error"]["param"]),
+        (&json!(null), &json!("max_tokens"))
+    );
+    assert_eq!(complete(server.port, json!({"max_tokens": 20})).status, 200);
+}
+
+#[test]
 fn what_changes_nothing_may_stand_there() {
     let server = server();
     let nothing = json!({

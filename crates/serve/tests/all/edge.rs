@@ -54,6 +54,26 @@ fn only_known_keys_come_in() {
 }
 
 #[test]
+fn nobody_learns_from_the_cache_what_another_key_has_asked() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("a-key-of-the-first-user\n{KEY}\n")).unwrap();
+    let server = with_edge(|edge| edge.keys = Some(ApiKeys::read(file.path()).unwrap()));
+    let cached = |key: &str, salt: Option<&str>| {
+        let fields = [("Authorization", &*format!("Bearer {key}")), ("Content-Type", "application/json")];
+        let body = json!({"prompt": "x".repeat(100), "max_tokens": 1, "cache_salt": salt}).to_string();
+        let answer = answer(send(server.port, "POST", COMPLETIONS, &fields, &body));
+        answer.json()["usage"]["prompt_tokens_details"]["cached_tokens"].as_u64().unwrap()
+    };
+    for (key, salt) in [("a-key-of-the-first-user", None), (KEY, None), (KEY, Some("one")), (KEY, Some("two"))] {
+        assert_eq!(cached(key, salt), 0, "{key} {salt:?}");
+        assert!(cached(key, salt) > 0, "{key} {salt:?}");
+    }
+    let body = json!({"prompt": "a", "cache_salt": ""}).to_string();
+    let fields = [("Authorization", &*format!("Bearer {KEY}")), ("Content-Type", "application/json")];
+    assert!(answer(send(server.port, "POST", COMPLETIONS, &fields, &body)).error(400).contains("`cache_salt`"));
+}
+
+#[test]
 fn pages_of_other_sites_are_refused() {
     let server = serve_with(Setup::default());
     let from = |origin: &str| with_fields(server.port, "GET", "/v1/models", &[("Origin", origin)]);
@@ -65,12 +85,19 @@ fn pages_of_other_sites_are_refused() {
         assert_eq!(refused.header("access-control-allow-origin"), None);
     }
     let preflight = |origin: &str| {
-        let fields = [("Origin", origin), ("Access-Control-Request-Method", "POST")];
+        let asked = "authorization,x-stainless-lang,x-stainless-retry-count";
+        let fields =
+            [("Origin", origin), ("Access-Control-Request-Method", "POST"), ("Access-Control-Request-Headers", asked)];
         with_fields(server.port, "OPTIONS", COMPLETIONS, &fields)
     };
     let allowed = preflight("http://127.0.0.1:5173");
-    assert_eq!((allowed.status, allowed.header("access-control-allow-methods")), (204, Some("GET, POST, DELETE")));
-    assert!(allowed.header("access-control-allow-headers").unwrap().contains("authorization"));
+    assert_eq!(
+        (allowed.status, allowed.header("access-control-allow-methods")),
+        (204, Some("GET, POST, PUT, PATCH, DELETE"))
+    );
+    // OpenAI's client in a browser sends these.
+    let headers = allowed.header("access-control-allow-headers").unwrap();
+    assert!(headers.contains("authorization") && headers.ends_with("x-stainless-lang, x-stainless-retry-count"));
     assert_eq!(preflight("https://evil.example.org").status, 403);
     let open = with_edge(|edge| edge.origins = Origins::new(&["*".to_owned()]).unwrap());
     assert_eq!(with_fields(open.port, "GET", "/v1/models", &[("Origin", "https://any.example.org")]).status, 200);
@@ -112,6 +139,34 @@ fn every_answer_has_the_request_id() {
 }
 
 #[test]
+fn every_route_lists_the_fields_it_passed_over() {
+    let mut setup = Setup { with_adapters: true, ..Setup::default() };
+    setup.edge.is_lenient = true;
+    let server = serve_with(setup);
+    let messages = json!([{"role": "user", "content": "a"}]);
+    for (path, mut body) in [
+        ("/v1/chat/completions", json!({"messages": messages, "max_tokens": 1})),
+        (COMPLETIONS, json!({"prompt": "a", "max_tokens": 1})),
+        ("/v1/embeddings", json!({"input": "a"})),
+        ("/tokenize", json!({"prompt": "a"})),
+        ("/detokenize", json!({"tokens": [5]})),
+        ("/apply-template", json!({"messages": messages})),
+        ("/v1/load_lora_adapter", json!({"lora_name": "a", "lora_path": "no"})),
+        ("/v1/unload_lora_adapter", json!({"lora_name": "a"})),
+    ] {
+        body["surplus"] = json!(1);
+        let answer = post(server.port, path, &body);
+        assert_eq!(answer.header("x-codeact-ignored"), Some("surplus"), "{path}: {}", answer.body);
+        // However long and however many: a kilobyte of a header.
+        let many = (0..200).map(|index| (format!("{index:050}"), json!(0)));
+        body.as_object_mut().unwrap().extend(many.chain([("x".repeat(60_000), json!(0))]));
+        let answer = post(server.port, path, &body);
+        let listed = answer.header("x-codeact-ignored").unwrap().len();
+        assert!((900..=1024).contains(&listed), "{path}: {listed} bytes");
+    }
+}
+
+#[test]
 fn unknown_fields_are_listed_where_they_are_not_refused() {
     let server = with_edge(|edge| edge.is_lenient = true);
     let body = json!({"prompt": "a", "max_tokens": 1, "top_pp": 1, "suffix": "x", "stream_options": null});
@@ -123,9 +178,10 @@ fn unknown_fields_are_listed_where_they_are_not_refused() {
     assert_eq!(post(server.port, COMPLETIONS, &json!({"prompt": "a", "n": -1})).status, 400);
 }
 
-/// A stream of some megabytes: it runs until somebody reads it.
-fn hog(port: u16) -> std::net::TcpStream {
-    let body = json!({"prompt": "a", "max_tokens": 4000, "n": 8, "stream": true, "ignore_eos": true, "logprobs": 5});
+/// A stream of some megabytes: it runs until somebody reads it, or nobody has for a minute.
+fn hog(port: u16, answers: usize) -> std::net::TcpStream {
+    let body =
+        json!({"prompt": "a", "max_tokens": 8000, "n": answers, "stream": true, "ignore_eos": true, "logprobs": 9});
     let stream = crate::client::open(port, "POST", COMPLETIONS, &body.to_string());
     // The head of the answer says that it has begun.
     let mut first = [0; 12];
@@ -138,7 +194,7 @@ fn hog(port: u16) -> std::net::TcpStream {
 fn one_request_too_many_is_told_to_come_again() {
     let server = long(|setup| setup.edge.requests_max = 1);
     let body = json!({"prompt": "a", "max_tokens": 1});
-    let running = hog(server.port);
+    let running = hog(server.port, 8);
     let refused = post(server.port, COMPLETIONS, &body);
     assert!(refused.error(429).contains("1 requests are being answered already"));
     assert_eq!(
@@ -158,12 +214,20 @@ fn one_request_too_many_is_told_to_come_again() {
 fn a_full_engine_refuses_at_once_and_keeps_nothing_of_it() {
     let engine = EngineLimits { running_max: 1, waiting_max: 2, ..EngineLimits::default() };
     let server = long(|setup| setup.engine = engine);
+    let running = hog(server.port, 3);
     for stream in [false, true] {
-        // So long that the first does not end before the fourth comes, whatever else this machine does.
-        let body = json!({"prompt": "a", "max_tokens": 8000, "ignore_eos": true, "n": 16, "stream": stream});
+        let body = json!({"prompt": "a", "max_tokens": 8, "n": 2, "stream": stream});
         let refused = post(server.port, COMPLETIONS, &body);
         assert!(refused.error(429).contains("waiting already"));
         assert_eq!(refused.header("retry-after"), Some("1"));
+    }
+    drop(running);
+    // What never has room need not come again.
+    for (n, prompts, param) in [(4, 1, "n"), (2, 2, "prompt"), (16, 2, "n")] {
+        let never = json!({"prompt": vec!["a"; prompts], "max_tokens": 2, "n": n});
+        let never = post(server.port, COMPLETIONS, &never);
+        assert!(never.error(400).contains("room for 3 at once"), "{}", never.body);
+        assert_eq!((&never.json()["error"]["param"], never.header("retry-after")), (&json!(param), None));
     }
     // Three find room, so those of the refused requests have left it.
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
@@ -192,7 +256,7 @@ fn an_answer_ends_when_its_time_is_over() {
 #[test]
 fn a_request_whose_time_is_over_before_it_began_is_an_error_that_need_not_be_tried_again() {
     let server = long(|setup| setup.engine.running_max = 1);
-    let _running = hog(server.port);
+    let _running = hog(server.port, 8);
     let fields = [("X-Request-Timeout", "0.05"), ("Content-Type", "application/json")];
     let body = json!({"prompt": "b", "max_tokens": 2}).to_string();
     let late = answer(send(server.port, "POST", COMPLETIONS, &fields, &body));

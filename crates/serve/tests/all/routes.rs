@@ -31,6 +31,22 @@ fn health_is_a_pass_of_the_model() {
 }
 
 #[test]
+fn a_server_whose_engine_has_ended_is_neither_ready_nor_healthy() {
+    let server = server();
+    assert_eq!((get(server.port, "/ready").status, get(server.port, "/health").status), (200, 200));
+    server.engine.stop();
+    let refused = get(server.port, "/ready");
+    assert!(refused.error(503).contains("the engine has ended"), "{}", refused.body);
+    assert_eq!(refused.json()["error"]["code"], "model_not_responding");
+    // What was just said of its health stands for a second.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while get(server.port, "/health").status == 200 {
+        assert!(std::time::Instant::now() < deadline, "it says that it works");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn tokens_go_there_and_back() {
     let server = server();
     let text = "Grüße <|im_end|>!";

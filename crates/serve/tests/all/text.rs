@@ -98,7 +98,45 @@ fn a_stream_says_what_the_whole_says() {
             of_choice.filter_map(|choice| choice["logprobs"]["token_logprobs"].as_array()).flatten().cloned().collect();
         assert_eq!(json!(scores), whole["choices"][index]["logprobs"]["token_logprobs"]);
     }
-    assert!(chunks.iter().all(|chunk| chunk.get("usage").is_none()));
+    // What it cost stands in the last of all, also unasked.
+    let (last, others) = chunks.split_last().unwrap();
+    assert_eq!((&last["usage"], last["choices"].as_array().unwrap().len()), (&whole["usage"], 1));
+    assert!(others.iter().all(|chunk| chunk.get("usage").is_none()));
+}
+
+#[test]
+fn an_answer_has_16_tokens_unless_the_request_says_otherwise() {
+    let server = server();
+    let tokens = |body: Value| complete(server.port, body).json()["usage"]["completion_tokens"].clone();
+    assert_eq!(tokens(json!({"prompt": "a", "ignore_eos": true})), 16);
+    assert_eq!(tokens(json!({"prompt": "a", "ignore_eos": true, "max_tokens": 20})), 20);
+    // Where fewer fit, it has fewer.
+    assert_eq!(tokens(json!({"prompt": "a".repeat(505), "ignore_eos": true})), 7);
+}
+
+#[test]
+fn a_text_that_cannot_fit_is_refused_before_it_is_read() {
+    let server = server();
+    for (path, body) in [
+        ("/v1/completions", json!({"prompt": "x".repeat(100_000)})),
+        ("/v1/embeddings", json!({"input": "x".repeat(100_000)})),
+        ("/v1/chat/completions", json!({"messages": [{"role": "user", "content": "x".repeat(100_000)}]})),
+    ] {
+        let refused = post(server.port, path, &body);
+        assert!(refused.error(400).contains("a text of 100000 bytes is more than so many"), "{}", refused.body);
+        assert_eq!(refused.json()["error"]["code"], "context_length_exceeded");
+    }
+    // Counting it is another thing.
+    assert_eq!(post(server.port, "/tokenize", &json!({"prompt": "x".repeat(100_000)})).json()["count"], 100_000);
+}
+
+#[test]
+fn a_request_gives_only_so_many_log_probabilities() {
+    let server = server();
+    let body = |n: usize| json!({"prompt": "a", "max_tokens": 400, "n": n, "logprobs": 20, "echo": true});
+    let prompts = json!({"prompt": vec!["a"; 16], "max_tokens": 500, "n": 16, "logprobs": 20});
+    assert!(complete(server.port, prompts).error(400).contains("one request gives 1048576 at most"));
+    assert_eq!(complete(server.port, body(2)).status, 200);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use codeact_agent::{AgentError, Ask, Completion, FinishReason, Model, Profile, Wording};
 use codeact_chat::Role;
-use codeact_engine::EngineLimits;
+use codeact_engine::{Engine, EngineLimits};
 use codeact_eval::{Actor, Sandbox};
 use codeact_model::serving::ServingOptions;
 use codeact_model::source::ModelFiles;
@@ -31,6 +31,7 @@ const CHATML: &str = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' +
 pub struct Server {
     pub port: u16,
     pub folder: tempfile::TempDir,
+    pub engine: Engine,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -120,6 +121,7 @@ fn start(setup: Setup, sandbox: Sandbox, change: impl FnOnce(AppState) -> AppSta
     let files = ModelFiles::in_folder(folder.path());
     let options = ServingOptions { kv_bytes: setup.kv_bytes, threads: NonZeroUsize::new(1), ..Default::default() };
     let actor = Actor::load(&files, None, &options, setup.engine).unwrap();
+    let engine = actor.engine.clone();
     let models = Models::new(actor, "tiny".into(), files, setup.with_adapters.then_some(adapters));
     let mut settings = AgentSettings::new(folder.path().join("state"));
     (setup.agent)(&mut settings);
@@ -130,7 +132,7 @@ fn start(setup: Setup, sandbox: Sandbox, change: impl FnOnce(AppState) -> AppSta
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let port = listener.local_addr().unwrap().port();
     runtime.spawn(codeact_serve::serve(listener, app(state.clone()), state, setup.connections, std::future::pending()));
-    Server { port, folder, _runtime: runtime }
+    Server { port, folder, engine, _runtime: runtime }
 }
 
 /// A model folder: random weights, a tokenizer of single bytes, the wording of the quickstart.

@@ -148,6 +148,7 @@ impl Story {
                 sampling: Sampling { seed: self.random.next(), ..request.sampling.clone() },
                 adapter: request.adapter.clone(),
                 constraint: request.constraint.clone(),
+                cancel: request.cancel.clone(),
                 ..request
             };
             let expected = alone(&copy, self.context_tokens_max);

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::{SESSIONS, Session, observations, run};
 use crate::client::{answer, ask, get, send};
-use crate::hostile::hostile_values;
 use crate::tiny::serve_say;
+use crate::values::hostile_values;
 
 /// A refusal or a result, but never a failure of the server.
 fn is_sound(status: u16) -> bool {
