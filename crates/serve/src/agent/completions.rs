@@ -296,7 +296,10 @@ async fn whole(
     while let Some(piece) = pieces.recv().await {
         match piece {
             Piece::Text(more) => text.push_str(&more),
-            Piece::Failed(error) => return Err(error),
+            Piece::Failed(error) => {
+                leaving.is_done();
+                return Err(error);
+            }
             Piece::End { reason, usage } => last = Some((reason, usage)),
         }
     }

@@ -50,6 +50,7 @@ pub(crate) async fn execute(
         let convid = body.required_text("convid")?;
         let code = body.required_text("code")?;
         body.finish(&mut ignored)?;
+        drop((text, taken));
         let name = Name::Execute(caller, Sha256::digest(convid.as_bytes()).into());
         run(&state, name, &code).map(Json)
     })

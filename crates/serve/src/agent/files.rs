@@ -80,6 +80,7 @@ pub(crate) async fn write(
         }
         let bytes =
             change(&state, &session, |live| Ok(live.agent.interpreter().upload(&path, &mut &*content, bytes_max)?))?;
+        drop(taken);
         Ok((StatusCode::CREATED, Json(json!({"path": path, "bytes": bytes}))))
     })
     .await

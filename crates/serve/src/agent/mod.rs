@@ -212,7 +212,7 @@ impl Agents {
         };
         // Without it Pythons stay until others need their places.
         if let Err(error) = std::thread::Builder::new().name("sweep".to_owned()).spawn(sweep) {
-            crate::edge::log(&json!({"error": format!("idle sessions cannot be looked for: {error}")}));
+            crate::edge::log::log(&json!({"error": format!("idle sessions cannot be looked for: {error}")}));
         }
     }
 

@@ -21,7 +21,7 @@ use crate::agent::record::{Conversation, SessionRecord};
 use crate::agent::recover::recover;
 use crate::agent::start::Live;
 use crate::agent::store::SessionFolder;
-use crate::edge::log as report;
+use crate::edge::log::log as report;
 
 /// How long a request waits for a change to end before it is told to come again.
 const CHANGE_TIME_MAX: Duration = Duration::from_secs(10);

@@ -14,7 +14,7 @@ use crate::agent::pythons::Place;
 use crate::agent::record::{ApprovalMode, Conversation, RunningTurn, TurnRecord};
 use crate::agent::session::{AgentSession, Exclusive};
 use crate::agent::start::{Live, restore};
-use crate::edge::log as report;
+use crate::edge::log::log as report;
 use crate::{ApiError, AppState};
 
 /// Where a conversation is of which nothing can be read.

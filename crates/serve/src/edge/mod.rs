@@ -5,7 +5,7 @@ mod counters;
 mod json; // bodies of requests
 mod keys;
 mod listen; // connections, and how they end
-mod log; // lines on stderr
+pub(crate) mod log; // lines on stderr
 mod memory; // what requests take while they are read
 mod origin;
 mod raw; // bodies that are not called JSON
