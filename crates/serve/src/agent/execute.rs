@@ -44,13 +44,12 @@ pub(crate) async fn execute(
     let (body, taken) = read_body(request.into_body(), edge.settings.body_bytes_max, &edge.memory).await?;
     let body = parse_json(&body)?;
     blocking(move || {
-        let _taken = taken;
         let mut ignored = Ignored { is_lenient: state.edge.settings.is_lenient, names: Vec::new() };
         let mut body = Fields::new(body, "")?;
         let convid = body.required_text("convid")?;
         let code = body.required_text("code")?;
         body.finish(&mut ignored)?;
-        drop((text, taken));
+        drop(taken);
         let name = Name::Execute(caller, Sha256::digest(convid.as_bytes()).into());
         run(&state, name, &code).map(Json)
     })

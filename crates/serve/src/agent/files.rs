@@ -73,7 +73,6 @@ pub(crate) async fn write(
     let most = usize::try_from(bytes_max).unwrap_or(usize::MAX);
     let (content, taken) = read_body(request.into_body(), most, &state.edge.memory).await?;
     blocking(move || {
-        let _taken = taken;
         let (used, most) = (session.folder.bytes(), state.agents.settings.session_bytes_max);
         if used.saturating_add(content.len() as u64) > most {
             return Err(full(used, most));

@@ -40,7 +40,7 @@ pub(crate) async fn create(
     let reading = state.clone();
     let noting = Arc::clone(&record);
     let asked = state.edge.work(move || read(&reading, &noting, body)).await??;
-    let embeddings = embed(&state, &asked, deadline).await?;
+    let embeddings = embed(&asked, deadline).await?;
     let data = embeddings.iter().enumerate().map(|(index, embedding)| {
         let shown = if asked.is_base64 { json!(in_base64(embedding)) } else { json!(embedding) };
         json!({"object": "embedding", "index": index, "embedding": shown})
