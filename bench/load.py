@@ -200,7 +200,7 @@ def start(options, folder):
     settings = Path(folder, "serve.toml")
     settings.write_text(SETTINGS)
     command = [str(SERVER), "--model", options.model, "--port", "0", "--unsafe-no-sandbox", "--config", str(settings)]
-    command += ["--kv-memory", str(KV_MIB), *options.server]
+    command += ["--kv-memory", str(KV_MIB), "--state-dir", str(Path(folder, "state")), *options.server]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     for line in process.stderr:
         if found := re.fullmatch(r"listening on (http://\S+)\n", line):

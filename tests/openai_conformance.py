@@ -47,6 +47,7 @@ class Server:
         settings.write_text(SETTINGS)
         command = [SERVER, "--model", self.model, "--name", NAME, "--port", "0", "--api-keys", keys]
         command += ["--config", settings, "--kv-memory", "512", "--context", "2048", "--unsafe-no-sandbox"]
+        command += ["--state-dir", Path(self.folder.name, "state")]
         self.process = subprocess.Popen([str(part) for part in command], stderr=subprocess.PIPE, text=True)
         for line in self.process.stderr:
             if found := re.fullmatch(r"listening on (http://\S+)\n", line):
@@ -225,7 +226,7 @@ class Conformance(unittest.TestCase):
         self.assertGreater(cosine(vectors[0], vectors[1]), cosine(vectors[0], vectors[2]))
 
     def test_models_are_listed_and_found(self):
-        self.assertEqual([model.id for model in self.client.models.list()], [NAME])
+        self.assertEqual([model.id for model in self.client.models.list()], [NAME, "codeact-agent"])
         self.assertEqual(self.client.models.retrieve(NAME).owned_by, "codeact")
         with self.assertRaises(openai.NotFoundError):
             self.client.models.retrieve("gpt-9")
