@@ -213,7 +213,7 @@ fn skills_prompt(state: &AppState, names: &[String]) -> Result<Option<String>, A
     let (skills, _) = state.agents.skills()?.skills().map_err(|error| ApiError::internal(error.to_string()))?;
     let mut lines = vec!["Functions that are defined already:".to_owned()];
     for skill in skills.iter().filter(|skill| names.contains(&skill.name)) {
-        lines.push(format!("{}{}\n{}", skill.name, skill.signature, skill.doc.trim()));
+        lines.push(format!("{}\n{}", skill.signature, skill.doc.trim()));
     }
     Ok(Some(lines.join("\n")))
 }
