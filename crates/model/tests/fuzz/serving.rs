@@ -27,7 +27,7 @@ const BOUNDS: Bounds = Bounds { factor: 160, constant: KV_BYTES + (8 << 20) };
 const WEIGHT_BOUNDS: Bounds = Bounds { factor: 3, constant: KV_BYTES + (4 << 20) };
 
 fn serving(weights: ServedWeights) -> ServingOptions {
-    ServingOptions { weights, threads: NonZeroUsize::new(1), kv_bytes: KV_BYTES }
+    ServingOptions { weights, threads: NonZeroUsize::new(1), kv_bytes: Some(KV_BYTES), ..ServingOptions::default() }
 }
 
 fn weights(random: &mut Random) -> ServedWeights {
