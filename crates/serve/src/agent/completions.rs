@@ -19,6 +19,7 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use crate::agent::fences::{Fences, messages_of};
+use crate::agent::flat::Flat;
 use crate::agent::kept::Name;
 use crate::agent::lazy::Lazy;
 use crate::agent::owners::Counted;
@@ -340,34 +341,9 @@ fn streamed(asked: &Asked, pieces: mpsc::UnboundedReceiver<Piece>, mut leaving: 
         }
     });
     let frames = tokio_stream::once(vec![first]).chain(rest);
-    let frames = Flat { frames, ready: std::collections::VecDeque::new() };
+    let frames = Flat::new(frames);
     let headers = [(axum::http::HeaderName::from_static("x-accel-buffering"), "no")];
     (headers, Sse::new(frames).keep_alive(KeepAlive::default())).into_response()
-}
-
-/// A stream of several things at once, one by one.
-struct Flat<S> {
-    frames: S,
-    ready: std::collections::VecDeque<Frame>,
-}
-
-impl<S: tokio_stream::Stream<Item = Vec<Frame>> + Unpin> tokio_stream::Stream for Flat<S> {
-    type Item = Result<Frame, std::convert::Infallible>;
-
-    fn poll_next(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Self::Item>> {
-        loop {
-            if let Some(frame) = self.ready.pop_front() {
-                return std::task::Poll::Ready(Some(Ok(frame)));
-            }
-            match std::task::ready!(std::pin::Pin::new(&mut self.frames).poll_next(context)) {
-                Some(frames) => self.ready.extend(frames),
-                None => return std::task::Poll::Ready(None),
-            }
-        }
-    }
 }
 
 #[cfg(test)]

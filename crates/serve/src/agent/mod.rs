@@ -22,6 +22,8 @@ mod execute; // Python by itself
 mod kept; // Pythons that are found again
 mod completions; // the agent as a model
 mod fences; // a turn as text, and back
+
+mod flat; // frames one by one
 mod lazy; // a Python that starts when it is needed
 
 use std::collections::HashMap;
