@@ -179,7 +179,7 @@ test("the page looks as in docs", { skip: !process.env.CODEACT_SCREENSHOTS && "C
     assert.ok(hasLibraries, "the screenshots need matplotlib: CODEACT_SANDBOX_PYTHON");
     mkdirSync(join(repository, "docs"), { recursive: true });
     const shot = (page, name) => page.screenshot({ path: join(repository, `docs/ui-${name}.png`) });
-    const light = await openPage(browser, server, { colorScheme: "light", viewport: { width: 1280, height: 960 } });
+    const light = await openPage(browser, server, { colorScheme: "light", viewport: { width: 1280, height: 1030 } });
     await ask(light, "Draw both curves of one period.", 1);
     await shot(light, "light");
     const dark = await openPage(browser, server, { colorScheme: "dark", viewport: { width: 1280, height: 860 } });
