@@ -168,7 +168,8 @@ impl Wanted {
 
 /// Another number every time.
 pub(crate) fn fresh_seed() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    // The standard library keys each of these with fresh randomness of the operating system.
-    std::collections::hash_map::RandomState::new().build_hasher().finish()
+    let mut bytes = [0; 8];
+    let got = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    assert!(got == Ok(bytes.len()), "the system gives randomness, and so few bytes at once");
+    u64::from_ne_bytes(bytes)
 }

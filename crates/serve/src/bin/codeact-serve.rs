@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use codeact_eval::{Actor, Sandbox, SandboxArgs, ServingArgs};
@@ -20,6 +21,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 #[global_allocator]
 static ALLOCATOR: codeact_ops::allocator::Allocator = codeact_ops::allocator::Allocator;
+
+/// How long what still runs after the time for it may take to end.
+const END_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Serve a model: OpenAI's API, and sessions in which it runs Python under /v1/agent/sessions.
 ///
@@ -240,8 +244,16 @@ fn start(args: &Args) -> anyhow::Result<(Sandbox, Option<MakeInterpreter>)> {
     Ok((sandbox, None))
 }
 
-#[tokio::main]
-async fn run(state: AppState, settings: &Settings, key: Option<String>) -> anyhow::Result<()> {
+/// Serves until it is told to end.
+fn run(state: AppState, settings: &Settings, key: Option<String>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let result = runtime.block_on(listen(state, settings, key));
+    // Left to itself it waits for work that nothing can stop, however long that takes.
+    runtime.shutdown_timeout(END_TIME_MAX);
+    result
+}
+
+async fn listen(state: AppState, settings: &Settings, key: Option<String>) -> anyhow::Result<()> {
     // Whoever reads that it listens may tell it to end.
     let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let listener = TcpListener::bind(settings.address).await?;
