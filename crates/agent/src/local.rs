@@ -22,6 +22,7 @@ pub struct LocalModel {
     format: Arc<ChatFormat>,
     sampling: Sampling,
     constraint: Option<Matcher>,
+    salt: u128,
     sent: Sent,
 }
 
@@ -46,6 +47,7 @@ impl LocalModel {
             format,
             sampling,
             constraint: None,
+            salt: 0,
             sent: Sent::default(),
         }
     }
@@ -55,6 +57,13 @@ impl LocalModel {
     #[must_use]
     pub fn constrained(mut self, matcher: Matcher) -> LocalModel {
         self.constraint = Some(matcher);
+        self
+    }
+
+    /// Uses what was computed for prompts with the same salt only: [`Request::salt`].
+    #[must_use]
+    pub fn salted(mut self, salt: u128) -> LocalModel {
+        self.salt = salt;
         self
     }
 
@@ -69,6 +78,7 @@ impl LocalModel {
             adapter: self.adapter.clone(),
             session: Some(self.session.id()),
             constraint: self.constraint.clone(),
+            salt: self.salt,
             ..Request::new(prompt_ids, sampling)
         })
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use codeact_agent::{ActionFormat, EndpointModel, EndpointOptions, Model, Profile};
 use codeact_engine::Sampling;
 
+use crate::agent::Caller;
 use crate::error::ErrorKind;
 use crate::{ApiError, AppState};
 
@@ -22,7 +23,7 @@ pub struct EndpointSettings {
     pub format: ActionFormat,
 }
 
-type Make = dyn Fn(Sampling) -> Result<Box<dyn Model>, ApiError> + Send + Sync;
+type Make = dyn Fn(Sampling, u128) -> Result<Box<dyn Model>, ApiError> + Send + Sync;
 
 /// What acts.
 pub(crate) struct Brain {
@@ -38,12 +39,12 @@ pub(crate) struct Brain {
 }
 
 impl Brain {
-    /// For one conversation.
+    /// For one conversation of `owner`, whose prompts share nothing with those of others.
     ///
     /// # Errors
     /// When a model elsewhere does not answer.
-    pub fn model(&self, sampling: Sampling) -> Result<Box<dyn Model>, ApiError> {
-        (self.make)(sampling)
+    pub fn model(&self, sampling: Sampling, owner: &Caller) -> Result<Box<dyn Model>, ApiError> {
+        (self.make)(sampling, owner.salt())
     }
 }
 
@@ -73,7 +74,7 @@ impl AppState {
             profile: actor.profile.clone(),
             format: actor.action_format,
             vocab_size: Some(vocab_size),
-            make: Arc::new(move |sampling| Ok(make_model(&actor, sampling))),
+            make: Arc::new(move |sampling, salt| Ok(make_model(&actor, sampling, salt))),
         })
     }
 }
@@ -86,7 +87,7 @@ fn elsewhere(endpoint: Arc<EndpointSettings>, name: Option<&str>) -> Result<Brai
         return Err(ApiError::new(ErrorKind::ModelNotFound, message).of("model"));
     }
     let EndpointSettings { profile, format, .. } = (*endpoint).clone();
-    let make = move |sampling: Sampling| -> Result<Box<dyn Model>, ApiError> {
+    let make = move |sampling: Sampling, _| -> Result<Box<dyn Model>, ApiError> {
         let options = EndpointOptions {
             temperature: Some(sampling.temperature),
             top_p: (sampling.top_p < 1.0).then_some(sampling.top_p),

@@ -15,8 +15,8 @@ use crate::edge::{Edge, EdgeSettings};
 use crate::health::Health;
 use crate::models::Models;
 
-/// Makes the model of a new session.
-pub type MakeModel = Arc<dyn Fn(&Actor, Sampling) -> Box<dyn Model> + Send + Sync>;
+/// Makes the model of a new session, with the salt of whose it is.
+pub type MakeModel = Arc<dyn Fn(&Actor, Sampling, u128) -> Box<dyn Model> + Send + Sync>;
 
 /// Starts what runs code under a policy, or brings it back.
 pub type MakeInterpreter = Arc<dyn Fn(&Policy, Recording<'_>) -> Result<Started, SandboxError> + Send + Sync>;
@@ -86,7 +86,7 @@ impl AppState {
             endpoint,
             limits,
             sandbox: Arc::new(sandbox),
-            make_model: Arc::new(|actor, sampling| Box::new(actor.model(sampling))),
+            make_model: Arc::new(|actor, sampling, salt| Box::new(actor.model(sampling).salted(salt))),
             make_interpreter: Arc::new(start_session),
             toolbox: None,
             agents,

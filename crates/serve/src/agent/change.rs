@@ -99,7 +99,7 @@ pub(crate) fn branch(state: &AppState, session: &Arc<AgentSession>, turn: usize)
         }
         (inner.record.clone(), inner.record.turns.get(turn).map(|next| next.before))
     };
-    let model = state.brain(Some(&parent.model))?.model(parent.sampling.sampling())?;
+    let model = state.brain(Some(&parent.model))?.model(parent.sampling.sampling(), &parent.caller())?;
     let live = exclusive.live(state)?;
     let place = state.agents.pythons.reserve()?;
     let id = crate::agent::fresh_id()?;
@@ -145,9 +145,12 @@ pub(crate) fn update(state: &AppState, session: &Arc<AgentSession>, update: Upda
     if let Some(name) = &update.model {
         let brain = state.brain(Some(name))?;
         let mut taken = session.exclusive()?;
-        let sampling = session.state().record.sampling.sampling();
+        let (sampling, owner) = {
+            let inner = session.state();
+            (inner.record.sampling.sampling(), inner.record.caller())
+        };
         if let Some(live) = &mut taken.live {
-            live.agent.set_model(brain.model(sampling)?);
+            live.agent.set_model(brain.model(sampling, &owner)?);
         }
         exclusive = Some((taken, brain.name));
     }

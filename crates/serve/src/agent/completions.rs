@@ -144,10 +144,10 @@ fn begin(
     let known = state.agents.kept.take::<Agent>(&name(caller, &asked.brain.agent_name, before));
     let (agent, note) = match known {
         Some(mut agent) => {
-            agent.set_model(asked.brain.model(asked.sampling(state))?);
+            agent.set_model(asked.brain.model(asked.sampling(state), caller)?);
             (agent, None)
         }
-        None => taken_up(state, asked, before)?,
+        None => taken_up(state, caller, asked, before)?,
     };
     let leaving = Leaving(Some(agent.interrupter()));
     let (sender, pieces) = mpsc::unbounded_channel();
@@ -168,7 +168,12 @@ fn begin(
 }
 
 /// A conversation that nobody here knows: a Python of its own, and what was said as far as it can be read back.
-fn taken_up(state: &AppState, asked: &Asked, before: &[Message]) -> Result<(Agent, Option<&'static str>), ApiError> {
+fn taken_up(
+    state: &AppState,
+    caller: &Caller,
+    asked: &Asked,
+    before: &[Message],
+) -> Result<(Agent, Option<&'static str>), ApiError> {
     let options = asked.options(state);
     let mut system = options.system_message();
     let mut messages = Vec::new();
@@ -185,7 +190,7 @@ fn taken_up(state: &AppState, asked: &Asked, before: &[Message]) -> Result<(Agen
         }
     }
     messages.insert(0, Message::system(system));
-    let model = asked.brain.model(asked.sampling(state))?;
+    let model = asked.brain.model(asked.sampling(state), caller)?;
     let agent = Agent::resume(model, Box::new(Lazy::new(state)), options, messages);
     Ok((agent, has_code.then_some(NEW_PYTHON)))
 }

@@ -128,7 +128,7 @@ impl Agents {
             sessions: Mutex::default(),
         });
         for (folder, record) in found {
-            let counted = agents.stored.note(&Caller(record.owner.as_deref().map(Arc::from)));
+            let counted = agents.stored.note(&record.caller());
             agents.add(&AgentSession::new(folder, record, None, None, counted));
         }
         agents.sweep_from_now_on();

@@ -3,11 +3,21 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use sha2::{Digest, Sha256};
+
 use crate::ApiError;
 
 /// The key that a request came with, as a digest of its own; `None` where everyone who may come in is the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Caller(pub Option<Arc<str>>);
+
+impl Caller {
+    /// Keeps what is computed for one from telling another what was asked before.
+    pub fn salt(&self) -> u128 {
+        let Some(key) = &self.0 else { return 0 };
+        u128::from_le_bytes(*Sha256::digest(key.as_bytes()).first_chunk().expect("a digest has 32 bytes"))
+    }
+}
 
 /// Counts things of each owner.
 pub(crate) struct PerOwner {

@@ -6,7 +6,10 @@ use codeact_engine::Sampling;
 use codeact_sandbox::Policy;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::agent::Caller;
 
 const MIB: u64 = 1 << 20;
 
@@ -180,6 +183,11 @@ impl SessionSampling {
 }
 
 impl SessionRecord {
+    /// Whose it is.
+    pub fn caller(&self) -> Caller {
+        Caller(self.owner.as_deref().map(Arc::from))
+    }
+
     /// What its agent is set up with, but for descriptions of tools and skills.
     pub fn options(&self) -> Option<AgentOptions> {
         let profile = Profile::named(&self.profile)?;

@@ -86,7 +86,7 @@ impl AgentSession {
     ) -> Arc<AgentSession> {
         Arc::new(AgentSession {
             id: record.id.clone(),
-            owner: Caller(record.owner.as_deref().map(Arc::from)),
+            owner: record.caller(),
             folder,
             state: Mutex::new(Inner {
                 record,

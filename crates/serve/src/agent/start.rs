@@ -79,7 +79,7 @@ pub(crate) fn begin(
     let mut interpreter = (state.make_interpreter)(&policy, Recording::New(&journal))?.interpreter;
     require(&mut *interpreter, &record.packages)?;
     define_skills(state, &mut *interpreter, &record.skills)?;
-    let model = state.brain(Some(&record.model))?.model(record.sampling.sampling())?;
+    let model = state.brain(Some(&record.model))?.model(record.sampling.sampling(), &record.caller())?;
     let files = interpreter.files();
     let agent = Agent::new(model, interpreter, options(state, record)?);
     Ok(Live { agent, files, family: Arc::default(), _place: place })
@@ -96,7 +96,7 @@ pub(crate) fn restore(
     let journal = folder.journal();
     let Started { interpreter, recovery } =
         (state.make_interpreter)(&policy(state, record)?, Recording::Restored(&journal))?;
-    let model = state.brain(Some(&record.model))?.model(record.sampling.sampling())?;
+    let model = state.brain(Some(&record.model))?.model(record.sampling.sampling(), &record.caller())?;
     let files = interpreter.files();
     let agent = Agent::resume(model, interpreter, options(state, record)?, conversation.messages);
     Ok((Live { agent, files, family: Arc::default(), _place: place }, recovery))

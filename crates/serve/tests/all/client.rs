@@ -113,7 +113,11 @@ fn unchunked(mut text: &str) -> String {
 
 /// The value of a metric that has no labels.
 pub fn metric(port: u16, name: &str) -> f64 {
-    let text = get(port, "/metrics").body;
+    metric_in(&get(port, "/metrics").body, name)
+}
+
+/// The same in what `/metrics` says.
+pub fn metric_in(text: &str, name: &str) -> f64 {
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse().unwrap()
 }

@@ -4,10 +4,11 @@ use codeact_engine::EngineLimits;
 use codeact_serve::{ApiKeys, EdgeSettings, Hosts, Origins};
 use serde_json::json;
 
-use crate::client::{Answer, answer, ask, get, post, send};
+use crate::client::{Answer, answer, ask, get, metric_in, post, send};
 use crate::tiny::{Server, Setup, serve_with};
 
 const COMPLETIONS: &str = "/v1/completions";
+const PREFIX_HITS: &str = "codeact_prefix_hit_tokens_total";
 const KEY: &str = "a-key-of-the-second-user";
 
 fn with_edge(change: impl FnOnce(&mut EdgeSettings)) -> Server {
@@ -67,6 +68,20 @@ fn nobody_learns_from_the_cache_what_another_key_has_asked() {
     for (key, salt) in [("a-key-of-the-first-user", None), (KEY, None), (KEY, Some("one")), (KEY, Some("two"))] {
         assert_eq!(cached(key, salt), 0, "{key} {salt:?}");
         assert!(cached(key, salt) > 0, "{key} {salt:?}");
+    }
+    // The agent's prompts are of a key, too.
+    let hits = |key: &str| {
+        let fields = [("Authorization", &*format!("Bearer {key}")), ("Content-Type", "application/json")];
+        let so_far = || metric_in(&with_fields(server.port, "GET", "/metrics", &fields).body, PREFIX_HITS);
+        let before = so_far();
+        let messages = json!([{"role": "user", "content": "y".repeat(100)}]);
+        let body = json!({"model": "codeact-agent", "messages": messages, "max_tokens": 1}).to_string();
+        assert_eq!(answer(send(server.port, "POST", "/v1/chat/completions", &fields, &body)).status, 200);
+        so_far() - before
+    };
+    for key in ["a-key-of-the-first-user", KEY] {
+        assert_eq!(hits(key), 0.0, "{key}");
+        assert!(hits(key) > 0.0, "{key}");
     }
     let body = json!({"prompt": "a", "cache_salt": ""}).to_string();
     let fields = [("Authorization", &*format!("Bearer {KEY}")), ("Content-Type", "application/json")];

@@ -81,7 +81,7 @@ pub fn serve_quick(setup: Setup) -> Server {
 
 fn serve_policy(setup: Setup, policy: Policy) -> Server {
     let protection = Session::start(&policy).unwrap().protection().clone();
-    let make_model: MakeModel = Arc::new(move |_, _| Box::new(SayModel));
+    let make_model: MakeModel = Arc::new(move |_, _, _| Box::new(SayModel));
     start(setup, Sandbox::new(policy, protection), |state| state.with_models(make_model))
 }
 
