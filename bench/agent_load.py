@@ -3,18 +3,22 @@
 mixed up with another, whether limits hold, and whether memory stays flat.
 
 usage: python bench/agent_load.py [--sessions 50] [--minutes 10] [--server-kills 6] [--worker-kills 20] [--seed 1]
+                                  [--write] [--note TEXT]
 
 Standard library only. Runs target/release/codeact-serve in front of a scripted model. Every session has canaries: words
 that nobody else knows. A turn puts one into a variable and a file, or prints all that are there, in sandboxed Python. A
 canary of another session in any event is what must not be; so is a turn that was accepted and is not there later, or an
 event that is missing or doubled. Readers leave at random moments and come back with `Last-Event-ID`. The server is
-killed with SIGKILL and started anew, Pythons are killed from outside.
+killed with SIGKILL and started anew, Pythons are killed from outside. A session of 60 turns is looked through, deleted and
+followed by another: the memory of conversations that only grow would hide that of a leak.
 
 Prints one JSON object: turns by how they ended, sessions and events checked, foreign canaries, how often Python came
 back and how often variables were lost with a killed Python, answers by status, memory of the server (anonymous) and of its
-Pythons (PSS) over time. Exit code: 0 nothing wrong, 1 something was."""
+Pythons (PSS) over time. `--write` puts it into bench/results/<date>-agent-load-<machine>.md. Exit code: 0 nothing wrong, 1
+something was."""
 
 import argparse
+import datetime
 import http.client
 import json
 import os
@@ -30,6 +34,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from agent_server import KEY, Server  # noqa: E402
+from load import REPOSITORY, commit, machine  # noqa: E402
 
 CANARY = re.compile(r"zq[0-9a-f]{12}")
 KEEP = (
@@ -41,10 +46,10 @@ SCENARIOS = [
     {"when": r"keep (zq[0-9a-f]{12})", "replies": ["I keep it.\n" + KEEP, "<solution>kept</solution>"]},
     {"when": r"show", "replies": [SHOW, "<solution>shown</solution>"]},
 ]
+# Turns of a session.
+TURNS_MAX = 60
 # Memory that may be added between the first quarter and the last: the allocator's, not the sessions'.
 GROWTH_MIB_MAX = 96
-# In less time it is still filling.
-MINUTES_FOR_GROWTH_MIN = 5
 
 
 class Load:
@@ -80,6 +85,8 @@ class Client(threading.Thread):
         self.id, self.turns, self.kept = None, 0, []
         # The next event that was not seen, and what was sent and not answered.
         self.seen, self.maybe = 0, None
+        # What the newest run of its cells came out with.
+        self.differences = None
 
     def ask(self, method, path, body=None, headers=()):
         host, port = self.load.server.url.removeprefix("http://").split(":")
@@ -115,9 +122,25 @@ class Client(threading.Thread):
                     if status == 201:
                         self.id = session["id"]
                     continue
-                self.turn()
+                if self.turns >= TURNS_MAX:
+                    self.retire()
+                else:
+                    self.turn()
             except Gone:
                 time.sleep(0.2)
+
+    def retire(self):
+        """Looks through the session, and makes room for another."""
+        try:
+            verify(self.load, self)
+        except (OSError, http.client.HTTPException) as error:
+            raise Gone(str(error)) from error
+        status, _ = self.whole("DELETE", f"/v1/agent/sessions/{self.id}")
+        # 404: it was deleted, and the answer was lost with a killed server.
+        if status in (204, 404):
+            self.id, self.turns, self.kept, self.seen, self.maybe, self.differences = None, 0, [], 0, None, None
+        else:
+            self.load.fail(f"session {self.id}: deleting it got {status}")
 
     def turn(self):
         canary = f"zq{self.random.getrandbits(48):012x}"
@@ -183,6 +206,8 @@ class Client(threading.Thread):
                     self.load.foreign.append({"canary": found, "of": self.load.owners.get(found), "in": self.number})
         if event["type"] == "restored":
             self.load.counts["pythons that came back"] += 1
+            self.differences = event["differences"]
+            self.load.counts["of them with differences"] += bool(self.differences)
         if event["type"] == "exec.end":
             if event["state"] == "lost":
                 self.load.counts["variables lost with a killed python"] += 1
@@ -191,7 +216,9 @@ class Client(threading.Thread):
                 shown = CANARY.findall(event["observation"])
                 missing = [canary for canary in self.kept if canary not in shown]
                 if missing and "[" not in event["observation"]:
-                    self.load.fail(f"session {self.id}: {len(missing)} of {len(self.kept)} variables are missing")
+                    count = f"{len(missing)} of {len(self.kept)}"
+                    told = f"when its cells were run again, differences were {self.differences}"
+                    self.load.fail(f"session {self.id}: {count} variables are missing; {told}")
                 self.kept = shown
 
 
@@ -256,24 +283,21 @@ def watch(load):
             load.server.start(port)
 
 
-def verify(load, clients):
+def verify(load, client):
     """Everything that was accepted is there, whole and in its order."""
-    for client in clients:
-        if client.id is None:
-            load.fail(f"client {client.number} never had a session")
-            continue
-        status, session = load.server.ask("GET", f"/v1/agent/sessions/{client.id}")
-        if status != 200:
-            load.fail(f"session {client.id} is lost: {status}")
-            continue
-        if len(session["turns"]) < client.turns - (session["state"] == "running"):
-            load.fail(f"session {client.id}: {len(session['turns'])} turns of {client.turns}")
-        _, text = load.server.ask("GET", f"/v1/agent/sessions/{client.id}/events?follow=false")
-        events = [json.loads(line[6:]) for line in str(text).splitlines() if line.startswith("data: ")]
-        if [event["id"] for event in events] != list(range(1, len(events) + 1)):
-            load.fail(f"session {client.id}: events are missing")
-        load.counts["events checked"] += len(events)
-        load.counts["sessions checked"] += 1
+    if client.id is None:
+        return
+    status, session = load.server.ask("GET", f"/v1/agent/sessions/{client.id}")
+    if status != 200:
+        return load.fail(f"session {client.id} is lost: {status}")
+    if len(session["turns"]) < client.turns - (session["state"] == "running"):
+        load.fail(f"session {client.id}: {len(session['turns'])} turns of {client.turns}")
+    _, text = load.server.ask("GET", f"/v1/agent/sessions/{client.id}/events?follow=false")
+    events = [json.loads(line[6:]) for line in str(text).splitlines() if line.startswith("data: ")]
+    if [event["id"] for event in events] != list(range(1, len(events) + 1)):
+        load.fail(f"session {client.id}: events are missing")
+    load.counts["events checked"] += len(events)
+    load.counts["sessions checked"] += 1
 
 
 def summary(load, clients):
@@ -283,8 +307,7 @@ def summary(load, clients):
         return round(statistics.median(chosen), 1) if chosen else None
 
     rss = [quarter(index, 1) for index in range(4)]
-    is_long = load.options.minutes >= MINUTES_FOR_GROWTH_MIN
-    if is_long and rss[0] and rss[3] and rss[3] - rss[0] > GROWTH_MIB_MAX:
+    if rss[0] and rss[3] and rss[3] - rss[0] > GROWTH_MIB_MAX:
         load.fail(f"memory of the server grew from {rss[0]} to {rss[3]} MiB")
     result = {
         "sessions": len(clients),
@@ -299,8 +322,21 @@ def summary(load, clients):
         "server_mib_max": round(max((sample[1] for sample in load.memory), default=0) / 1024, 1),
         "pythons_pss_mib_by_quarter": [quarter(index, 2) for index in range(4)],
     }
-    print(json.dumps(result, indent=1))
-    return int(bool(load.errors or load.foreign))
+    return result
+
+
+def report(options, code, result):
+    lines = [
+        f"# Agents: {options.sessions} sessions for {options.minutes:g} minutes, with kills",
+        "",
+        f"* command: `{' '.join(['python bench/agent_load.py', *sys.argv[1:]])}`",
+        f"* machine: {machine()[1]}; load over the last 15 minutes {os.getloadavg()[2]:.1f}",
+        f"* commit: {code}",
+        *([f"* note: {options.note}"] if options.note else []),
+        "",
+        "Something is wrong: see `errors`." if result["errors"] or result["foreign_canaries"] else "Nothing is wrong.",
+    ]
+    return "\n".join([*lines, "", "```json", json.dumps(result, indent=1), "```", ""])
 
 
 def main():
@@ -311,7 +347,10 @@ def main():
     parser.add_argument("--server-kills", type=int, default=6)
     parser.add_argument("--worker-kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--write", action="store_true", help="write a file into bench/results")
+    parser.add_argument("--note", default="", help="what a reader of the result must know")
     options = parser.parse_args()
+    code = commit()
     settings = f"[limits]\nsessions_max = {options.pythons}\n[log]\nrequests = false\n[agent]\nturns_per_key_max = 500\n"
     arguments = ["--preimport=", "--memory-mib", "256", "--disk-mib", "16", "--cell-seconds", "10"]
     with Server(SCENARIOS, settings, arguments) as server:
@@ -323,9 +362,14 @@ def main():
         for client in clients:
             client.join(60)
         time.sleep(3)
-        verify(load, clients)
-        code = summary(load, clients)
-    sys.exit(code)
+        for client in clients:
+            verify(load, client)
+        result = summary(load, clients)
+    print(json.dumps(result, indent=1))
+    if options.write:
+        path = REPOSITORY / f"bench/results/{datetime.date.today()}-agent-load-{machine()[0]}.md"
+        path.write_text(report(options, code, result))
+    sys.exit(int(bool(load.errors or load.foreign)))
 
 
 if __name__ == "__main__":
