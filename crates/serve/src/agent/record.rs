@@ -229,7 +229,7 @@ impl SessionRecord {
 
 impl TurnRecord {
     fn object(&self) -> Value {
-        let mut object = serde_json::to_value(self).unwrap_or_default();
+        let mut object = serde_json::to_value(self).expect("a turn has only text keys");
         if let Some(fields) = object.as_object_mut() {
             fields.shift_remove("before");
         }

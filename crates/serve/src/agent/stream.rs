@@ -7,10 +7,12 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::agent::log::{EventLog, Line, Reader};
+use crate::edge::log as report;
 use crate::openai::completions::crashed;
 use crate::{ApiError, AppState};
 
@@ -35,8 +37,10 @@ pub(crate) fn stream(state: &AppState, log: Arc<EventLog>, wanted: Wanted) -> Re
     let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
     let ending = state.edge.ending();
     tokio::spawn(async move {
-        // Nobody is left to tell when it fails: the reader sees that the stream ends, and comes again.
-        let _ = send(&log, wanted, &sender, ending).await;
+        // The answer has begun: the reader sees that it ends, and comes again. Why it does is for the log.
+        if let Err(error) = send(&log, wanted, &sender, ending).await {
+            report(&json!({"error": format!("events cannot be read: {}", error.message())}));
+        }
     });
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
