@@ -82,11 +82,16 @@ class Client(threading.Thread):
         super().__init__(daemon=True)
         self.load, self.number = load, number
         self.random = random.Random(load.options.seed * 1009 + number)
+        self.begin()
+
+    def begin(self):
         self.id, self.turns, self.kept = None, 0, []
-        # The next event that was not seen, and what was sent and not answered.
-        self.seen, self.maybe = 0, None
+        # The newest event that was seen.
+        self.seen = 0
         # What the newest run of its cells came out with.
         self.differences = None
+        # Whether its deletion was sent: that may have come true although the answer was lost with a killed server.
+        self.is_leaving = False
 
     def ask(self, method, path, body=None, headers=()):
         host, port = self.load.server.url.removeprefix("http://").split(":")
@@ -135,10 +140,10 @@ class Client(threading.Thread):
             verify(self.load, self)
         except (OSError, http.client.HTTPException) as error:
             raise Gone(str(error)) from error
+        was_leaving, self.is_leaving = self.is_leaving, True
         status, _ = self.whole("DELETE", f"/v1/agent/sessions/{self.id}")
-        # 404: it was deleted, and the answer was lost with a killed server.
-        if status in (204, 404):
-            self.id, self.turns, self.kept, self.seen, self.maybe, self.differences = None, 0, [], 0, None, None
+        if status == 204 or (status == 404 and was_leaving):
+            self.begin()
         else:
             self.load.fail(f"session {self.id}: deleting it got {status}")
 
@@ -148,7 +153,6 @@ class Client(threading.Thread):
         with self.load.lock:
             self.load.owners[canary] = self.number
         content = f"keep {canary}" if is_keeping else "show"
-        self.maybe = canary if is_keeping else None
         status, begun = self.whole("POST", f"/v1/agent/sessions/{self.id}/messages", {"content": content})
         if status == 409:  # one that was accepted before a kill may still be running
             time.sleep(0.05)
@@ -288,6 +292,8 @@ def verify(load, client):
     if client.id is None:
         return
     status, session = load.server.ask("GET", f"/v1/agent/sessions/{client.id}")
+    if status == 404 and client.is_leaving:
+        return
     if status != 200:
         return load.fail(f"session {client.id} is lost: {status}")
     if len(session["turns"]) < client.turns - (session["state"] == "running"):
