@@ -24,13 +24,14 @@ KEY = "a-key-for-the-tests-of-agents"
 
 
 class Server:
-    """The program, until the block ends. `settings`: a settings file; `options`: of the command line."""
+    """The program, until the block ends. `settings`: a settings file; `options`: of the command line; `model`: a folder,
+    in the place of the scripted model."""
 
-    def __init__(self, scenarios=None, settings="", options=(), delay=0.0):
+    def __init__(self, scenarios=None, settings="", options=(), delay=0.0, model=None):
         if not PROGRAM.exists():
             sys.exit(f"there is no {PROGRAM}: cargo build --release --package codeact-serve")
         self.scenarios, self.settings, self.options, self.delay = scenarios or SCENARIOS, settings, options, delay
-        self.key = KEY
+        self.key, self.model = KEY, model
 
     def __enter__(self):
         self.folder = tempfile.TemporaryDirectory()
@@ -43,7 +44,8 @@ class Server:
 
     def start(self, port=0):
         folder = Path(self.folder.name)
-        command = [PROGRAM, "--endpoint", f"http://127.0.0.1:{self.endpoint.server_address[1]}/v1", "--port", port]
+        endpoint = ["--endpoint", f"http://127.0.0.1:{self.endpoint.server_address[1]}/v1"]
+        command = [PROGRAM, *(["--model", self.model] if self.model else endpoint), "--port", port]
         command += ["--api-keys", folder / "keys.txt", "--config", folder / "serve.toml"]
         command += ["--state-dir", folder / "state", *self.options]
         self.log = []

@@ -1,12 +1,16 @@
 // Code that waits for somebody: let run, denied, changed, and let run from then on.
 
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { KEY, ask, assertClean, last, openPage, say, startBrowser, startServer, turnEnds } from "./harness.mjs";
+import { KEY, ask, assertClean, last, openPage, repository, say, startBrowser, startServer, turnEnds } from "./harness.mjs";
+
+const script = join(repository, "crates/serve/tests/terminal/mcp_server.py");
+const settings = `[mcp.small]\ncommand = "python3"\nargs = [${JSON.stringify(script)}]\napproval = "ask"\n`;
 
 let server, browser;
 before(async () => {
-    [server, browser] = await Promise.all([startServer(), startBrowser()]);
+    [server, browser] = await Promise.all([startServer({ settings }), startBrowser()]);
 });
 after(async () => {
     await browser?.close();
@@ -93,4 +97,28 @@ test("a question is still there after a reload, and one tab's answer is the othe
     assert.equal(await page.locator(".ask").count(), 0);
     await assertClean(page);
     await assertClean(other);
+});
+
+test("a call of a tool is asked about while its code runs", async () => {
+    const page = await openPage(browser, server);
+    await say(page, "Add with the tool.");
+    await page.waitForSelector(".ask:focus");
+    assert.match(await page.innerText(".ask"), /Call add\?[\s\S]*add\(a=2, b=40\)/);
+    assert.equal(await page.locator(".ask button", { hasText: "Edit" }).count(), 0);
+    assert.equal(await last(page, ".output").count(), 1);
+    await assertClean(page);
+    await page.click(".ask .primary");
+    await turnEnds(page, 1);
+    assert.equal(await last(page, ".verdict").innerText(), "You allowed this call.");
+    assert.match(await last(page, ".printed").innerText(), /begun\s+42/);
+    assert.equal(await last(page, ".output").count(), 1);
+
+    await say(page, "Add with the tool.");
+    await page.waitForSelector(".ask:focus");
+    await page.keyboard.press("d");
+    await page.keyboard.press("Enter");
+    await turnEnds(page, 2);
+    assert.equal(await last(page, ".verdict").innerText(), "You did not allow this call.");
+    assert.match(await last(page, ".output").innerText(), /was not approved/);
+    await assertClean(page);
 });

@@ -48,17 +48,18 @@ async function freePort() {
 
 const ended = (child) => new Promise((resolve) => (child.exitCode !== null || child.signalCode !== null ? resolve() : child.on("exit", resolve)));
 
-/** The server, with the scripted model or with `model`. */
-export async function startServer({ model } = {}) {
+/** The server, with the scripted model or with `model`; `settings`: what its settings file says. */
+export async function startServer({ model, settings = "" } = {}) {
     const folder = mkdtempSync(join(tmpdir(), "codeact-ui-"));
     const scenarios = spawnSync("python3", [join(here, "scenarios.py")]);
     assert.equal(scenarios.status, 0, String(scenarios.stderr));
     writeFileSync(join(folder, "scenarios.json"), scenarios.stdout);
     writeFileSync(join(folder, "keys.txt"), `${KEY}\n`);
+    writeFileSync(join(folder, "serve.toml"), settings);
     const endpoint = await listening("python3", [join(repository, "tests/scripted_endpoint.py"), "--scenarios", join(folder, "scenarios.json")]);
     const port = await freePort();
     const source = model ? ["--model", model] : ["--endpoint", `${endpoint.address}/v1`];
-    const options = [...source, "--port", String(port), "--api-keys", join(folder, "keys.txt"), "--state-dir", join(folder, "state"), "--python", python, ...(hasLibraries ? [] : ["--preimport="])];
+    const options = [...source, "--port", String(port), "--api-keys", join(folder, "keys.txt"), "--config", join(folder, "serve.toml"), "--state-dir", join(folder, "state"), "--python", python, ...(hasLibraries ? [] : ["--preimport="])];
     const start = () => listening(join(repository, "target/release/codeact-serve"), options);
     let server = await start();
     return {

@@ -101,6 +101,7 @@ SCENARIOS = [
     {"when": "(?i)tell a story of (\\d+) words", "replies": ["<solution>" + " ".join(f"word{n}" for n in range(1, 301)) + "</solution>"], "delay": 0.02},
     {"when": "(?i)fail", "replies": [""], "status": 400},
     {"when": "(?i)be evil", "replies": [run(HOSTILE, EVIL), say(EVIL + " [x](javascript:top.hacked=10)")]},
+    {"when": "(?i)add with the tool", "replies": [run("print('begun', flush=True)\nprint(add(2, b=40)['sum'])"), say("42")]},
     {"when": "(?i)hello", "replies": ["Hello. What shall I do?"]},
 ]
 

@@ -1,5 +1,8 @@
 //! Somebody who looks at code before it runs.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
 /// Asked before each cell, in the thread of the turn.
 pub trait Approver: Send + Sync {
     /// What to do with the code of a step. May take its time; when the turn is interrupted meanwhile it must return
@@ -32,4 +35,12 @@ pub enum Verdict {
     Edited,
     /// The turn ends.
     Interrupted,
+}
+
+/// Names a question, differently from all before it, those of earlier processes included.
+pub fn question_id() -> String {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_micros() as u64);
+    let last = LAST.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |last| Some(now.max(last + 1)));
+    format!("a{:x}", now.max(last.unwrap_or_default() + 1))
 }

@@ -4,7 +4,7 @@
 
 use codeact_chat::action::ActionFormat;
 use codeact_sandbox::Tool;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// One parameter of a tool, as its signature has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,12 @@ pub(crate) fn python_of(format: ActionFormat, call: &str, tools: &[Tool]) -> Res
         ActionFormat::Text => from_text(call, tools),
         ActionFormat::Code => Ok(call.to_string()),
     }
+}
+
+/// The Python for a call of `tool` with these arguments by name, for people who are asked about it.
+pub fn python_call(tool: &str, arguments: &Map<String, Value>) -> String {
+    let arguments: Vec<String> = arguments.iter().map(|(name, value)| named(name, &literal(value))).collect();
+    format!("{tool}({})", arguments.join(", "))
 }
 
 /// How a tool is called, for a call that had wrong arguments.
@@ -43,7 +49,7 @@ fn from_json(call: &str, tools: &[Tool]) -> Result<String, String> {
     let tool = find(name, tools)?;
     let arguments = match value.get("args") {
         None | Some(Value::Null) => Vec::new(),
-        Some(Value::Object(arguments)) => arguments.iter().map(|(name, value)| named(name, &literal(value))).collect(),
+        Some(Value::Object(arguments)) => return Ok(python_call(&tool.name, arguments)),
         Some(Value::Array(values)) => values.iter().map(literal).collect(),
         Some(_) => return Err(format!("[\"args\" is no object. {shape}]\n{}", usage(tool))),
     };

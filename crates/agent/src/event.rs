@@ -59,6 +59,9 @@ pub enum Event {
         step: usize,
         /// The code.
         code: String,
+        /// It is no code of the model, but this tool that the code calls: `code` is the call.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tool: Option<String>,
     },
     /// The question has been answered.
     #[serde(rename = "approval.resolved")]

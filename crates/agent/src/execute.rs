@@ -1,14 +1,14 @@
 //! Code on its way to the interpreter: compiled, approved, run for no longer than it may.
 
+use crate::approve::question_id;
 use crate::event::formats;
 use crate::reply::Reply;
 use crate::run::Running;
 use crate::{Agent, AgentError, Approver, Decision, Event, Interrupter, Verdict};
 use codeact_sandbox::{Cell, Kind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 /// What became of code that somebody looked at.
 pub(crate) enum Approved {
@@ -33,7 +33,7 @@ impl Agent {
     pub(crate) fn approved(&mut self, running: &mut Running<'_>, code: String) -> Approved {
         let Some(approver) = self.approver.clone() else { return Approved::Run(code) };
         let (step, approval) = (running.turn.steps, question_id());
-        running.tell(Event::ApprovalRequired { approval: approval.clone(), step, code: code.clone() });
+        running.tell(Event::ApprovalRequired { approval: approval.clone(), step, code: code.clone(), tool: None });
         let asked = Instant::now();
         let decision = decide(&approver, &self.interrupter, &code, step);
         running.paused += asked.elapsed();
@@ -103,14 +103,6 @@ fn decide(approver: &Arc<dyn Approver>, interrupter: &Interrupter, code: &str, s
     }
     let decision = approver.decide(code, step);
     if interrupter.is_wanted() { Decision::Interrupt } else { decision }
-}
-
-/// Names a question, differently from all before it, those of earlier processes included.
-fn question_id() -> String {
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_micros() as u64);
-    let last = LAST.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |last| Some(now.max(last + 1)));
-    format!("a{:x}", now.max(last.unwrap_or_default() + 1))
 }
 
 /// Do `work`, whose cell is stopped at `deadline`. Gives also whether it was.

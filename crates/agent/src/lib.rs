@@ -44,7 +44,8 @@ pub mod endpoint; // replies of a model elsewhere
 mod error;
 
 pub use agent::Agent;
-pub use approve::{Approver, Decision, Verdict};
+pub use approve::{Approver, Decision, Verdict, question_id};
+pub use call::python_call;
 pub use codeact_chat::action::ActionFormat;
 pub use endpoint::{EndpointError, EndpointModel, EndpointOptions};
 pub use error::AgentError;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use codeact_agent::AgentError;
+use codeact_agent::{AgentError, EndpointError};
 use codeact_chat::FormatError;
 use codeact_engine::EngineError;
 use codeact_model::ModelError;
@@ -76,6 +76,9 @@ pub enum EvalError {
         /// Why.
         source: AgentError,
     },
+    /// The model behind an address cannot be asked.
+    #[error(transparent)]
+    Endpoint(EndpointError),
     /// Python does not start.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
@@ -113,7 +116,10 @@ impl EvalError {
         match self {
             EvalError::Source(source) => source.is_bad_input(),
             EvalError::Sandbox(sandbox) => sandbox.is_bad_input(),
-            EvalError::Write { .. } | EvalError::Agent { .. } | EvalError::Interrupted { .. } => false,
+            EvalError::Write { .. }
+            | EvalError::Endpoint(_)
+            | EvalError::Agent { .. }
+            | EvalError::Interrupted { .. } => false,
             _ => true,
         }
     }

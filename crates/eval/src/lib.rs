@@ -14,6 +14,7 @@ mod report; // what came of all tasks
 mod run; // one task through the loop
 mod sandbox; // the options about the sandbox, for all programs
 mod serving; // the options about running a model, for all programs
+mod solver; // what is to solve tasks: a model here or elsewhere
 mod task; // read first: tasks and plans, as they stand in files
 
 pub use actor::{Actor, action_format_parser, profile_parser};
@@ -26,4 +27,5 @@ pub use report::{Report, Tally, check_writable, write_atomically};
 pub use run::{Outcome, run_task};
 pub use sandbox::{Sandbox, SandboxArgs};
 pub use serving::{Dtype, OnDevice, Quant, ServingArgs, compute_line, limits_on};
+pub use solver::Solver;
 pub use task::{Plan, Task, read_plans, read_tasks};

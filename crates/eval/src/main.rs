@@ -9,11 +9,11 @@ use std::time::Instant;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
-use codeact_agent::{ActionFormat, Profile};
-use codeact_engine::{EngineLimits, Sampling};
+use codeact_agent::{ActionFormat, AgentOptions, Profile};
+use codeact_engine::EngineLimits;
 use codeact_eval::{
-    Actor, EvalError, Outcome, Report, SandboxArgs, ServingArgs, Task, action_format_parser, check_writable,
-    compute_line, in_order, profile_parser, read_plans, read_tasks, run_task,
+    Actor, EvalError, Outcome, Report, SandboxArgs, ServingArgs, Solver, Task, action_format_parser, check_writable,
+    in_order, profile_parser, read_plans, read_tasks, run_task,
 };
 use codeact_model::source::ModelFiles;
 use codeact_sandbox::Policy;
@@ -34,14 +34,21 @@ struct Args {
     /// Model to measure: a folder, a GGUF file, or a name on the hub
     #[arg(long, value_name = "DIR")]
     model: Option<String>,
+    /// A model elsewhere in place of --model: the base of an OpenAI-compatible API, such as http://127.0.0.1:8000/v1. Its
+    /// key, if it needs one, comes from CODEACT_ENDPOINT_KEY
+    #[arg(long, value_name = "URL", conflicts_with = "model")]
+    endpoint: Option<String>,
+    /// Which of its models; without it, the first
+    #[arg(long, value_name = "NAME", requires = "endpoint")]
+    endpoint_model: Option<String>,
     /// PEFT adapter on top of the model
     #[arg(long, value_name = "DIR", requires = "model")]
     adapter: Option<PathBuf>,
     /// Tasks: JSON lines {"id","family","prompt","answer","setup"?,"tools"?}
-    #[arg(long, value_name = "FILE", requires = "model")]
+    #[arg(long, value_name = "FILE")]
     tasks: Option<PathBuf>,
     /// Write results and transcripts as JSON
-    #[arg(long, value_name = "FILE", requires = "model")]
+    #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Tasks that run at once
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -110,8 +117,8 @@ fn collect(plans_path: &Path, out: &Path, sandbox: &SandboxArgs) -> anyhow::Resu
 }
 
 fn evaluate(args: &Args) -> anyhow::Result<()> {
-    let (Some(model), Some(tasks_path)) = (&args.model, &args.tasks) else {
-        let message = "`--model DIR` and `--tasks FILE` are needed, or the command `collect`";
+    let (Some(tasks_path), true) = (&args.tasks, args.model.is_some() || args.endpoint.is_some()) else {
+        let message = "`--tasks FILE` is needed, and `--model DIR` or `--endpoint URL`; or the command `collect`";
         Args::command().error(ErrorKind::MissingRequiredArgument, message).exit()
     };
     let mut tasks = read_tasks(tasks_path)?;
@@ -122,20 +129,15 @@ fn evaluate(args: &Args) -> anyhow::Result<()> {
     // A session of its own, to learn before the model loads whether Python starts and what protects this machine.
     let (_, sandbox) = args.sandbox.start(None).map_err(EvalError::from)?;
     eprintln!("{}", sandbox.announcement(""));
-    let files = ModelFiles::find(model, &|text| eprintln!("{text}")).map_err(EvalError::from)?;
-    let limits = EngineLimits { running_max: args.parallel.into(), ..args.serving.limits() };
-    let mut actor = Actor::load(&files, args.adapter.as_deref(), &args.serving.options(), limits)?;
-    if let Some(profile) = &args.profile {
-        actor.profile = profile.clone();
-    }
-    actor.action_format = args.action_format.unwrap_or(actor.action_format);
-    let (profile, format) = (actor.profile.name(), actor.action_format.name());
-    let compute = compute_line(&actor.facts);
-    eprintln!("{} tasks, model `{model}`, {compute}, profile {profile}, actions as {format}", tasks.len());
+    let (mut solver, name) = solver(args)?;
+    solver.worded(args.profile.clone(), args.action_format);
+    let AgentOptions { profile, format, .. } = solver.options();
+    let (profile, format, line) = (profile.name(), format.name(), solver.line());
+    eprintln!("{} tasks, model `{name}`, {line}, profile {profile}, actions as {format}", tasks.len());
     let started = Instant::now();
-    let outcomes = run_all(&actor, &sandbox.policy, &tasks, args.parallel.into())?;
+    let outcomes = run_all(&solver, &sandbox.policy, &tasks, args.parallel.into())?;
     let adapter = args.adapter.as_ref().map(|adapter| adapter.display().to_string());
-    let mut report = Report::new(model.clone(), adapter, actor.facts.formats.join("+"), profile.into(), outcomes);
+    let mut report = Report::new(name, adapter, solver.dtype(), profile.into(), outcomes);
     report.action_format = format.to_owned();
     report.seconds = started.elapsed().as_secs_f64();
     print!("{}", report.table());
@@ -146,8 +148,20 @@ fn evaluate(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What solves the tasks, and what it is called.
+fn solver(args: &Args) -> Result<(Solver, String), EvalError> {
+    if let Some(url) = &args.endpoint {
+        return Solver::at(url, args.endpoint_model.clone());
+    }
+    let model = args.model.clone().unwrap_or_default();
+    let files = ModelFiles::find(&model, &|text| eprintln!("{text}"))?;
+    let limits = EngineLimits { running_max: args.parallel.into(), ..args.serving.limits() };
+    let actor = Actor::load(&files, args.adapter.as_deref(), &args.serving.options(), limits)?;
+    Ok((Solver::Local(Box::new(actor)), model))
+}
+
 /// All tasks, several at once. The first failure ends the run, and so does Ctrl-C after the tasks at hand.
-fn run_all(actor: &Actor, policy: &Policy, tasks: &[Task], parallel: usize) -> anyhow::Result<Vec<Outcome>> {
+fn run_all(solver: &Solver, policy: &Policy, tasks: &[Task], parallel: usize) -> anyhow::Result<Vec<Outcome>> {
     static IS_INTERRUPTED: AtomicBool = AtomicBool::new(false);
     ctrlc::set_handler(|| {
         if IS_INTERRUPTED.swap(true, Ordering::Relaxed) {
@@ -163,8 +177,7 @@ fn run_all(actor: &Actor, policy: &Policy, tasks: &[Task], parallel: usize) -> a
         if IS_INTERRUPTED.load(Ordering::Relaxed) {
             return None;
         }
-        let model = Box::new(actor.model(Sampling::default()));
-        match run_task(task, model, &actor.options(), policy) {
+        match solver.model().and_then(|model| run_task(task, model, &solver.options(), policy)) {
             Ok(outcome) => {
                 let solved = solved.fetch_add(usize::from(outcome.is_solved), Ordering::Relaxed)
                     + usize::from(outcome.is_solved);

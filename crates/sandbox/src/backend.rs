@@ -1,6 +1,8 @@
 //! What callers need of whatever runs cells: a sandboxed [`Session`], or a Jupyter kernel of the user's own.
 
-use crate::{Cell, CellError, Files, Interrupter, OnEvent, Protection, Restored, SandboxError, Session, Usage};
+use crate::{
+    Cell, CellError, Files, Interrupter, OnEvent, Protection, Restored, SandboxError, Session, Toolbox, Usage,
+};
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -72,6 +74,10 @@ pub trait Interpreter: Send {
         Ok(())
     }
 
+    /// Let `toolbox` make the calls of cells from now on, where there can be such. It has the tools that the interpreter
+    /// was started with.
+    fn set_toolbox(&mut self, _toolbox: Arc<dyn Toolbox>) {}
+
     /// What it uses, where that is known.
     fn usage(&self) -> Option<Usage> {
         None
@@ -129,6 +135,10 @@ impl Interpreter for Session {
 
     fn attend(&mut self) -> Result<(), SandboxError> {
         Session::attend(self)
+    }
+
+    fn set_toolbox(&mut self, toolbox: Arc<dyn Toolbox>) {
+        Session::set_toolbox(self, toolbox);
     }
 
     fn usage(&self) -> Option<Usage> {

@@ -2,6 +2,7 @@
 
 use crate::bundle::Bundle;
 use crate::journal::{Output, RecordedCell};
+use crate::tools::Call;
 use crate::wire::fields::Fields;
 use std::path::PathBuf;
 
@@ -90,6 +91,8 @@ pub struct Cell {
     pub displays: Vec<Bundle>,
     /// What was raised, or how the interpreter ended.
     pub error: Option<CellError>,
+    /// Calls of tools that it made, as far as they are kept.
+    pub calls: Vec<Call>,
     /// The whole output, where `stdout` or `stderr` is cut. The file is there as long as the session.
     pub full_output: Option<PathBuf>,
 }
@@ -115,6 +118,7 @@ impl Cell {
             value: Bundle::default(),
             displays: Vec::new(),
             error: None,
+            calls: Vec::new(),
             full_output: None,
         }
     }
@@ -131,6 +135,7 @@ impl Cell {
             rolled_back: self.state == State::RolledBack,
             unrestored: self.unrestored.clone(),
             full_output: None,
+            calls: None,
             displays: Vec::new(),
             files_changed: Vec::new(),
         }

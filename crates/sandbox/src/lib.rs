@@ -59,7 +59,7 @@ pub use cell::{Cell, CellEnd, CellError, State};
 pub use policy::{Limits, Network, Policy, Rung};
 pub use protection::{Layer, LayerState, Protection, Refusal};
 pub use session::{Event, Interrupter, Kind, OnEvent, Recovery, Restored, Session, Stream, Usage};
-pub use tools::{Approval, Tool, Toolbox};
+pub use tools::{Approval, Call, Tool, Toolbox};
 pub use workspace::{Entry as FileEntry, EntryKind, FileError, Files, Listing};
 
 use std::path::PathBuf;

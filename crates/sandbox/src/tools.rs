@@ -25,6 +25,25 @@ pub enum Approval {
     Deny(String),
 }
 
+/// A call of a tool that a cell made, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Call {
+    /// The tool.
+    pub name: String,
+    /// Its arguments as the cell sent them: JSON.
+    pub arguments: String,
+    /// JSON, or the message of the exception.
+    pub result: Result<String, String>,
+}
+
+impl Call {
+    /// Size of all of it.
+    pub(crate) fn bytes(&self) -> usize {
+        let (Ok(result) | Err(result)) = &self.result;
+        self.name.len() + self.arguments.len() + result.len()
+    }
+}
+
 /// Functions of the host. Calls come from untrusted code: arguments are any JSON, at any rate.
 pub trait Toolbox: std::fmt::Debug + Send + Sync {
     /// What there is.

@@ -6,13 +6,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use codeact_agent::Model;
 use codeact_engine::Sampling;
 use codeact_eval::{Actor, Sandbox};
-use codeact_sandbox::{Policy, SandboxError, Toolbox};
+use codeact_sandbox::{Policy, SandboxError};
 
 use crate::ApiError;
 use crate::agent::{AgentSettings, Agents, Recording, Started, StateError, start_session};
 use crate::brain::EndpointSettings;
 use crate::edge::{Edge, EdgeSettings};
 use crate::health::Health;
+use crate::mcp::McpTools;
 use crate::models::Models;
 
 /// Makes the model of a new session, with the salt of whose it is.
@@ -56,7 +57,7 @@ pub struct AppState {
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) make_model: MakeModel,
     pub(crate) make_interpreter: MakeInterpreter,
-    pub(crate) toolbox: Option<Arc<dyn Toolbox>>,
+    pub(crate) mcp: Option<Arc<McpTools>>,
     pub(crate) agents: Arc<Agents>,
     pub(crate) edge: Arc<Edge>,
     pub(crate) health: Arc<Health>,
@@ -88,7 +89,7 @@ impl AppState {
             sandbox: Arc::new(sandbox),
             make_model: Arc::new(|actor, sampling, salt| Box::new(actor.model(sampling).salted(salt))),
             make_interpreter: Arc::new(start_session),
-            toolbox: None,
+            mcp: None,
             agents,
             edge: Arc::new(Edge::new(EdgeSettings::default())),
             health: Arc::default(),
@@ -109,8 +110,8 @@ impl AppState {
     }
 
     /// The same, but sessions can have these tools.
-    pub fn with_toolbox(self, toolbox: Arc<dyn Toolbox>) -> AppState {
-        AppState { toolbox: Some(toolbox), ..self }
+    pub fn with_tools(self, tools: Arc<McpTools>) -> AppState {
+        AppState { mcp: Some(tools), ..self }
     }
 
     /// The same, but requests come in as `settings` say.

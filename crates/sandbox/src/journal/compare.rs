@@ -155,6 +155,7 @@ mod tests {
             rolled_back: false,
             unrestored: None,
             full_output: None,
+            calls: None,
             displays: Vec::new(),
             files_changed: Vec::new(),
         }

@@ -77,6 +77,9 @@ pub struct RecordedCell {
     pub unrestored: Option<String>,
     /// The whole output where the texts are cut: see [`super::Journal::blob`].
     pub full_output: Option<String>,
+    /// Its calls of tools and their results, which is a list of [`crate::Call`] as JSON: see [`super::Journal::blob`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls: Option<String>,
     /// Figures and the like that it showed, in order. They are kept, and not compared with those of another run.
     #[serde(default)]
     pub displays: Vec<RecordedDisplay>,

@@ -122,6 +122,7 @@ mod tests {
             rolled_back,
             unrestored: None,
             full_output: None,
+            calls: None,
             displays: Vec::new(),
             files_changed: Vec::new(),
         })

@@ -16,6 +16,7 @@ fn cell(code: &str, stdout: &str) -> Entry {
         rolled_back: true,
         unrestored: Some("too many".into()),
         full_output: Some("0".repeat(64)),
+        calls: Some("1".repeat(64)),
         displays: vec![RecordedDisplay { mime: "image/png".into(), blob: "2".repeat(64) }],
         files_changed: vec!["a/b \n".into()],
     })

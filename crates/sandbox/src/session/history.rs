@@ -3,8 +3,10 @@
 use super::{Session, lock};
 use crate::SandboxError;
 use crate::journal::{Entry, RecordedCell};
+use crate::tools::Call;
 use crate::wire::fields::{Fields, Writer};
 use crate::workspace::SnapshotId;
+use std::sync::Arc;
 
 /// The state between two cells.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +26,8 @@ pub(crate) struct Point {
 pub(crate) struct Step {
     pub record: RecordedCell,
     pub before: Point,
+    /// Calls of tools that it made.
+    pub calls: Arc<[Call]>,
     /// Its place in the journal, if there is one.
     pub sequence: Option<u64>,
 }

@@ -8,6 +8,8 @@ mod costs; // memory of what is kept for undo
 
 mod run; // one cell, from the request to the result
 
+mod calls; // the tools that it calls
+
 mod check; // whether code is Python
 
 mod interrupt; // stopping a cell from another thread
@@ -30,6 +32,7 @@ use crate::cgroup::{self, Group};
 use crate::journal::{Journal, JournalError, RecordedCell};
 use crate::launcher::client::{self, Launcher};
 use crate::protection::Protection;
+use crate::tools::{Call, Toolbox};
 use crate::wire::fields::Writer;
 use crate::workspace::Files;
 use crate::{Policy, Rung, SandboxError, interpreter, scratch};
@@ -127,6 +130,8 @@ pub struct Session {
     protection: Protection,
     /// Cells in a row that ended with a rollback.
     rollbacks: usize,
+    /// While a cell is run again: its calls of tools whose results were not asked for yet.
+    earlier: Option<Vec<Call>>,
     /// Why files are not as the next cell would be told that they are.
     unrestored: Option<String>,
     sequence: u64,
@@ -183,6 +188,7 @@ impl Session {
             policy,
             protection,
             rollbacks: 0,
+            earlier: None,
             unrestored: None,
             sequence: 0,
             late,
@@ -226,6 +232,11 @@ impl Session {
         self.activate(&mut lock(&yard))
     }
 
+    /// Let `toolbox` make the calls of cells from now on. It has the tools that the session was started with.
+    pub fn set_toolbox(&mut self, toolbox: Arc<dyn Toolbox>) {
+        self.policy.tools = Some(toolbox);
+    }
+
     /// Ask for a checkpoint of the state now, to be heard of later.
     fn save(&mut self, yard: &mut Yard) {
         self.tip = Point { snapshot: self.tip.snapshot, unkept: self.tip.unkept.take(), ..Point::default() };
@@ -237,9 +248,9 @@ impl Session {
     }
 
     /// A cell has had its effect: keep the point before it, and as many of those as the limits allow.
-    fn advance(&mut self, yard: &mut Yard, record: RecordedCell) {
+    fn advance(&mut self, yard: &mut Yard, record: RecordedCell, calls: &[Call]) {
         let before = std::mem::take(&mut self.tip);
-        self.steps.push(Step { record, before, sequence: None });
+        self.steps.push(Step { record, before, calls: calls.into(), sequence: None });
         // First the fork: the next cell waits for it, and the end of an old one slows it down.
         self.save(yard);
         let limits = self.policy.limits.clone();

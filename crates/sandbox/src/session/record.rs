@@ -2,10 +2,11 @@
 
 use super::{Session, lock};
 use crate::cell::{Cell, State};
-use crate::journal::{Cut, Entry, Journal, Record, RecordedCell, RecordedDisplay, Step as Replay, steps};
+use crate::journal::{Cut, Entry, Journal, JournalError, Record, RecordedCell, RecordedDisplay, Step as Replay, steps};
+use crate::tools::Call;
 use crate::workspace::{EntryKind, SnapshotId};
 use crate::{Policy, SandboxError, journal};
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 /// Changed paths that are recorded of one cell.
@@ -72,8 +73,12 @@ impl Session {
                 recovery.differences.extend(removed.err().map(|error| format!("removal of `{path}`: {error}")));
             }
             Replay::Cell { sequence, cell } => {
-                let now = self.run_cell(&cell.code, &mut |_| {})?.record(&cell.code);
                 recovery.cells += 1;
+                let calls = calls_of(cell, journal).unwrap_or_else(|error| {
+                    recovery.differences.push(format!("results of tools of cell {}: {error}", recovery.cells));
+                    Vec::new()
+                });
+                let now = self.run_cell_again(&cell.code, &calls)?.record(&cell.code);
                 if let Some(difference) = journal::differences(cell, &now) {
                     recovery.differences.push(format!("cell {}: {difference}", recovery.cells));
                 }
@@ -227,10 +232,21 @@ fn left_behind(records: &[Record]) -> Vec<String> {
     records[start..].iter().filter_map(reason).map(told).collect()
 }
 
-/// Keep figures, and output that is too long for a line, beside the journal.
-fn keep_blobs(journal: &mut Journal, cell: &Cell, record: &mut RecordedCell) -> Result<(), journal::JournalError> {
+/// The calls of tools that a cell made the first time.
+fn calls_of(cell: &RecordedCell, journal: &Journal) -> Result<Vec<Call>, String> {
+    let Some(blob) = &cell.calls else { return Ok(Vec::new()) };
+    let content = journal.blob(blob).map_err(|error| error.to_string())?;
+    serde_json::from_reader(BufReader::new(content)).map_err(|error| error.to_string())
+}
+
+/// Keep figures, calls of tools, and output that is too long for a line, beside the journal.
+fn keep_blobs(journal: &mut Journal, cell: &Cell, record: &mut RecordedCell) -> Result<(), JournalError> {
     if let Some(mut file) = cell.full_output.as_ref().and_then(|path| std::fs::File::open(path).ok()) {
         record.full_output = Some(journal.put_blob(&mut file)?);
+    }
+    if !cell.calls.is_empty() {
+        let text = serde_json::to_vec(&cell.calls).map_err(|source| JournalError::Json { source })?;
+        record.calls = Some(journal.put_blob(&mut text.as_slice())?);
     }
     for (mime, mut bytes) in cell.displays.iter().chain([&cell.value]).flat_map(crate::Bundle::iter) {
         if mime != "text/plain" {

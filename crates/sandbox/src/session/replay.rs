@@ -65,7 +65,7 @@ impl Session {
                 let files = self.bring_files(old, &step.before);
                 differences.extend(files.err().map(|reason| format!("files before cell {number}: {reason}")));
             }
-            let cell = self.run_cell(&step.record.code, &mut |_| {})?;
+            let cell = self.run_cell_again(&step.record.code, &step.calls)?;
             let now = cell.record(&step.record.code);
             if let Some(difference) = journal::differences(&step.record, &now) {
                 differences.push(format!("cell {number}: {difference}"));

@@ -1,21 +1,18 @@
 //! One cell, from the request to the result.
 
+use super::calls::Calls;
 use super::history::Point;
-use super::jail::{Heard, Jail};
+use super::jail::Heard;
 use super::{Event, Kind, LEFT_ALONE, OnEvent, Session, Stream, Yard, lock};
 use crate::bundle::Bundle;
 use crate::capture::Capture;
 use crate::cell::{Cell, CellEnd, CellError, State};
-use crate::tools::{self, Toolbox};
 use crate::wire::fields::{Fields, Writer};
 use crate::wire::frame::{FRAME_BYTES_MAX, Frame, Nonce};
 use crate::{Policy, SandboxError};
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 /// What the first process may take after the deadline: the ladder, and a loaded machine. The rest of the second that
@@ -42,15 +39,8 @@ pub(super) struct Collected {
     stderr: Capture,
     displays: Vec<Bundle>,
     display_bytes: usize,
-    calls: usize,
-    /// Calls whose result has not come.
-    calls_waiting: usize,
-    results: (Sender<ToolResult>, Receiver<ToolResult>),
-    /// For calls that still wait when the cell has ended.
-    is_over: Arc<AtomicBool>,
+    calls: Calls,
 }
-
-type ToolResult = (Vec<u8>, Result<String, String>);
 
 /// What the first process says about the end of a cell.
 #[derive(Debug, Default)]
@@ -173,7 +163,7 @@ impl Session {
                         is_interrupted = true;
                         yard.jail.ask(b'I', Writer::default())?;
                     }
-                    collected.send_results(&mut yard.jail);
+                    collected.calls.send_results(&mut yard.jail, &nonce);
                     continue;
                 }
                 Heard::TimeOut | Heard::Gone => {
@@ -186,7 +176,7 @@ impl Session {
             }
             self.show(&mut collected, frame, on_event);
         };
-        collected.is_over.store(true, Ordering::Relaxed);
+        collected.calls.end();
         yard.costs.ran(begun.elapsed());
         Ok((collected, ending))
     }
@@ -219,7 +209,10 @@ impl Session {
                     collected.displays.push(bundle);
                 }
             }
-            b'T' if !is_late => self.call_tool(collected, &frame.payload),
+            b'T' if !is_late => {
+                let toolbox = self.policy.tools.clone();
+                collected.calls.make(&frame.payload, toolbox, self.earlier.as_mut(), &self.interrupter);
+            }
             _ => {}
         }
     }
@@ -234,33 +227,6 @@ impl Session {
     pub(super) fn emit(&mut self, kind: Kind<'_>, on_event: &mut OnEvent<'_>) {
         self.sequence += 1;
         on_event(Event { sequence: self.sequence, kind });
-    }
-
-    fn call_tool(&mut self, collected: &mut Collected, payload: &[u8]) {
-        let fields = Fields::parse(payload).unwrap_or_default();
-        let (Some(id), Some(name)) = (fields.bytes("id"), fields.text("name")) else { return };
-        let (id, arguments) = (id.to_vec(), fields.bytes("arguments").unwrap_or(b"{}").to_vec());
-        collected.calls += 1;
-        let results = collected.results.0.clone();
-        let (interrupter, is_over) = (self.interrupter.clone(), collected.is_over.clone());
-        collected.calls_waiting += 1;
-        let is_allowed = collected.calls <= tools::CALLS_MAX && collected.calls_waiting <= tools::CALLS_AT_ONCE_MAX;
-        let Some(toolbox) = self.policy.tools.clone().filter(|_| is_allowed) else {
-            let reason = format!("a cell may make {} calls, {} at once", tools::CALLS_MAX, tools::CALLS_AT_ONCE_MAX);
-            let _ = results.send((id, Err(reason)));
-            return interrupter.wake();
-        };
-        // A tool may take its time, or wait for a person: the clock of the cell is watched meanwhile.
-        std::thread::spawn(move || {
-            let toolbox: Arc<dyn Toolbox> = toolbox;
-            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                tools::call(toolbox.as_ref(), &name, &arguments, &is_over)
-            }));
-            let result = result.unwrap_or_else(|_| Err(format!("the tool `{name}` failed")));
-            if results.send((id, result)).is_ok() {
-                interrupter.wake();
-            }
-        });
     }
 
     /// Make a cell of what came out, and keep the point before it for undo.
@@ -297,11 +263,12 @@ impl Session {
             value,
             displays: collected.displays,
             error,
+            calls: collected.calls.keep(self.calls_left()),
             full_output,
         };
         self.rollbacks = if state == State::RolledBack { self.rollbacks + 1 } else { 0 };
         if state == State::Kept {
-            self.advance(yard, cell.record(code));
+            self.advance(yard, cell.record(code), &cell.calls);
         }
         cell
     }
@@ -355,29 +322,13 @@ impl Collected {
     fn new(nonce: Nonce, policy: &Policy, folder: &Path) -> Collected {
         let limits = &policy.limits;
         let capture = || Capture::new(limits.output_bytes_max).spooling(folder, limits.output_file_bytes_max);
-        let results = channel();
         Collected {
             nonce,
             stdout: capture(),
             stderr: capture(),
             displays: Vec::new(),
             display_bytes: 0,
-            calls: 0,
-            calls_waiting: 0,
-            results,
-            is_over: Arc::default(),
-        }
-    }
-
-    fn send_results(&mut self, jail: &mut Jail) {
-        while let Ok((id, result)) = self.results.1.try_recv() {
-            self.calls_waiting -= 1;
-            let fields = Writer::default().put("id", id);
-            let fields = match result {
-                Ok(value) => fields.put("value", value),
-                Err(error) => fields.put("error", error),
-            };
-            jail.link.send(&self.nonce, b'T', &fields.finish(), None);
+            calls: Calls::new(),
         }
     }
 }

@@ -6,6 +6,8 @@ mod showing; // read first: what a model sees of a cell
 
 mod notebook; // displays, magics, tools
 
+mod calling; // calls of tools when cells are run again
+
 mod ending; // the ways a cell ends
 
 mod checking; // whether code is Python, before it runs

@@ -250,11 +250,12 @@ pub(crate) fn fresh_id() -> Result<String, ApiError> {
 impl AppState {
     /// All tools of the server.
     pub(crate) fn tools(&self) -> Vec<codeact_sandbox::Tool> {
-        self.toolbox.as_ref().map(|toolbox| toolbox.tools()).unwrap_or_default()
+        self.mcp.as_ref().map(|mcp| mcp.tools()).unwrap_or_default()
     }
 
-    /// What a Python outside of sessions runs under: it has all tools.
+    /// What a Python outside of sessions runs under: it has all tools, and nobody who could be asked.
     pub(crate) fn policy(&self) -> codeact_sandbox::Policy {
-        codeact_sandbox::Policy { tools: self.toolbox.clone(), ..self.sandbox.policy.clone() }
+        let tools = self.mcp.as_ref().map(|mcp| mcp.toolbox(None));
+        codeact_sandbox::Policy { tools, ..self.sandbox.policy.clone() }
     }
 }

@@ -4,7 +4,7 @@
 //! and puts it back by dropping it. Everything else, such as a title, a decision or a reader of events, needs only the
 //! lock of the state, which nobody holds for long.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -50,6 +50,8 @@ pub(crate) struct Inner {
     /// There while a turn runs.
     pub turn: Option<TurnState>,
     pub answered: VecDeque<String>,
+    /// Tools that somebody let this session call without being asked again.
+    pub allowed: HashSet<String>,
     last_used: Instant,
     is_deleted: bool,
 }
@@ -71,8 +73,18 @@ pub(crate) struct TurnState {
     /// Somebody wants it to stop.
     pub is_interrupted: bool,
     pub question: Option<Question>,
+    /// There while code runs.
+    pub cell: Option<RunningCell>,
     /// Its workspace, unless branches share it: then the files that are there may be those of another.
     pub files: Option<Arc<Files>>,
+}
+
+/// A cell that can call tools.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RunningCell {
+    pub step: usize,
+    /// The last event before it ran, which no other cell has.
+    pub after: u64,
 }
 
 impl AgentSession {
@@ -95,6 +107,7 @@ impl AgentSession {
                 phase: Phase::Idle,
                 turn: None,
                 answered: VecDeque::new(),
+                allowed: HashSet::new(),
                 last_used: Instant::now(),
                 is_deleted: false,
             }),

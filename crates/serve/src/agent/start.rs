@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::agent::pythons::Place;
 use crate::agent::record::{Conversation, SessionRecord};
 use crate::agent::store::SessionFolder;
+use crate::mcp::Ask;
 use crate::{ApiError, AppState};
 
 /// Characters of a failure that are told.
@@ -104,7 +105,7 @@ pub(crate) fn restore(
 
 fn policy(state: &AppState, record: &SessionRecord) -> Result<Policy, ApiError> {
     let policy = record.limits.apply(&state.sandbox.policy);
-    Ok(Policy { tools: chosen(state, &record.tools)?.map(|tools| tools as Arc<dyn Toolbox>), ..policy })
+    Ok(Policy { tools: chosen(state, &record.tools, None)?, ..policy })
 }
 
 /// What the agent of a session is set up with.
@@ -113,13 +114,13 @@ pub(crate) fn options(state: &AppState, record: &SessionRecord) -> Result<AgentO
         let SessionRecord { profile, action_format, .. } = record;
         ApiError::internal(format!("this server has no profile `{profile}`, or no action format `{action_format}`"))
     })?;
-    let tools = chosen(state, &record.tools)?.map(|tools| tools.tools()).unwrap_or_default();
+    let tools = chosen(state, &record.tools, None)?.map(|tools| tools.tools()).unwrap_or_default();
     Ok(AgentOptions { tools, skills_prompt: skills_prompt(state, &record.skills)?, ..options })
 }
 
 /// Some of the tools of the server.
 #[derive(Debug)]
-pub(crate) struct Chosen {
+struct Chosen {
     all: Arc<dyn Toolbox>,
     names: Vec<String>,
 }
@@ -139,18 +140,22 @@ impl Toolbox for Chosen {
     }
 }
 
-/// The tools of these names; `None` where none is asked for.
+/// The tools of these names; `None` where none is named. `ask`: who is asked before calls whose settings want that.
 ///
 /// # Errors
 /// When there is one that the server does not have (any more).
-pub(crate) fn chosen(state: &AppState, names: &[String]) -> Result<Option<Arc<Chosen>>, ApiError> {
+pub(crate) fn chosen(
+    state: &AppState,
+    names: &[String],
+    ask: Option<Arc<Ask>>,
+) -> Result<Option<Arc<dyn Toolbox>>, ApiError> {
     if names.is_empty() {
         return Ok(None);
     }
     let all = state.tools();
     let missing = names.iter().find(|name| !all.iter().any(|tool| tool.name == **name));
-    match (missing, &state.toolbox) {
-        (None, Some(toolbox)) => Ok(Some(Arc::new(Chosen { all: Arc::clone(toolbox), names: names.to_vec() }))),
+    match (missing, &state.mcp) {
+        (None, Some(mcp)) => Ok(Some(Arc::new(Chosen { all: mcp.toolbox(ask), names: names.to_vec() }))),
         (name, _) => {
             let name = name.or(names.first()).map_or("", String::as_str);
             let message = format!("there is no tool `{name}`\nhint: GET /v1/agent/tools lists them");

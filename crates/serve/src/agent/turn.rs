@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use codeact_agent::{Event, Mark, TurnEnd};
 use codeact_sandbox::Recovery;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::agent::approval::{People, Question};
+use crate::agent::approval::{People, Question, end_calls};
 use crate::agent::log::{EventLog, unix_seconds};
 use crate::agent::owners::Counted;
 use crate::agent::pythons::Place;
 use crate::agent::record::{ApprovalMode, Conversation, RunningTurn, TurnRecord};
-use crate::agent::session::{AgentSession, Exclusive};
-use crate::agent::start::{Live, restore};
+use crate::agent::session::{AgentSession, Exclusive, RunningCell};
+use crate::agent::start::{Live, chosen, restore};
 use crate::edge::log::log as report;
 use crate::{ApiError, AppState};
 
@@ -147,7 +147,17 @@ fn act(running: &mut Running, exclusive: &mut Exclusive, place: Option<Place>) -
         }
         inner.record.running.as_ref().map(|turn| turn.content.clone()).unwrap_or_default()
     };
-    agent.set_approver(Some(Arc::new(People(Arc::downgrade(&running.session)))));
+    let people = Arc::new(People(Arc::downgrade(&running.session)));
+    agent.set_approver(Some(people.clone()));
+    let names = running.session.state().record.tools.clone();
+    let ask = move |tool: &str, arguments: &Value| people.allow(tool, arguments);
+    match chosen(&running.state, &names, Some(Arc::new(ask))) {
+        Ok(toolbox) => toolbox.into_iter().for_each(|toolbox| agent.interpreter().set_toolbox(toolbox)),
+        Err(error) => {
+            running.fail(error.message(), "tools");
+            return Some(before);
+        }
+    }
     // What fails is told by the agent itself.
     let _told = agent.run_turn(&content, &mut |event| running.take(event));
     Some(before)
@@ -185,12 +195,12 @@ impl Running {
             // It is there already: whoever posted the message was told its id.
             Event::TurnStart { .. } => {}
             Event::TurnEnd { .. } => self.end = Some(event),
-            Event::ApprovalRequired { ref approval, step, ref code } => {
+            Event::ApprovalRequired { ref approval, step, ref code, .. } => {
                 let is_asked = {
                     let mut inner = self.session.state();
                     let is_asked = inner.record.approval == ApprovalMode::Ask;
                     if let Some(turn) = inner.turn.as_mut().filter(|_| is_asked) {
-                        turn.question = Some(Question::new(approval.clone(), step, code.clone()));
+                        turn.question = Some(Question::of_code(approval.clone(), step, code.clone()));
                     }
                     is_asked
                 };
@@ -218,7 +228,15 @@ impl Running {
             | Event::ExecStdout { .. }
             | Event::ExecDisplay { .. }
                 if self.is_full => {}
+            Event::ExecStart { step, .. } => {
+                self.tell(&event);
+                let after = self.log.written().last;
+                if let Some(turn) = &mut self.session.state().turn {
+                    turn.cell = Some(RunningCell { step, after });
+                }
+            }
             Event::ExecEnd { .. } => {
+                end_calls(&self.session);
                 self.tell(&event);
                 self.used = self.session.folder.bytes();
                 self.bound();

@@ -213,7 +213,7 @@ fn prepare(args: &Args, settings: &Settings) -> anyhow::Result<AppState> {
     if !settings.mcp.is_empty() {
         let tools = connect(&settings.mcp)?;
         eprintln!("{} tools of {} MCP servers", tools.tools().len(), settings.mcp.len());
-        state = state.with_toolbox(tools.toolbox(None));
+        state = state.with_tools(tools);
     }
     Ok(match make_interpreter {
         Some(make_interpreter) => state.with_interpreters(make_interpreter),

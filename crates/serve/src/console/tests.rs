@@ -127,7 +127,7 @@ fn late_output_is_marked_and_belongs_to_no_observation() {
 fn code_is_shown_again_only_where_other_code_runs() {
     let start = |code: &str| Event::ExecStart { code: code.into(), step: 1 };
     let step = Event::StepStart { step: 1 };
-    let required = Event::ApprovalRequired { approval: "a1".into(), step: 1, code: "x = 1".into() };
+    let required = Event::ApprovalRequired { approval: "a1".into(), step: 1, code: "x = 1".into(), tool: None };
     let delta = Event::CodeDelta { text: "\nx = 1\n".into() };
     assert_eq!(shown(&[step.clone(), delta.clone(), required.clone(), start("x = 1")], false), "│ x = 1\n");
     assert_eq!(shown(&[step.clone(), delta, required, start("x = 2")], false), "│ x = 1\n│ x = 2\n");

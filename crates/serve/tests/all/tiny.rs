@@ -70,19 +70,24 @@ pub fn serve_say() -> Server {
 
 /// The same, as `setup` says.
 pub fn serve_agents(setup: Setup) -> Server {
-    serve_policy(setup, Policy::default())
+    serve_agents_with(setup, |state| state)
+}
+
+/// The same, with more that `change` adds.
+pub fn serve_agents_with(setup: Setup, change: impl FnOnce(AppState) -> AppState) -> Server {
+    serve_policy(setup, Policy::default(), change)
 }
 
 /// The same, with one second for each cell.
 pub fn serve_quick(setup: Setup) -> Server {
     let limits = codeact_sandbox::Limits { wall_ms_max: 1000, ..Default::default() };
-    serve_policy(setup, Policy { limits, ..Policy::default() })
+    serve_policy(setup, Policy { limits, ..Policy::default() }, |state| state)
 }
 
-fn serve_policy(setup: Setup, policy: Policy) -> Server {
+fn serve_policy(setup: Setup, policy: Policy, change: impl FnOnce(AppState) -> AppState) -> Server {
     let protection = Session::start(&policy).unwrap().protection().clone();
     let make_model: MakeModel = Arc::new(move |_, _, _| Box::new(SayModel));
-    start(setup, Sandbox::new(policy, protection), |state| state.with_models(make_model))
+    start(setup, Sandbox::new(policy, protection), |state| change(state.with_models(make_model)))
 }
 
 /// A model that remembers nothing: of the newest message with `SAY a THEN b THEN c` it says the part that has its turn.

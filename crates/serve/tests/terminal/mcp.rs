@@ -1,7 +1,9 @@
 //! Tools of MCP servers, called from cells: servers that behave, and servers that do not.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use codeact_sandbox::{Approval, Policy, Session, Toolbox};
@@ -179,4 +181,41 @@ fn servers_end_with_their_host_and_so_does_what_they_started() {
         std::thread::yield_now();
     }
     assert!(!is_alive());
+}
+
+/// The same tools over HTTP, as long as it is kept.
+struct OverHttp(std::process::Child, u16);
+
+impl Drop for OverHttp {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn over_http() -> OverHttp {
+    let server = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/terminal/mcp_http.py");
+    let mut child = Command::new("python3").arg(server).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    OverHttp(child, line.trim().parse().unwrap())
+}
+
+#[test]
+fn servers_are_reached_over_http_with_their_headers() {
+    let OverHttp(_, port) = &over_http();
+    let url = format!("[far]\nurl = 'http://127.0.0.1:{port}/mcp'\ncall_seconds = 5\n");
+    let refused = connect(&tables(&url)).unwrap_err().to_string();
+    assert!(refused.contains("`far`") && !refused.contains("sesame"), "{refused}");
+    let tools = connect(&tables(&format!("{url}headers = {{ X-Secret = 'open sesame' }}"))).unwrap();
+    let mut session = session(&tools);
+    assert_eq!(see(&mut session, "add(2, b=40)"), "{'sum': 42}");
+    assert!(see(&mut session, "fail()").contains("no luck"));
+    let broken = see(&mut session, "die()");
+    assert!(broken.contains("RuntimeError") && broken.contains("`far`"), "{broken}");
+    // And it goes on.
+    assert_eq!(see(&mut session, "add(1)"), "{'sum': 2}");
+    drop((session, tools));
+    let gone = connect(&tables("[far]\nurl = 'http://127.0.0.1:1/mcp'\nstart_seconds = 2")).unwrap_err().to_string();
+    assert!(gone.contains("`far`"), "{gone}");
 }

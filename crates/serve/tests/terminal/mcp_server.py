@@ -82,19 +82,24 @@ def answer(message):
     return {}
 
 
-if MODE == "silent":
-    sys.stdin.read()
-if MODE == "quits":
-    sys.exit("cannot find my files")
-if MODE == "flood":
-    while True:
-        sys.stdout.write("x" * 65536)
-for line in sys.stdin:
-    message = json.loads(line)
-    if MODE == "garbage":
-        print("Hello! I am a server.\n\n{\"half\": \n[1, 2]\n\x00\xff\x1b[2J", flush=True)
-    if "id" not in message or "method" not in message:
-        continue
-    if message["method"] == "tools/call" and message["params"]["name"] == "hang":
-        continue
-    send({"jsonrpc": "2.0", "id": message["id"], "result": answer(message)})
+def main():
+    if MODE == "silent":
+        sys.stdin.read()
+    if MODE == "quits":
+        sys.exit("cannot find my files")
+    if MODE == "flood":
+        while True:
+            sys.stdout.write("x" * 65536)
+    for line in sys.stdin:
+        message = json.loads(line)
+        if MODE == "garbage":
+            print("Hello! I am a server.\n\n{\"half\": \n[1, 2]\n\x00\xff\x1b[2J", flush=True)
+        if "id" not in message or "method" not in message:
+            continue
+        if message["method"] == "tools/call" and message["params"]["name"] == "hang":
+            continue
+        send({"jsonrpc": "2.0", "id": message["id"], "result": answer(message)})
+
+
+if __name__ == "__main__":
+    main()

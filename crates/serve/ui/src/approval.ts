@@ -3,6 +3,7 @@
 import type { View } from "./blocks";
 import type { ApprovalBlock } from "./conversation";
 import { button, failureBox, h, icon } from "./dom";
+import { pythonNodes } from "./rich";
 import type { Actions } from "./transcript";
 
 const RESOLVED: Record<string, string> = {
@@ -10,6 +11,11 @@ const RESOLVED: Record<string, string> = {
     denied: "You did not let this code run",
     edited: "You ran your own version of this code.",
     interrupted: "Stopped before this code ran.",
+};
+const RESOLVED_CALLS: Record<string, string> = {
+    approved: "You allowed this call.",
+    denied: "You did not allow this call",
+    interrupted: "The code ended before this call was made.",
 };
 
 export function approvalCard(block: ApprovalBlock, actions: Actions): View {
@@ -29,10 +35,17 @@ export function approvalCard(block: ApprovalBlock, actions: Actions): View {
 }
 
 function resolved(block: ApprovalBlock): HTMLElement {
-    const text = RESOLVED[block.decision] ?? `Decided: ${block.decision}.`;
+    const texts = block.tool === "" ? RESOLVED : RESOLVED_CALLS;
+    const text = texts[block.decision] ?? `Decided: ${block.decision}.`;
     const isDenied = block.decision === "denied";
     const reason = isDenied ? (block.reason === "" ? "." : `: ${block.reason}`) : "";
-    return h("p", { class: "verdict" }, icon(isDenied || block.decision === "interrupted" ? "close" : block.decision === "edited" ? "edit" : "check"), text + reason);
+    const verdict = h("p", { class: "verdict" }, icon(isDenied || block.decision === "interrupted" ? "close" : block.decision === "edited" ? "edit" : "check"), text + reason);
+    return block.tool === "" ? verdict : h("div", {}, call(block), verdict);
+}
+
+/** The call itself, which stands in no block of code. */
+function call(block: ApprovalBlock): HTMLElement {
+    return h("div", { class: "prose" }, h("pre", { class: "fence", tabindex: 0 }, h("code", {}, ...pythonNodes(block.code))));
 }
 
 function question(block: ApprovalBlock, actions: Actions): HTMLElement {
@@ -76,14 +89,17 @@ function question(block: ApprovalBlock, actions: Actions): HTMLElement {
     };
     const run = (): void => send({ decision: "approve" });
     const always = (): void => send({ decision: "approve", always: true });
+    const isCall = block.tool !== "";
+    const [yes, yesAlways, less] = isCall ? ["Allow", "Always allow", "ask no more about this tool in this session"] : ["Run", "Always run", "ask no more in this session"];
     buttons.append(
-        button({ icon: "play", text: "Run" }, run, { class: "primary", "aria-keyshortcuts": "r", title: "Run (r)" }),
-        button({ icon: "edit", text: "Edit" }, edit, { "aria-keyshortcuts": "e", title: "Edit and run (e)" }),
+        button({ icon: "play", text: yes }, run, { class: "primary", "aria-keyshortcuts": "r", title: `${yes} (r)` }),
+        // A call has no other version.
+        ...(isCall ? [] : [button({ icon: "edit", text: "Edit" }, edit, { "aria-keyshortcuts": "e", title: "Edit and run (e)" })]),
         button({ icon: "close", text: "Deny" }, deny, { "aria-keyshortcuts": "d", title: "Deny (d)" }),
-        button({ text: "Always run" }, always, { class: "quiet", title: "Run, and ask no more in this session (a)", "aria-keyshortcuts": "a" }),
+        button({ text: yesAlways }, always, { class: "quiet", title: `${yes}, and ${less} (a)`, "aria-keyshortcuts": "a" }),
     );
     // Letters count while the question itself has the focus, so that nothing typed elsewhere runs code.
-    const letters: Record<string, () => void> = { r: run, e: edit, d: deny, a: always };
+    const letters: Record<string, () => void> = { r: run, ...(isCall ? {} : { e: edit }), d: deny, a: always };
     card.addEventListener("keydown", (event) => {
         const act = letters[event.key.toLowerCase()];
         const isTyping = event.target instanceof HTMLInputElement || event.target instanceof HTMLTextAreaElement;
@@ -92,6 +108,9 @@ function question(block: ApprovalBlock, actions: Actions): HTMLElement {
         event.stopPropagation();
         act();
     });
-    card.append(h("p", { id, class: "asks" }, icon("shield"), h("span", {}, h("strong", {}, "Run this code?"), " The agent waits for you.")), buttons, form);
+    const asks = isCall ? `Call ${block.tool}?` : "Run this code?";
+    const waits = isCall ? " The code that runs waits for you, no longer than it may run." : " The agent waits for you.";
+    card.append(h("p", { id, class: "asks" }, icon("shield"), h("span", {}, h("strong", {}, asks), waits)));
+    card.append(...(isCall ? [call(block)] : []), buttons, form);
     return card;
 }

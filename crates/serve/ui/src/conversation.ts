@@ -43,6 +43,8 @@ export interface ApprovalBlock {
     kind: "approval";
     approval: string;
     code: string;
+    /** The code is one call of this tool; empty: it is what the agent wrote. */
+    tool: string;
     /** Empty while the user is asked. */
     decision: string;
     reason: string;
@@ -208,8 +210,7 @@ function applyToStep(step: Step, event: WireEvent): void {
         case "answer":
             return answer(step, event.text);
         case "approval.required":
-            push(step, { kind: "approval", approval: event.approval, code: event.code, decision: "", reason: "", version: 0 });
-            return;
+            return asked(step, event);
         case "approval.resolved":
             return resolve(step, event);
         case "hint":
@@ -279,6 +280,15 @@ function answer(step: Step, text: string): void {
     const block = open(step, "answer", newAnswer);
     block.text = text;
     block.isOpen = false;
+}
+
+/** A call is asked about while its code runs: what that shows stays in one block, behind the question. */
+function asked(step: Step, event: Extract<WireEvent, { type: "approval.required" }>): void {
+    const { approval, code, tool = "" } = event;
+    const block: Block = { kind: "approval", approval, code, tool, decision: "", reason: "", version: 0 };
+    const last = step.blocks.at(-1);
+    if (last?.kind === "output" && last.end === "") step.blocks.splice(-1, 0, block);
+    else push(step, block);
 }
 
 function resolve(step: Step, event: Extract<WireEvent, { type: "approval.resolved" }>): void {

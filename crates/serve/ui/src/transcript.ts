@@ -168,12 +168,14 @@ class TurnView {
     private tell(): void {
         const blocks = this.turn.steps.flatMap((step) => step.blocks);
         const last = blocks.at(-1);
+        const question = blocks.findLast((block) => block.kind === "approval" && block.decision === "");
         let [key, text, isUrgent] = ["", "", false];
         if (this.turn.end !== "") {
             const answer = blocks.findLast((block) => block.kind === "answer");
             [key, text] = ["end", ending(this.turn.end)?.text ?? (answer?.kind === "answer" ? `Answer: ${answer.text}` : "The turn has ended.")];
-        } else if (last?.kind === "approval" && last.decision === "") {
-            [key, text, isUrgent] = [last.approval, "The agent asks whether its code may run.", true];
+        } else if (question?.kind === "approval") {
+            const what = question.tool === "" ? "its code may run" : `it may call ${question.tool}`;
+            [key, text, isUrgent] = [question.approval, `The agent asks whether ${what}.`, true];
         } else if (last?.kind === "output" && last.end === "") {
             [key, text] = [`run ${blocks.length}`, "Code is running."];
         } else if (last?.kind === "output" && last.end !== "finished") {

@@ -23,6 +23,8 @@ export interface PendingApproval {
     approval: string;
     step: number;
     code: string;
+    /** The code is one call of this tool, which running code makes. */
+    tool?: string;
 }
 
 export interface Session {

@@ -11,6 +11,7 @@ mod program;
 mod python;
 mod restart;
 mod sessions;
+mod tools;
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
