@@ -67,8 +67,8 @@ def native_tools():
     tools = CACHE / "llama.cpp/bin"
     if not (tools / "llama-bench").exists():
         version = importlib.metadata.version("llama-cpp-python")
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
-        output(*pip, "--no-build-isolation", f"llama-cpp-python=={version}", "--dest", str(CACHE))
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "llama-cpp-python"]
+        output(*pip, f"llama-cpp-python=={version}", "--dest", str(CACHE))
         with tarfile.open(next(CACHE.glob("llama_cpp_python-*.tar.gz"))) as archive:
             archive.extractall(CACHE, filter="data")
         source = CACHE / f"llama_cpp_python-{version}/vendor/llama.cpp"
