@@ -8,8 +8,8 @@ many steps, in sandboxed Python. A client posts each message and reads its event
 `seconds` of all `usage` and `exec.end` events, divided by the steps, is what the agent, its events on the disk and HTTP
 take. `exec.end` counts from the request to the sandbox to its answer; compiling the code before is not in it.
 
-With `--model DIR` the same server runs that model with the tasks of data/quickstart/heldout.jsonl, and the share of the
-prompts' tokens that the cache had is shown: what a step reads of the conversation anew is the rest.
+With `--model DIR` the same server runs that model with tasks of data/quickstart/heldout.jsonl, and what their `usage` says
+is added up: behind an observation a step should read no more than that, and what is left of a page of 16 tokens.
 
 `--write` puts it into bench/results/<date>-agent-steps-<machine>.md."""
 
@@ -17,7 +17,6 @@ import argparse
 import datetime
 import http.client
 import json
-import re
 import statistics
 import sys
 import time
@@ -83,23 +82,18 @@ def overhead(options):
 
 
 def reading(options):
-    """Prompt tokens of all steps of some tasks, and how many of them came out of the cache."""
-    lines = (REPOSITORY / "data/quickstart/heldout.jsonl").read_text().splitlines()[:: 8][:24]
-    names = {"prompt": "codeact_prompt_tokens_total", "cached": "codeact_prefix_hit_tokens_total"}
-    steps = []
+    """What the steps of some tasks had in their prompts, and read of them: the first step of a task, and the later ones."""
+    lines = (REPOSITORY / "data/quickstart/heldout.jsonl").read_text().splitlines()[::8][:24]
+    first, later = [], []
     with Server([], "[log]\nrequests = false\n", ["--preimport="], model=options.model) as server:
-        def counts():
-            _, text = server.ask("GET", "/metrics")
-            return {key: float(re.search(rf"^{name}(?:{{[^}}]*}})? (\S+)", text, re.M)[1]) for key, name in names.items()}
-
-        before = counts()
         for line in lines:
             session = create(server, {})
             _, events = turn(server, session, json.loads(line)["prompt"])
-            steps.append(events[-1]["steps"])
+            usages = [event for event in events if event["type"] == "usage"]
+            first.append(usages[0])
+            later += usages[1:]
             server.ask("DELETE", f"/v1/agent/sessions/{session}")
-        after = counts()
-    return {"tasks": len(lines), "steps": sum(steps), **{key: after[key] - before[key] for key in names}}
+    return len(lines), first, later
 
 
 def spread(values):
@@ -133,14 +127,13 @@ def main():
         f"| {spread(columns[0])} | {GOAL_MS:g} | {spread(columns[1])} | {spread(columns[2])} |",
     ]
     if options.model:
-        read = reading(options)
-        share = 100 * read["cached"] / read["prompt"]
-        lines += [
-            "",
-            f"With a model in the process, {read['tasks']} tasks of data/quickstart/heldout.jsonl, {read['steps']} steps: "
-            f"{read['prompt']:.0f} tokens of prompts, {read['cached']:.0f} of them ({share:.1f}%) out of the cache, "
-            f"{(read['prompt'] - read['cached']) / read['steps']:.1f} read a step.",
-        ]
+        tasks, *kinds = reading(options)
+        lines += ["", f"{tasks} tasks of data/quickstart/heldout.jsonl with a model in the process; sums of tokens.", ""]
+        lines += ["| steps | number | of prompts | in the cache | read | read a step |", "|---|---|---|---|---|---|"]
+        for name, usages in zip(["first of a task", "behind an observation"], kinds):
+            prompt, cached = (sum(usage[key] for usage in usages) for key in ("prompt_tokens", "cached_tokens"))
+            read = prompt - cached
+            lines.append(f"| {name} | {len(usages)} | {prompt} | {cached} | {read} | {read / len(usages):.1f} |")
     text = "\n".join(lines) + "\n"
     print(text)
     if options.write:

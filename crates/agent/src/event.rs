@@ -148,6 +148,9 @@ pub enum Event {
         step: usize,
         /// Tokens of its prompt; 0 when the model does not count.
         prompt_tokens: usize,
+        /// How many of them were in a cache: the reply did not wait for those.
+        #[serde(default)]
+        cached_tokens: usize,
         /// Tokens of the reply.
         completion_tokens: usize,
         /// Wall-clock time of the reply.

@@ -90,7 +90,7 @@ impl Model for LocalModel {
         let prompt_tokens = request.prompt_ids.len();
         let mut stream = self.format.stream();
         let mut text = String::new();
-        let mut completion_tokens = 0;
+        let (mut cached_tokens, mut completion_tokens) = (0, 0);
         let (sender, events) = channel();
         // Dropping the ticket cancels the request.
         let _ticket = self.engine.submit(request, Box::new(move |event| drop(sender.send(event))))?;
@@ -106,7 +106,11 @@ impl Model for LocalModel {
                 }
                 Ok(Event::Done(finished)) => break finish_of(finished.finish),
                 Ok(Event::Failed(error)) => return Err(error.into()),
-                Ok(Event::Started { .. } | Event::Embedding(_)) | Err(RecvTimeoutError::Timeout) => on_text(""),
+                Ok(Event::Started { cached_tokens: cached, .. }) => {
+                    cached_tokens = cached;
+                    on_text("")
+                }
+                Ok(Event::Embedding(_)) | Err(RecvTimeoutError::Timeout) => on_text(""),
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(EngineError::Stopped { reason: "its thread is gone".to_owned() }.into());
                 }
@@ -120,7 +124,7 @@ impl Model for LocalModel {
             text.push_str(&rest);
             on_text(&rest);
         }
-        Ok(Completion { text, prompt_tokens, completion_tokens, finish })
+        Ok(Completion { text, prompt_tokens, cached_tokens, completion_tokens, finish })
     }
 
     fn count_tokens(&self, text: &str) -> Option<usize> {

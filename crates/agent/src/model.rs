@@ -62,6 +62,8 @@ pub struct Completion {
     pub text: String,
     /// Tokens of the prompt, 0 if the model does not count.
     pub prompt_tokens: usize,
+    /// How many of them were in a cache, so that nothing had to be computed for them; 0 also where nobody says.
+    pub cached_tokens: usize,
     /// Tokens of the reply, 0 if the model does not count.
     pub completion_tokens: usize,
     /// Why it ended.

@@ -23,11 +23,11 @@ impl Agent {
             Ok(completed) => completed,
             Err(end) => return Ok(Err(end)),
         };
-        let Completion { text, prompt_tokens, completion_tokens, finish } = completion;
+        let Completion { text, prompt_tokens, cached_tokens, completion_tokens, finish } = completion;
         running.turn.prompt_tokens += prompt_tokens;
         running.turn.completion_tokens += completion_tokens;
         let (step, seconds) = (running.turn.steps + 1, started.elapsed().as_secs_f64());
-        running.tell(Event::Usage { step, prompt_tokens, completion_tokens, seconds });
+        running.tell(Event::Usage { step, prompt_tokens, cached_tokens, completion_tokens, seconds });
         let was_complete = parser.is_complete();
         let is_interrupted = self.interrupter.is_wanted();
         if is_interrupted || is_late && !was_complete {

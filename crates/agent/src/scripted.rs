@@ -32,6 +32,6 @@ impl Model for ScriptedModel {
                 break;
             }
         }
-        Ok(Completion { text, prompt_tokens: 0, completion_tokens: 0, finish })
+        Ok(Completion { text, prompt_tokens: 0, cached_tokens: 0, completion_tokens: 0, finish })
     }
 }

@@ -10,7 +10,7 @@ pub use error::EndpointError;
 
 use crate::{AgentError, Ask, Completion, FinishReason, Model};
 use exchange::{Exchange, Outcome};
-use reply::Reply;
+use reply::{Reply, Usage};
 use reqwest::Url;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -182,8 +182,9 @@ impl Model for EndpointModel {
                 finish = FinishReason::Length;
             }
         }
-        let (prompt_tokens, completion_tokens) = reply.tokens();
-        Ok(Completion { text: reply.text, prompt_tokens, completion_tokens, finish })
+        let Usage { prompt_tokens, completion_tokens, .. } = reply.usage();
+        let cached_tokens = reply.usage().cached_tokens();
+        Ok(Completion { text: reply.text, prompt_tokens, cached_tokens, completion_tokens, finish })
     }
 }
 

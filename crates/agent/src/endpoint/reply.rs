@@ -37,11 +37,25 @@ struct Content {
 }
 
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
-struct Usage {
+pub(super) struct Usage {
     #[serde(default)]
-    prompt_tokens: usize,
+    pub prompt_tokens: usize,
     #[serde(default)]
-    completion_tokens: usize,
+    pub completion_tokens: usize,
+    prompt_tokens_details: Option<Details>,
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+struct Details {
+    cached_tokens: Option<usize>,
+}
+
+impl Usage {
+    /// Tokens of the prompt that the server had in a cache, where it says so.
+    pub fn cached_tokens(&self) -> usize {
+        let cached = self.prompt_tokens_details.and_then(|details| details.cached_tokens);
+        cached.unwrap_or(0).min(self.prompt_tokens)
+    }
 }
 
 /// What has come of a reply.
@@ -80,9 +94,9 @@ impl Reply {
         }
     }
 
-    /// Tokens of prompt and reply.
-    pub fn tokens(&self) -> (usize, usize) {
-        self.usage.map_or((0, self.pieces), |usage| (usage.prompt_tokens, usage.completion_tokens))
+    /// Tokens of prompt and reply; pieces of text where the server does not count.
+    pub fn usage(&self) -> Usage {
+        self.usage.unwrap_or(Usage { completion_tokens: self.pieces, ..Usage::default() })
     }
 
     /// Take the next bytes of the stream, and return the text that is in them.

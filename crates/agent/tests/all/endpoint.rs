@@ -53,7 +53,7 @@ fn a_reply_streams_and_its_stop_is_put_back() {
     let completion = completion.unwrap();
     assert_eq!(completion.text, "I add.\n<execute>\nprint(1)\n</execute>");
     assert_eq!(pieces.concat(), completion.text);
-    assert_eq!((completion.prompt_tokens, completion.completion_tokens), (11, 7));
+    assert_eq!((completion.prompt_tokens, completion.cached_tokens, completion.completion_tokens), (11, 8, 7));
     assert_eq!(completion.finish, FinishReason::Stop);
     let chats = fake.chats();
     assert!(chats[0].head.starts_with("POST /v1/chat/completions "), "{}", chats[0].head);

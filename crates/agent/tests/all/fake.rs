@@ -116,7 +116,9 @@ pub fn reply(pieces: &[&str], finish: &'static str) -> Act {
             send(stream, piece);
         });
         send(stream, &last(finish));
-        send(stream, r#"{"choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": 7}}"#);
+        let details = r#""prompt_tokens_details": {"cached_tokens": 8}"#;
+        let usage = format!(r#"{{"prompt_tokens": 11, "completion_tokens": 7, {details}}}"#);
+        send(stream, &format!(r#"{{"choices": [], "usage": {usage}}}"#));
         send(stream, "[DONE]");
     })
 }

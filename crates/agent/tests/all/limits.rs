@@ -58,7 +58,7 @@ impl Model for Endless {
                 break;
             }
         }
-        Ok(Completion { text, prompt_tokens: 1, completion_tokens: most, finish })
+        Ok(Completion { text, prompt_tokens: 1, cached_tokens: 0, completion_tokens: most, finish })
     }
 }
 

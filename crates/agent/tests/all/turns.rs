@@ -221,7 +221,7 @@ impl Model for Cut {
             true => (ask.messages[3].content.clone(), FinishReason::Stop),
         };
         on_text(&text);
-        Ok(Completion { text, prompt_tokens: 10, completion_tokens: 5, finish })
+        Ok(Completion { text, prompt_tokens: 10, cached_tokens: 0, completion_tokens: 5, finish })
     }
 }
 
@@ -330,7 +330,13 @@ impl Model for Counting {
             true => "<solution>x</solution>",
         };
         on_text(text);
-        Ok(Completion { text: text.into(), prompt_tokens: 0, completion_tokens: 0, finish: FinishReason::Stop })
+        Ok(Completion {
+            text: text.into(),
+            prompt_tokens: 0,
+            cached_tokens: 0,
+            completion_tokens: 0,
+            finish: FinishReason::Stop,
+        })
     }
 
     fn count_tokens(&self, text: &str) -> Option<usize> {

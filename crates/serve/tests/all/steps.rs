@@ -40,6 +40,7 @@ fn each_step_of_an_agent_reads_only_its_observation() {
         let hits = actor.engine.metrics().prefix_hit_tokens as usize - before;
         // All that the steps before computed, but for a page that is not full.
         assert_eq!(hits, computed / PAGE_TOKENS * PAGE_TOKENS, "step {step}");
+        assert_eq!(completion.cached_tokens, hits);
         respelled += usize::from(spelled != completion.prompt_tokens);
         // The last token was chosen, not read, unless the end of the turn came after it.
         let unread = usize::from(completion.finish == FinishReason::Length);

@@ -107,7 +107,7 @@ impl Model for SayModel {
         }
         let text = if reply == "STALL" { String::new() } else { reply.to_owned() };
         on_text(&text);
-        Ok(Completion { text, prompt_tokens: 10, completion_tokens: 5, finish: FinishReason::Stop })
+        Ok(Completion { text, prompt_tokens: 10, cached_tokens: 0, completion_tokens: 5, finish: FinishReason::Stop })
     }
 }
 

@@ -67,7 +67,7 @@ export type Block = (Thought | Code | Output | ApprovalBlock | Answer | Note) & 
 export interface Step {
     step: number;
     blocks: Block[];
-    usage: { prompt_tokens: number; completion_tokens: number; seconds: number } | null;
+    usage: { prompt_tokens: number; cached_tokens: number; completion_tokens: number; seconds: number } | null;
     version: number;
 }
 
@@ -179,8 +179,8 @@ function applyToTurn(turn: Turn, event: WireEvent): void {
         }
         case "usage": {
             const step = turn.steps.find((step) => step.step === event.step) ?? stepOf(turn);
-            const { prompt_tokens, completion_tokens, seconds } = event;
-            step.usage = { prompt_tokens, completion_tokens, seconds };
+            const { prompt_tokens, cached_tokens = 0, completion_tokens, seconds } = event;
+            step.usage = { prompt_tokens, cached_tokens, completion_tokens, seconds };
             step.version += 1;
             return;
         }

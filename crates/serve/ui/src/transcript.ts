@@ -312,7 +312,7 @@ class StepView {
         const { usage } = this.step;
         if (usage) {
             this.usage.textContent = `${number(usage.prompt_tokens)} + ${number(usage.completion_tokens)} tokens · ${seconds(usage.seconds)}`;
-            this.usage.title = `${number(usage.prompt_tokens)} tokens read, ${number(usage.completion_tokens)} written, in ${seconds(usage.seconds)}`;
+            this.usage.title = `${number(usage.prompt_tokens)} tokens in the prompt, ${number(usage.cached_tokens)} of them known from before; ${number(usage.completion_tokens)} written, in ${seconds(usage.seconds)}`;
         }
     }
 }

@@ -72,6 +72,7 @@ export interface Restored {
 
 interface Usage {
     prompt_tokens: number;
+    cached_tokens?: number;
     completion_tokens: number;
     seconds: number;
 }
