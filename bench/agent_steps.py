@@ -59,8 +59,8 @@ def create(server, body):
 
 def overhead(options):
     """Milliseconds of each step, by turn, beside those of model and Python."""
-    action = "I count.\n<execute>\ntotal = globals().get('total', 0) + 1\nprint('total', total)\n</execute>"
-    replies = [action.replace("total + 1", f"total + {n}") for n in range(options.steps - 1)]
+    action = "I count.\n<execute>\ntotal = globals().get('total', 0) + %d\nprint('total', total)\n</execute>"
+    replies = [action % number for number in range(options.steps - 1)]
     scenarios = [{"when": "count", "replies": [*replies, "<solution>counted</solution>"]}]
     limits = {"steps": options.steps + 1, "executions": options.steps + 1}
     rows = []
@@ -90,6 +90,8 @@ def reading(options):
             session = create(server, {})
             _, events = turn(server, session, json.loads(line)["prompt"])
             usages = [event for event in events if event["type"] == "usage"]
+            if not usages:
+                sys.exit(f"a turn has no usage: {events[-1]}")
             first.append(usages[0])
             later += usages[1:]
             server.ask("DELETE", f"/v1/agent/sessions/{session}")
@@ -133,7 +135,7 @@ def main():
         for name, usages in zip(["first of a task", "behind an observation"], kinds):
             prompt, cached = (sum(usage[key] for usage in usages) for key in ("prompt_tokens", "cached_tokens"))
             read = prompt - cached
-            lines.append(f"| {name} | {len(usages)} | {prompt} | {cached} | {read} | {read / len(usages):.1f} |")
+            lines.append(f"| {name} | {len(usages)} | {prompt} | {cached} | {read} | {read / max(len(usages), 1):.1f} |")
     text = "\n".join(lines) + "\n"
     print(text)
     if options.write:

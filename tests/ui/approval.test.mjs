@@ -105,6 +105,7 @@ test("a call of a tool is asked about while its code runs", async () => {
     await page.waitForSelector(".ask:focus");
     assert.match(await page.innerText(".ask"), /Call add\?[\s\S]*add\(a=2, b=40\)/);
     assert.equal(await page.locator(".ask button", { hasText: "Edit" }).count(), 0);
+    assert.equal(await page.locator(".ask pre").evaluate((node) => getComputedStyle(node).whiteSpace), "pre-wrap");
     assert.equal(await last(page, ".output").count(), 1);
     await assertClean(page);
     await page.click(".ask .primary");

@@ -22,7 +22,8 @@ pub(crate) fn python_of(format: ActionFormat, call: &str, tools: &[Tool]) -> Res
     }
 }
 
-/// The Python for a call of `tool` with these arguments by name, for people who are asked about it.
+/// The Python for a call of `tool` with these arguments by name, for people who are asked about it: in one line, and
+/// without characters that cannot be seen or that move others.
 pub fn python_call(tool: &str, arguments: &Map<String, Value>) -> String {
     let arguments: Vec<String> = arguments.iter().map(|(name, value)| named(name, &literal(value))).collect();
     format!("{tool}({})", arguments.join(", "))
@@ -129,9 +130,20 @@ fn literal(value: &Value) -> String {
     }
 }
 
-/// A string of JSON is one of Python, but for the letter that ends a line in neither.
+/// A string of JSON is one of Python. What is not seen as itself is written as its number.
 fn string(text: &str) -> String {
-    Value::from(text).to_string()
+    let mut written = String::new();
+    for character in Value::from(text).to_string().chars() {
+        match (character, character as u32) {
+            (' '..='~', _) => written.push(character),
+            (_, number) if character.escape_debug().len() > 1 => match number {
+                0..=0xffff => written.push_str(&format!("\\u{number:04x}")),
+                _ => written.push_str(&format!("\\U{number:08x}")),
+            },
+            _ => written.push(character),
+        }
+    }
+    written
 }
 
 /// An argument of the text format: a value as JSON or Python writes it, else its own text.
@@ -221,6 +233,13 @@ mod tests {
             tool("weather", "(city: str, days: int = 3, places: dict[str, list[int]] = {}) -> dict"),
             tool("now", "()"),
         ]
+    }
+
+    #[test]
+    fn a_call_that_is_shown_hides_and_moves_nothing() {
+        let arguments = serde_json::json!({"to": "a\u{202e}b\u{a0}\u{200b}\n", "é": "雪", "n": [1, null]});
+        let shown = python_call("send", arguments.as_object().unwrap());
+        assert_eq!(shown, r#"send(to="a\u202eb\u00a0\u200b\n", **{"é": "雪"}, n=[1, None])"#);
     }
 
     fn json(call: &str) -> Result<String, String> {

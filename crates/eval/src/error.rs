@@ -116,10 +116,10 @@ impl EvalError {
         match self {
             EvalError::Source(source) => source.is_bad_input(),
             EvalError::Sandbox(sandbox) => sandbox.is_bad_input(),
-            EvalError::Write { .. }
-            | EvalError::Endpoint(_)
-            | EvalError::Agent { .. }
-            | EvalError::Interrupted { .. } => false,
+            EvalError::Endpoint(error) => {
+                matches!(error, EndpointError::BadUrl { .. } | EndpointError::NoModel { .. })
+            }
+            EvalError::Write { .. } | EvalError::Agent { .. } | EvalError::Interrupted { .. } => false,
             _ => true,
         }
     }

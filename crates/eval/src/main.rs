@@ -151,13 +151,14 @@ fn evaluate(args: &Args) -> anyhow::Result<()> {
 /// What solves the tasks, and what it is called.
 fn solver(args: &Args) -> Result<(Solver, String), EvalError> {
     if let Some(url) = &args.endpoint {
+        args.serving.check_unused()?;
         return Solver::at(url, args.endpoint_model.clone());
     }
     let model = args.model.clone().unwrap_or_default();
     let files = ModelFiles::find(&model, &|text| eprintln!("{text}"))?;
     let limits = EngineLimits { running_max: args.parallel.into(), ..args.serving.limits() };
     let actor = Actor::load(&files, args.adapter.as_deref(), &args.serving.options(), limits)?;
-    Ok((Solver::Local(Box::new(actor)), model))
+    Ok((Solver::Local(actor), model))
 }
 
 /// All tasks, several at once. The first failure ends the run, and so does Ctrl-C after the tasks at hand.

@@ -8,7 +8,7 @@ use codeact_model::serving::{Compute, Facts, ServedWeights, ServingOptions, Serv
 use crate::EvalError;
 
 /// Options of every program that runs a model.
-#[derive(Debug, Clone, Default, clap::Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Model")]
 pub struct ServingArgs {
     /// Where to compute; without it, on the processor
@@ -62,6 +62,21 @@ pub enum Quant {
 }
 
 impl ServingArgs {
+    /// Where another process runs the model, none of this counts.
+    ///
+    /// # Errors
+    /// When something of it is given.
+    pub fn check_unused(&self) -> Result<(), EvalError> {
+        match *self == ServingArgs::default() {
+            true => Ok(()),
+            false => Err(EvalError::Options(
+                "--device, --dtype, --quant, --threads and --kv-memory are for a model in this process\nhint: leave \
+                 them out, or --endpoint"
+                    .to_owned(),
+            )),
+        }
+    }
+
     /// What the model is loaded with.
     pub fn options(&self) -> ServingOptions {
         let weights = match (self.dtype, self.quant) {

@@ -8,11 +8,13 @@ use crate::{Actor, EvalError, compute_line};
 /// Gives a model for each task.
 pub enum Solver {
     /// In this process.
-    Local(Box<Actor>),
+    Local(Actor),
     /// Any server of OpenAI's chat completions. Its replies may differ from run to run.
     Endpoint {
-        /// Where it is, with the model's name.
+        /// Where it is.
         options: EndpointOptions,
+        /// The model's name there: the first of its list now is the one for all tasks.
+        model: String,
         /// The wording it is asked in.
         profile: Profile,
         /// The form of its actions.
@@ -29,11 +31,9 @@ impl Solver {
         let options =
             EndpointOptions { model, temperature: Some(0.0), seed: Some(0), ..EndpointOptions::new(url.to_owned()) };
         let connected = EndpointModel::connect(options.clone()).map_err(EvalError::Endpoint)?;
-        // The first of its list now is the one for all tasks.
-        let name = connected.name().to_owned();
-        let options = EndpointOptions { model: Some(name.clone()), ..options };
+        let (name, model) = (connected.name().to_owned(), connected.name().to_owned());
         let (profile, action_format) = (Profile::codeactinstruct(), ActionFormat::default());
-        Ok((Solver::Endpoint { options, profile, action_format }, name))
+        Ok((Solver::Endpoint { options, model, profile, action_format }, name))
     }
 
     /// Another wording, or another form of actions, than what it was trained with.
@@ -59,12 +59,12 @@ impl Solver {
     /// A model for one task.
     ///
     /// # Errors
-    /// When the one behind the address does not answer any more.
+    /// When the address is none.
     pub fn model(&self) -> Result<Box<dyn Model>, EvalError> {
         Ok(match self {
             Solver::Local(actor) => Box::new(actor.model(Sampling::default())),
-            Solver::Endpoint { options, .. } => {
-                Box::new(EndpointModel::connect(options.clone()).map_err(EvalError::Endpoint)?)
+            Solver::Endpoint { options, model, .. } => {
+                Box::new(EndpointModel::named(options.clone(), model.clone()).map_err(EvalError::Endpoint)?)
             }
         })
     }

@@ -68,6 +68,10 @@ fn tasks_are_solved_by_a_model_elsewhere() {
 
     let refused = eval(&[&common[..], &["--model", "x"]].concat());
     assert_eq!(refused.status.code(), Some(2));
+    let refused = eval(&[&common[..], &["--threads", "1"]].concat());
+    assert_eq!(refused.status.code(), Some(2));
+    let bad = eval(&["--tasks", tasks, "--preimport=", "--endpoint", "no address"]);
+    assert_eq!(bad.status.code(), Some(2));
     let gone = eval(&["--tasks", tasks, "--preimport=", "--endpoint", "http://127.0.0.1:1/v1"]);
     let said = String::from_utf8_lossy(&gone.stderr);
     assert!(gone.status.code() == Some(1) && said.contains("127.0.0.1:1"), "{said}");

@@ -68,30 +68,19 @@ pub(crate) const CALLS_AT_ONCE_MAX: usize = 16;
 /// Size of the arguments of a call, and of its result, in bytes of JSON.
 pub(crate) const JSON_BYTES_MAX: usize = 8 << 20;
 
-/// Check and make one call: `arguments` as they came from inside. `is_over` tells whether the cell has ended: what is
-/// approved later is not done.
-pub(crate) fn call(
-    toolbox: &dyn Toolbox,
-    name: &str,
-    arguments: &[u8],
-    is_over: &AtomicBool,
-) -> Result<String, String> {
-    if !toolbox.tools().iter().any(|tool| tool.name == name) {
-        return Err(format!("there is no tool `{name}`"));
-    }
-    if arguments.len() > JSON_BYTES_MAX {
-        return Err(format!("the arguments are larger than {JSON_BYTES_MAX} bytes"));
-    }
-    let arguments: Value = serde_json::from_slice(arguments).map_err(|error| format!("the arguments: {error}"))?;
+/// Make one call of a tool that there is: `arguments` as they came from inside. `is_over` tells whether the cell has
+/// ended: nothing is asked or done then.
+pub(crate) fn call(toolbox: &dyn Toolbox, name: &str, arguments: &str, is_over: &AtomicBool) -> Result<String, String> {
+    let goes_on = || if is_over.load(Ordering::Relaxed) { Err("the cell has ended".to_string()) } else { Ok(()) };
+    let arguments: Value = serde_json::from_str(arguments).map_err(|error| format!("the arguments: {error}"))?;
     if !arguments.is_object() {
         return Err("the arguments are not an object".to_string());
     }
+    goes_on()?;
     if let Approval::Deny(reason) = toolbox.approve(name, &arguments) {
         return Err(format!("the call of `{name}` was not approved: {reason}"));
     }
-    if is_over.load(Ordering::Relaxed) {
-        return Err("the cell has ended".to_string());
-    }
+    goes_on()?;
     let result = toolbox.call(name, arguments)?.to_string();
     if result.len() > JSON_BYTES_MAX {
         return Err(format!("the result of `{name}` is larger than {JSON_BYTES_MAX} bytes"));

@@ -84,6 +84,15 @@ pub struct EndpointModel {
 }
 
 impl EndpointModel {
+    /// A model whose name is known. Nothing is asked of the server before the first reply.
+    ///
+    /// # Errors
+    /// When the address is none.
+    pub fn named(options: EndpointOptions, model: String) -> Result<EndpointModel, EndpointError> {
+        let exchange = Exchange::new(base_url(&options.url)?, &options)?;
+        Ok(EndpointModel { exchange, options, model, counts: true })
+    }
+
     /// Ask the server which models it has, so that a wrong address or key is known before the first turn.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 
 use super::Session;
 use super::jail::Jail;
-use crate::tools::{CALLS_AT_ONCE_MAX, CALLS_MAX, Call, Toolbox, call};
+use crate::tools::{CALLS_AT_ONCE_MAX, CALLS_MAX, Call, JSON_BYTES_MAX, Toolbox, call};
 use crate::wire::fields::{Fields, Writer};
 use crate::wire::frame::Nonce;
 use crate::{Cell, Interrupter, SandboxError};
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-/// Bytes of calls that a session keeps, of all its cells together.
+/// Bytes of calls that a session keeps, of all its cells that hold.
 const KEPT_BYTES_MAX: usize = 16 << 20;
 
 /// The calls of one cell.
@@ -23,39 +23,33 @@ pub(super) struct Calls {
     results: (Sender<Answered>, Receiver<Answered>),
     /// For those that still wait when the cell has ended.
     is_over: Arc<AtomicBool>,
-    /// In the order of their results.
-    answered: Vec<Call>,
+    /// In the order of their results, as long as they fit.
+    kept: Vec<Call>,
+    /// Bytes that may still be kept; `None`: one did not fit.
+    bytes_left: Option<usize>,
 }
 
-/// A call with its result, and what the cell knows it by.
+/// A result, and what the cell knows the call by.
 struct Answered {
     id: Vec<u8>,
-    call: Call,
+    result: Result<String, String>,
+    /// What was called, unless it was refused before anything could come of it.
+    called: Option<(String, String)>,
 }
 
 /// A call that the cell asked for.
 struct Asked {
     id: Vec<u8>,
     name: String,
-    arguments: Vec<u8>,
-}
-
-impl Asked {
-    fn parse(payload: &[u8]) -> Option<Asked> {
-        let fields = Fields::parse(payload).ok()?;
-        let (id, name) = (fields.bytes("id")?.to_vec(), fields.text("name")?);
-        Some(Asked { id, name, arguments: fields.bytes("arguments").unwrap_or(b"{}").to_vec() })
-    }
-
-    fn answered(self, result: Result<String, String>) -> Answered {
-        let arguments = String::from_utf8_lossy(&self.arguments).into_owned();
-        Answered { id: self.id, call: Call { name: self.name, arguments, result } }
-    }
+    /// JSON, if the cell is honest.
+    arguments: String,
 }
 
 impl Calls {
-    pub fn new() -> Calls {
-        Calls { made: 0, waiting: 0, results: channel(), is_over: Arc::default(), answered: Vec::new() }
+    /// * `bytes_max`: most bytes of calls that are kept.
+    pub fn new(bytes_max: usize) -> Calls {
+        let (is_over, kept) = (Arc::default(), Vec::new());
+        Calls { made: 0, waiting: 0, results: channel(), is_over, kept, bytes_left: Some(bytes_max) }
     }
 
     /// Makes a call that the cell asks for. `earlier`: the cell is run again, and had these results the first time.
@@ -66,7 +60,8 @@ impl Calls {
         earlier: Option<&mut Vec<Call>>,
         interrupter: &Interrupter,
     ) {
-        let Some(asked) = Asked::parse(payload) else { return };
+        let fields = Fields::parse(payload).unwrap_or_default();
+        let Some(id) = fields.bytes("id").map(<[u8]>::to_vec) else { return };
         self.made += 1;
         self.waiting += 1;
         let (results, interrupter, is_over) = (self.results.0.clone(), interrupter.clone(), self.is_over.clone());
@@ -76,15 +71,14 @@ impl Calls {
                 interrupter.wake();
             }
         };
+        let (asked, toolbox) = match self.admit(&fields, &id, toolbox) {
+            Ok(admitted) => admitted,
+            Err(reason) => return send(Answered { id, result: Err(reason), called: None }),
+        };
         if let Some(earlier) = earlier {
             let result = first_result(earlier, &asked);
             return send(asked.answered(result));
         }
-        let is_allowed = self.made <= CALLS_MAX && self.waiting <= CALLS_AT_ONCE_MAX;
-        let Some(toolbox) = toolbox.filter(|_| is_allowed) else {
-            let reason = format!("a cell may make {CALLS_MAX} calls, {CALLS_AT_ONCE_MAX} at once");
-            return send(asked.answered(Err(reason)));
-        };
         // A tool may take its time, or wait for a person: the clock of the cell is watched meanwhile.
         std::thread::spawn(move || {
             let made = || call(toolbox.as_ref(), &asked.name, &asked.arguments, &is_over);
@@ -94,17 +88,47 @@ impl Calls {
         });
     }
 
+    /// What is called with what, or why it cannot be. Nothing of a call that is refused is copied.
+    fn admit(
+        &self,
+        fields: &Fields<'_>,
+        id: &[u8],
+        toolbox: Option<Arc<dyn Toolbox>>,
+    ) -> Result<(Asked, Arc<dyn Toolbox>), String> {
+        let is_allowed = self.made <= CALLS_MAX && self.waiting <= CALLS_AT_ONCE_MAX;
+        let toolbox = toolbox
+            .filter(|_| is_allowed)
+            .ok_or_else(|| format!("a cell may make {CALLS_MAX} calls, {CALLS_AT_ONCE_MAX} at once"))?;
+        let name = fields.text("name").filter(|name| toolbox.tools().iter().any(|tool| tool.name == *name));
+        let name = name.ok_or("there is no such tool")?;
+        let arguments = fields.bytes("arguments").unwrap_or(b"{}");
+        if arguments.len() > JSON_BYTES_MAX {
+            return Err(format!("the arguments are larger than {JSON_BYTES_MAX} bytes"));
+        }
+        let arguments = std::str::from_utf8(arguments).map_err(|error| format!("the arguments: {error}"))?;
+        Ok((Asked { id: id.to_vec(), name, arguments: arguments.to_owned() }, toolbox))
+    }
+
     /// Hands the cell what has come.
     pub fn send_results(&mut self, jail: &mut Jail, nonce: &Nonce) {
-        while let Ok(Answered { id, call }) = self.results.1.try_recv() {
+        while let Ok(Answered { id, result, called }) = self.results.1.try_recv() {
             self.waiting -= 1;
             let fields = Writer::default().put("id", id);
-            let fields = match &call.result {
+            let fields = match &result {
                 Ok(value) => fields.put("value", value),
                 Err(error) => fields.put("error", error),
             };
             jail.link.send(nonce, b'T', &fields.finish(), None);
-            self.answered.push(call);
+            if let Some((name, arguments)) = called {
+                self.keep(Call { name, arguments, result });
+            }
+        }
+    }
+
+    fn keep(&mut self, call: Call) {
+        self.bytes_left = self.bytes_left.and_then(|left| left.checked_sub(call.bytes()));
+        if self.bytes_left.is_some() {
+            self.kept.push(call);
         }
     }
 
@@ -114,19 +138,20 @@ impl Calls {
     }
 
     /// The calls that had their results, as far as they fit.
-    pub fn keep(self, bytes_max: usize) -> Vec<Call> {
-        let mut bytes = 0;
-        let fits = |call: &Call| {
-            bytes += call.bytes();
-            bytes <= bytes_max
-        };
-        self.answered.into_iter().take_while(fits).collect()
+    pub fn into_kept(self) -> Vec<Call> {
+        self.kept
     }
 }
 
-/// What a call came to when the cell was run the first time. Calls of several threads may come in another order.
+impl Asked {
+    fn answered(self, result: Result<String, String>) -> Answered {
+        Answered { id: self.id, result, called: Some((self.name, self.arguments)) }
+    }
+}
+
+/// What a call came to when the cell was run the first time. Calls may come in another order.
 fn first_result(earlier: &mut Vec<Call>, asked: &Asked) -> Result<String, String> {
-    let is_it = |call: &Call| call.name == asked.name && call.arguments.as_bytes() == asked.arguments;
+    let is_it = |call: &Call| call.name == asked.name && call.arguments == asked.arguments;
     match earlier.iter().position(is_it) {
         Some(index) => earlier.remove(index).result,
         None => Err(format!(

@@ -152,7 +152,7 @@ impl Session {
         let nonce = yard.jail.ask(b'C', fields)?;
         let begun = Instant::now();
         let deadline = begun + wall + LADDER;
-        let mut collected = Collected::new(nonce, &self.policy, self.outputs.path());
+        let mut collected = Collected::new(nonce, &self.policy, self.outputs.path(), self.calls_left());
         let mut is_interrupted = false;
         let ending = loop {
             let frame = match yard.jail.listen(Some(self.wake.as_fd()), deadline) {
@@ -263,7 +263,8 @@ impl Session {
             value,
             displays: collected.displays,
             error,
-            calls: collected.calls.keep(self.calls_left()),
+            // Only what is run again needs them.
+            calls: if state == State::Kept { collected.calls.into_kept() } else { Vec::new() },
             full_output,
         };
         self.rollbacks = if state == State::RolledBack { self.rollbacks + 1 } else { 0 };
@@ -319,7 +320,7 @@ impl Session {
 }
 
 impl Collected {
-    fn new(nonce: Nonce, policy: &Policy, folder: &Path) -> Collected {
+    fn new(nonce: Nonce, policy: &Policy, folder: &Path, call_bytes_max: usize) -> Collected {
         let limits = &policy.limits;
         let capture = || Capture::new(limits.output_bytes_max).spooling(folder, limits.output_file_bytes_max);
         Collected {
@@ -328,7 +329,7 @@ impl Collected {
             stderr: capture(),
             displays: Vec::new(),
             display_bytes: 0,
-            calls: Calls::new(),
+            calls: Calls::new(call_bytes_max),
         }
     }
 }

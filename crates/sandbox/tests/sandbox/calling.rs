@@ -1,5 +1,5 @@
-use crate::{policy, see};
-use codeact_sandbox::{Limits, Policy, Restored, Session, Tool, Toolbox};
+use crate::{policy, run, see};
+use codeact_sandbox::{CellEnd, Limits, Policy, Restored, Session, State, Tool, Toolbox};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -97,4 +97,26 @@ fn results_are_kept_within_bounds() {
     assert_eq!(recovery.differences.len(), 1, "{recovery:?}");
     assert!(recovery.differences[0].starts_with("cell 3: value"), "{recovery:?}");
     assert_eq!((see(&mut session, "size"), counter.0.load(Ordering::SeqCst)), ("0".to_string(), 3));
+}
+
+#[test]
+fn calls_without_an_effect_or_beyond_the_limits_are_not_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("session");
+    let (counter, policy) = counting();
+    let mut session = Session::start_recorded(&policy, &place).unwrap();
+    let many = "done = failed = 0\nfor _ in range(1010):\n    try:\n        count()\n        done += 1\n    \
+                except RuntimeError:\n        failed += 1\ndone, failed";
+    let cell = run(&mut session, many);
+    assert_eq!((cell.value.text().as_deref(), cell.calls.len()), (Some("(1000, 10)"), 1000));
+    let late = run(&mut session, "count('late')\nimport os\nos._exit(1)");
+    assert_eq!((late.end, late.state, late.calls), (CellEnd::Exited, State::RolledBack, vec![]));
+    drop(session);
+    let (mut session, recovery) = Session::restore(&policy, &place).unwrap();
+    assert_eq!((recovery.cells, recovery.differences), (1, vec![]));
+    assert_eq!((see(&mut session, "done, failed"), counter.0.load(Ordering::SeqCst)), ("(1000, 10)".to_string(), 1001));
+    // And once more from what was run again.
+    drop(session);
+    let (_, recovery) = Session::restore(&policy, &place).unwrap();
+    assert_eq!((recovery.differences, counter.0.load(Ordering::SeqCst)), (vec![], 1001));
 }

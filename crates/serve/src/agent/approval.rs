@@ -1,23 +1,22 @@
-//! Code, and calls of tools, that wait for somebody to look at them. The question stands in the session, so that a page that is loaded anew
-//! finds it, and it has one answer.
+//! Code, and calls of tools, that wait for somebody to look at them. The question stands in the session, so that a page
+//! that is loaded anew finds it, and it has one answer.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use codeact_agent::{Approver, Decision, Event, Verdict, python_call, question_id};
+use codeact_agent::{Approver, Decision, Event, Verdict, question_id};
 use codeact_sandbox::Approval;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::ApiError;
 use crate::agent::record::ApprovalMode;
 use crate::agent::session::{AgentSession, Inner};
+use crate::agent::turn::full;
 use crate::edge::log::log as report;
+use crate::mcp::shown_call;
 
 /// How often whoever waits looks whether the turn was interrupted by other means.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-
-/// Bytes of a call that somebody can be shown whole.
-const CALL_BYTES_MAX: usize = 64 << 10;
 
 /// Something that waits for an answer.
 #[derive(Debug)]
@@ -54,32 +53,45 @@ impl Question {
 }
 
 /// Whoever looks at a session and decides.
-pub(crate) struct People(pub Weak<AgentSession>);
+pub(crate) struct People {
+    pub session: Weak<AgentSession>,
+    /// What the session may take of the disk, its questions included.
+    pub bytes_max: u64,
+}
 
 impl People {
     /// Waits, in a thread of the host, for what they say about a call that the running cell makes. One call is asked
     /// about at a time, and only as long as its cell runs.
     pub fn allow(&self, tool: &str, arguments: &Value) -> Approval {
         let nobody = || Approval::Deny("nobody answered".to_owned());
-        let Some(session) = self.0.upgrade() else { return nobody() };
-        let code = python_call(tool, arguments.as_object().unwrap_or(&Map::new()));
-        if code.len() > CALL_BYTES_MAX {
-            return Approval::Deny("it is too long to be shown to whoever would be asked".to_owned());
+        let Some(session) = self.session.upgrade() else { return nobody() };
+        let code = match shown_call(tool, arguments) {
+            Ok(code) => code,
+            Err(reason) => return Approval::Deny(reason),
+        };
+        let used = session.folder.bytes();
+        if used > self.bytes_max {
+            return Approval::Deny(full(used, self.bytes_max).message().to_owned());
         }
         let mut inner = session.state();
         let Some(cell) = inner.turn.as_ref().and_then(|turn| turn.cell) else { return nobody() };
-        let approval = loop {
-            if inner.allowed.contains(tool) {
-                return Approval::Allow;
-            }
-            match &mut inner.turn {
-                Some(turn) if turn.cell != Some(cell) => return nobody(),
+        let asked = loop {
+            let is_allowed = inner.allowed.contains(tool);
+            match &inner.turn {
+                Some(turn) if turn.is_interrupted || turn.cell != Some(cell) => return nobody(),
+                Some(_) if is_allowed => return Approval::Allow,
                 Some(turn) if turn.question.is_none() => break ask(&session, &mut inner, cell.step, tool, &code),
                 Some(_) => inner = session.wait(inner, LOOK_EVERY),
                 None => return nobody(),
             }
         };
-        let Ok(approval) = approval else { return nobody() };
+        let approval = match asked {
+            Ok(approval) => approval,
+            Err(error) => {
+                note_failure(&session, &error);
+                return Approval::Deny(error.message().to_owned());
+            }
+        };
         loop {
             let asked = inner.turn.as_mut().and_then(|turn| turn.question.as_mut());
             match asked.filter(|question| question.approval == approval) {
@@ -133,15 +145,19 @@ pub(crate) fn end_calls(session: &AgentSession) {
         let decision = Verdict::Interrupted;
         let told = session.tell(&mut inner, &Event::ApprovalResolved { approval, decision, reason: None, code: None });
         if let Err(error) = told {
-            report(&json!({"error": format!("session {}: {}", session.id, error.message())}));
+            note_failure(session, &error);
         }
     }
     session.notify();
 }
 
+fn note_failure(session: &AgentSession, error: &ApiError) {
+    report(&json!({"error": format!("session {}: {}", session.id, error.message())}));
+}
+
 impl Approver for People {
     fn decide(&self, _code: &str, _step: usize) -> Decision {
-        let Some(session) = self.0.upgrade() else { return Decision::Interrupt };
+        let Some(session) = self.session.upgrade() else { return Decision::Interrupt };
         let mut inner = session.state();
         loop {
             let is_auto = inner.record.approval == ApprovalMode::Auto;

@@ -59,6 +59,8 @@ pub(crate) struct Tail {
     pub executions: usize,
     pub prompt_tokens: usize,
     pub completion_tokens: usize,
+    /// The question that was not answered.
+    pub question: Option<String>,
     /// When it began and when its newest event came, in seconds since 1970.
     pub began: f64,
     pub newest: f64,
@@ -78,6 +80,7 @@ struct Head<'a> {
     content: Option<String>,
     prompt_tokens: Option<usize>,
     completion_tokens: Option<usize>,
+    approval: Option<String>,
 }
 
 impl EventLog {
@@ -203,6 +206,8 @@ impl Tail {
                     ..Tail::default()
                 }
             }
+            "approval.required" => self.question = head.approval,
+            "approval.resolved" => self.question = None,
             "step.start" => self.steps += 1,
             "exec.start" => self.executions += 1,
             "usage" => {

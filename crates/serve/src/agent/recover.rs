@@ -2,7 +2,7 @@
 
 use std::io;
 
-use codeact_agent::{Event, Mark, TurnEnd};
+use codeact_agent::{Event, Mark, TurnEnd, Verdict};
 
 use crate::agent::log::{EventLog, Tail};
 use crate::agent::record::{Conversation, RunningTurn, SessionRecord, TurnRecord};
@@ -65,6 +65,10 @@ fn close(
         turn.first_event = tell(log, torn.turn, &Event::TurnStart { content: torn.content })?;
     }
     if !tail.is_ended || tail.turn as usize != torn.turn {
+        if let Some(approval) = tail.question.clone().filter(|_| tail.turn as usize == torn.turn) {
+            let decision = Verdict::Interrupted;
+            tell(log, torn.turn, &Event::ApprovalResolved { approval, decision, reason: None, code: None })?;
+        }
         tell(log, torn.turn, &Event::Error { message: ENDED.to_owned(), code: "server_ended".to_owned() })?;
         tell(log, torn.turn, &turn.end_event())?;
     }

@@ -147,7 +147,8 @@ fn act(running: &mut Running, exclusive: &mut Exclusive, place: Option<Place>) -
         }
         inner.record.running.as_ref().map(|turn| turn.content.clone()).unwrap_or_default()
     };
-    let people = Arc::new(People(Arc::downgrade(&running.session)));
+    let bytes_max = running.state.agents.settings.session_bytes_max;
+    let people = Arc::new(People { session: Arc::downgrade(&running.session), bytes_max });
     agent.set_approver(Some(people.clone()));
     let names = running.session.state().record.tools.clone();
     let ask = move |tool: &str, arguments: &Value| people.allow(tool, arguments);
@@ -323,6 +324,8 @@ impl Running {
 /// Writes down what the turn came to; the agent is back at the moment its last event can be read.
 fn close(running: Running, exclusive: Exclusive, before: Option<Mark>) {
     let session = Arc::clone(&running.session);
+    // Where a cell did not come to its end.
+    end_calls(&session);
     let live = exclusive.live.as_ref();
     let conversation =
         live.map(|Live { agent, .. }| Conversation { messages: agent.messages().to_vec(), now: agent.mark() });

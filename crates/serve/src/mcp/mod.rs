@@ -23,8 +23,9 @@ use std::future::Future;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use codeact_agent::python_call;
 use codeact_sandbox::{Approval, Tool, Toolbox};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::runtime::{Builder, Runtime};
 
 use schema::Shape;
@@ -62,6 +63,21 @@ pub enum McpError {
     /// Threads for them could not be started.
     #[error("cannot start threads for MCP servers")]
     Threads(#[source] std::io::Error),
+}
+
+/// Bytes of a call that somebody can be shown whole.
+const SHOWN_BYTES_MAX: usize = 64 << 10;
+
+/// A call as Python, as whoever is asked about it sees all of it.
+///
+/// # Errors
+/// When it is too long for anybody to look at: why it is refused.
+pub fn shown_call(tool: &str, arguments: &Value) -> Result<String, String> {
+    let shown = python_call(tool, arguments.as_object().unwrap_or(&Map::new()));
+    match shown.len() <= SHOWN_BYTES_MAX {
+        true => Ok(shown),
+        false => Err("it is too long to be shown to whoever would be asked".to_owned()),
+    }
 }
 
 /// Asked before a call of a server whose settings say so: the tool's name in Python, and its arguments.

@@ -64,10 +64,14 @@ impl Shape {
         let Value::Object(given) = given else { return Err("the arguments are not an object".to_owned()) };
         let mut arguments = Map::new();
         for (name, value) in given {
-            match self.parameters.iter().find(|parameter| parameter.name == name) {
-                Some(parameter) if value.is_null() && parameter.default.as_deref() == Some("None") => {}
-                Some(parameter) => drop(arguments.insert(parameter.key.clone(), value)),
-                None => drop(arguments.insert(name, value)),
+            let parameter = self.parameters.iter().find(|parameter| parameter.name == name);
+            let key = parameter.map_or(name, |parameter| parameter.key.clone());
+            if arguments.contains_key(&key) {
+                return Err(format!("`{key}` is given twice"));
+            }
+            let is_left_out = parameter.is_some_and(|parameter| parameter.default.as_deref() == Some("None"));
+            if !(value.is_null() && is_left_out) {
+                arguments.insert(key, value);
             }
         }
         let arguments = Value::Object(arguments);
@@ -269,6 +273,9 @@ mod tests {
         assert_eq!(shape.doc, "Arguments:\n    city: Where. Any city.");
         let given = json!({"city": "Oslo", "class_": true, "unit": "c", "days": 3, "tags": null, "near": null, "more": {"a": 1}});
         let sent = json!({"city": "Oslo", "class": true, "unit": "c", "days": 3, "more": {"a": 1}});
+        // What is approved by one name is not replaced by the other.
+        let twice = json!({"city": "Oslo", "class_": true, "class": false});
+        assert_eq!(shape.arguments(twice).unwrap_err(), "`class` is given twice");
         assert_eq!(shape.arguments(given).map(Value::Object), Ok(sent));
         let wrong = |change: &dyn Fn(&mut Value)| {
             let mut given = json!({"city": "Oslo", "class_": true});

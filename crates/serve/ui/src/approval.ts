@@ -45,7 +45,7 @@ function resolved(block: ApprovalBlock): HTMLElement {
 
 /** The call itself, which stands in no block of code. */
 function call(block: ApprovalBlock): HTMLElement {
-    return h("div", { class: "prose" }, h("pre", { class: "fence", tabindex: 0 }, h("code", {}, ...pythonNodes(block.code))));
+    return h("div", { class: "prose" }, h("pre", { class: "fence call", tabindex: 0 }, h("code", {}, ...pythonNodes(block.code))));
 }
 
 function question(block: ApprovalBlock, actions: Actions): HTMLElement {

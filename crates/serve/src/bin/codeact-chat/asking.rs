@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use codeact_agent::{Approver, Decision};
 use codeact_sandbox::Approval;
 use codeact_serve::harmless;
+use codeact_serve::mcp::shown_call;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{QueueSelector, tcflush};
 use serde_json::Value;
@@ -17,7 +18,6 @@ use crate::{IS_EDITING, is_interrupted};
 
 /// An editor may give back no more than this.
 const TEXT_BYTES_MAX: u64 = 1 << 20;
-const ARGUMENT_CHARS_MAX: usize = 500;
 /// How often a question looks whether it still matters.
 const GLANCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
@@ -64,15 +64,14 @@ impl Asker {
     /// Asks about a call of a tool.
     pub fn approve(&self, name: &str, arguments: &Value) -> Approval {
         let ended = self.ended.load(Ordering::SeqCst);
-        let mut shown: String = harmless(&arguments.to_string()).replace('\n', " ");
-        if let Some((at, _)) = shown.char_indices().nth(ARGUMENT_CHARS_MAX) {
-            shown.truncate(at);
-            shown.push_str("...");
-        }
+        let shown = match shown_call(name, arguments) {
+            Ok(shown) => harmless(&shown),
+            Err(reason) => return Approval::Deny(reason),
+        };
         let _question = self.question.lock().unwrap_or_else(PoisonError::into_inner);
         let is_over = || is_interrupted() || self.ended.load(Ordering::SeqCst) != ended;
         loop {
-            match ask(&format!("call {name} with {shown}? [y]es, [n]o REASON: "), &is_over) {
+            match ask(&format!("call {shown}? [y]es, [n]o REASON: "), &is_over) {
                 Said::Yes => return Approval::Allow,
                 Said::No(reason) => return Approval::Deny(reason),
                 Said::Nothing => return Approval::Deny("nobody answered".to_owned()),

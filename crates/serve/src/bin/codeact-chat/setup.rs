@@ -93,6 +93,7 @@ fn start(args: &Args, policy: &Policy) -> anyhow::Result<(Box<dyn Interpreter>, 
 fn source(args: &Args, sampling: Sampling) -> anyhow::Result<Source> {
     let place = match &args.endpoint {
         Some(url) => {
+            args.serving.check_unused()?;
             let options = EndpointOptions {
                 model: args.endpoint_model.clone(),
                 temperature: Some(args.temperature),

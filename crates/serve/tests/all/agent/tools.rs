@@ -97,6 +97,24 @@ fn a_question_is_over_with_its_code_and_with_its_turn() {
 }
 
 #[test]
+fn nothing_is_called_after_an_interrupt() {
+    let server = serve();
+    let session = Session::create(server.port, json!({"tools": ["add"]}));
+    let code = "add(1)\nprint('begun', flush=True)\ntry:\n    import time\n    time.sleep(20)\nexcept BaseException:\n    \
+                print(add(2))";
+    session.tell(&run(code));
+    let mut reader = session.follow(0);
+    let question = reader.until("approval.required");
+    decide(&session, &question, json!({"decision": "approve", "always": true}));
+    reader.until("exec.stdout");
+    session.post("/interrupt", json!({}));
+    let end = reader.until("exec.end");
+    assert!(!end["observation"].as_str().unwrap().contains("'sum'"), "{end}");
+    reader.until("turn.end");
+    assert_eq!(of(&session.events(0), "approval.required").len(), 1);
+}
+
+#[test]
 fn a_branch_is_asked_about_its_own_calls() {
     let server = serve();
     let session = Session::create(server.port, json!({"tools": ["add"]}));
