@@ -15,6 +15,7 @@ mod run; // one task through the loop
 mod sandbox; // the options about the sandbox, for all programs
 mod serving; // the options about running a model, for all programs
 mod task; // read first: tasks and plans, as they stand in files
+pub mod verify; // whether the outputs in a data set are true
 
 pub use actor::{Actor, action_format_parser, profile_parser};
 pub use collect::collect;
