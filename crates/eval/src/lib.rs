@@ -1,6 +1,7 @@
-//! Measure how many tasks a model solves by acting, and make trajectories whose observations are real.
+//! Measure how many tasks a model solves by acting, make trajectories whose observations are real, and verify those of
+//! others ([`verify`]).
 //!
-//! Both go through the one loop of `codeact-agent` with a fresh Python session for each task. [`Actor`] is how a model
+//! The first two go through the one loop of `codeact-agent` with a fresh Python session for each task. [`Actor`] is how a model
 //! folder is made ready to act; the chat and the server use it too, so that what is measured is what is served.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -62,18 +62,22 @@ pub fn ends(text: &str, tail: &str, tolerance: f64) -> bool {
     true
 }
 
-/// Whether the texts hold the same words, in whatever order.
+/// Whether the texts hold the same words, and the same brackets and commas around them, in whatever order.
 pub fn same_words(one: &str, other: &str) -> bool {
-    let words = |text: &str| {
-        let mut words: Vec<String> = text
-            .split(|next: char| next.is_whitespace() || "()[]{},;".contains(next))
-            .filter(|word| !word.is_empty())
-            .map(str::to_owned)
+    let is_between = |next: char| next.is_whitespace() || "()[]{},;".contains(next);
+    let pieces = |text: &str| {
+        let mut pieces: Vec<String> = text
+            .split_inclusive(is_between)
+            .flat_map(|piece| {
+                let word = piece.trim_end_matches(is_between);
+                [word.to_owned(), piece[word.len()..].trim().to_owned()]
+            })
+            .filter(|piece| !piece.is_empty())
             .collect();
-        words.sort();
-        words
+        pieces.sort();
+        pieces
     };
-    words(one) == words(other)
+    pieces(one) == pieces(other)
 }
 
 fn same_number(one: &str, other: &str, tolerance: f64) -> bool {
@@ -229,6 +233,7 @@ mod tests {
     #[test]
     fn words_in_another_order_are_seen() {
         assert!(same_words("[a, b]\nc", "c\n[b, a]") && !same_words("a b b", "a a b"));
+        assert!(!same_words("[1, 2]", "[[1], [2]]") && !same_words("{", "{{"));
     }
 
     #[test]

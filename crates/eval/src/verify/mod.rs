@@ -35,6 +35,9 @@ mod options; // what can be asked for
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+mod fuzz;
+
 pub use class::{Reason, Verdict};
 pub use options::{OnBadRow, VerifyArgs, VerifyFiles, VerifyOptions};
 pub use replay::{Difference, RowReport};

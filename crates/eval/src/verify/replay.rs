@@ -107,7 +107,10 @@ impl Replayer<'_> {
             return Ok(empty.decided(Reason::NoCode.into()));
         }
         let Some(last) = steps.iter().rposition(|step| step.output.is_some()) else {
-            return Ok(empty.decided(Reason::NoOutput.into()));
+            let tools = self.unknown_tools(row);
+            let tool = steps.iter().find_map(|step| scan::calls(&step.code, &tools));
+            let calls = |tool: &str| Finding { reason: Reason::Tool, about: Some(tool.to_owned()) };
+            return Ok(empty.decided(tool.map_or(Reason::NoOutput.into(), calls)));
         };
         let steps = &steps[..=last];
         let first = self.replay(row, steps, empty.clone());
@@ -156,9 +159,14 @@ impl Replayer<'_> {
         Ok(session)
     }
 
+    /// Functions that the prompts of the row list, and that are not here.
+    fn unknown_tools(&self, row: &Row) -> Vec<String> {
+        scan::tools(row).into_iter().filter(|name| !self.known.contains(name)).collect()
+    }
+
     fn replay(&self, row: &Row, steps: &[Step<'_>], mut report: RowReport) -> Result<RowReport, EvalError> {
         let started = Instant::now();
-        let tools: Vec<String> = scan::tools(row).into_iter().filter(|name| !self.known.contains(name)).collect();
+        let tools = self.unknown_tools(row);
         let mut session = None;
         let mut so_far = String::new();
         for (index, step) in steps.iter().enumerate() {

@@ -161,6 +161,10 @@ fn unknown_tools_are_marked_and_given_ones_run() {
     let setup = Some((PathBuf::from("s.py"), "def search(query):\n    return 'found ' + query".to_owned()));
     let report = report_with(&VerifyOptions { setup, ..options() }, &row);
     assert_eq!((report.verdict, report.reason, report.same), (Verdict::Dropped, Some(Reason::Output), 2));
+    // Where nothing has an output, the tool is still what is missing.
+    let mut unseen = self::row(system, &[("search('x')", "")]);
+    unseen.messages.truncate(3);
+    assert_eq!(report_with(&options(), &unseen).reason, Some(Reason::Tool));
     let broken = VerifyOptions { setup: Some(("s.py".into(), "1/0".into())), ..options() };
     let error = Replayer { options: &broken, known: Vec::new() }.report(&row, 1).unwrap_err();
     assert!(error.is_bad_input() && error.to_string().contains("s.py"), "{error}");
@@ -236,7 +240,7 @@ fn hostile_rows_end() {
     let huge = "x".repeat(17 << 20);
     let timed_out = traceback("TimeoutError: Timed out after 30 seconds.");
     for (code, output, expected) in [
-        ("while True: pass", "1", &[Some(Reason::Time)]),
+        ("while True: pass", "1", &[Some(Reason::Time)][..]),
         ("while True: pass", timed_out.as_str(), &[None]),
         ("while True:\n  try:\n    while True: pass\n  except BaseException: pass", "1", &[Some(Reason::Time)]),
         ("print(1)", timed_out.as_str(), &[Some(Reason::Time)]),
