@@ -62,7 +62,7 @@ pub enum Reason {
     Sandbox,
     /// The row calls a function of its environment that nobody has given here.
     Tool,
-    /// The row uses a variable of its environment.
+    /// The row uses a name that its prompts speak of, and that nothing here defines.
     Variable,
     /// A package is not installed.
     Module,
@@ -130,7 +130,7 @@ impl Reason {
             RowTime => "the time for the row was over",
             Sandbox => "the sandbox could not go on",
             Tool => "calls a function that is not here",
-            Variable => "uses a variable that is not here",
+            Variable => "uses a name that is not here",
             Module => "needs a package that is not installed",
             File => "needs a file that is not here",
             Network => "needs the network",

@@ -173,6 +173,39 @@ fn what_is_kept_can_be_chosen_and_tools_can_be_given() {
     assert!(text(&output.stdout).lines().nth(1).unwrap().starts_with("made "), "{}", text(&output.stdout));
 }
 
+#[test]
+fn an_interrupt_keeps_what_is_done() {
+    let place = Place::new(&data());
+    let progress = place.path("kept.jsonl.progress");
+    let mut child = place.command(&["--parallel", "1"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    while lines_of(&progress) < 5 {
+        assert!(child.try_wait().unwrap().is_none());
+        std::thread::yield_now();
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{message}");
+    assert!(message.contains("the same command goes on from there"), "{message}");
+    assert!(!place.path("kept.jsonl").exists());
+    assert!(lines_of(&progress) >= 5 && place.run(&[]).status.success());
+    assert_eq!(lines_of(&place.path("kept.jsonl")), 35);
+}
+
+/// The project's own data was made by running its code, and says so of itself.
+#[test]
+fn the_data_of_this_project_is_true() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/quickstart/validation.jsonl");
+    let place = Place::new(&std::fs::read_to_string(path).unwrap());
+    let output = place.run(&["--json"]);
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let of = |key: &str| summary["all"][key].as_u64().unwrap();
+    assert!(of("rows") >= 40 && of("flagged") + of("dropped") == 0, "{summary:#}");
+    // What is left has no code, or needs the functions that its tasks come with.
+    let reasons = ["no_code", "variable"].map(|reason| summary["all"]["reasons"][reason].as_u64().unwrap());
+    assert_eq!(of("reproduced") + reasons.iter().sum::<u64>(), of("rows"), "{summary:#}");
+}
+
 /// Real trajectories, where they are: most of those that need nothing but Python are true.
 #[test]
 fn real_trajectories_are_reproduced() {
