@@ -169,6 +169,7 @@ impl Replayer<'_> {
         let tools = self.unknown_tools(row);
         let mut session = None;
         let mut so_far = String::new();
+        let mut has_timed_out = false;
         for (index, step) in steps.iter().enumerate() {
             so_far.push_str(&step.code);
             so_far.push('\n');
@@ -187,6 +188,7 @@ impl Replayer<'_> {
             };
             let cell = running.run(&step.code, &mut |_| {})?;
             report.cells += 1;
+            has_timed_out |= cell.end == CellEnd::TimedOut;
             // What an installer says is never the same twice.
             let Some(output) = step.output.filter(|_| !scan::installs(&step.code)) else { continue };
             report.compared += 1;
@@ -196,10 +198,13 @@ impl Replayer<'_> {
                 continue;
             };
             if finding.reason.may_be_chance() {
-                if scan::reads_clock(&so_far) {
+                // How far a cell came that was ended by the clock is chance, and so are the variables that it left.
+                if has_timed_out {
+                    finding = Reason::Time.into();
+                } else if scan::reads_clock(&so_far) {
                     finding = Reason::Clock.into();
-                } else if self.is_chance(&steps[..=index], &normal_account(&cell))? {
-                    finding = Reason::Nondeterministic.into();
+                } else if let Some(reason) = self.chance(&steps[..=index], &normal_account(&cell), started)? {
+                    finding = reason.into();
                 }
             }
             let (leaves_state, may_be_shown) = (finding.reason.leaves_state(), is_fixed(finding.reason));
@@ -212,14 +217,18 @@ impl Replayer<'_> {
         Ok(report.concluded())
     }
 
-    /// Whether the last of `steps` gives something else than `account` with other seeds.
-    fn is_chance(&self, steps: &[Step<'_>], account: &str) -> Result<bool, EvalError> {
+    /// The reason, if the last of `steps` gives something else than `account` with other seeds, or if there is no time
+    /// to find out.
+    fn chance(&self, steps: &[Step<'_>], account: &str, started: Instant) -> Result<Option<Reason>, EvalError> {
         let mut session = self.session(1)?;
         let mut last = String::new();
         for step in steps {
+            if started.elapsed() > self.options.row_time_max {
+                return Ok(Some(Reason::RowTime));
+            }
             last = normal_account(&session.run(&step.code, &mut |_| {})?);
         }
-        Ok(last != account)
+        Ok((last != account).then_some(Reason::Nondeterministic))
     }
 
     /// The first line that differs, then and now.

@@ -260,6 +260,10 @@ fn hostile_rows_end() {
         let shown = &code[..code.len().min(60)];
         assert!(expected.contains(&report.reason), "{shown:?} {report:?}");
     }
+    // A variable that only the clock kept from being set contradicts nothing.
+    let turns = [("while True: pass\nx = 1", timed_out.as_str()), ("print(x)", "1")];
+    let report = report_with(&options, &row("", &turns));
+    assert_eq!((report.verdict, report.reason, report.same), (Verdict::Flagged, Some(Reason::Time), 1));
     let slow = VerifyOptions { row_time_max: Duration::ZERO, ..options };
     assert_eq!(report_with(&slow, &row("", &[("print(1)", "1")])).reason, Some(Reason::RowTime));
 }
