@@ -112,6 +112,20 @@ impl Reason {
         serde_json::to_value(self).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
     }
 
+    /// The option that may help, if one may.
+    pub fn option(self) -> Option<&'static str> {
+        use Reason::*;
+        match self {
+            Tool | Variable | File => Some("--setup"),
+            Module | Library => Some("--python"),
+            Time => Some("--cell-seconds"),
+            RowTime => Some("--row-seconds"),
+            Resources => Some("--memory-mib"),
+            Network => Some("--network"),
+            _ => None,
+        }
+    }
+
     /// In a few words, for a table.
     pub fn words(self) -> &'static str {
         use Reason::*;

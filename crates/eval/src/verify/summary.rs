@@ -171,7 +171,11 @@ impl VerifySummary {
             let more = if tally.about.len() > NAMES_SHOWN_MAX { ", .." } else { "" };
             let names = if names.is_empty() { String::new() } else { format!(" ({}{more})", names.join(", ")) };
             let (rows, verdict, words) = (tally.rows, tally.verdict.name(), tally.reason.words());
-            text.push_str(&format!("{rows:>6} {verdict}: {words}{names}, first in line {}\n", tally.first_line));
+            let option = tally.reason.option().map(|option| format!("; see `{option}`")).unwrap_or_default();
+            text.push_str(&format!(
+                "{rows:>6} {verdict}: {words}{names}, first in line {}{option}\n",
+                tally.first_line
+            ));
         }
         text
     }
@@ -236,7 +240,9 @@ mod tests {
             ["all", "4", "1", "0", "1", "2", "0", "50.0%", "4/8"]
         );
         assert!(
-            table.contains("2 not_verifiable: needs a package that is not installed (numpy 2), first in line 2"),
+            table.contains(
+                "2 not_verifiable: needs a package that is not installed (numpy 2), first in line 2; see `--python`"
+            ),
             "{table}"
         );
         assert_eq!(serde_json::to_value(&summary).unwrap()["sources"]["b"]["reasons"]["output"], 1);
