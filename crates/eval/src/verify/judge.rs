@@ -126,7 +126,7 @@ fn judge_error(recorded: &Recorded, now: &Cell, tolerance: f64, is_offered: &dyn
     let Some(was_message) = &was.message else {
         // Cut off before the message: the chain of errors must hold what is left.
         let is_there = now.error.as_ref().is_some_and(|error| error.traceback.contains(&was.name));
-        return (!is_there).then_some(Reason::OtherError.into());
+        return (!is_there).then(|| missing(name, message, is_offered).unwrap_or(Reason::OtherError.into()));
     };
     if !is_same_name(&was.name) {
         return Some(missing(name, message, is_offered).unwrap_or_else(|| renamed(was, name, message).into()));
