@@ -11,6 +11,7 @@ use super::class::{Reason, Verdict};
 use super::equal::same;
 use super::judge::{Finding, judge, normal_account, normal_output, normal_recorded};
 use super::options::VerifyOptions;
+use super::recorded::short_name;
 use super::rows::{Row, Speaker};
 use super::{frame, scan};
 use crate::EvalError;
@@ -197,6 +198,10 @@ impl Replayer<'_> {
                 report.same += 1;
                 continue;
             };
+            let name = cell.error.as_ref().map_or("", |error| short_name(&error.name));
+            if finding.reason == Reason::ErrorMessage && scan::words(&so_far, name) {
+                finding = Reason::Output.into();
+            }
             if finding.reason.may_be_chance() {
                 // How far a cell came that was ended by the clock is chance, and so are the variables that it left.
                 if has_timed_out {

@@ -82,6 +82,11 @@ pub fn defines(code: &str, name: &str) -> bool {
     code.contains(&format!("def {name}(")) || code.contains(&format!("import {name}"))
 }
 
+/// Whether the message of an error of this name is the code's own words: it asserts or raises it.
+pub fn words(code: &str, name: &str) -> bool {
+    name == "AssertionError" || code.contains(&format!("raise {name}("))
+}
+
 /// Whether `code` installs packages.
 pub fn installs(code: &str) -> bool {
     INSTALL.is_match(&COMMENT.replace_all(code, ""))
@@ -123,6 +128,7 @@ mod tests {
         {
             assert_eq!(calls(code, &names), None, "{code}");
         }
+        assert!(words("raise ValueError('a')", "ValueError") && !words("int('a')", "ValueError"));
         assert!(defines("def look(at):", "look") && !defines("look(1)", "look"));
     }
 

@@ -99,6 +99,8 @@ fn false_outputs_are_dropped() {
         ("print(1)\n1/0", printed_first.as_str(), Reason::Output),
         ("print(list(range(900)))", "[0, 1, 2, 3, 5, 5...\n[Output Truncated]", Reason::Output),
         ("print(0.333)", "0.3333", Reason::Output),
+        ("assert 1 == 2, 'got 1'", "AssertionError: got 3", Reason::Output),
+        ("raise ValueError('got 1')", "ValueError: got 3", Reason::Output),
         ("1/0", "42", Reason::RaisesNow),
         ("print(undefined)", "42", Reason::RaisesNow),
         ("print(42)", zero.as_str(), Reason::RaisedThen),
