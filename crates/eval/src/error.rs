@@ -100,6 +100,64 @@ pub enum EvalError {
     /// The profile of the model cannot be loaded.
     #[error(transparent)]
     Profile(AgentError),
+    /// Lines of a data file are no conversations.
+    #[error(
+        "`{path}` line {line}: {what}; {count} of {rows} lines are no conversations, and nothing was run\nhint: each line is \
+         one object {{\"id\": \"..\", \"conversations\": [{{\"role\": \"..\", \"content\": \"..\"}}, ..]}}; with `--on-bad-row \
+         skip` such lines are left out and reported"
+    )]
+    BadRows {
+        /// The file.
+        path: PathBuf,
+        /// The first of them, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        what: String,
+        /// How many there are.
+        count: usize,
+        /// Lines in all.
+        rows: usize,
+    },
+    /// A file that is read more than once can be read only once.
+    #[error("`{path}` is no plain file\nhint: it is read more than once; write it into a file first")]
+    NotPlain {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A data file is not what it was at the start.
+    #[error("`{path}` has changed while it was verified; nothing was written\nhint: start again once it is complete")]
+    DataChanged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another process writes the same results.
+    #[error("`{path}` is in use by another run\nhint: wait for it, or give another `--out`")]
+    Busy {
+        /// The progress of that run.
+        path: PathBuf,
+    },
+    /// The progress on the disk is that of a run with other settings.
+    #[error(
+        "`{path}` holds the progress of another run: {what}\nhint: use its settings to go on, or `--restart` to throw it away"
+    )]
+    OtherRun {
+        /// The progress of that run.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+    },
+    /// Somebody stopped it, and it can go on.
+    #[error(
+        "stopped after {done} of {all} rows, which are kept in `{path}`\nhint: the same command goes on from there"
+    )]
+    Stopped {
+        /// Rows that are done.
+        done: usize,
+        /// Rows in all.
+        all: usize,
+        /// Where they are kept.
+        path: PathBuf,
+    },
     /// Somebody stopped it.
     #[error("interrupted after {done} of {all} tasks; nothing was written")]
     Interrupted {
@@ -119,7 +177,10 @@ impl EvalError {
             EvalError::Endpoint(error) => {
                 matches!(error, EndpointError::BadUrl { .. } | EndpointError::NoModel { .. })
             }
-            EvalError::Write { .. } | EvalError::Agent { .. } | EvalError::Interrupted { .. } => false,
+            EvalError::Write { .. }
+            | EvalError::Agent { .. }
+            | EvalError::Interrupted { .. }
+            | EvalError::Stopped { .. } => false,
             _ => true,
         }
     }

@@ -1,6 +1,7 @@
-//! Measure how many tasks a model solves by acting, and make trajectories whose observations are real.
+//! Measure how many tasks a model solves by acting, make trajectories whose observations are real, and verify those of
+//! others ([`verify`]).
 //!
-//! Both go through the one loop of `codeact-agent` with a fresh Python session for each task. [`Actor`] is how a model
+//! The first two go through the one loop of `codeact-agent` with a fresh Python session for each task. [`Actor`] is how a model
 //! folder is made ready to act; the chat and the server use it too, so that what is measured is what is served.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -16,6 +17,7 @@ mod sandbox; // the options about the sandbox, for all programs
 mod serving; // the options about running a model, for all programs
 mod solver; // what is to solve tasks: a model here or elsewhere
 mod task; // read first: tasks and plans, as they stand in files
+pub mod verify; // whether the outputs in a data set are true
 
 pub use actor::{Actor, action_format_parser, profile_parser};
 pub use collect::collect;

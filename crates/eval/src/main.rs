@@ -1,4 +1,5 @@
-//! `codeact-eval`: how many tasks does a model solve by acting? Also collects trajectories from scripted plans.
+//! `codeact-eval`: how many tasks does a model solve by acting? Also collects trajectories from scripted plans, and
+//! verifies those of a data set.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use codeact_agent::{ActionFormat, AgentOptions, Profile};
 use codeact_engine::EngineLimits;
+use codeact_eval::verify::{Verdict, Verification, VerifyArgs};
 use codeact_eval::{
     Actor, EvalError, Outcome, Report, SandboxArgs, ServingArgs, Solver, Task, action_format_parser, check_writable,
     in_order, profile_parser, read_plans, read_tasks, run_task,
@@ -81,20 +83,30 @@ enum Command {
         #[command(flatten)]
         sandbox: Box<SandboxArgs>,
     },
+    /// Run the code of a data set again, and keep the rows whose observations are true
+    ///
+    /// Each row's code runs turn by turn in a fresh Python, and what it gives is compared with the observations of the
+    /// row: but for addresses, measured times, paths, noise of computing, and how a notebook shows values and errors.
+    /// A run that was stopped or killed goes on when it is started again.
+    Verify(Box<VerifyArgs>),
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     let result = match &args.command {
         Some(Command::Collect { plans, out, sandbox }) => collect(plans, out, sandbox),
+        Some(Command::Verify(args)) => verify(args),
         None => evaluate(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            let is_bad_input = error.downcast_ref().is_some_and(EvalError::is_bad_input);
-            ExitCode::from(if is_bad_input { 2 } else { 1 })
+            ExitCode::from(match error.downcast_ref::<EvalError>() {
+                Some(EvalError::Stopped { .. }) => 130,
+                Some(error) if error.is_bad_input() => 2,
+                _ => 1,
+            })
         }
     }
 }
@@ -116,9 +128,51 @@ fn collect(plans_path: &Path, out: &Path, sandbox: &SandboxArgs) -> anyhow::Resu
     Ok(())
 }
 
+fn verify(args: &VerifyArgs) -> anyhow::Result<()> {
+    let files = args.files()?;
+    let (session, sandbox) = args.sandbox.start(None).map_err(EvalError::from)?;
+    drop(session);
+    eprintln!("{}", sandbox.announcement(""));
+    let verification = Verification::open(files, args.options(sandbox.policy)?)?;
+    let (all, done) = (verification.row_count(), verification.done_count());
+    if done > 0 {
+        eprintln!("{done} of {all} rows are done already");
+    }
+    let progress = Progress::new(all);
+    progress.begin(done);
+    let dropped = AtomicUsize::new(0);
+    let summary = verification.run(stop_on_interrupt("rows")?, &|report| {
+        let is_dropped = usize::from(report.verdict == Verdict::Dropped);
+        let dropped = dropped.fetch_add(is_dropped, Ordering::Relaxed) + is_dropped;
+        progress.step(&format!("{dropped} dropped"));
+    });
+    progress.finish();
+    let summary = summary?;
+    match args.json {
+        true => println!("{}", serde_json::to_string_pretty(&summary)?),
+        false => print!("{}", summary.table()),
+    }
+    let (out, report, seconds) = (&summary.out, &summary.report, summary.seconds);
+    eprintln!("{} of {all} rows kept in `{out}`, reasons in `{report}`, {seconds:.1} s", summary.kept);
+    Ok(())
+}
+
+/// A flag that Ctrl-C sets; the second one ends the program.
+fn stop_on_interrupt(what: &'static str) -> anyhow::Result<&'static AtomicBool> {
+    static IS_INTERRUPTED: AtomicBool = AtomicBool::new(false);
+    ctrlc::set_handler(move || {
+        if IS_INTERRUPTED.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        // A closed stderr must not keep the second Ctrl-C from working, as a panic here would.
+        let _ = writeln!(std::io::stderr(), "stopping after the {what} at hand; once more to stop at once");
+    })?;
+    Ok(&IS_INTERRUPTED)
+}
+
 fn evaluate(args: &Args) -> anyhow::Result<()> {
     let (Some(tasks_path), true) = (&args.tasks, args.model.is_some() || args.endpoint.is_some()) else {
-        let message = "`--tasks FILE` is needed, and `--model DIR` or `--endpoint URL`; or the command `collect`";
+        let message = "`--tasks FILE` is needed, and `--model DIR` or `--endpoint URL`; or one of the commands `collect` and `verify`";
         Args::command().error(ErrorKind::MissingRequiredArgument, message).exit()
     };
     let mut tasks = read_tasks(tasks_path)?;
@@ -163,19 +217,12 @@ fn solver(args: &Args) -> Result<(Solver, String), EvalError> {
 
 /// All tasks, several at once. The first failure ends the run, and so does Ctrl-C after the tasks at hand.
 fn run_all(solver: &Solver, policy: &Policy, tasks: &[Task], parallel: usize) -> anyhow::Result<Vec<Outcome>> {
-    static IS_INTERRUPTED: AtomicBool = AtomicBool::new(false);
-    ctrlc::set_handler(|| {
-        if IS_INTERRUPTED.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        // A closed stderr must not keep the second Ctrl-C from working, as a panic here would.
-        let _ = writeln!(std::io::stderr(), "stopping after the tasks at hand; once more to stop at once");
-    })?;
+    let is_interrupted = stop_on_interrupt("tasks")?;
     let progress = Progress::new(tasks.len());
     let solved = AtomicUsize::new(0);
     let failure = Mutex::new(None);
     let outcomes = in_order(tasks, parallel, |_, task| {
-        if IS_INTERRUPTED.load(Ordering::Relaxed) {
+        if is_interrupted.load(Ordering::Relaxed) {
             return None;
         }
         match solver.model().and_then(|model| run_task(task, model, &solver.options(), policy)) {
@@ -214,6 +261,13 @@ impl Progress {
         let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}  {elapsed} (ETA {eta})");
         let bar = ProgressBar::new(all as u64).with_style(style.expect("the template is a constant that parses"));
         Progress { bar, done: AtomicUsize::new(0), all }
+    }
+
+    /// What an earlier run has done counts, but not for the time that is left.
+    fn begin(&self, done: usize) {
+        self.done.store(done, Ordering::Relaxed);
+        self.bar.set_position(done as u64);
+        self.bar.reset_eta();
     }
 
     fn step(&self, message: &str) {

@@ -161,7 +161,7 @@ pub fn check_writable(path: &Path) -> Result<(), EvalError> {
     Ok(())
 }
 
-fn partial_path(path: &Path) -> PathBuf {
+pub(crate) fn partial_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".partial");
     PathBuf::from(name)

@@ -1,4 +1,5 @@
-"""First code of every interpreter the sandbox starts: `python -I -B -X utf8 -c <this text> <fd> zygote|alone`.
+"""First code of every interpreter the sandbox starts: `python -I -B -X utf8 -c <this text> <fd> zygote|alone`; with
+`-s` for `-I` where a seed of hashes is set, which isolated mode would ignore.
 
 The launcher's first packet carries the text of the other files of this folder as fields `source/<name>` (with or
 without `.py`). Each is executed into a private namespace on a private copy of the builtins. None of them enters
@@ -9,6 +10,9 @@ A packet may be larger than the default socket buffer: the launcher raises SO_SN
 """
 import builtins
 import sys
+
+if sys.path[:1] == [""]:
+    del sys.path[0]         # what isolated mode leaves out by itself: modules from the folder this starts in
 
 PACKET_BYTES_MAX = 4 << 20
 

@@ -119,6 +119,9 @@ pub struct Policy {
     pub tools: Option<Arc<dyn crate::Toolbox>>,
     /// Variables of the environment: `NAME=value`.
     pub environment: Vec<String>,
+    /// Seed of the hashes of texts, and so of the order of sets: the same one gives the same order. `None`: drawn anew
+    /// with each launcher, as Python does.
+    pub hash_seed: Option<u32>,
 }
 
 impl Default for Policy {
@@ -133,6 +136,7 @@ impl Default for Policy {
             strongest: Rung::Root,
             tools: None,
             environment: Vec::new(),
+            hash_seed: None,
         }
     }
 }

@@ -79,8 +79,9 @@ fn error_name(traceback: &str) -> &str {
     line.split_once(':').map_or(line, |(name, _)| name)
 }
 
-/// The text with every address as `0x…` and every measured time as `<time>`.
-pub(super) fn normalized(text: &str) -> String {
+/// The text with every address as `0x…` and every measured time as `<time>`. Whole seconds, and numbers in base 16 that
+/// no address looks like, are results and stay.
+pub fn normalized(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(first) = rest.chars().next() {

@@ -19,7 +19,7 @@ mod replay; // what to run again
 #[cfg(test)]
 mod tests;
 
-pub use compare::differences;
+pub use compare::{differences, normalized};
 pub use entry::{Entry, Output, Record, RecordedCell, RecordedDisplay};
 pub use replay::{ReplayError, Step, steps};
 

@@ -51,6 +51,7 @@ struct Key {
     /// Whether sessions need a network of their own that is more than nothing.
     own_network: bool,
     rungs: (Rung, Rung),
+    hash_seed: Option<u32>,
 }
 
 static LAUNCHERS: Mutex<Option<HashMap<Key, Arc<Launcher>>>> = Mutex::new(None);
@@ -71,6 +72,7 @@ pub(crate) fn find(
         host_network: policy.network == Network::Full,
         own_network: matches!(policy.network, Network::Loopback | Network::Allow(_)),
         rungs: (policy.strongest, policy.weakest),
+        hash_seed: policy.hash_seed,
     };
     // Whatever a panicking thread left is valid: entries are only ever inserted and removed whole.
     let mut guard = LAUNCHERS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -149,6 +151,7 @@ fn start(rung: Rung, ids: Ids, key: &Key) -> Result<Launcher, String> {
         workspace: key.workspace.clone(),
         owner,
         host_network: key.host_network,
+        hash_seed: key.hash_seed,
     };
     let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
     let (socket, theirs) = pair.map_err(|error| error.to_string())?;

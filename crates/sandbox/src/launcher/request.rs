@@ -21,6 +21,7 @@ pub(crate) struct Begin {
     pub workspace: Option<PathBuf>,
     pub owner: Option<(u32, u32)>,
     pub host_network: bool,
+    pub hash_seed: Option<u32>,
 }
 
 /// One session.
@@ -70,6 +71,9 @@ impl Begin {
         if let Some(folder) = &self.workspace {
             fields = fields.put("workspace", bytes(folder));
         }
+        if let Some(seed) = self.hash_seed {
+            fields = fields.number("hash_seed", seed.into());
+        }
         if let Some((user, group)) = self.owner {
             fields = fields.number("owner_user", user.into()).number("owner_group", group.into());
         }
@@ -94,6 +98,7 @@ impl Begin {
             workspace: fields.bytes("workspace").map(path),
             owner: number("owner_user").zip(number("owner_group")),
             host_network: fields.number("host_network")? == 1,
+            hash_seed: number("hash_seed"),
         })
     }
 }
@@ -160,6 +165,7 @@ mod tests {
             workspace: Some("/home/me".into()),
             owner: Some((0, 5)),
             host_network: true,
+            hash_seed: Some(u32::MAX),
         };
         assert_eq!(Begin::decode(&begin.encode()), Some(begin));
         let open = Open {

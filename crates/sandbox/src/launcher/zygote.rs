@@ -44,7 +44,7 @@ impl Zygote {
             .into_iter()
             .chain(fixed_environment(&begin.python));
         let environment: Vec<String> = environment.collect();
-        let (socket, mut child, stderr) = start(&begin.python, "zygote", &environment)?;
+        let (socket, mut child, stderr) = start(begin, "zygote", &environment)?;
         hand_over_sources(&socket, &begin.imports, &environment)?;
         match answer(&socket) {
             Ok(bytes) => Ok((Zygote { socket, _child: child }, bytes)),
@@ -65,21 +65,27 @@ impl Zygote {
 /// Start a Python for one session, as a child of this process. It says the rest on its control socket.
 pub(super) fn start_alone(begin: &Begin, confinement: Confinement<'_>) -> Result<(), String> {
     let environment: Vec<String> = fixed_environment(&begin.python).collect();
-    let (socket, _child, stderr) = start(&begin.python, "alone", &environment)?;
+    let (socket, _child, stderr) = start(begin, "alone", &environment)?;
     hand_over_sources(&socket, &begin.imports, &environment)?;
     let begun = answer(&socket).and_then(|_| confinement.send(&socket)).and_then(|()| answer(&socket));
     begun.map(drop).map_err(|error| format!("{error}{}", last_words(stderr)))
 }
 
-fn start(python: &Path, mode: &str, environment: &[String]) -> Result<(OwnedFd, Child, ChildStderr), String> {
+fn start(begin: &Begin, mode: &str, environment: &[String]) -> Result<(OwnedFd, Child, ChildStderr), String> {
     let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
     let (own, theirs) = pair.map_err(|error| format!("making a socket: {error}"))?;
     let _ = rustix::net::sockopt::set_socket_send_buffer_size(&own, 2 * packet::PACKET_BYTES_MAX);
-    let mut command = Command::new(python);
-    command.args(["-I", "-B", "-X", "utf8", "-c", python::BOOT, "0", mode]).env_clear();
-    command.envs(environment.iter().filter_map(|one| one.split_once('=')));
-    command.arg0(python).stdin(Stdio::from(theirs)).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|error| format!("starting `{}`: {error}", python.display()))?;
+    let program = &begin.python;
+    let mut command = Command::new(program);
+    // Isolated mode would ignore the seed. Without it: no folder of the user, and no module from the folder it starts in.
+    let (isolation, seed) = match begin.hash_seed {
+        None => ("-I", None),
+        Some(seed) => ("-s", Some(("PYTHONHASHSEED", seed.to_string()))),
+    };
+    command.args([isolation, "-B", "-X", "utf8", "-c", python::BOOT, "0", mode]).env_clear();
+    command.envs(environment.iter().filter_map(|one| one.split_once('='))).envs(seed);
+    command.arg0(program).stdin(Stdio::from(theirs)).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| format!("starting `{}`: {error}", program.display()))?;
     let stderr = child.stderr.take().ok_or("Python has no stderr")?;
     Ok((own, child, stderr))
 }

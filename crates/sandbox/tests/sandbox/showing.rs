@@ -1,5 +1,6 @@
-use crate::{output, run, see, start, start_with, value};
-use codeact_sandbox::{CellEnd, Limits, Stream};
+use crate::{output, policy, run, see, start, start_with, value};
+use codeact_sandbox::{CellEnd, Limits, Policy, Session, Stream};
+use std::process::Command;
 
 const NOTHING: &str = "[Executed Successfully with No Output]";
 
@@ -176,4 +177,20 @@ fn files_and_modules_of_the_workspace_are_there() {
                 tempfile.NamedTemporaryFile().write(b'x')\ntool.answer()";
     assert_eq!(see(&mut session, code), "42");
     assert_eq!(session.files().read("tool.py", 100).unwrap(), b"def answer():\n    return 42\n");
+}
+
+#[test]
+fn a_hash_seed_fixes_the_order_of_sets_and_opens_no_door() {
+    let code = "hash('pear'), list({'pear', 'fig', 'apple', 'plum'})";
+    for seed in [1, 4_000_000_000_u32] {
+        let mut session = Session::start(&Policy { hash_seed: Some(seed), ..policy() }).unwrap();
+        let mut plain = Command::new("python3");
+        plain.env("PYTHONHASHSEED", seed.to_string()).args(["-c", &format!("print(({code}))")]);
+        let plain = String::from_utf8(plain.output().unwrap().stdout).unwrap();
+        assert_eq!(see(&mut session, code), plain.trim());
+        // As without a seed: nothing of the user's, and one place for modules that cells write.
+        let code =
+            "import sys, os\n(sys.flags.no_user_site, sys.path.count(''), sys.path[0], 'PYTHONHASHSEED' in os.environ)";
+        assert_eq!(see(&mut session, code), "(1, 1, '', False)");
+    }
 }
