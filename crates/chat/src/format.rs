@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::conversation::{Conversation, Message};
+use crate::conversation::{Conversation, Message, Role};
 use crate::error::FormatError;
 use crate::render::{Example, Renderer, locate};
 use crate::stream::{TokenStream, decode};
@@ -17,6 +17,9 @@ use crate::vocabulary::Vocabulary;
 
 use files::{FormatFiles, token_text};
 pub use text::TextToken;
+
+/// Changes whenever the same files give other tokens or another mask than before: what others kept is stale then.
+const RULES: &str = "rules of rendering 1";
 
 /// Where ChatML turns begin and end.
 const CHATML_TOKENS: [&str; 2] = ["<|im_start|>", "<|im_end|>"];
@@ -120,7 +123,33 @@ impl ChatFormat {
     /// # Errors
     /// When the template refuses or rewrites a message, or a promise about the mask would be broken.
     pub fn example(&self, conversation: &Conversation) -> Result<Example, FormatError> {
-        self.renderer.example(conversation)
+        let of_assistant = |message: &Message| message.role == Role::Assistant;
+        self.example_of(conversation, &conversation.messages.iter().map(of_assistant).collect::<Vec<_>>())
+    }
+
+    /// As [`ChatFormat::example`], learned from the messages marked in `is_learned` alone, one flag for each message. Of
+    /// a message that is not the assistant's the text is learned, and a control token that follows it at once.
+    ///
+    /// # Errors
+    /// As [`ChatFormat::example`].
+    ///
+    /// # Panics
+    /// When there are not as many flags as messages.
+    pub fn example_of(&self, conversation: &Conversation, is_learned: &[bool]) -> Result<Example, FormatError> {
+        assert_eq!(conversation.messages.len(), is_learned.len(), "one flag for each message");
+        self.renderer.example(conversation, is_learned)
+    }
+
+    /// Texts that decide the tokens and the mask of every conversation, in a fixed order: the version of the rules of
+    /// rendering, the tokenizer, the template, and the tokens that the template may name.
+    pub fn identity(&self) -> Vec<String> {
+        let template = &self.renderer.template;
+        let mut texts = vec![RULES.to_owned(), self.files.tokenizer_json.clone(), template.source().to_owned()];
+        for name in NAMED_TOKENS {
+            let token = self.files.tokenizer_config.get(name).and_then(token_text);
+            texts.push(format!("{name}={token:?}"));
+        }
+        texts
     }
 
     /// Ids at which generation stops, the template's own first. Never empty.

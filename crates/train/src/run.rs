@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
 use codeact_agent::{ActionFormat, Profile, Wording};
+use codeact_data::Step;
 use codeact_model::{Adapter, Decoder, ModelError};
 
 use crate::checkpoint::{self, State};
@@ -17,7 +18,6 @@ use crate::folder::{self, Start};
 use crate::memory;
 use crate::metrics::Metrics;
 use crate::optimizer::Optimizer;
-use crate::plan::Step;
 use crate::prepare::Prepared;
 use crate::progress::{LoadProgress, Progress, StepReport};
 
@@ -95,6 +95,7 @@ pub fn train(run: &Prepared, start: &Start, stop: &AtomicBool) -> Result<Outcome
     let metrics = Metrics::open(&run.dir().join("metrics.jsonl"), optimizer.step as usize)?;
     let mut learner = Learner { run, decoder, adapter, optimizer, gradients, validation_loss_before, metrics };
     folder::write_file(&run.dir().join("config.toml"), run.config.resolved().as_bytes())?;
+    folder::write_file(&run.dir().join("plan.jsonl"), describe::plan_lines(run).as_bytes())?;
     if learner.validation_loss_before.is_none() && learner.step() == 0 {
         learner.validation_loss_before = learner.validation_loss(stop)?;
         if let Some(loss) = learner.validation_loss_before {
@@ -161,7 +162,7 @@ impl Learner<'_> {
                 return Ok(Taken::Stopped);
             }
             for pass in pack.passes(&run.data.train.documents, run.fit.pass_tokens) {
-                let batch = batch(&run.data.train, &pass).map_err(failed)?;
+                let batch = batch(&run.data.train, &pass, index + 1)?;
                 loss += self
                     .decoder
                     .loss_and_gradients(&self.adapter, &batch, scale, run.fit.recompute, &self.gradients)
