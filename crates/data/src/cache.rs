@@ -74,7 +74,8 @@ impl Cache {
             return None;
         }
         // Best effort: the time of the last use, by which old entries are told.
-        let _ = fs::File::options().append(true).open(&tokens_path).and_then(|file| file.set_modified(SystemTime::now()));
+        let _ =
+            fs::File::options().append(true).open(&tokens_path).and_then(|file| file.set_modified(SystemTime::now()));
         Some((kept.meta, Tokens::File { file: Mutex::new(file), path: tokens_path }))
     }
 
@@ -129,7 +130,8 @@ impl Cache {
     /// Removes entries that nobody used for long.
     fn sweep(&self) {
         let entries = self.dir.iter().filter_map(|dir| fs::read_dir(dir).ok()).flatten().flatten();
-        for path in entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "tokens")) {
+        for path in entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "tokens"))
+        {
             let modified = fs::metadata(&path).and_then(|metadata| metadata.modified());
             let age = modified.ok().and_then(|modified| modified.elapsed().ok());
             if age.is_some_and(|age| age > UNUSED_MAX) {

@@ -199,9 +199,7 @@ fn hint(reason: &Rejection) -> &'static str {
         Rejection::UnknownRole { .. } => {
             "roles are `system`, `user` and `assistant` or their usual other names; what a tool said is `tool` or `observation`; "
         }
-        Rejection::Shape { .. } => {
-            "`format` says which shape a file has, if it was not recognised; "
-        }
+        Rejection::Shape { .. } => "`format` says which shape a file has, if it was not recognised; ",
         _ => "",
     }
 }

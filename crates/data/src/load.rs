@@ -94,7 +94,10 @@ impl fmt::Display for FileReport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let part = if self.train_count == 0 { "validation" } else { "train" };
         let FileReport { row_count, dropped, truncated, token_count, target_count, .. } = self;
-        write!(formatter, "{part:<10} {row_count} conversations, {dropped} dropped as too long, {truncated} truncated")?;
+        write!(
+            formatter,
+            "{part:<10} {row_count} conversations, {dropped} dropped as too long, {truncated} truncated"
+        )?;
         let rejected: u64 = self.rejected.iter().map(|rejected| rejected.count).sum();
         for (count, what) in [
             (rejected as usize, "rejected"),
@@ -106,7 +109,12 @@ impl fmt::Display for FileReport {
                 write!(formatter, ", {count} {what}")?;
             }
         }
-        write!(formatter, "; {token_count} tokens, {target_count} supervised: `{}`, {}", self.path.display(), self.shape)?;
+        write!(
+            formatter,
+            "; {token_count} tokens, {target_count} supervised: `{}`, {}",
+            self.path.display(),
+            self.shape
+        )?;
         if self.is_cached { formatter.write_str(", from the cache") } else { Ok(()) }
     }
 }
@@ -197,7 +205,8 @@ pub fn load(
     watch: &dyn Watch,
 ) -> Result<DataSet, DataError> {
     let cache = Cache::new(options.cache, chat);
-    let mut loader = Loader { options, files: Vec::new(), reports: Vec::new(), train: Draft::default(), held: Draft::default() };
+    let mut loader =
+        Loader { options, files: Vec::new(), reports: Vec::new(), train: Draft::default(), held: Draft::default() };
     for (index, source) in sources.iter().enumerate() {
         let rules = Rules { format: source.format, on_bad_row: source.on_bad_row, roles: &source.roles_to_train };
         let first = loader.files.len();

@@ -85,7 +85,8 @@ pub(crate) enum Writer {
 impl Writer {
     /// Into a new file.
     pub(crate) fn create(path: &Path) -> std::io::Result<Writer> {
-        let file = BufWriter::with_capacity(1 << 20, File::options().read(true).write(true).create_new(true).open(path)?);
+        let file =
+            BufWriter::with_capacity(1 << 20, File::options().read(true).write(true).create_new(true).open(path)?);
         Ok(Writer::File { file, hasher: Sha256::new(), path: path.to_owned(), count: 0 })
     }
 

@@ -13,10 +13,10 @@ use codeact_data::preview::Style;
 use codeact_ops::device;
 use codeact_train::config::{Config, DeviceChoice};
 use codeact_train::folder::{self, Start};
-use codeact_train::prepare::Prepared;
-use codeact_train::run::{self, Outcome};
 use codeact_train::look::{self, Pick, Show};
+use codeact_train::prepare::Prepared;
 use codeact_train::progress::EncodeProgress;
+use codeact_train::run::{self, Outcome};
 use codeact_train::{TrainError, describe};
 
 #[global_allocator]
@@ -201,8 +201,8 @@ fn show(look: &Look) -> Result<ExitCode, TrainError> {
                 _ => Pick::First,
             };
             let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-            let colors = *color == Colour::Always
-                || *color == Colour::Auto && std::io::stdout().is_terminal() && !is_plain;
+            let colors =
+                *color == Colour::Always || *color == Colour::Auto && std::io::stdout().is_terminal() && !is_plain;
             let show = match (html, ids) {
                 (Some(_), _) => Show::Page,
                 (None, true) => Show::Ids,

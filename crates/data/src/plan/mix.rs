@@ -109,7 +109,9 @@ mod tests {
     #[test]
     fn quotas_add_up_and_are_off_by_less_than_one() {
         for total in [0, 1, 2, 7, 100, 78_385] {
-            for weights in [&[1.0][..], &[1.0, 1.0, 1.0], &[0.1, 0.9], &[3.0, 2.0, 2.0, 0.01], &[1e-9, 1.0], &[1e9, 1.0]] {
+            for weights in
+                [&[1.0][..], &[1.0, 1.0, 1.0], &[0.1, 0.9], &[3.0, 2.0, 2.0, 0.01], &[1e-9, 1.0], &[1e9, 1.0]]
+            {
                 let counts = quotas(weights, total);
                 assert_eq!(counts.iter().sum::<usize>(), total, "{weights:?}");
                 let sum: f64 = weights.iter().sum();

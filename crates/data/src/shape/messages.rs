@@ -24,7 +24,8 @@ enum Speaker {
 pub(super) fn row(shape: Shape, fields: &mut Map<String, Value>, ignored: &mut Ignored) -> Result<Row, Rejection> {
     let is_openai = shape == Shape::OpenAi;
     let has_conversations = fields.contains_key("conversations");
-    let key = if is_openai || !has_conversations && fields.contains_key("messages") { "messages" } else { "conversations" };
+    let key =
+        if is_openai || !has_conversations && fields.contains_key("messages") { "messages" } else { "conversations" };
     let (role_key, text_key) = if shape == Shape::ShareGpt { ("from", "value") } else { ("role", "content") };
     let (mut messages, mut may_learn) = (Vec::new(), Vec::new());
     let mut after_tool = false;

@@ -18,9 +18,11 @@ impl fmt::Display for Stats {
             write!(out, "{source}")?;
         }
         let Stats { conversations, tokens, supervised_tokens, .. } = self;
-        writeln!(out, "all       {conversations} conversations, {tokens} tokens, {supervised_tokens} supervised ({})", {
-            percent(*supervised_tokens as f64 / *tokens as f64)
-        })?;
+        writeln!(
+            out,
+            "all       {conversations} conversations, {tokens} tokens, {supervised_tokens} supervised ({})",
+            { percent(*supervised_tokens as f64 / *tokens as f64) }
+        )?;
         if self.duplicates > 0 {
             writeln!(out, "          {} conversations are another one again, token by token", self.duplicates)?;
         }
@@ -39,7 +41,11 @@ impl fmt::Display for SourceStats {
             writeln!(out, "  file    {} rows, {}: `{}`", file.rows, file.format, harmless(&file.path))?;
             for rejected in &file.rejected {
                 let (count, kind, line) = (rejected.count, &rejected.kind, rejected.first_line);
-                writeln!(out, "          {count} rejected, {kind}; the first in line {line}: {}", harmless(&rejected.example))?;
+                writeln!(
+                    out,
+                    "          {count} rejected, {kind}; the first in line {line}: {}",
+                    harmless(&rejected.example)
+                )?;
             }
             if !file.ignored_keys.is_empty() {
                 writeln!(out, "          keys that are not used: {}", harmless(&file.ignored_keys.join(", ")))?;
@@ -60,7 +66,11 @@ impl fmt::Display for SourceStats {
             }
         }
         let (tokens, targets) = (self.tokens, self.supervised_tokens);
-        writeln!(out, "\n  tokens  {tokens}, {targets} supervised ({})", percent(targets as f64 / tokens.max(1) as f64))?;
+        writeln!(
+            out,
+            "\n  tokens  {tokens}, {targets} supervised ({})",
+            percent(targets as f64 / tokens.max(1) as f64)
+        )?;
         if !self.is_held_out {
             let share = match self.share {
                 Share::Repeat(1) => "all of it".to_owned(),
@@ -108,7 +118,8 @@ impl fmt::Display for PlanStats {
         let (packs, room) = (self.packs, self.pack_tokens);
         writeln!(out, "packs     {packs} of {room} tokens in an epoch, {} full", percent(self.packing_efficiency))?;
         let epochs = self.steps_after_epochs.iter().enumerate();
-        let epochs = epochs.map(|(index, steps)| format!("{} epoch{}: {steps}", index + 1, if index == 0 { "" } else { "s" }));
+        let epochs =
+            epochs.map(|(index, steps)| format!("{} epoch{}: {steps}", index + 1, if index == 0 { "" } else { "s" }));
         writeln!(out, "steps     {}; this run takes {}", epochs.collect::<Vec<_>>().join(", "), self.steps_of_run)?;
         for (name, (least, mean, most)) in
             [("tokens", self.tokens_per_step), ("supervised tokens", self.supervised_tokens_per_step)]

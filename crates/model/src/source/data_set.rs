@@ -16,11 +16,7 @@ const NO_ROWS: [&str; 2] = ["dataset_infos.json", "dataset_info.json"];
 ///
 /// # Errors
 /// As [`resolve_data_set_with`].
-pub fn resolve_data_set(
-    name: &str,
-    split: Option<&str>,
-    progress: &dyn Fn(&str),
-) -> Result<Vec<PathBuf>, SourceError> {
+pub fn resolve_data_set(name: &str, split: Option<&str>, progress: &dyn Fn(&str)) -> Result<Vec<PathBuf>, SourceError> {
     resolve_data_set_with(name, split, &Options::from_environment(), progress)
 }
 
@@ -39,7 +35,8 @@ pub fn resolve_data_set_with(
     options: &Options,
     progress: &dyn Fn(&str),
 ) -> Result<Vec<PathBuf>, SourceError> {
-    let is_plain = |text: &str| !text.is_empty() && text.chars().all(|one| one.is_alphanumeric() || "-_.".contains(one));
+    let is_plain =
+        |text: &str| !text.is_empty() && text.chars().all(|one| one.is_alphanumeric() || "-_.".contains(one));
     if !is_hub_name(name) || split.is_some_and(|split| !is_plain(split) || split.contains("..")) {
         return Err(SourceError::Name { name: name.to_string() });
     }

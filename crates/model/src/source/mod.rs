@@ -195,7 +195,9 @@ fn from_network(
         return Err(exhausted(attempts, hint.into()));
     }
     let hub = options.hub();
-    match place(target, Leftover::Continue, missing_file, progress, |folder| hub::download(name, &hub, folder, progress)) {
+    match place(target, Leftover::Continue, missing_file, progress, |folder| {
+        hub::download(name, &hub, folder, progress)
+    }) {
         Ok(folder) => return Ok(folder),
         Err(HubError::Refused { what, hint }) => {
             attempts.add(place_of_hub, what);

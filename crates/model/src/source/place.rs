@@ -53,10 +53,7 @@ pub(super) fn place<E: From<SourceError>>(
 }
 
 /// `Some` when the folder is there and complete, `None` when it is not there at all.
-pub(super) fn finished(
-    target: &Path,
-    missing: fn(&Path) -> Option<String>,
-) -> Result<Option<PathBuf>, SourceError> {
+pub(super) fn finished(target: &Path, missing: fn(&Path) -> Option<String>) -> Result<Option<PathBuf>, SourceError> {
     if !target.exists() {
         return Ok(None);
     }

@@ -192,7 +192,11 @@ pub(super) fn check(sources: &[DataSource], wrong: &mut dyn FnMut(&str, String, 
         check_place(source, &mut fault);
         check_amount(source, has_weights, &mut fault);
         if source.roles_to_train.is_empty() {
-            fault("roles_to_train", "is empty, so nothing would be learned".to_owned(), "leave it out for the assistant");
+            fault(
+                "roles_to_train",
+                "is empty, so nothing would be learned".to_owned(),
+                "leave it out for the assistant",
+            );
         }
         let FilterTable { id, not_id, turns_min, turns_max, tokens_min, tokens_max } = &source.filter;
         for (name, words) in [("filter.id", id), ("filter.not_id", not_id)] {

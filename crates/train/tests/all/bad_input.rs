@@ -59,7 +59,11 @@ fn missing_and_empty_data_is_refused() {
     tiny.write("train.jsonl", "\n");
     refused(&tiny, &[], &["train.jsonl` holds no conversations"]);
     std::fs::create_dir(tiny.path("empty")).unwrap();
-    refused(&tiny, &["--set", "data.0.path=empty"], &["data `empty`: the folder has no .jsonl, .json or .parquet file"]);
+    refused(
+        &tiny,
+        &["--set", "data.0.path=empty"],
+        &["data `empty`: the folder has no .jsonl, .json or .parquet file"],
+    );
 }
 
 #[test]
@@ -79,7 +83,11 @@ fn too_long_conversations_are_dropped_cut_or_refused_and_counted() {
     assert!(cut.contains("4 conversations, 1 dropped as too long, 1 truncated"), "{cut}");
     refused(&tiny, &["--set", "train.too_long=error"], &["train.jsonl` line 2: the conversation has", "the 220 of"]);
     tiny.write("train.jsonl", &format!("{long}\n"));
-    refused(&tiny, &[], &["no conversation of train data is left: 1 read, 0 filtered out, 1 longer than the 220 tokens"]);
+    refused(
+        &tiny,
+        &[],
+        &["no conversation of train data is left: 1 read, 0 filtered out, 1 longer than the 220 tokens"],
+    );
 }
 
 #[test]

@@ -82,7 +82,10 @@ fn a_full_disk_ends_in_a_clear_error_and_the_run_can_go_on() {
     std::fs::remove_dir_all(tiny.path("run")).unwrap();
     // Less than the merged model, which is 110 KB, and more than all else.
     limited(90).expect_code(1).says("merged.partial/model.safetensors");
-    assert_eq!(names(&tiny.path("run")), ["adapter", "config.toml", "metrics.jsonl", "plan.jsonl", "step-000003", "step-000006"]);
+    assert_eq!(
+        names(&tiny.path("run")),
+        ["adapter", "config.toml", "metrics.jsonl", "plan.jsonl", "step-000003", "step-000006"]
+    );
     tiny.run(&["--resume"]).expect_code(0);
     assert!(tiny.path("run/merged/model.safetensors").exists());
 }
