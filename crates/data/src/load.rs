@@ -282,10 +282,10 @@ impl Loader<'_> {
             return Err(DataError::Source { name: source.name.clone(), what });
         }
         let mut rank = ranks(&kept, &self.files, self.options.seed);
-        let held = mark(&rank, held_count);
+        let held = mark(&rank, held_count, kept.len());
         rank.retain(|(_, index)| !held[*index]);
         let drawn_count = if source.held_out == HeldOut::All { 0 } else { source.max_samples.unwrap_or(usize::MAX) };
-        let drawn = mark_of(&rank, drawn_count, kept.len());
+        let drawn = mark(&rank, drawn_count, kept.len());
         let group = self.train.shares.len();
         self.train.shares.push(source.share);
         self.held.shares.push(Share::Repeat(1));
@@ -389,12 +389,8 @@ fn ranks(kept: &[(Place, Document)], files: &[EncodedFile], seed: u64) -> Vec<(u
     ranks
 }
 
-fn mark(ranks: &[(u64, usize)], count: usize) -> Vec<bool> {
-    mark_of(ranks, count, ranks.len())
-}
-
 /// Flags for `length` conversations, true for the first `count` of an order.
-fn mark_of(ranks: &[(u64, usize)], count: usize, length: usize) -> Vec<bool> {
+fn mark(ranks: &[(u64, usize)], count: usize, length: usize) -> Vec<bool> {
     let mut marks = vec![false; length];
     ranks.iter().take(count).for_each(|(_, index)| marks[*index] = true);
     marks

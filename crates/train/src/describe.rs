@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use codeact_data::FileReport;
 use codeact_data::preview::{MARKS, Preview, Style, harmless};
 use codeact_model::Pass;
 use serde_json::json;
@@ -20,13 +21,7 @@ pub fn summary(run: &Prepared) -> String {
     line("model", format!("{} in `{}`, {}", config.model.name, run.base_dir.display(), config.train.dtype));
     for report in &run.data.reports {
         line("data", report.to_string());
-        for rejected in &report.rejected {
-            let (count, kind, first) = (rejected.count, &rejected.kind, rejected.first_line);
-            line("", format!("{count} rejected, {kind}; the first in line {first}: {}", harmless(&rejected.example)));
-        }
-        if !report.ignored_keys.is_empty() {
-            line("", format!("keys that are not used: {}", harmless(&report.ignored_keys.join(", "))));
-        }
+        left_out(report).into_iter().for_each(|what| line("", what));
     }
     line(
         "plan",
@@ -83,6 +78,19 @@ pub fn summary(run: &Prepared) -> String {
         line("", format!("no card here to fit into; such a pass needs at most {}", totals.join(", ")));
     }
     text
+}
+
+/// What of a file was not used.
+fn left_out(report: &FileReport) -> Vec<String> {
+    let mut lines = Vec::new();
+    for rejected in &report.rejected {
+        let (count, kind, first) = (rejected.count, &rejected.kind, rejected.first_line);
+        lines.push(format!("{count} rejected, {kind}; the first in line {first}: {}", harmless(&rejected.example)));
+    }
+    if !report.ignored_keys.is_empty() {
+        lines.push(format!("keys that are not used: {}", harmless(&report.ignored_keys.join(", "))));
+    }
+    lines
 }
 
 /// The first conversation of the first step, as the model sees it; what is learned stands between marks.

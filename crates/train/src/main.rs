@@ -104,8 +104,13 @@ enum Colour {
 
 #[derive(Debug, clap::Args)]
 struct Args {
-    #[command(flatten)]
-    settings: Settings,
+    // Not flattened: clap tells by these that there is no subcommand.
+    /// Training settings; see configs/quickstart.toml
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Put a value over the settings, for example `--set train.steps=20`; can be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
     /// Where to compute, whatever the settings say: short for `--set train.device=...`
     #[arg(long, value_enum)]
     device: Option<OnDevice>,
@@ -138,7 +143,7 @@ fn main() -> ExitCode {
     }
     let mut args = cli.train.expect("settings are required without a subcommand");
     // The last word: after what `--set` says.
-    args.settings.overrides.extend(args.device.map(|device| match device {
+    args.overrides.extend(args.device.map(|device| match device {
         OnDevice::Cpu => "train.device=cpu".to_owned(),
         OnDevice::Cuda => "train.device=cuda".to_owned(),
     }));
@@ -168,8 +173,8 @@ fn version_details() -> String {
     lines.join("\n")
 }
 
-fn load(settings: &Settings) -> Result<Config, TrainError> {
-    let config = Config::load(&settings.config, &settings.overrides)?;
+fn load(path: &Path, overrides: &[String]) -> Result<Config, TrainError> {
+    let config = Config::load(path, overrides)?;
     if let Some(threads) = config.train.threads {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
         pool.map_err(|source| TrainError::Threads { count: threads, source })?;
@@ -185,7 +190,7 @@ fn show(look: &Look) -> Result<ExitCode, TrainError> {
     let watch = EncodeProgress::default();
     match look {
         Look::Stats { settings, json } => {
-            let stats = look::statistics(&load(settings)?, &say, &watch)?;
+            let stats = look::statistics(&load(&settings.config, &settings.overrides)?, &say, &watch)?;
             match json {
                 true => println!("{}", serde_json::to_string_pretty(&stats).expect("plain values are JSON")),
                 false => print!("{stats}"),
@@ -208,7 +213,7 @@ fn show(look: &Look) -> Result<ExitCode, TrainError> {
                 (None, true) => Show::Ids,
                 (None, false) => Show::Text(if colors { Style::Colors } else { Style::Marks }),
             };
-            let text = look::preview(&load(settings)?, &pick, show, &say, &watch)?;
+            let text = look::preview(&load(&settings.config, &settings.overrides)?, &pick, show, &say, &watch)?;
             match html {
                 Some(path) => {
                     folder::write_file(path, text.as_bytes())?;
@@ -222,7 +227,7 @@ fn show(look: &Look) -> Result<ExitCode, TrainError> {
 }
 
 fn train(args: &Args) -> Result<ExitCode, TrainError> {
-    let config = load(&args.settings)?;
+    let config = load(&args.config, &args.overrides)?;
     let device = device(&config, args)?;
     let start = start(&config, args)?;
     let run = Prepared::new(config, device, &say, &EncodeProgress::default())?;
@@ -300,8 +305,8 @@ fn conclude(run: &Prepared, args: &Args, outcome: &Outcome) -> ExitCode {
                 Some(path) => eprintln!("stopped; checkpoint `{}`", path.display()),
                 None => eprintln!("stopped before the first step of `{}` was finished", run.dir().display()),
             }
-            let overrides = args.settings.overrides.iter().map(|typed| format!(" --set '{typed}'")).collect::<String>();
-            let config = args.settings.config.display();
+            let overrides = args.overrides.iter().map(|typed| format!(" --set '{typed}'")).collect::<String>();
+            let config = args.config.display();
             eprintln!("hint: continue with `codeact-train --config {config}{overrides} --resume`");
             ExitCode::from(EXIT_INTERRUPTED)
         }
