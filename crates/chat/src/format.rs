@@ -11,7 +11,7 @@ use crate::conversation::{Conversation, Message, Role};
 use crate::error::FormatError;
 use crate::render::{Example, Renderer, locate};
 use crate::stream::{TokenStream, decode};
-use crate::template::{CHATML, ChatTemplate};
+use crate::template::{CHATML, ChatTemplate, LLAMA2, MISTRAL};
 use crate::token_bytes::token_bytes;
 use crate::vocabulary::Vocabulary;
 
@@ -67,6 +67,38 @@ impl ChatFormat {
         let ids = CHATML_TOKENS.map(|token| (token, vocabulary.id_of(token)));
         format.files.describe_chatml(&ids, vocabulary.prefix_ids());
         Ok(format)
+    }
+
+    /// Gives a base model the turns of Llama-2-chat, between `[INST]` and `[/INST]`; no token is added, the tokenizer's
+    /// end-of-sequence token ends a turn.
+    ///
+    /// # Errors
+    /// When a file is missing or broken, the tokenizer is not supported, or it names no `bos_token` and `eos_token`.
+    pub fn llama2(model_dir: &Path) -> Result<ChatFormat, FormatError> {
+        ChatFormat::inst(model_dir, LLAMA2)
+    }
+
+    /// As [`ChatFormat::llama2`], the turns of Mistral-7B-Instruct.
+    ///
+    /// # Errors
+    /// As [`ChatFormat::llama2`].
+    pub fn mistral(model_dir: &Path) -> Result<ChatFormat, FormatError> {
+        ChatFormat::inst(model_dir, MISTRAL)
+    }
+
+    fn inst(model_dir: &Path, template: &str) -> Result<ChatFormat, FormatError> {
+        let mut files = FormatFiles::read(model_dir)?;
+        for name in ["bos_token", "eos_token"] {
+            if files.tokenizer_config.get(name).and_then(token_text).is_none() {
+                let path = model_dir.join("tokenizer_config.json");
+                return Err(FormatError::BadFile {
+                    path,
+                    what: format!("names no `{name}`, which ends or begins turns"),
+                });
+            }
+        }
+        files.chat_template = Some(template.to_owned());
+        ChatFormat::build(files, &[])
     }
 
     fn build(mut files: FormatFiles, added: &[&str]) -> Result<ChatFormat, FormatError> {

@@ -4,7 +4,6 @@
 //! be written is kept in memory: the cache changes nothing but time.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
@@ -14,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::encode::{Meta, Rules, Watch};
+use crate::error::DataError;
 use crate::hash;
 use crate::tokens::{Tokens, Writer};
 
@@ -104,13 +104,16 @@ impl Cache {
     ///
     /// # Errors
     /// When the tokens cannot be brought to the disk.
-    pub(crate) fn keep(&self, key: &str, meta: &Meta, writer: Writer, watch: &dyn Watch) -> std::io::Result<Tokens> {
-        let (mut file, hasher, partial) = match writer {
+    pub(crate) fn keep(&self, key: &str, meta: &Meta, writer: Writer, watch: &dyn Watch) -> Result<Tokens, DataError> {
+        let (file, hasher, partial) = match writer {
             Writer::Memory(words) => return Ok(Tokens::Memory(words)),
             Writer::File { file, hasher, path, .. } => (file, hasher, path),
         };
-        file.flush()?;
-        let file = file.into_inner().map_err(|error| error.into_error())?;
+        let flushed = file.into_inner().map_err(|error| error.into_error());
+        let file = flushed.map_err(|error| {
+            let _ = fs::remove_file(&partial);
+            DataError::cache(&partial)(error)
+        })?;
         let tokens_sha256 = hash::hex(&hasher.finalize());
         let [meta_path, tokens_path] = self.paths(key).expect("a writer of a file has a folder");
         let kept = || -> std::io::Result<()> {

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::cache::Cache;
 use crate::error::{DataError, Rejection};
 use crate::hash;
+use crate::preview::harmless;
 use crate::read::{RawRow, Rows};
 use crate::shape::{self, Ignored, Shape};
 use crate::source::{OnBadRow, Role, RowFormat};
@@ -131,7 +132,7 @@ pub(crate) fn encode(
                     return Err(error);
                 }
             };
-            let tokens = cache.keep(&key, &meta, writer, watch).map_err(DataError::io(path))?;
+            let tokens = cache.keep(&key, &meta, writer, watch)?;
             (meta, tokens, false)
         }
     };
@@ -223,7 +224,7 @@ impl<'a> Encoder<'a> {
 
     fn add(&mut self, line: u64, (id, turns, words): (String, usize, Vec<u32>)) -> Result<(), DataError> {
         let start = self.writer.count();
-        self.writer.push(&words).map_err(DataError::io(self.path))?;
+        self.writer.push(&words)?;
         let (token_count, target_count) = (words.len() as u32, tokens::count_targets(&words) as u32);
         let digest = tokens::digest(&words);
         self.entries.push(Entry { id, line, turns: turns as u32, start, token_count, target_count, digest });
@@ -235,7 +236,8 @@ impl<'a> Encoder<'a> {
             return Err(DataError::Row { path: self.path.to_owned(), line, reason });
         }
         let kind = reason.kind();
-        let first = || Rejected { kind: kind.to_owned(), count: 0, first_line: line, example: reason.to_string() };
+        let first =
+            || Rejected { kind: kind.to_owned(), count: 0, first_line: line, example: harmless(&reason.to_string()) };
         self.rejected.entry(kind).or_insert_with(first).count += 1;
         Ok(())
     }

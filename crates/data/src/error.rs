@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use codeact_chat::{ConversationError, FormatError};
 
+use crate::preview::harmless;
+
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
@@ -18,6 +20,17 @@ pub enum DataError {
     /// A file cannot be opened or read.
     #[error("cannot read `{path}`")]
     Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Encoded data cannot be written to its folder, or read back from there.
+    #[error(
+        "cannot keep encoded data in `{path}`\n\
+         hint: free some space there, or name another folder with `train.cache`; \"off\" keeps it in memory"
+    )]
+    Cache {
         /// The file.
         path: PathBuf,
         /// What the system said.
@@ -38,7 +51,7 @@ pub enum DataError {
         path: PathBuf,
     },
     /// A row cannot be used, and the policy is to refuse the file.
-    #[error("`{path}` line {line}: {reason}\nhint: {}`on_bad_row = \"skip\"` leaves such rows out and counts them", hint(.reason))]
+    #[error("`{path}` line {line}: {}\nhint: {}`on_bad_row = \"skip\"` leaves such rows out and counts them", shown(.reason), hint(.reason))]
     Row {
         /// The file.
         path: PathBuf,
@@ -112,6 +125,11 @@ pub enum DataError {
 }
 
 impl DataError {
+    pub(crate) fn cache(path: &Path) -> impl FnOnce(std::io::Error) -> DataError {
+        let path = path.to_owned();
+        move |source| DataError::Cache { path, source }
+    }
+
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> DataError {
         let path = path.to_owned();
         move |source| DataError::Io { path, source }
@@ -192,6 +210,11 @@ impl Rejection {
             Rejection::Format(_) => "refused by the chat template",
         }
     }
+}
+
+/// A reason may quote what a file says.
+fn shown(reason: &Rejection) -> String {
+    harmless(&reason.to_string())
 }
 
 fn hint(reason: &Rejection) -> &'static str {

@@ -149,7 +149,7 @@ impl Part {
         let (file, entry) = self.entry(index);
         let range = entry.start..entry.start + self.documents[index].token_count as u64;
         let words = file.tokens.read(range);
-        let words = words.map_err(DataError::io(file.tokens.path().unwrap_or(&file.path)))?;
+        let words = words.map_err(DataError::cache(file.tokens.path().unwrap_or(&file.path)))?;
         Ok(tokens::unpack(&words))
     }
 
@@ -330,7 +330,9 @@ impl Loader<'_> {
                     TooLong::Drop => target_count = 0,
                     TooLong::Truncate => {
                         let words = file.tokens.read(entry.start..entry.start + max as u64);
-                        target_count = tokens::count_targets(&words.map_err(DataError::io(&path))?);
+                        target_count = tokens::count_targets(
+                            &words.map_err(DataError::cache(file.tokens.path().unwrap_or(&path)))?,
+                        );
                         token_count = max;
                     }
                 }

@@ -12,6 +12,8 @@ use std::sync::Mutex;
 use codeact_chat::Example;
 use sha2::{Digest, Sha256};
 
+use crate::error::DataError;
+
 /// Marks a learned token.
 const TARGET: u32 = 1 << 31;
 
@@ -99,13 +101,16 @@ impl Writer {
     }
 
     /// Appends.
-    pub(crate) fn push(&mut self, words: &[u32]) -> std::io::Result<()> {
+    ///
+    /// # Errors
+    /// When the disk is full, for example.
+    pub(crate) fn push(&mut self, words: &[u32]) -> Result<(), DataError> {
         match self {
             Writer::Memory(all) => all.extend_from_slice(words),
-            Writer::File { file, hasher, count, .. } => {
+            Writer::File { file, hasher, count, path } => {
                 let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
                 hasher.update(&bytes);
-                file.write_all(&bytes)?;
+                file.write_all(&bytes).map_err(DataError::cache(path))?;
                 *count += words.len() as u64;
             }
         }

@@ -35,6 +35,8 @@ impl Material {
         let format = match config.model.chat_format {
             ChatFormatChoice::Auto => ChatFormat::load(base_dir),
             ChatFormatChoice::ChatMl => ChatFormat::chatml_added(base_dir),
+            ChatFormatChoice::Llama2 => ChatFormat::llama2(base_dir),
+            ChatFormatChoice::Mistral => ChatFormat::mistral(base_dir),
         };
         let format = format.map_err(TrainError::Format)?;
         if let Some(model) = model {
@@ -114,11 +116,11 @@ pub fn new_token_count(model: &ModelConfig, format: &ChatFormat) -> usize {
 fn check_tokens(config: &Config, dir: &Path, model: &ModelConfig, format: &ChatFormat) -> Result<(), TrainError> {
     match config.model.chat_format {
         ChatFormatChoice::ChatMl => check_added_tokens(config, dir, model, format),
-        ChatFormatChoice::Auto if new_token_count(model, format) > 0 => {
+        _ if new_token_count(model, format) > 0 => {
             let (token_count, row_count) = (format.vocab_size(), model.vocab_size);
             Err(TrainError::VocabularyTooLarge { model: config.model.name.clone(), token_count, row_count })
         }
-        ChatFormatChoice::Auto => Ok(()),
+        _ => Ok(()),
     }
 }
 

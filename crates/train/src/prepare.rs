@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use codeact_chat::ChatFormat;
 use codeact_data::{DataSet, Document, Plan, Watch};
-use codeact_model::{LoraConfig, ModelConfig, Pass, Weights, Workload, source};
+use codeact_model::{LoraConfig, ModelConfig, NewRows, Pass, Weights, Workload, source};
 
 use crate::checkpoint::{self, Identity};
-use crate::config::{Config, DeviceChoice, Precision};
+use crate::config::{Config, DeviceChoice, NewTokens, Precision};
 use crate::error::TrainError;
 use crate::hash;
 use crate::material::{self, Material, plan_settings};
@@ -106,6 +106,14 @@ impl Config {
             Precision::Nf4 => Weights::Nf4,
             Precision::Bf16 => Weights::Bf16,
             Precision::F32 => Weights::F32,
+        }
+    }
+
+    /// What the rows of new tokens start as.
+    pub fn new_rows(&self) -> NewRows {
+        match self.model.new_tokens {
+            NewTokens::Mean => NewRows::Mean,
+            NewTokens::Copy => NewRows::CopyOfLast,
         }
     }
 

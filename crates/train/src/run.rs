@@ -76,8 +76,8 @@ pub fn train(run: &Prepared, start: &Start, stop: &AtomicBool) -> Result<Outcome
     let (adapter, optimizer, validation_loss_before) = match &state {
         None => {
             // New tokens of the chat format get rows of their own, which are trained like the rest.
-            let adapter =
-                decoder.new_adapter(&run.config.lora_config(), run.format.vocab_size(), run.config.train.seed);
+            let (lora, seed) = (run.config.lora_config(), run.config.train.seed);
+            let adapter = decoder.new_adapter_with(&lora, run.format.vocab_size(), seed, run.config.new_rows());
             let adapter = adapter.map_err(TrainError::Load)?;
             let optimizer = Optimizer::new(adapter.parameter_count(), &device);
             (adapter, optimizer.map_err(|error| TrainError::Load(error.into()))?, None)

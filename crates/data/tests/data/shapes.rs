@@ -156,6 +156,16 @@ fn rows_that_cannot_be_used_are_counted_by_reason_with_their_first_line() {
 }
 
 #[test]
+fn what_a_file_says_cannot_command_a_terminal_through_an_error() {
+    let room = Room::new();
+    let path = room.lines("a.jsonl", &[json!({"messages": [{"role": "\x1b[2Jx", "content": "a"}]}), row(1)]);
+    let error = room.load(&[source(&[&path])]).unwrap_err().to_string();
+    assert!(error.contains("unknown role `\u{241b}[2Jx`") && !error.contains('\x1b'), "{error}");
+    let report = &room.load(&[skipping(&[&path])]).unwrap().reports[0];
+    assert!(!report.rejected[0].example.contains('\x1b'));
+}
+
+#[test]
 fn unused_keys_are_reported_and_a_shape_can_be_demanded() {
     let room = Room::new();
     let mut odd = row(1);

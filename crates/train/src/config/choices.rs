@@ -34,6 +34,20 @@ choice! {
         Auto = "auto",
         /// ChatML, whose two tokens are added to the vocabulary when they are missing: for base models.
         ChatMl = "chatml",
+        /// `[INST]` turns as in Llama-2-chat: for base models of its tokenizer.
+        Llama2 = "llama2",
+        /// `[INST]` turns as in Mistral-7B-Instruct.
+        Mistral = "mistral",
+    }
+}
+
+choice! {
+    /// What the embedding rows of tokens that the chat format adds start as.
+    NewTokens {
+        /// The mean of all rows.
+        Mean = "mean",
+        /// A copy of the last row, as the CodeAct models started.
+        Copy = "copy",
     }
 }
 

@@ -12,7 +12,7 @@ mod tree;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use choices::{ChatFormatChoice, DeviceChoice, Precision, RecomputeChoice, ScheduleShape};
+pub use choices::{ChatFormatChoice, DeviceChoice, NewTokens, Precision, RecomputeChoice, ScheduleShape};
 pub use sources::{DataSource, FilterTable, Words};
 pub use tables::{Checkpoint, Config, Lora, Model, Optimizer, Output, Train};
 pub use tree::Origin;

@@ -4,7 +4,7 @@ use codeact_data::{Sort, TooLong};
 use codeact_model::Target;
 use serde::Serialize;
 
-use super::choices::{ChatFormatChoice, DeviceChoice, Precision, RecomputeChoice, ScheduleShape};
+use super::choices::{ChatFormatChoice, DeviceChoice, NewTokens, Precision, RecomputeChoice, ScheduleShape};
 use super::reader::{Findings, TableReader};
 use super::sources::{self, DataSource};
 use super::tree::{Node, Value};
@@ -35,6 +35,8 @@ pub struct Model {
     pub name: String,
     /// Default `auto`.
     pub chat_format: ChatFormatChoice,
+    /// What the rows of tokens that `chatml` adds start as. Default `mean`.
+    pub new_tokens: NewTokens,
 }
 
 /// `[lora]`: which layers get an adapter, and how large.
@@ -153,8 +155,11 @@ impl Config {
 
 impl Model {
     fn read(mut table: TableReader<'_>) -> Model {
-        let model =
-            Model { name: table.required("name"), chat_format: table.or("chat_format", ChatFormatChoice::Auto) };
+        let model = Model {
+            name: table.required("name"),
+            chat_format: table.or("chat_format", ChatFormatChoice::Auto),
+            new_tokens: table.or("new_tokens", NewTokens::Mean),
+        };
         table.finish();
         model
     }
