@@ -19,12 +19,13 @@ const DATA_BYTES_MAX: u64 = 5 << 20;
 const GOLDEN_BYTES_MAX: u64 = 2 << 20;
 
 /// A crate uses only crates on lower floors.
-const FLOORS: [(&str, usize); 11] = [
+const FLOORS: [(&str, usize); 12] = [
     ("chat", 0),
     ("cpu", 0),
     ("grammar", 0),
     ("ops", 0),
     ("sandbox", 0),
+    ("data", 1),
     ("model", 1),
     ("engine", 2),
     ("agent", 3),
@@ -34,8 +35,9 @@ const FLOORS: [(&str, usize); 11] = [
 ];
 
 /// What a room never sees, though its floor would allow it.
-const NEVER: [(&str, &[&str]); 5] = [
+const NEVER: [(&str, &[&str]); 6] = [
     ("chat", &["candle-core", "candle-nn"]),
+    ("data", &["candle-core", "candle-nn"]),
     ("grammar", &["tokenizers", "candle-core"]),
     ("sandbox", &["candle-core", "candle-nn", "tokenizers"]),
     ("engine", &["codeact-chat", "tokenizers", "minijinja"]),

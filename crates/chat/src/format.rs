@@ -7,16 +7,19 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::conversation::{Conversation, Message};
+use crate::conversation::{Conversation, Message, Role};
 use crate::error::FormatError;
 use crate::render::{Example, Renderer, locate};
 use crate::stream::{TokenStream, decode};
-use crate::template::{CHATML, ChatTemplate};
+use crate::template::{CHATML, ChatTemplate, LLAMA2, MISTRAL};
 use crate::token_bytes::token_bytes;
 use crate::vocabulary::Vocabulary;
 
 use files::{FormatFiles, token_text};
 pub use text::TextToken;
+
+/// Changes whenever the same files give other tokens or another mask than before: what others kept is stale then.
+const RULES: &str = "rules of rendering 1";
 
 /// Where ChatML turns begin and end.
 const CHATML_TOKENS: [&str; 2] = ["<|im_start|>", "<|im_end|>"];
@@ -64,6 +67,38 @@ impl ChatFormat {
         let ids = CHATML_TOKENS.map(|token| (token, vocabulary.id_of(token)));
         format.files.describe_chatml(&ids, vocabulary.prefix_ids());
         Ok(format)
+    }
+
+    /// Gives a base model the turns of Llama-2-chat, between `[INST]` and `[/INST]`; no token is added, the tokenizer's
+    /// end-of-sequence token ends a turn.
+    ///
+    /// # Errors
+    /// When a file is missing or broken, the tokenizer is not supported, or it names no `bos_token` and `eos_token`.
+    pub fn llama2(model_dir: &Path) -> Result<ChatFormat, FormatError> {
+        ChatFormat::inst(model_dir, LLAMA2)
+    }
+
+    /// As [`ChatFormat::llama2`], the turns of Mistral-7B-Instruct.
+    ///
+    /// # Errors
+    /// As [`ChatFormat::llama2`].
+    pub fn mistral(model_dir: &Path) -> Result<ChatFormat, FormatError> {
+        ChatFormat::inst(model_dir, MISTRAL)
+    }
+
+    fn inst(model_dir: &Path, template: &str) -> Result<ChatFormat, FormatError> {
+        let mut files = FormatFiles::read(model_dir)?;
+        for name in ["bos_token", "eos_token"] {
+            if files.tokenizer_config.get(name).and_then(token_text).is_none() {
+                let path = model_dir.join("tokenizer_config.json");
+                return Err(FormatError::BadFile {
+                    path,
+                    what: format!("names no `{name}`, which ends or begins turns"),
+                });
+            }
+        }
+        files.chat_template = Some(template.to_owned());
+        ChatFormat::build(files, &[])
     }
 
     fn build(mut files: FormatFiles, added: &[&str]) -> Result<ChatFormat, FormatError> {
@@ -120,7 +155,33 @@ impl ChatFormat {
     /// # Errors
     /// When the template refuses or rewrites a message, or a promise about the mask would be broken.
     pub fn example(&self, conversation: &Conversation) -> Result<Example, FormatError> {
-        self.renderer.example(conversation)
+        let of_assistant = |message: &Message| message.role == Role::Assistant;
+        self.example_of(conversation, &conversation.messages.iter().map(of_assistant).collect::<Vec<_>>())
+    }
+
+    /// As [`ChatFormat::example`], learned from the messages marked in `is_learned` alone, one flag for each message. Of
+    /// a message that is not the assistant's the text is learned, and a control token that follows it at once.
+    ///
+    /// # Errors
+    /// As [`ChatFormat::example`].
+    ///
+    /// # Panics
+    /// When there are not as many flags as messages.
+    pub fn example_of(&self, conversation: &Conversation, is_learned: &[bool]) -> Result<Example, FormatError> {
+        assert_eq!(conversation.messages.len(), is_learned.len(), "one flag for each message");
+        self.renderer.example(conversation, is_learned)
+    }
+
+    /// Texts that decide the tokens and the mask of every conversation, in a fixed order: the version of the rules of
+    /// rendering, the tokenizer, the template, and the tokens that the template may name.
+    pub fn identity(&self) -> Vec<String> {
+        let template = &self.renderer.template;
+        let mut texts = vec![RULES.to_owned(), self.files.tokenizer_json.clone(), template.source().to_owned()];
+        for name in NAMED_TOKENS {
+            let token = self.files.tokenizer_config.get(name).and_then(token_text);
+            texts.push(format!("{name}={token:?}"));
+        }
+        texts
     }
 
     /// Ids at which generation stops, the template's own first. Never empty.

@@ -44,11 +44,12 @@ pub(crate) struct Renderer {
     prompt_tail_ids: Vec<u32>,
 }
 
-/// A turn of the assistant in the rendered text, and its last token.
+/// A turn to learn in the rendered text, and its last token.
 struct Turn {
     message_index: usize,
     range: Range<usize>,
-    end_token_index: usize,
+    /// Always there after a turn of the assistant.
+    end_token_index: Option<usize>,
 }
 
 impl Renderer {
@@ -75,8 +76,9 @@ impl Renderer {
                 renderer.lead = lead.to_owned();
             }
         }
-        for turn in renderer.turns(&messages, &rendered, &tokens)? {
-            let id = tokens[turn.end_token_index].id;
+        let of_assistant = [false, true, false, true];
+        for turn in renderer.turns(&messages, &of_assistant, &rendered, &tokens)? {
+            let Some(id) = turn.end_token_index.map(|index| tokens[index].id) else { continue };
             if !renderer.turn_end_ids.contains(&id) {
                 renderer.turn_end_ids.push(id);
             }
@@ -107,27 +109,33 @@ impl Renderer {
         Ok(ids)
     }
 
-    /// The ids of a conversation and which of them are learned.
-    pub(crate) fn example(&self, conversation: &Conversation) -> Result<Example, FormatError> {
+    /// The ids of a conversation and which of them are learned: those of the messages in `is_learned`, one flag each.
+    pub(crate) fn example(&self, conversation: &Conversation, is_learned: &[bool]) -> Result<Example, FormatError> {
         let messages = &conversation.messages;
         let rendered = locate(&self.template, messages, false)?;
         let tokens = self.vocabulary.encode(&rendered.text, &rendered.contents)?;
-        let turns = self.turns(messages, &rendered, &tokens)?;
+        let turns = self.turns(messages, is_learned, &rendered, &tokens)?;
 
         let prefix = self.prefix(&tokens);
         let mut token_ids = prefix.to_vec();
         let mut is_target = vec![false; prefix.len()];
+        let mut turn = turns.iter().peekable();
         for token in &tokens {
+            // Turns stand in order and apart, so one that ends before this token is done with.
+            while turn.next_if(|turn| turn.range.end <= token.range.start).is_some() {}
             // Nothing precedes the first token, so it cannot be predicted.
             let is_first = token_ids.is_empty();
             token_ids.push(token.id);
-            is_target.push(!is_first && turns.iter().any(|turn| contains(&turn.range, &token.range)));
+            is_target.push(!is_first && turn.peek().is_some_and(|turn| contains(&turn.range, &token.range)));
         }
 
         check::bos_is_single(&token_ids, self.bos_id, &self.vocabulary)?;
         let mask = &is_target[prefix.len()..];
-        check::only_assistant_is_learned(&conversation.id, messages, &rendered.contents, &tokens, mask)?;
-        let turn_ends = turns.iter().map(|turn| (turn.message_index, turn.end_token_index));
+        let foreign = messages.iter().zip(is_learned).zip(&rendered.contents);
+        let foreign = foreign.filter(|((_, is_learned), _)| !**is_learned);
+        let foreign = foreign.map(|((message, _), content)| (message.role, content.clone()));
+        check::nothing_else_is_learned(&conversation.id, foreign, &tokens, mask)?;
+        let turn_ends = turns.iter().filter_map(|turn| Some((turn.message_index, turn.end_token_index?)));
         check::every_turn_end_is_learned(&conversation.id, turn_ends, mask)?;
         check::something_is_learned(&conversation.id, mask)?;
         Ok(Example { token_ids, is_target })
@@ -140,27 +148,34 @@ impl Renderer {
         if is_written { &[] } else { prefix }
     }
 
-    /// Where the assistant's turns stand: from the end of the generation prompt to the end of the first control
-    /// token after the text.
-    fn turns(&self, messages: &[Message], rendered: &Rendered, tokens: &[Token]) -> Result<Vec<Turn>, FormatError> {
+    /// Where the turns to learn stand. One of the assistant: from the end of the generation prompt to the end of the
+    /// first control token after the text. One of another role: its text, and a control token that follows at once.
+    fn turns(
+        &self,
+        messages: &[Message],
+        is_learned: &[bool],
+        rendered: &Rendered,
+        tokens: &[Token],
+    ) -> Result<Vec<Turn>, FormatError> {
         let mut turns = Vec::new();
-        let of_assistant = messages.iter().enumerate().filter(|(_, message)| message.role == Role::Assistant);
-        for (message_index, _) in of_assistant {
+        for (message_index, message) in messages.iter().enumerate().filter(|(index, _)| is_learned[*index]) {
             let content = &rendered.contents[message_index];
             let first_after = tokens.partition_point(|token| token.range.end <= content.end);
-            let end_token_index = (first_after..tokens.len()).find(|&index| tokens[index].is_control);
-            let no_end = FormatError::NoEndOfTurn { index: message_index };
-            let Some(end_token_index) = end_token_index else {
-                return Err(no_end);
-            };
-            let end = &tokens[end_token_index].range;
-            let between = &rendered.text[content.end..end.start.max(content.end)];
-            if !between.trim().is_empty() {
-                return Err(no_end);
+            let end = (first_after..tokens.len()).find(|&index| tokens[index].is_control);
+            let end = end.filter(|index| {
+                let start = tokens[*index].range.start.max(content.end);
+                rendered.text[content.end..start].trim().is_empty()
+            });
+            let is_assistant = message.role == Role::Assistant;
+            if is_assistant && end.is_none() {
+                return Err(FormatError::NoEndOfTurn { index: message_index });
             }
-            let has_lead = rendered.text[..content.start].ends_with(&self.lead);
+            let has_lead = is_assistant && rendered.text[..content.start].ends_with(&self.lead);
             let start = content.start - if has_lead { self.lead.len() } else { 0 };
-            turns.push(Turn { message_index, range: start..end.end, end_token_index });
+            // Behind a user's text another control token may open the next turn, after white space.
+            let end = end.filter(|index| is_assistant || tokens[*index].range.start == content.end);
+            let range = start..end.map_or(content.end, |index| tokens[index].range.end);
+            turns.push(Turn { message_index, range, end_token_index: end });
         }
         Ok(turns)
     }

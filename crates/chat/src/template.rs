@@ -20,6 +20,24 @@ pub(crate) const CHATML: &str = "{% for message in messages %}\
     {{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}\
     {% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
+/// As Llama-2-chat writes turns: the system message stands inside the first turn of the user, and every pair of turns is
+/// a sequence of its own.
+pub(crate) const LLAMA2: &str = "{% if messages[0]['role'] == 'system' %}{% set offset = 1 %}\
+    {% else %}{% set offset = 0 %}{% endif %}{% for message in messages[offset:] %}\
+    {% if message['role'] == 'user' %}{{ bos_token + '[INST] ' }}\
+    {% if loop.first and offset == 1 %}{{ '<<SYS>>\\n' + messages[0]['content'].strip() + '\\n<</SYS>>\\n\\n' }}{% endif %}\
+    {{ message['content'].strip() + ' [/INST]' }}\
+    {% else %}{{ ' ' + message['content'].strip() + ' ' + eos_token }}{% endif %}{% endfor %}";
+
+/// As Mistral-7B-Instruct writes turns: one sequence, no system turn, so that its message opens the first turn of the
+/// user.
+pub(crate) const MISTRAL: &str = "{% if messages[0]['role'] == 'system' %}{% set offset = 1 %}\
+    {% else %}{% set offset = 0 %}{% endif %}{{ bos_token }}{% for message in messages[offset:] %}\
+    {% if message['role'] == 'user' %}{{ '[INST] ' }}\
+    {% if loop.first and offset == 1 %}{{ messages[0]['content'] + '\\n\\n' }}{% endif %}\
+    {{ message['content'] + ' [/INST]' }}\
+    {% else %}{{ ' ' + message['content'] + eos_token }}{% endif %}{% endfor %}";
+
 /// Instructions a template may run for one conversation. A long one (1,000 messages) takes about 30,000; a template
 /// that loops forever ends here.
 const FUEL_MAX: u64 = 20_000_000;

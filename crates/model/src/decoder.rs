@@ -24,6 +24,15 @@ pub struct Decoder {
     head: Option<Tensor>,
 }
 
+/// What the embedding rows of new tokens start as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewRows {
+    /// The mean of all rows.
+    Mean,
+    /// A copy of the last row, as Megatron's checkpoints are padded: the start of the CodeAct models.
+    CopyOfLast,
+}
+
 impl Decoder {
     /// Loads a Hugging Face folder (`config.json` and safetensors).
     ///
@@ -83,20 +92,38 @@ impl Decoder {
         &self.config
     }
 
-    /// A fresh adapter for this model ([`Adapter::new`]). When the vocabulary is larger than the model's, as after
-    /// adding ChatML's tokens, the adapter gets rows for the new tokens, which start as the mean of all others.
-    ///
-    /// * `vocab_size`: tokens of the tokenizer.
+    /// [`Decoder::new_adapter_with`] new rows that start as the mean of all others.
     ///
     /// # Errors
     /// When the device cannot hold it.
     pub fn new_adapter(&self, lora: &LoraConfig, vocab_size: usize, seed: u64) -> Result<Adapter, ModelError> {
+        self.new_adapter_with(lora, vocab_size, seed, NewRows::Mean)
+    }
+
+    /// A fresh adapter for this model ([`Adapter::new`]). When the vocabulary is larger than the model's, as after
+    /// adding ChatML's tokens, the adapter gets rows for the new tokens, which are trained.
+    ///
+    /// * `vocab_size`: tokens of the tokenizer.
+    /// * `start`: what these rows start as.
+    ///
+    /// # Errors
+    /// When the device cannot hold it.
+    pub fn new_adapter_with(
+        &self,
+        lora: &LoraConfig,
+        vocab_size: usize,
+        seed: u64,
+        start: NewRows,
+    ) -> Result<Adapter, ModelError> {
         let count = vocab_size.saturating_sub(self.config.vocab_size);
         let mut rows = Vec::new();
         let tables = std::iter::once(&self.embedding).chain(&self.head);
         for table in tables.filter(|_| count > 0) {
-            let mean = table.to_dtype(DType::F32)?.mean(0)?.to_vec1::<f32>()?;
-            rows.extend(mean.repeat(count));
+            let row = match start {
+                NewRows::Mean => table.to_dtype(DType::F32)?.mean(0)?,
+                NewRows::CopyOfLast => table.get(table.dim(0)? - 1)?.to_dtype(DType::F32)?,
+            };
+            rows.extend(row.to_vec1::<f32>()?.repeat(count));
         }
         Ok(Adapter::with_new_tokens(&self.config, lora, seed, self.embedding.device(), &rows)?)
     }

@@ -24,7 +24,7 @@ pub use adapter::{Adapter, LoraConfig, Target};
 pub use batch::Batch;
 pub use block::Recompute;
 pub use config::ModelConfig;
-pub use decoder::Decoder;
+pub use decoder::{Decoder, NewRows};
 pub use error::ModelError;
 pub use memory::{MemoryPlan, Pass, Workload};
 pub use rotary::Rotary;

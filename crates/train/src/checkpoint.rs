@@ -35,7 +35,7 @@ pub struct State {
 const VERSION: u32 = 2;
 
 /// Settings that may change between two parts of a run, because they do not change a bit of its numbers.
-const FREE_KEYS: [&str; 2] = ["train.recompute", "train.threads"];
+const FREE_KEYS: [&str; 3] = ["train.recompute", "train.threads", "train.cache"];
 
 impl State {
     /// The state after `step` steps.

@@ -2,14 +2,14 @@
 
 use std::fmt::Write;
 
-use codeact_chat::{ChatFormat, Example};
+use codeact_data::FileReport;
+use codeact_data::preview::{MARKS, Preview, Style, harmless};
 use codeact_model::Pass;
+use serde_json::json;
 
+use crate::error::TrainError;
 use crate::memory::{LEVELS, level_name};
 use crate::prepare::Prepared;
-
-/// Stand around learned text.
-const MARKS: (&str, &str) = ("⟦", "⟧");
 
 /// Data, plan and memory, a line each.
 pub fn summary(run: &Prepared) -> String {
@@ -21,17 +21,19 @@ pub fn summary(run: &Prepared) -> String {
     line("model", format!("{} in `{}`, {}", config.model.name, run.base_dir.display(), config.train.dtype));
     for report in &run.data.reports {
         line("data", report.to_string());
+        left_out(report).into_iter().for_each(|what| line("", what));
     }
     line(
         "plan",
         format!(
-            "{} steps over {} epoch{}, {} tokens, {} supervised; packs of at most {} tokens, {} per step",
+            "{} steps over {} epoch{}, {} tokens, {} supervised; packs of at most {} tokens, {:.1}% full, {} per step",
             plan.steps.len(),
             plan.epoch_count(),
             if plan.epoch_count() == 1 { "" } else { "s" },
             plan.token_count(),
             plan.target_count(),
             config.train.pack_tokens,
+            100.0 * plan.efficiency(config.train.pack_tokens),
             config.train.accumulation,
         ),
     );
@@ -78,27 +80,57 @@ pub fn summary(run: &Prepared) -> String {
     text
 }
 
-/// The first conversation of the first step, as the model sees it; what is learned stands between marks.
-pub fn example(run: &Prepared) -> String {
-    let first = run.plan.steps[0].packs[0].documents[0];
-    let shown = masked_text(&run.format, &run.data.train.examples[first]);
-    format!("first conversation of step 1; learned text stands between {} and {}:\n\n{shown}\n", MARKS.0, MARKS.1)
+/// What of a file was not used.
+fn left_out(report: &FileReport) -> Vec<String> {
+    let mut lines = Vec::new();
+    for rejected in &report.rejected {
+        let (count, kind, first) = (rejected.count, &rejected.kind, rejected.first_line);
+        lines.push(format!("{count} rejected, {kind}; the first in line {first}: {}", harmless(&rejected.example)));
+    }
+    if !report.ignored_keys.is_empty() {
+        lines.push(format!("keys that are not used: {}", harmless(&report.ignored_keys.join(", "))));
+    }
+    lines
 }
 
-/// The text of an example with marks around what is learned.
-pub fn masked_text(format: &ChatFormat, example: &Example) -> String {
-    let mut text = String::new();
-    let mut start = 0;
-    while start < example.token_ids.len() {
-        let is_target = example.is_target[start];
-        let run = example.is_target[start..].iter().take_while(|target| **target == is_target);
-        let end = start + run.count();
-        let piece = format.decode(&example.token_ids[start..end], false);
-        match is_target {
-            true => text.extend([MARKS.0, &piece, MARKS.1]),
-            false => text.push_str(&piece),
-        }
-        start = end;
+/// The first conversation of the first step, as the model sees it; what is learned stands between marks.
+///
+/// # Errors
+/// When the cache of encoded data cannot be read any more.
+pub fn example(run: &Prepared) -> Result<String, TrainError> {
+    let first = run.plan.steps[0].packs[0].documents[0];
+    let example = run.data.train.example(first)?;
+    let shown = Preview::new(&run.format).text(&example, Style::Marks);
+    Ok(format!("first conversation of step 1; learned text stands between {} and {}:\n\n{shown}\n", MARKS.0, MARKS.1))
+}
+
+/// The plan as it is stored with the run: a line about all of it, then one for each step, with the conversations of each
+/// pack by their index.
+pub fn plan_lines(run: &Prepared) -> String {
+    let (plan, data) = (&run.plan, &run.data);
+    let files = data.reports.iter().map(|report| json!({"path": report.path, "sha256": report.sha256}));
+    let head = json!({
+        "plan_hash": plan.hash(&data.content_hash),
+        "files": files.collect::<Vec<_>>(),
+        "shares": data.train.shares,
+        "conversations": data.train.documents.len(),
+        "steps": plan.steps.len(),
+        "epochs": plan.epoch_count(),
+        "tokens": plan.token_count(),
+        "supervised_tokens": plan.target_count(),
+        "packing_efficiency": plan.efficiency(run.config.train.pack_tokens),
+    });
+    let mut text = format!("{head}\n");
+    for (index, step) in plan.steps.iter().enumerate() {
+        let packs: Vec<&[usize]> = step.packs.iter().map(|pack| pack.documents.as_slice()).collect();
+        let line = json!({
+            "step": index + 1,
+            "epoch": step.epoch,
+            "tokens": step.token_count(),
+            "supervised_tokens": step.target_count(),
+            "packs": packs,
+        });
+        let _ = writeln!(text, "{line}");
     }
     text
 }

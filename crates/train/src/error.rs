@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use codeact_agent::AgentError;
-use codeact_chat::{FormatError, ReadError};
+use codeact_chat::FormatError;
+use codeact_data::DataError;
 use codeact_model::ModelError;
 use codeact_model::source::SourceError;
 
@@ -41,57 +42,9 @@ pub enum TrainError {
         /// What the thread pool said.
         source: rayon::ThreadPoolBuildError,
     },
-    /// A data file is wrong.
+    /// Data is wrong.
     #[error(transparent)]
-    Read(#[from] ReadError),
-    /// A data path is neither file nor folder, or a folder without data.
-    #[error("data `{path}`: {what}")]
-    DataPath {
-        /// The path of the settings.
-        path: PathBuf,
-        /// What is wrong.
-        what: String,
-    },
-    /// A conversation cannot be turned into tokens and mask.
-    #[error("`{path}` line {line}")]
-    Row {
-        /// The data file.
-        path: PathBuf,
-        /// Line counted from 1.
-        line: usize,
-        /// Why.
-        source: FormatError,
-    },
-    /// A conversation is too long, and the policy is to refuse it.
-    #[error(
-        "`{path}` line {line}: the conversation has {token_count} tokens, more than the {max} of `train.sequence_tokens_max`\n\
-         hint: raise it, or set `train.too_long` to \"drop\" or \"truncate\""
-    )]
-    TooLong {
-        /// The data file.
-        path: PathBuf,
-        /// Line counted from 1.
-        line: usize,
-        /// Its tokens.
-        token_count: usize,
-        /// The bound.
-        max: usize,
-    },
-    /// No conversation is left.
-    #[error(
-        "no conversation of {split} data is left: {row_count} read, {too_long} longer than the {max} tokens of `train.sequence_tokens_max`\n\
-         hint: raise it, or set `train.too_long` to \"truncate\""
-    )]
-    NothingLeft {
-        /// `train` or `validation`.
-        split: String,
-        /// Conversations read.
-        row_count: usize,
-        /// Conversations that were too long.
-        too_long: usize,
-        /// The bound.
-        max: usize,
-    },
+    Data(#[from] DataError),
     /// A conversation is longer than the model was made for.
     #[error(
         "a conversation has {token_count} tokens, but `{model}` was made for at most {max}\n\

@@ -18,7 +18,7 @@ const STEP: &str = "step-";
 const RESULTS: [&str; 2] = ["adapter", "merged"];
 
 /// Everything else a run writes into its folder.
-const RECORDS: [&str; 2] = ["metrics.jsonl", "config.toml"];
+const RECORDS: [&str; 3] = ["metrics.jsonl", "config.toml", "plan.jsonl"];
 
 /// How a run begins.
 #[derive(Debug, PartialEq, Eq)]

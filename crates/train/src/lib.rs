@@ -1,12 +1,11 @@
 //! Fine-tune a Llama-family model with LoRA: settings, data plan, optimizer loop, checkpoints and exports.
 //!
-//! The arithmetic is `codeact-model`'s, the mask `codeact-chat`'s; this crate decides what is learned in which order,
-//! and that nothing is lost when a run stops.
+//! The arithmetic is `codeact-model`'s, the mask `codeact-chat`'s, data and plan `codeact-data`'s; this crate takes the
+//! steps, and sees to it that nothing is lost when a run stops.
 
 pub mod config; // read first: what can be set
-pub mod data; // files -> tokens and mask, counted
-pub mod plan; // what is learned when
-pub mod prepare; // all of it together, refused before anything is written
+pub mod material; // base model, chat format and data
+pub mod prepare; // all of it planned and estimated, refused before anything is written
 
 pub mod run; // then: the loop
 pub mod optimizer;
@@ -18,6 +17,7 @@ pub mod folder;
 pub mod metrics;
 
 pub mod describe; // what the user sees
+pub mod look; // preview and statistics of the data
 pub mod evaluate;
 pub mod memory;
 pub mod progress;

@@ -1,5 +1,6 @@
 //! Fine-tune a Llama-family model on code-action conversations.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -7,11 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::Device;
 use clap::error::ErrorKind;
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
+use codeact_data::preview::Style;
 use codeact_ops::device;
 use codeact_train::config::{Config, DeviceChoice};
 use codeact_train::folder::{self, Start};
+use codeact_train::look::{self, Pick, Show};
 use codeact_train::prepare::Prepared;
+use codeact_train::progress::EncodeProgress;
 use codeact_train::run::{self, Outcome};
 use codeact_train::{TrainError, describe};
 
@@ -35,7 +39,72 @@ const ABOUT_GPUS: &str = if device::BUILT_WITH_CUDA {
 /// Fine-tune a Llama-family model on code-action conversations.
 #[derive(Debug, Parser)]
 #[command(name = "codeact-train", version, after_long_help = ABOUT_GPUS)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct Cli {
+    #[command(subcommand)]
+    look: Option<Look>,
+    #[command(flatten)]
+    train: Option<Args>,
+}
+
+/// Which settings.
+#[derive(Debug, Clone, clap::Args)]
+struct Settings {
+    /// Training settings; see configs/quickstart.toml
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Put a value over the settings, for example `--set train.steps=20`; can be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+}
+
+/// Look at the data instead of training.
+#[derive(Debug, Subcommand)]
+enum Look {
+    /// Show conversations as the model sees them, with what is learned made visible
+    Preview {
+        #[command(flatten)]
+        settings: Settings,
+        /// The conversation with this number, as plan.jsonl counts them; without any of these the first one learned
+        #[arg(long, value_name = "N", group = "pick")]
+        index: Option<usize>,
+        /// The conversations with this id
+        #[arg(long, group = "pick")]
+        id: Option<String>,
+        /// So many, drawn anew each time; each shows its number
+        #[arg(long, value_name = "K", group = "pick")]
+        random: Option<usize>,
+        /// Write a page instead of text
+        #[arg(long, value_name = "FILE", conflicts_with = "ids")]
+        html: Option<PathBuf>,
+        /// List the tokens with their ids
+        #[arg(long)]
+        ids: bool,
+        /// Colours instead of marks
+        #[arg(long, value_enum, default_value_t = Colour::Auto)]
+        color: Colour,
+    },
+    /// Count: sources, mix, lengths, packs, steps, what was left out
+    Stats {
+        #[command(flatten)]
+        settings: Settings,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Colour {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, clap::Args)]
 struct Args {
+    // Not flattened: clap tells by these that there is no subcommand.
     /// Training settings; see configs/quickstart.toml
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
@@ -61,7 +130,7 @@ enum OnDevice {
 
 fn main() -> ExitCode {
     codeact_ops::allocator::keep_freed_pages();
-    let mut args = match Args::try_parse() {
+    let cli = match Cli::try_parse() {
         Ok(args) => args,
         Err(error) if error.kind() == ErrorKind::DisplayVersion => {
             println!("{error}{}", version_details());
@@ -69,12 +138,20 @@ fn main() -> ExitCode {
         }
         Err(error) => error.exit(),
     };
+    if let Some(look) = &cli.look {
+        return concluded(show(look));
+    }
+    let mut args = cli.train.expect("settings are required without a subcommand");
     // The last word: after what `--set` says.
     args.overrides.extend(args.device.map(|device| match device {
         OnDevice::Cpu => "train.device=cpu".to_owned(),
         OnDevice::Cuda => "train.device=cuda".to_owned(),
     }));
-    match train(&args) {
+    concluded(train(&args))
+}
+
+fn concluded(result: Result<ExitCode, TrainError>) -> ExitCode {
+    match result {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {}", error.report());
@@ -96,17 +173,66 @@ fn version_details() -> String {
     lines.join("\n")
 }
 
-fn train(args: &Args) -> Result<ExitCode, TrainError> {
-    let config = Config::load(&args.config, &args.overrides)?;
+fn load(path: &Path, overrides: &[String]) -> Result<Config, TrainError> {
+    let config = Config::load(path, overrides)?;
     if let Some(threads) = config.train.threads {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
         pool.map_err(|source| TrainError::Threads { count: threads, source })?;
     }
+    Ok(config)
+}
+
+fn say(line: &str) {
+    eprintln!("{line}");
+}
+
+fn show(look: &Look) -> Result<ExitCode, TrainError> {
+    let watch = EncodeProgress::default();
+    match look {
+        Look::Stats { settings, json } => {
+            let stats = look::statistics(&load(&settings.config, &settings.overrides)?, &say, &watch)?;
+            match json {
+                true => println!("{}", serde_json::to_string_pretty(&stats).expect("plain values are JSON")),
+                false => print!("{stats}"),
+            }
+        }
+        Look::Preview { settings, index, id, random, html, ids, color } => {
+            // Nobody wants to see the same ones again.
+            let seed = || std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), 0);
+            let pick = match (index, id, random) {
+                (Some(index), ..) => Pick::Index(*index),
+                (_, Some(id), _) => Pick::Id(id.clone()),
+                (.., Some(count)) => Pick::Random(*count, seed()),
+                _ => Pick::First,
+            };
+            let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            let colors =
+                *color == Colour::Always || *color == Colour::Auto && std::io::stdout().is_terminal() && !is_plain;
+            let show = match (html, ids) {
+                (Some(_), _) => Show::Page,
+                (None, true) => Show::Ids,
+                (None, false) => Show::Text(if colors { Style::Colors } else { Style::Marks }),
+            };
+            let text = look::preview(&load(&settings.config, &settings.overrides)?, &pick, show, &say, &watch)?;
+            match html {
+                Some(path) => {
+                    folder::write_file(path, text.as_bytes())?;
+                    eprintln!("wrote `{}`", path.display());
+                }
+                None => print!("{text}"),
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn train(args: &Args) -> Result<ExitCode, TrainError> {
+    let config = load(&args.config, &args.overrides)?;
     let device = device(&config, args)?;
     let start = start(&config, args)?;
-    let run = Prepared::new(config, device, &|line| eprintln!("{line}"))?;
+    let run = Prepared::new(config, device, &say, &EncodeProgress::default())?;
     if args.dry_run {
-        print!("{}\n{}", describe::summary(&run), describe::example(&run));
+        print!("{}\n{}", describe::summary(&run), describe::example(&run)?);
         return Ok(ExitCode::SUCCESS);
     }
     eprint!("{}", describe::summary(&run));
@@ -193,6 +319,6 @@ mod tests {
 
     #[test]
     fn arguments_are_consistent() {
-        super::Args::command().debug_assert();
+        super::Cli::command().debug_assert();
     }
 }

@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use codeact_chat::ChatFormat;
-use codeact_model::{LoraConfig, ModelConfig, Pass, Weights, Workload, source};
+use codeact_data::{DataSet, Document, Plan, Watch};
+use codeact_model::{LoraConfig, ModelConfig, NewRows, Pass, Weights, Workload, source};
 
 use crate::checkpoint::{self, Identity};
-use crate::config::{ChatFormatChoice, Config, DeviceChoice, Precision};
-use crate::data::{self, DataSet, LengthPolicy};
+use crate::config::{Config, DeviceChoice, NewTokens, Precision};
 use crate::error::TrainError;
 use crate::hash;
+use crate::material::{self, Material, plan_settings};
 use crate::memory::{self, Fit};
-use crate::plan::{Document, Plan, PlanSettings};
 use crate::schedule::Schedule;
 
 /// A run that is ready to start.
@@ -45,29 +45,26 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Reads the data, finds the model, renders, plans and estimates. `say` gets lines for the user.
+    /// Reads the data, finds the model, renders, plans and estimates. `say` gets lines for the user, `watch` hears of the
+    /// encoding of data.
     ///
     /// * `device`: where the settings want to compute, if it is here.
     ///
     /// # Errors
     /// Every fault of settings and input, before anything is written into `output.dir`.
-    pub fn new(config: Config, device: Option<Device>, say: &dyn Fn(&str)) -> Result<Prepared, TrainError> {
-        let sources = data::read(&config.data)?;
+    pub fn new(
+        config: Config,
+        device: Option<Device>,
+        say: &dyn Fn(&str),
+        watch: &dyn Watch,
+    ) -> Result<Prepared, TrainError> {
+        // Paths first, so that nobody waits for a model to hear of a misspelt one.
+        let sources = material::locate(&config, say)?;
         let base_dir = source::resolve(&config.model.name, say)?;
         let model = ModelConfig::load(&base_dir).map_err(TrainError::Load)?;
-        let format = match config.model.chat_format {
-            ChatFormatChoice::Auto => ChatFormat::load(&base_dir),
-            ChatFormatChoice::ChatMl => ChatFormat::chatml_added(&base_dir),
-        };
-        let format = format.map_err(TrainError::Format)?;
-        if config.model.chat_format == ChatFormatChoice::ChatMl {
-            check_added_tokens(&config, &base_dir, &model, &format)?;
-        }
-        let new_token_count = new_token_count(&config, &model, &format)?;
-        let policy = LengthPolicy { tokens_max: config.train.sequence_tokens_max, too_long: config.train.too_long };
-        let data = data::render(&sources, &format, policy)?;
-        check_context(&config, &model, &data)?;
-        let plan = Plan::new(&data.train.documents, &plan_settings(&config));
+        let Material { format, data, .. } = Material::new(&config, sources, (&base_dir, Some(&model)), watch)?;
+        let new_token_count = material::new_token_count(&model, &format);
+        let plan = Plan::new(&data.train.documents, &data.train.shares, &plan_settings(&config));
         let schedule = Schedule::new(&config.optimizer, plan.steps.len());
         let workload = Workload {
             model: model.clone(),
@@ -112,6 +109,14 @@ impl Config {
         }
     }
 
+    /// What the rows of new tokens start as.
+    pub fn new_rows(&self) -> NewRows {
+        match self.model.new_tokens {
+            NewTokens::Mean => NewRows::Mean,
+            NewTokens::Copy => NewRows::CopyOfLast,
+        }
+    }
+
     /// The adapter as the model takes it.
     pub fn lora_config(&self) -> LoraConfig {
         LoraConfig {
@@ -144,63 +149,6 @@ fn fit(
         let budget = budget.unwrap_or(0);
         TrainError::DoesNotFit { need: least.plan.total(), budget, ways: memory::remedies(workload, longest, budget) }
     })
-}
-
-fn plan_settings(config: &Config) -> PlanSettings {
-    PlanSettings {
-        seed: config.train.seed,
-        pack_tokens: config.train.pack_tokens,
-        accumulation: config.train.accumulation,
-        steps: config.train.steps,
-        epochs: config.train.epochs,
-    }
-}
-
-/// Tokens beyond the model's embedding: those of an added chat format are trained, others would have no meaning.
-fn new_token_count(config: &Config, model: &ModelConfig, format: &ChatFormat) -> Result<usize, TrainError> {
-    let (token_count, row_count) = (format.vocab_size(), model.vocab_size);
-    match config.model.chat_format {
-        ChatFormatChoice::Auto if token_count > row_count => {
-            let model = config.model.name.clone();
-            Err(TrainError::VocabularyTooLarge { model, token_count, row_count })
-        }
-        _ => Ok(token_count.saturating_sub(row_count)),
-    }
-}
-
-/// Added tokens get trained rows behind those of the model. Where its embedding has spare rows they would land on one
-/// of those, which stay as they are: the model would never learn to end a turn.
-fn check_added_tokens(config: &Config, dir: &Path, model: &ModelConfig, format: &ChatFormat) -> Result<(), TrainError> {
-    let path = dir.join("tokenizer.json");
-    let io = |source| TrainError::Load(codeact_model::ModelError::Io { path: path.clone(), source });
-    let text = std::fs::read_to_string(&path).map_err(io)?;
-    let tokenizer: serde_json::Value = serde_json::from_str(&text).map_err(|error| io(error.into()))?;
-    let special = tokenizer["added_tokens"].as_array().map_or(&[][..], Vec::as_slice);
-    for token in ["<|im_start|>", "<|im_end|>"] {
-        let is_known = tokenizer["model"]["vocab"].get(token).is_some();
-        if is_known || special.iter().any(|entry| entry["content"] == token) {
-            continue;
-        }
-        let row_count = model.vocab_size;
-        match format.token_id(token) {
-            Some(id) if (id as usize) < row_count => {
-                let model = config.model.name.clone();
-                return Err(TrainError::FrozenToken { model, token, id, row_count });
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-fn check_context(config: &Config, model: &ModelConfig, data: &DataSet) -> Result<(), TrainError> {
-    let documents = data.train.documents.iter().chain(&data.validation.documents);
-    let longest = documents.map(|document| document.token_count).max().unwrap_or(0);
-    let max = model.context_tokens_max;
-    match longest <= max {
-        true => Ok(()),
-        false => Err(TrainError::BeyondContext { token_count: longest, max, model: config.model.name.clone() }),
-    }
 }
 
 /// Stands for the base weights in a checkpoint: the config's content, and the weight files' names and sizes. Reading

@@ -1,12 +1,17 @@
 //! What the user sees while a run goes on: a bar on a terminal, plain lines otherwise, always on stderr.
 
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use codeact_data::Watch;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Plain lines per run, about.
 const LINES: usize = 40;
+
+/// Files that took longer to encode than this get a line.
+const LONG_SECONDS: f64 = 2.0;
 
 /// Longest silence between plain lines.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
@@ -34,6 +39,61 @@ impl LoadProgress {
     /// All are there.
     pub fn finish(self) {
         self.0.finish_and_clear();
+    }
+}
+
+/// Shows files of data while they are turned into tokens: a bar on a terminal, and a line for each file that took long.
+#[derive(Debug, Default)]
+pub struct EncodeProgress(Mutex<Option<Encoding>>);
+
+#[derive(Debug)]
+struct Encoding {
+    bar: ProgressBar,
+    name: String,
+    begun: Instant,
+    tokens: u64,
+}
+
+impl EncodeProgress {
+    fn with(&self, act: impl FnOnce(&mut Option<Encoding>)) {
+        act(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    }
+}
+
+impl Watch for EncodeProgress {
+    fn begin(&self, path: &Path, bytes: u64) {
+        let style = ProgressStyle::with_template("{bar:24} encoding {msg}, {bytes} of {total_bytes}, {eta} left");
+        let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr());
+        let bar = bar.with_style(style.expect("the template is well formed"));
+        let name = path.display().to_string();
+        bar.set_message(name.clone());
+        self.with(|encoding| *encoding = Some(Encoding { bar, name, begun: Instant::now(), tokens: 0 }));
+    }
+
+    fn advance(&self, bytes: u64, tokens: u64) {
+        self.with(|encoding| {
+            if let Some(encoding) = encoding {
+                encoding.tokens += tokens;
+                encoding.bar.inc(bytes);
+                let rate = encoding.tokens as f64 / encoding.begun.elapsed().as_secs_f64().max(1e-9);
+                encoding.bar.set_message(format!("{}, {rate:.0} tok/s", encoding.name));
+            }
+        });
+    }
+
+    fn end(&self) {
+        self.with(|encoding| {
+            let Some(Encoding { bar, name, begun, tokens }) = encoding.take() else { return };
+            bar.finish_and_clear();
+            let seconds = begun.elapsed().as_secs_f64();
+            if seconds > LONG_SECONDS {
+                eprintln!("encoded  {tokens} tokens in {seconds:.1} s, {:.0} tok/s: `{name}`", tokens as f64 / seconds);
+            }
+        });
+    }
+
+    fn note(&self, text: &str) {
+        eprintln!("{text}");
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
 use codeact_agent::{ActionFormat, Profile, Wording};
+use codeact_data::Step;
 use codeact_model::{Adapter, Decoder, ModelError};
 
 use crate::checkpoint::{self, State};
@@ -17,7 +18,6 @@ use crate::folder::{self, Start};
 use crate::memory;
 use crate::metrics::Metrics;
 use crate::optimizer::Optimizer;
-use crate::plan::Step;
 use crate::prepare::Prepared;
 use crate::progress::{LoadProgress, Progress, StepReport};
 
@@ -76,8 +76,8 @@ pub fn train(run: &Prepared, start: &Start, stop: &AtomicBool) -> Result<Outcome
     let (adapter, optimizer, validation_loss_before) = match &state {
         None => {
             // New tokens of the chat format get rows of their own, which are trained like the rest.
-            let adapter =
-                decoder.new_adapter(&run.config.lora_config(), run.format.vocab_size(), run.config.train.seed);
+            let (lora, seed) = (run.config.lora_config(), run.config.train.seed);
+            let adapter = decoder.new_adapter_with(&lora, run.format.vocab_size(), seed, run.config.new_rows());
             let adapter = adapter.map_err(TrainError::Load)?;
             let optimizer = Optimizer::new(adapter.parameter_count(), &device);
             (adapter, optimizer.map_err(|error| TrainError::Load(error.into()))?, None)
@@ -95,6 +95,7 @@ pub fn train(run: &Prepared, start: &Start, stop: &AtomicBool) -> Result<Outcome
     let metrics = Metrics::open(&run.dir().join("metrics.jsonl"), optimizer.step as usize)?;
     let mut learner = Learner { run, decoder, adapter, optimizer, gradients, validation_loss_before, metrics };
     folder::write_file(&run.dir().join("config.toml"), run.config.resolved().as_bytes())?;
+    folder::write_file(&run.dir().join("plan.jsonl"), describe::plan_lines(run).as_bytes())?;
     if learner.validation_loss_before.is_none() && learner.step() == 0 {
         learner.validation_loss_before = learner.validation_loss(stop)?;
         if let Some(loss) = learner.validation_loss_before {
@@ -161,7 +162,7 @@ impl Learner<'_> {
                 return Ok(Taken::Stopped);
             }
             for pass in pack.passes(&run.data.train.documents, run.fit.pass_tokens) {
-                let batch = batch(&run.data.train, &pass).map_err(failed)?;
+                let batch = batch(&run.data.train, &pass, index + 1)?;
                 loss += self
                     .decoder
                     .loss_and_gradients(&self.adapter, &batch, scale, run.fit.recompute, &self.gradients)

@@ -29,12 +29,14 @@ fn losses(run: &Prepared, weights: Weights) -> Vec<f64> {
     let mut take_step = |step: usize| {
         let mut tokens = 0;
         let documents = run.plan.steps[step].packs.iter().flat_map(|pack| &pack.documents);
-        let examples = documents.map(|index| &run.data.train.examples[*index]).take_while(|example| {
+        let examples = documents.map(|index| run.data.train.example(*index).unwrap()).take_while(|example| {
             let goes_on = tokens < TOKENS;
             tokens += example.token_ids.len();
             goes_on
         });
-        let batch = Batch::new(examples.map(|example| (&example.token_ids[..], &example.is_target[..]))).unwrap();
+        let examples: Vec<_> = examples.collect();
+        let pairs = examples.iter().map(|example| (&example.token_ids[..], &example.is_target[..]));
+        let batch = Batch::new(pairs).unwrap();
         let scale = 1.0 / batch.labels.len() as f64;
         let loss = decoder.loss_and_gradients(&adapter, &batch, scale, Recompute::None, &gradients).unwrap();
         optimizer.apply(adapter.parameters(), &gradients, &run.config.optimizer, 2e-3).unwrap();
@@ -55,7 +57,7 @@ fn bf16_kernels_learn_as_f32_on_the_cpu_does() {
     std::env::set_current_dir(&repository).unwrap();
     let overrides = ["train.steps=3".to_owned(), "output.dir=target/never-written".to_owned()];
     let config = Config::load(Path::new("configs/quickstart.toml"), &overrides).unwrap();
-    let run = Prepared::new(config, Some(Device::Cpu), &|_| {}).unwrap();
+    let run = Prepared::new(config, Some(Device::Cpu), &|_| {}, &()).unwrap();
     let want = losses(&run, Weights::F32);
     let emulation = Emulation::begin(0);
     let got = losses(&run, Weights::Bf16);

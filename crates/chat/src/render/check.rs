@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::conversation::{Message, Role};
+use crate::conversation::Role;
 use crate::error::FormatError;
 use crate::vocabulary::{Token, Vocabulary};
 
@@ -16,21 +16,19 @@ pub(super) fn bos_is_single(ids: &[u32], bos_id: Option<u32>, vocabulary: &Vocab
     }
 }
 
-/// No learned token touches the text of another role.
-pub(super) fn only_assistant_is_learned(
+/// No learned token touches the text of a message that is not to be learned. `foreign` are such messages in order:
+/// role, and bytes of the rendered text.
+pub(super) fn nothing_else_is_learned(
     id: &str,
-    messages: &[Message],
-    contents: &[Range<usize>],
+    foreign: impl Iterator<Item = (Role, Range<usize>)>,
     tokens: &[Token],
     mask: &[bool],
 ) -> Result<(), FormatError> {
-    let foreign = messages.iter().zip(contents).filter(|(message, _)| message.role != Role::Assistant);
-    for (message, content) in foreign {
+    for (role, content) in foreign {
         let first = tokens.partition_point(|token| token.range.end <= content.start);
         let touching = tokens[first..].iter().take_while(|token| token.range.start < content.end);
         if let Some(offset) = touching.zip(&mask[first..]).position(|(_, is_target)| *is_target) {
-            let (id, token_index) = (id.to_owned(), first + offset);
-            return Err(FormatError::ForeignSupervised { id, token_index, role: message.role });
+            return Err(FormatError::ForeignSupervised { id: id.to_owned(), token_index: first + offset, role });
         }
     }
     Ok(())
@@ -58,16 +56,14 @@ mod tests {
     use super::*;
 
     /// `uuAA.` : two tokens of user text, two of the assistant, the end of its turn.
-    fn scene() -> (Vec<Message>, Vec<Range<usize>>, Vec<Token>) {
-        let messages = vec![Message::user("uu"), Message::assistant("AA")];
-        let tokens = (0..5).map(|at| Token { id: at as u32, range: at..at + 1, is_control: at == 4 }).collect();
-        (messages, vec![0..2, 2..4], tokens)
+    fn scene() -> Vec<Token> {
+        (0..5).map(|at| Token { id: at as u32, range: at..at + 1, is_control: at == 4 }).collect()
     }
 
     #[test]
     fn a_learned_user_token_is_an_error() {
-        let (messages, contents, tokens) = scene();
-        let check = |mask: [bool; 5]| only_assistant_is_learned("x", &messages, &contents, &tokens, &mask);
+        let tokens = scene();
+        let check = |mask: [bool; 5]| nothing_else_is_learned("x", [(Role::User, 0..2)].into_iter(), &tokens, &mask);
         assert!(check([false, false, true, true, true]).is_ok());
         let error = check([false, true, true, true, true]).unwrap_err();
         assert!(matches!(error, FormatError::ForeignSupervised { token_index: 1, role: Role::User, .. }), "{error}");

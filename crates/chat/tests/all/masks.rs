@@ -1,6 +1,6 @@
 //! Which tokens are learned, and that text never becomes a control token.
 
-use codeact_chat::{FormatError, Message};
+use codeact_chat::{ChatFormat, FormatError, Message};
 
 use crate::tiny::{CHATML, byte_level, conversation, learned, sentence_piece};
 
@@ -127,5 +127,45 @@ fn a_control_token_may_swallow_the_blanks_beside_it() {
         folder.write("tokenizer.json", &tokenizer);
         // Loading compares with the tokenizer's own reading of a whole conversation.
         assert_eq!(learned(&folder.load().unwrap(), &messages), [expected], "{side}");
+    }
+}
+
+/// What is learned of a conversation, and all of it, with one blank for each run of them: the decoder and the dummy prefix
+/// do not matter here.
+fn plainly(format: &ChatFormat, messages: &[Message]) -> (String, String) {
+    let example = format.example(&conversation(messages)).unwrap();
+    let ids = example.token_ids.iter().zip(&example.is_target).filter(|(_, target)| **target).map(|(id, _)| *id);
+    let ids: Vec<u32> = ids.collect();
+    let plain = |ids: &[u32]| {
+        format.decode(ids, false).split(' ').filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    };
+    (plain(&ids), plain(&example.token_ids))
+}
+
+#[test]
+fn built_in_inst_turns_are_those_of_llama2_and_mistral() {
+    let folder = sentence_piece(None);
+    let messages = [
+        Message::system("a"),
+        Message::user("b"),
+        Message::assistant("the"),
+        Message::user("c"),
+        Message::assistant("d"),
+    ];
+    let llama2 = ChatFormat::llama2(folder.path()).unwrap();
+    let (answers, all) = plainly(&llama2, &messages);
+    assert_eq!(answers, "the </s> d </s>");
+    assert_eq!(all, "<s> [INST] <<SYS>>\na\n<</SYS>>\n\nb [/INST] the </s><s> [INST] c [/INST] d </s>");
+    let mistral = ChatFormat::mistral(folder.path()).unwrap();
+    let (answers, all) = plainly(&mistral, &messages);
+    assert_eq!(answers, "the</s> d</s>");
+    assert_eq!(all, "<s> [INST] a\n\nb [/INST] the</s> [INST] c [/INST] d</s>");
+    for format in [llama2, mistral] {
+        assert_eq!(format.end_of_turn_ids(), [2]);
+        assert_eq!(format.prompt_ids(&messages[..2]).unwrap()[0], 1, "one token begins the sequence");
+        let saved = tempfile::tempdir().unwrap();
+        format.save(saved.path()).unwrap();
+        let again = ChatFormat::load(saved.path()).unwrap();
+        assert_eq!(again.example(&conversation(&messages)).unwrap(), format.example(&conversation(&messages)).unwrap());
     }
 }

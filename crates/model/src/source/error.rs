@@ -1,4 +1,4 @@
-//! What can go wrong on the way to a model folder, with every attempt and a way out.
+//! What can go wrong on the way to a model or a data set, with every attempt and a way out.
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -60,7 +60,7 @@ pub enum SourceError {
         hint: String,
     },
     /// All places were tried.
-    #[error("cannot get model `{name}`; tried in this order:{attempts}\nhint: {hint}")]
+    #[error("cannot get `{name}`; tried in this order:{attempts}\nhint: {hint}")]
     Exhausted {
         /// What was asked for.
         name: String,

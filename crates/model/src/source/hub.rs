@@ -1,4 +1,4 @@
-//! Download a model from the Hugging Face hub into a folder, continuing what an earlier attempt left there.
+//! Download from the Hugging Face hub into a folder, continuing what an earlier attempt left there.
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
@@ -10,7 +10,7 @@ use hf_hub::HFError;
 use super::error::SourceError;
 use super::gguf::sha256_hex;
 use super::hub_progress::Meter;
-use super::hub_worker::{self, Event, Fetch, Pace, RemoteFile};
+use super::hub_worker::{self, Event, Fetch, Kind, Pace, RemoteFile};
 
 /// Which commit a half-downloaded folder belongs to.
 const COMMIT_FILE: &str = ".commit";
@@ -41,7 +41,19 @@ pub(super) enum HubError {
 
 /// Downloads what a model folder needs: configuration, tokenizer, safetensors. Pickled weights are left alone.
 pub(super) fn download(name: &str, hub: &Hub, folder: &Path, progress: &dyn Fn(&str)) -> Result<(), HubError> {
-    let (commit, files) = list(name, hub)?;
+    download_wanted(Kind::Model, name, hub, folder, wanted, progress)
+}
+
+/// Downloads the files that `wanted` chooses among those of the repository.
+pub(super) fn download_wanted(
+    kind: Kind,
+    name: &str,
+    hub: &Hub,
+    folder: &Path,
+    wanted: impl FnOnce(&str, Vec<RemoteFile>) -> Result<Vec<RemoteFile>, HubError>,
+    progress: &dyn Fn(&str),
+) -> Result<(), HubError> {
+    let (commit, files) = list(kind, name, hub)?;
     let files = wanted(name, files)?;
     let commit_file = folder.join(COMMIT_FILE);
     if fs::read_to_string(&commit_file).ok().as_deref() != Some(commit.as_str()) {
@@ -52,17 +64,17 @@ pub(super) fn download(name: &str, hub: &Hub, folder: &Path, progress: &dyn Fn(&
         fs::write(&commit_file, &commit).map_err(SourceError::io("write", &commit_file))?;
     }
     let fetches = files.iter().map(|file| resume(folder, file)).collect::<Result<Vec<_>, _>>()?;
-    fetch(name, hub, &commit, fetches, folder, progress)?;
+    fetch((kind, name), hub, &commit, fetches, folder, progress)?;
     for file in &files {
         check(folder, file)?;
     }
     Ok(fs::remove_file(&commit_file).map_err(SourceError::io("remove", &commit_file))?)
 }
 
-fn list(name: &str, hub: &Hub) -> Result<(String, Vec<RemoteFile>), HubError> {
+fn list(kind: Kind, name: &str, hub: &Hub) -> Result<(String, Vec<RemoteFile>), HubError> {
     let (sender, events) = sync_channel(1);
     let (thread_name, endpoint) = (name.to_string(), hub.endpoint.map(str::to_string));
-    std::thread::spawn(move || hub_worker::list(&thread_name, endpoint.as_deref(), &sender));
+    std::thread::spawn(move || hub_worker::list(kind, &thread_name, endpoint.as_deref(), &sender));
     match next(&events, hub.contact)? {
         Event::Listed { commit, files } => Ok((commit, files)),
         Event::Failed(error) => Err(explain(name, error)),
@@ -123,7 +135,7 @@ fn rank(file_name: &str) -> Option<u8> {
 }
 
 fn resume(folder: &Path, file: &RemoteFile) -> Result<Fetch, SourceError> {
-    let path = folder.join(&file.name);
+    let path = folder.join(file.local_name());
     let start = match fs::metadata(&path) {
         Ok(metadata) if metadata.len() <= file.bytes => metadata.len(),
         Ok(_) => {
@@ -136,7 +148,7 @@ fn resume(folder: &Path, file: &RemoteFile) -> Result<Fetch, SourceError> {
 }
 
 fn fetch(
-    name: &str,
+    (kind, name): (Kind, &str),
     hub: &Hub,
     commit: &str,
     fetches: Vec<Fetch>,
@@ -146,14 +158,14 @@ fn fetch(
     let total = fetches.iter().map(|fetch| fetch.file.bytes).sum();
     let mut missing: u64 = fetches.iter().map(|fetch| fetch.file.bytes - fetch.start).sum();
     let mut meter = Meter::new(name, total, total - missing, progress);
-    let names: Vec<String> = fetches.iter().map(|fetch| fetch.file.name.clone()).collect();
+    let names: Vec<String> = fetches.iter().map(|fetch| fetch.file.local_name()).collect();
     // Two ranges wait at most: the network may run ahead of the disk by that much.
     let (sender, events) = sync_channel(2);
     let (thread_name, thread_commit) = (name.to_string(), commit.to_string());
     let endpoint = hub.endpoint.map(str::to_string);
     let pace = hub.pace;
     std::thread::spawn(move || {
-        hub_worker::fetch(&thread_name, endpoint.as_deref(), &thread_commit, &fetches, pace, &sender);
+        hub_worker::fetch(kind, &thread_name, endpoint.as_deref(), &thread_commit, &fetches, pace, &sender);
     });
     while missing > 0 {
         match next(&events, hub.stall)? {
@@ -183,7 +195,7 @@ fn check(folder: &Path, file: &RemoteFile) -> Result<(), HubError> {
     let Some(expected) = &file.sha256 else {
         return Ok(());
     };
-    let path = folder.join(&file.name);
+    let path = folder.join(file.local_name());
     let sha256 = sha256_hex(&path)?;
     if sha256 == *expected {
         return Ok(());
@@ -211,8 +223,8 @@ fn explain(name: &str, error: HFError) -> HubError {
                 .into(),
         ),
         HFError::RepoNotFound { .. } | HFError::RevisionNotFound { .. } => refused(
-            format!("there is no model `{name}` (HTTP 404)"),
-            "check the spelling of the name; private models need HF_TOKEN".into(),
+            format!("there is no repository `{name}` (HTTP 404)"),
+            "check the spelling of the name; private ones need HF_TOKEN".into(),
         ),
         HFError::EntryNotFound { path, .. } => refused(
             format!("the hub lists `{path}` of `{name}`, but does not have it (HTTP 404)"),

@@ -8,11 +8,18 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use hf_hub::progress::{DownloadEvent, ProgressEvent, ProgressHandler};
-use hf_hub::repository::{RepoTreeEntry, RepoTypeModel};
+use hf_hub::repository::{RepoTreeEntry, RepoType, RepoTypeDataset, RepoTypeModel};
 use hf_hub::{HFClient, HFError, HFRepositorySync};
 
 /// How often one range is asked for.
 const TRIES: u32 = 4;
+
+/// What a repository is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Model,
+    DataSet,
+}
 
 /// A file of the repository.
 #[derive(Debug, Clone)]
@@ -39,30 +46,49 @@ pub(super) enum Event {
     WrongLength { name: String, wanted: u64, got: u64 },
 }
 
-/// Opens the repository `name` (`organisation/model`) with the token from the usual places.
-pub(super) fn open(name: &str, endpoint: Option<&str>) -> Result<HFRepositorySync<RepoTypeModel>, HFError> {
+impl RemoteFile {
+    /// The file's name in a folder of its own: repositories have folders, what is downloaded has none.
+    pub(super) fn local_name(&self) -> String {
+        self.name.replace('/', "--")
+    }
+}
+
+/// Opens the repository `name` (`organisation/name`) with the token from the usual places.
+fn open<T: RepoType>(kind: T, name: &str, endpoint: Option<&str>) -> Result<HFRepositorySync<T>, HFError> {
     let mut builder = HFClient::builder().retry_max_attempts(2);
     if let Some(endpoint) = endpoint {
         builder = builder.endpoint(endpoint);
     }
-    let (owner, model) = name.split_once('/').unwrap_or(("", name));
-    Ok(builder.build_sync()?.model(owner, model))
+    let (owner, name) = name.split_once('/').unwrap_or(("", name));
+    Ok(builder.build_sync()?.repository(kind, owner, name))
 }
 
 /// Sends [`Event::Listed`] or [`Event::Failed`].
-pub(super) fn list(name: &str, endpoint: Option<&str>, events: &SyncSender<Event>) {
+pub(super) fn list(kind: Kind, name: &str, endpoint: Option<&str>, events: &SyncSender<Event>) {
+    let listed = match kind {
+        Kind::Model => open(RepoTypeModel, name, endpoint).and_then(|repository| {
+            let commit = repository.info().send()?.sha;
+            try_list(&repository, commit, false)
+        }),
+        Kind::DataSet => open(RepoTypeDataset, name, endpoint).and_then(|repository| {
+            let commit = repository.info().send()?.sha;
+            try_list(&repository, commit, true)
+        }),
+    };
     // A failed send means that nobody listens any more; then there is nothing left to do.
-    let _ = events.send(match try_list(name, endpoint) {
+    let _ = events.send(match listed {
         Ok((commit, files)) => Event::Listed { commit, files },
         Err(error) => Event::Failed(error),
     });
 }
 
-fn try_list(name: &str, endpoint: Option<&str>) -> Result<(String, Vec<RemoteFile>), HFError> {
-    let repository = open(name, endpoint)?;
-    let commit = repository.info().send()?.sha;
+fn try_list<T: RepoType>(
+    repository: &HFRepositorySync<T>,
+    commit: Option<String>,
+    is_deep: bool,
+) -> Result<(String, Vec<RemoteFile>), HFError> {
     let commit = commit.ok_or_else(|| HFError::Other("the hub's answer names no commit".into()))?;
-    let entries = repository.list_tree().revision(commit.clone()).send()?;
+    let entries = repository.list_tree().revision(commit.clone()).recursive(is_deep).send()?;
     let files = entries.into_iter().filter_map(|entry| match entry {
         RepoTreeEntry::File { path, size, lfs, .. } => {
             Some(RemoteFile { name: path, bytes: size, sha256: lfs.and_then(|lfs| lfs.sha256) })
@@ -89,6 +115,7 @@ pub(super) struct Fetch {
 
 /// Sends every missing byte of `fetches` as [`Event::Range`], in order; ends early with [`Event::Failed`].
 pub(super) fn fetch(
+    kind: Kind,
     name: &str,
     endpoint: Option<&str>,
     commit: &str,
@@ -96,7 +123,20 @@ pub(super) fn fetch(
     pace: Pace,
     events: &SyncSender<Event>,
 ) {
-    let repository = match open(name, endpoint) {
+    match kind {
+        Kind::Model => fetch_from(open(RepoTypeModel, name, endpoint), commit, fetches, pace, events),
+        Kind::DataSet => fetch_from(open(RepoTypeDataset, name, endpoint), commit, fetches, pace, events),
+    }
+}
+
+fn fetch_from<T: RepoType>(
+    repository: Result<HFRepositorySync<T>, HFError>,
+    commit: &str,
+    fetches: &[Fetch],
+    pace: Pace,
+    events: &SyncSender<Event>,
+) {
+    let repository = match repository {
         Ok(repository) => repository,
         Err(error) => {
             let _ = events.send(Event::Failed(error));
@@ -120,8 +160,8 @@ pub(super) fn fetch(
     }
 }
 
-fn range_with_retry(
-    repository: &HFRepositorySync<RepoTypeModel>,
+fn range_with_retry<T: RepoType>(
+    repository: &HFRepositorySync<T>,
     commit: &str,
     file: &RemoteFile,
     range: Range<u64>,

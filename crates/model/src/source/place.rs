@@ -6,7 +6,6 @@ use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use super::error::SourceError;
-use super::local;
 
 /// What to do with the half-built folder of an earlier attempt.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -18,9 +17,11 @@ pub(super) enum Leftover {
 }
 
 /// Returns `target` when it is complete, else lets `build` fill a `.partial` folder and renames it to `target`.
+/// `missing` says what a folder lacks.
 pub(super) fn place<E: From<SourceError>>(
     target: &Path,
     leftover: Leftover,
+    missing: fn(&Path) -> Option<String>,
     progress: &dyn Fn(&str),
     build: impl FnOnce(&Path) -> Result<(), E>,
 ) -> Result<PathBuf, E> {
@@ -29,7 +30,7 @@ pub(super) fn place<E: From<SourceError>>(
     fs::create_dir_all(parent).map_err(SourceError::io("create", parent))?;
     let _lock = lock(&parent.join(format!(".{name}.lock")), progress)?;
     // Another process may have finished while this one waited.
-    if let Some(folder) = finished(target)? {
+    if let Some(folder) = finished(target, missing)? {
         return Ok(folder);
     }
     let partial = parent.join(format!("{name}.partial"));
@@ -42,7 +43,7 @@ pub(super) fn place<E: From<SourceError>>(
         let _ = if leftover == Leftover::Discard { fs::remove_dir_all(&partial) } else { fs::remove_dir(&partial) };
         return Err(error);
     }
-    if let Some(missing) = local::missing_file(&partial) {
+    if let Some(missing) = missing(&partial) {
         return Err(SourceError::Incomplete { path: partial, missing, hint: "delete it and run again".into() }.into());
     }
     sync(&partial)?;
@@ -52,11 +53,11 @@ pub(super) fn place<E: From<SourceError>>(
 }
 
 /// `Some` when the folder is there and complete, `None` when it is not there at all.
-pub(super) fn finished(target: &Path) -> Result<Option<PathBuf>, SourceError> {
+pub(super) fn finished(target: &Path, missing: fn(&Path) -> Option<String>) -> Result<Option<PathBuf>, SourceError> {
     if !target.exists() {
         return Ok(None);
     }
-    match local::missing_file(target) {
+    match missing(target) {
         None => Ok(Some(target.to_path_buf())),
         Some(missing) => Err(SourceError::Incomplete {
             path: target.to_path_buf(),

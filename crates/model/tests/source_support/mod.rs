@@ -17,6 +17,7 @@ pub const HEAD_WIDTH: usize = HIDDEN / HEADS;
 pub fn options(root: &Path) -> Options {
     Options {
         base_dir: root.join("base"),
+        data_dir: root.join("data"),
         hub_cache: root.join("cache"),
         endpoint: Some("http://127.0.0.1:9".into()),
         offline: false,

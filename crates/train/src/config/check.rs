@@ -3,7 +3,8 @@
 use codeact_agent::{ActionFormat, Profile};
 
 use super::Problem;
-use super::choices::{ScheduleShape, Split};
+use super::choices::ScheduleShape;
+use super::sources;
 use super::tables::Config;
 
 /// Most steps and epochs: beyond any run, and small enough for the plan to fit memory.
@@ -62,7 +63,7 @@ impl Config {
     pub(super) fn problems(&self, unread: &[String]) -> Vec<Problem> {
         let mut list = List { unread, found: Vec::new() };
         self.check_lora(&mut list);
-        self.check_data(&mut list);
+        sources::check(&self.data, &mut |key, what, hint| list.wrong(key, what, hint));
         self.check_train(&mut list);
         self.check_optimizer(&mut list);
         list.at_least_one("checkpoint.every", self.checkpoint.every);
@@ -87,21 +88,6 @@ impl Config {
         for (index, target) in lora.targets.iter().enumerate() {
             if lora.targets[..index].contains(target) {
                 list.wrong("lora.targets", format!("names `{}` twice", target.name()), "");
-            }
-        }
-    }
-
-    fn check_data(&self, list: &mut List) {
-        if !self.data.iter().any(|file| file.split == Split::Train) {
-            let what = "has no file to learn from".to_owned();
-            list.wrong("data", what, "add a table `[[data]]` with `path = \"...\"`");
-        }
-        for (index, file) in self.data.iter().enumerate() {
-            let key = format!("data.{index}.repeat");
-            list.at_least_one(&key, Some(file.repeat));
-            let is_sound = list.is_sound(&format!("data.{index}.split"));
-            if is_sound && file.split == Split::Validation && file.repeat > 1 {
-                list.wrong(&key, format!("is {}, but held-out data is measured once", file.repeat), "leave it out");
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Settings with a fixed list of spellings.
 
+use codeact_chat::Role;
+use codeact_data::{OnBadRow, RowFormat, Sort, TooLong};
 use codeact_model::Target;
 use serde::Serialize;
 
@@ -32,6 +34,20 @@ choice! {
         Auto = "auto",
         /// ChatML, whose two tokens are added to the vocabulary when they are missing: for base models.
         ChatMl = "chatml",
+        /// `[INST]` turns as in Llama-2-chat: for base models of its tokenizer.
+        Llama2 = "llama2",
+        /// `[INST]` turns as in Mistral-7B-Instruct.
+        Mistral = "mistral",
+    }
+}
+
+choice! {
+    /// What the embedding rows of tokens that the chat format adds start as.
+    NewTokens {
+        /// The mean of all rows.
+        Mean = "mean",
+        /// A copy of the last row, as the CodeAct models started.
+        Copy = "copy",
     }
 }
 
@@ -72,28 +88,6 @@ choice! {
 }
 
 choice! {
-    /// What becomes of a conversation longer than `train.sequence_tokens_max`.
-    TooLong {
-        /// Left out, and counted.
-        Drop = "drop",
-        /// Cut at the end; left out when no supervised token remains. Both are counted.
-        Truncate = "truncate",
-        /// The run is refused.
-        Error = "error",
-    }
-}
-
-choice! {
-    /// What a data file is for.
-    Split {
-        /// Learned from.
-        Train = "train",
-        /// Held out: its loss is measured before and after training.
-        Validation = "validation",
-    }
-}
-
-choice! {
     /// Shape of the learning rate after the warm-up.
     ScheduleShape {
         /// Half a cosine down to `min_lr_ratio`.
@@ -115,4 +109,33 @@ impl Choice for Target {
         ("up_proj", Target::Up),
         ("down_proj", Target::Down),
     ];
+}
+
+/// What becomes of a conversation longer than `train.sequence_tokens_max`.
+impl Choice for TooLong {
+    const NAMES: &'static [(&'static str, TooLong)] =
+        &[("drop", TooLong::Drop), ("truncate", TooLong::Truncate), ("error", TooLong::Error)];
+}
+
+impl Choice for Sort {
+    const NAMES: &'static [(&'static str, Sort)] = &[("random", Sort::Random), ("length", Sort::Length)];
+}
+
+impl Choice for RowFormat {
+    const NAMES: &'static [(&'static str, RowFormat)] = &[
+        ("auto", RowFormat::Auto),
+        ("messages", RowFormat::Messages),
+        ("sharegpt", RowFormat::ShareGpt),
+        ("alpaca", RowFormat::Alpaca),
+        ("openai", RowFormat::OpenAi),
+    ];
+}
+
+impl Choice for OnBadRow {
+    const NAMES: &'static [(&'static str, OnBadRow)] = &[("error", OnBadRow::Error), ("skip", OnBadRow::Skip)];
+}
+
+impl Choice for Role {
+    const NAMES: &'static [(&'static str, Role)] =
+        &[("system", Role::System), ("user", Role::User), ("assistant", Role::Assistant)];
 }

@@ -2,6 +2,8 @@
 
 mod tables; // read first: what can be set, and the defaults
 
+mod sources; // the `[[data]]` tables
+
 mod check; // values that are each fine but wrong together
 mod choices; // settings with a fixed list of spellings
 mod reader;
@@ -10,8 +12,9 @@ mod tree;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use choices::{ChatFormatChoice, DeviceChoice, Precision, RecomputeChoice, ScheduleShape, Split, TooLong};
-pub use tables::{Checkpoint, Config, DataFile, Lora, Model, Optimizer, Output, Train};
+pub use choices::{ChatFormatChoice, DeviceChoice, NewTokens, Precision, RecomputeChoice, ScheduleShape};
+pub use sources::{DataSource, FilterTable, Words};
+pub use tables::{Checkpoint, Config, Lora, Model, Optimizer, Output, Train};
 pub use tree::Origin;
 
 use reader::Findings;

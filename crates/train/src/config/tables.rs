@@ -1,10 +1,12 @@
 //! The tables of a settings file. Fields without a default say so; every other key may be left out.
 
+use codeact_data::{Sort, TooLong};
 use codeact_model::Target;
 use serde::Serialize;
 
-use super::choices::{ChatFormatChoice, DeviceChoice, Precision, RecomputeChoice, ScheduleShape, Split, TooLong};
+use super::choices::{ChatFormatChoice, DeviceChoice, NewTokens, Precision, RecomputeChoice, ScheduleShape};
 use super::reader::{Findings, TableReader};
+use super::sources::{self, DataSource};
 use super::tree::{Node, Value};
 
 /// All settings of a run.
@@ -22,8 +24,8 @@ pub struct Config {
     pub checkpoint: Checkpoint,
     /// `[output]`
     pub output: Output,
-    /// `[[data]]`, at least one with `split = "train"`.
-    pub data: Vec<DataFile>,
+    /// `[[data]]`, at least one that is not held out.
+    pub data: Vec<DataSource>,
 }
 
 /// `[model]`: what is fine-tuned.
@@ -33,6 +35,8 @@ pub struct Model {
     pub name: String,
     /// Default `auto`.
     pub chat_format: ChatFormatChoice,
+    /// What the rows of tokens that `chatml` adds start as. Default `mean`.
+    pub new_tokens: NewTokens,
 }
 
 /// `[lora]`: which layers get an adapter, and how large.
@@ -46,17 +50,6 @@ pub struct Lora {
     pub rslora: bool,
     /// Default all seven.
     pub targets: Vec<Target>,
-}
-
-/// One `[[data]]`: a file of conversations.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct DataFile {
-    /// A `.jsonl` file, or a folder whose `.jsonl` files are taken in order of name. No default.
-    pub path: String,
-    /// Default `train`.
-    pub split: Split,
-    /// How often each conversation comes up in an epoch. Default 1.
-    pub repeat: usize,
 }
 
 /// `[train]`: how much, in what portions, on what.
@@ -74,8 +67,10 @@ pub struct Train {
     pub accumulation: usize,
     /// Tokens of one conversation at most. Default `pack_tokens`.
     pub sequence_tokens_max: usize,
-    /// Default `drop`.
+    /// What becomes of longer ones. Default `drop`.
     pub too_long: TooLong,
+    /// `random`, drawn for every epoch and packed by best fit, or `length`, longest first. Default `random`.
+    pub sort: Sort,
     /// Order of the data and start of the adapter. Default 0.
     pub seed: u64,
     /// Default `cpu`.
@@ -87,6 +82,8 @@ pub struct Train {
     /// CPU threads. Default: all cores.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
+    /// Folder where encoded data is kept for the next start, `off` for nowhere. Default `checkpoints/cache`.
+    pub cache: String,
 }
 
 /// `[optimizer]`: AdamW and its learning rate.
@@ -150,7 +147,7 @@ impl Config {
         let optimizer = Optimizer::read(table("optimizer"));
         let checkpoint = Checkpoint::read(table("checkpoint"));
         let output = Output::read(table("output"));
-        let data = read_data(reader.node("data"), findings);
+        let data = sources::read(reader.node("data"), findings);
         reader.finish();
         Config { model, lora, train, optimizer, checkpoint, output, data }
     }
@@ -158,8 +155,11 @@ impl Config {
 
 impl Model {
     fn read(mut table: TableReader<'_>) -> Model {
-        let model =
-            Model { name: table.required("name"), chat_format: table.or("chat_format", ChatFormatChoice::Auto) };
+        let model = Model {
+            name: table.required("name"),
+            chat_format: table.or("chat_format", ChatFormatChoice::Auto),
+            new_tokens: table.or("new_tokens", NewTokens::Mean),
+        };
         table.finish();
         model
     }
@@ -190,30 +190,6 @@ impl Lora {
     }
 }
 
-fn read_data(node: Option<&Node>, findings: &Findings) -> Vec<DataFile> {
-    let items = match node.map(|node| &node.value) {
-        None => return Vec::new(),
-        Some(Value::Array(items)) => items.as_slice(),
-        Some(_) => {
-            let hint = "write `[[data]]` with two brackets; there can be several";
-            let origin = node.map(|node| &node.origin);
-            findings.fault(origin, "data", "is not a list of tables".to_owned(), Some(hint.to_owned()));
-            return Vec::new();
-        }
-    };
-    let read = |(index, node)| {
-        let mut table = TableReader::new(&format!("data.{index}"), Some(node), findings);
-        let file = DataFile {
-            path: table.required("path"),
-            split: table.or("split", Split::Train),
-            repeat: table.or("repeat", 1),
-        };
-        table.finish();
-        file
-    };
-    items.iter().enumerate().map(read).collect()
-}
-
 impl Train {
     fn read(mut table: TableReader<'_>) -> Train {
         let pack_tokens = table.required("pack_tokens");
@@ -224,11 +200,13 @@ impl Train {
             accumulation: table.or("accumulation", 1),
             sequence_tokens_max: table.or("sequence_tokens_max", pack_tokens),
             too_long: table.or("too_long", TooLong::Drop),
+            sort: table.or("sort", Sort::Random),
             seed: table.or("seed", 0),
             device: table.or("device", DeviceChoice::Cpu),
             dtype: table.or("dtype", Precision::Bf16),
             recompute: table.or("recompute", RecomputeChoice::Auto),
             threads: table.optional("threads"),
+            cache: table.or("cache", "checkpoints/cache".to_owned()),
         };
         table.finish();
         train

@@ -37,18 +37,18 @@ fn a_missing_model_is_refused() {
 fn faults_of_the_data_are_refused_with_file_and_line() {
     let tiny = Tiny::new();
     let cases = [
-        ("{\"id\": \"b\", ", "line 2 column"),
+        ("{\"id\": \"b\", ", "line 2: column"),
         (
             r#"{"id":"b","conversations":[{"role":"user","content":"x"},{"role":"user","content":"y"}]}"#,
             "repeats role `user`",
         ),
         (r#"{"id":"b","conversations":[{"role":"user","content":"x"}]}"#, "nothing to learn from"),
-        (r#"{"id":"b","conversations":[{"role":"tool","content":"x"}]}"#, "unknown role `tool`"),
-        (r#"{"id":"b","conversation":[]}"#, "unknown field `conversation`"),
+        (r#"{"id":"b","conversations":[{"role":"tol","content":"x"}]}"#, "unknown role `tol`"),
+        (r#"{"id":"b","conversation":[]}"#, "has no `conversations`, only `conversation`"),
     ];
     for (row, what) in cases {
         tiny.write("train.jsonl", &format!("{GOOD_ROW}\n{row}\n"));
-        refused(&tiny, &[], &["train.jsonl` line 2", what]);
+        refused(&tiny, &[], &["train.jsonl` line 2", what, "hint: ", "`on_bad_row = \"skip\"`"]);
     }
 }
 
@@ -59,7 +59,11 @@ fn missing_and_empty_data_is_refused() {
     tiny.write("train.jsonl", "\n");
     refused(&tiny, &[], &["train.jsonl` holds no conversations"]);
     std::fs::create_dir(tiny.path("empty")).unwrap();
-    refused(&tiny, &["--set", "data.0.path=empty"], &["data `empty`: the folder has no .jsonl file"]);
+    refused(
+        &tiny,
+        &["--set", "data.0.path=empty"],
+        &["data `empty`: the folder has no .jsonl, .json or .parquet file"],
+    );
 }
 
 #[test]
@@ -79,7 +83,11 @@ fn too_long_conversations_are_dropped_cut_or_refused_and_counted() {
     assert!(cut.contains("4 conversations, 1 dropped as too long, 1 truncated"), "{cut}");
     refused(&tiny, &["--set", "train.too_long=error"], &["train.jsonl` line 2: the conversation has", "the 220 of"]);
     tiny.write("train.jsonl", &format!("{long}\n"));
-    refused(&tiny, &[], &["no conversation of train data is left: 1 read, 1 longer than the 220 tokens"]);
+    refused(
+        &tiny,
+        &[],
+        &["no conversation of train data is left: 1 read, 0 filtered out, 1 longer than the 220 tokens"],
+    );
 }
 
 #[test]

@@ -57,7 +57,10 @@ fn an_earlier_run_is_neither_overwritten_nor_continued_unasked() {
     tiny.run(&[]).expect_code(2).says("holds an earlier run").says("`--resume`").says("output.overwrite=true");
     assert_eq!(tiny.read("run/metrics.jsonl"), before);
     tiny.run(&["--set", "output.overwrite=true", "--set", "train.steps=2"]).expect_code(0);
-    assert_eq!(names(&tiny.path("run")), ["adapter", "config.toml", "merged", "metrics.jsonl", "step-000002"]);
+    assert_eq!(
+        names(&tiny.path("run")),
+        ["adapter", "config.toml", "merged", "metrics.jsonl", "plan.jsonl", "step-000002"]
+    );
 }
 
 #[test]

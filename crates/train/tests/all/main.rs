@@ -7,7 +7,7 @@ mod tiny; // a model small enough to train in a blink
 mod bad_input;
 mod endings;
 mod folders;
-mod plans;
+mod looks;
 mod runs;
 mod schedules;
 mod settings;

@@ -33,7 +33,7 @@ fn a_whole_run_learns_and_leaves_everything_a_user_needs() {
     assert!(ended.stdout.contains(&format!("codeact-chat -- --model {}", tiny.path("run/merged").display())));
     assert_eq!(
         names(&tiny.path("run")),
-        ["adapter", "config.toml", "merged", "metrics.jsonl", "step-000003", "step-000006"]
+        ["adapter", "config.toml", "merged", "metrics.jsonl", "plan.jsonl", "step-000003", "step-000006"]
     );
     let rows = metrics(&tiny);
     assert_eq!(rows.len(), 6);
@@ -147,6 +147,37 @@ fn a_base_model_gets_chatml_and_its_new_tokens_are_trained() {
     }
     tiny.run(&[&chatml[..], &["--resume"]].concat()).expect_code(0);
     assert!(results(&tiny) == wanted, "resumed with other bits");
+}
+
+#[test]
+fn new_tokens_start_as_the_mean_or_as_the_last_row_and_learn_apart() {
+    let start = |choice: &str| {
+        let tiny = Tiny::base();
+        let choice = format!("model.new_tokens={choice}");
+        // The first step of a warm-up has learning rate 0: the rows are as they started.
+        let one = ["--set", "model.chat_format=chatml", "--set", &choice, "--set", "train.steps=1"];
+        tiny.run(&[&one[..], &["--set", "optimizer.warmup_steps=1"]].concat()).expect_code(0);
+        let base = Decoder::load(&tiny.path("model"), DType::F32, &Device::Cpu).unwrap();
+        let adapter = Adapter::load(&tiny.path("run/adapter"), base.config(), &Device::Cpu).unwrap();
+        let rows = adapter.new_embedding(adapter.parameters()).unwrap().unwrap().to_vec2::<f32>().unwrap();
+        assert_eq!(rows[0], rows[1]);
+        let weights = candle_core::safetensors::load(tiny.path("model/model.safetensors"), &Device::Cpu).unwrap();
+        let table = weights["model.embed_tokens.weight"].to_vec2::<f32>().unwrap();
+        (rows[0].clone(), table)
+    };
+    let (row, table) = start("copy");
+    assert_eq!(&row, table.last().unwrap());
+    let (row, table) = start("mean");
+    let mean: f32 = table.iter().map(|row| row[0]).sum::<f32>() / table.len() as f32;
+    // f32 sums over 257 rows in another order.
+    assert!((row[0] - mean).abs() < 1e-5, "{} and {mean}", row[0]);
+
+    let tiny = Tiny::base();
+    tiny.run(&["--set", "model.chat_format=chatml", "--set", "model.new_tokens=copy"]).expect_code(0);
+    let base = Decoder::load(&tiny.path("model"), DType::F32, &Device::Cpu).unwrap();
+    let adapter = Adapter::load(&tiny.path("run/adapter"), base.config(), &Device::Cpu).unwrap();
+    let rows = adapter.new_embedding(adapter.parameters()).unwrap().unwrap().to_vec2::<f32>().unwrap();
+    assert_ne!(rows[0], rows[1]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use codeact_data::HeldOut;
 use codeact_model::Target;
 use codeact_train::config::{Config, ConfigError, Origin, Problem, RecomputeChoice};
 
@@ -141,6 +142,61 @@ fn a_key_at_fault_is_blamed_once_and_takes_no_other_along() {
 }
 
 #[test]
+fn sources_say_where_they_lie_and_how_much_of_them_is_taken() {
+    let config = load(
+        &GOOD.replace(
+            "path = \"a.jsonl\"",
+            "hub = \"xingyaoww/code-act\"\nsplit = \"codeact\"\nweight = 3\nheld_out = 100\nmax_samples = 5000\n\
+             on_bad_row = \"skip\"\nformat = \"sharegpt\"\nroles_to_train = [\"assistant\", \"user\"]\n\
+             filter = { id = \"oct28*\", not_id = [\"*alfworld*\"], turns_min = 3, tokens_max = 4000 }",
+        ),
+        &[],
+    );
+    let config = config.unwrap();
+    assert_eq!(config.data[0].name(), "xingyaoww/code-act (codeact)");
+    assert_eq!(config.data[0].held_out, HeldOut::Some(100));
+    let filter = config.data[0].filter.filter();
+    assert!(filter.takes("oct28_full6728/math/1", 4, 100));
+    for (id, turns, tokens) in [("nov2", 4, 1), ("oct28/alfworld/7", 4, 1), ("oct28", 2, 1), ("oct28", 4, 4001)] {
+        assert!(!filter.takes(id, turns, tokens), "{id} {turns} {tokens}");
+    }
+    assert_eq!(load(&config.resolved(), &[]).unwrap(), config);
+}
+
+#[test]
+fn every_fault_of_a_source_is_named_with_its_way_out() {
+    let found = |lines: &str| -> String {
+        let found = problems(&GOOD.replace("path = \"a.jsonl\"", lines), &[]);
+        found.iter().map(|problem| format!("{problem}\n")).collect()
+    };
+    for (lines, texts) in [
+        ("path = \"a\"\nhub = \"b/c\"", ["`data.0.hub` stands beside `path`", "keep one"]),
+        ("format = \"auto\"", ["`data.0.path` is missing", "`hub` for a data set"]),
+        ("path = \"a\"\nsplit = \"validation\"", ["`data.0.split` is of data sets", "`held_out = true`"]),
+        ("path = \"a\"\nweight = 0", ["`data.0.weight` is 0.0, expected more than 0", "hint"]),
+        ("path = \"a\"\nweight = 1\nrepeat = 2", ["`data.0.repeat` stands beside `weight`", "keep one"]),
+        (
+            "path = \"a\"\nheld_out = true\nweight = 1",
+            ["`data.0.weight` stands at data that is not learned", "`data` has nothing"],
+        ),
+        (
+            "path = \"a\"\nheld_out = true\nrepeat = 3",
+            ["`data.0.repeat` is 3, but held-out data", "`data` has nothing"],
+        ),
+        ("path = \"a\"\n[[data]]\npath = \"b\"\nweight = 2", ["`data.0.weight` is missing", "every source a weight"]),
+        ("path = \"a\"\nroles_to_train = []", ["`data.0.roles_to_train` is empty", "leave it out"]),
+        ("path = \"a\"\nfilter = { id = \"a[\" }", ["`data.0.filter.id` has \"a[\", which is no pattern", ""]),
+        ("path = \"a\"\nfilter = { turns_min = 5, turns_max = 4 }", ["nothing would be left", "turns_max"]),
+        ("path = \"a\"\nfilter = { idd = \"x\" }", ["`data.0.filter.idd` is not a setting", "did you mean `id`?"]),
+        ("path = \"a\"\nheld_out = \"yes\"", ["expected true, false, or a number", "held_out"]),
+        ("path = \"a\"\nformat = \"shareGPT\"", ["`data.0.format` is \"shareGPT\"", "did you mean `sharegpt`?"]),
+    ] {
+        let found = found(lines);
+        assert!(texts.iter().all(|text| found.contains(text)), "{lines}:\n{found}");
+    }
+}
+
+#[test]
 fn silly_counts_are_refused() {
     for key in ["train.steps", "train.epochs"] {
         assert!(load(GOOD, &[&format!("{key}=10000000")]).is_ok());
@@ -175,7 +231,7 @@ fn set_overrides_and_adds_values_of_any_type() {
     assert_eq!(config.train.steps, Some(20));
     assert_eq!(config.lora.alpha, 32.5);
     assert_eq!(config.output.dir, "runs/b");
-    assert_eq!(config.data[0].path, "b.jsonl");
+    assert_eq!(config.data[0].path.as_deref(), Some("b.jsonl"));
     assert!(config.lora.rslora);
 }
 

@@ -64,7 +64,7 @@ impl Tiny {
     fn settings(&self) -> String {
         format!(
             "[model]\nname = {:?}\n[lora]\nrank = 4\nalpha = 16\n[[data]]\npath = {:?}\n\
-             [[data]]\npath = {:?}\nsplit = \"validation\"\n\
+             [[data]]\npath = {:?}\nheld_out = true\n\
              [train]\nsteps = 6\npack_tokens = 220\naccumulation = 2\ndtype = \"f32\"\nthreads = 2\nrecompute = \"none\"\n\
              [optimizer]\nlearning_rate = 2e-2\n[checkpoint]\nevery = 3\n\
              [output]\ndir = {:?}\nprofile = \"quickstart\"\n",
