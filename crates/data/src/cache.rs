@@ -1,7 +1,7 @@
 //! What was encoded before, by content: two files for each file of data, `KEY.tokens` and `KEY.json`.
 //!
-//! The key stands for the file's content, the rules, and the chat format. What is damaged is made anew, and what cannot
-//! be written is kept in memory: the cache changes nothing but time.
+//! The key stands for the file's content, the rules, and the chat format. What is damaged is made anew, and where nothing
+//! can be written tokens are kept in memory: the cache changes nothing but time.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,10 +18,16 @@ use crate::hash;
 use crate::tokens::{Tokens, Writer};
 
 /// Changes whenever the same file would be read in another way, or kept in another form.
-const VERSION: &str = "codeact tokens 1";
+const VERSION: &str = "codeact tokens 2";
 
 /// What nobody used for so long is removed when something new is kept.
 const UNUSED_MAX: Duration = Duration::from_secs(60 * 24 * 3600);
+
+/// After so long nobody writes an entry any more.
+const INTERRUPTED_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// Digits of a key.
+const KEY_DIGITS: usize = 32;
 
 /// A folder of encoded files, or none.
 #[derive(Debug)]
@@ -30,7 +36,7 @@ pub(crate) struct Cache {
     chat: String,
 }
 
-/// `KEY.json`.
+/// `KEY.json`, behind a line with the SHA-256 of it.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     version: String,
@@ -53,7 +59,7 @@ impl Cache {
     pub(crate) fn key(&self, sha256: &str, rules: Rules<'_>) -> String {
         let roles: Vec<&str> = rules.roles.iter().map(|role| role.name()).collect();
         let text = format!("{VERSION}\n{sha256}\n{:?}\n{}\n{}", rules.format, roles.join(","), self.chat);
-        hash::of_text(&text)[..32].to_owned()
+        hash::of_text(&text)[..KEY_DIGITS].to_owned()
     }
 
     fn paths(&self, key: &str) -> Option<[PathBuf; 2]> {
@@ -64,7 +70,9 @@ impl Cache {
     /// What is kept under a key, if it is sound.
     pub(crate) fn find(&self, key: &str) -> Option<(Meta, Tokens)> {
         let [meta_path, tokens_path] = self.paths(key)?;
-        let kept: Kept = serde_json::from_slice(&fs::read(meta_path).ok()?).ok()?;
+        let text = fs::read_to_string(meta_path).ok()?;
+        let (sum, text) = text.split_once('\n')?;
+        let kept: Kept = serde_json::from_str(text).ok().filter(|_| hash::of_text(text) == sum)?;
         let last = kept.meta.entries.last()?;
         let words = last.start.checked_add(u64::from(last.token_count))?;
         let file = fs::File::open(&tokens_path).ok()?;
@@ -118,9 +126,9 @@ impl Cache {
         let [meta_path, tokens_path] = self.paths(key).expect("a writer of a file has a folder");
         let kept = || -> std::io::Result<()> {
             fs::rename(&partial, &tokens_path)?;
-            let text = serde_json::to_vec(&KeptRef { version: VERSION, tokens_sha256: &tokens_sha256, meta })?;
+            let text = serde_json::to_string(&KeptRef { version: VERSION, tokens_sha256: &tokens_sha256, meta })?;
             let partial_meta = partial.with_extension("meta");
-            fs::write(&partial_meta, text)?;
+            fs::write(&partial_meta, format!("{}\n{text}", hash::of_text(&text)))?;
             fs::rename(&partial_meta, &meta_path)
         };
         if let Err(error) = kept() {
@@ -130,15 +138,26 @@ impl Cache {
         Ok(Tokens::File { file: Mutex::new(file), path: tokens_path })
     }
 
-    /// Removes entries that nobody used for long.
+    /// Removes entries that nobody used for long, and what an interrupted run left. Files of other names are not ours.
     fn sweep(&self) {
         let entries = self.dir.iter().filter_map(|dir| fs::read_dir(dir).ok()).flatten().flatten();
-        for path in entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "tokens"))
-        {
+        for path in entries.map(|entry| entry.path()) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let Some((key, ending)) = name.split_once('.') else { continue };
+            let is_key = key.len() == KEY_DIGITS && key.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let age_max = match ending.rsplit('.').next() {
+                Some("tokens") => UNUSED_MAX,
+                Some("partial" | "meta") => INTERRUPTED_MAX,
+                _ => continue,
+            };
             let modified = fs::metadata(&path).and_then(|metadata| metadata.modified());
             let age = modified.ok().and_then(|modified| modified.elapsed().ok());
-            if age.is_some_and(|age| age > UNUSED_MAX) {
-                let _ = fs::remove_file(path.with_extension("json")).and_then(|()| fs::remove_file(&path));
+            if is_key && age.is_some_and(|age| age > age_max) {
+                // Best effort, each by itself: an entry with one of its files is made anew.
+                let _ = fs::remove_file(&path);
+                if ending == "tokens" {
+                    let _ = fs::remove_file(path.with_extension("json"));
+                }
             }
         }
     }

@@ -125,6 +125,14 @@ pub(crate) fn encode(
             watch.begin(path, bytes);
             let read = encoder.read(watch);
             watch.end();
+            // It may be written to meanwhile: then what was read is not what the key stands for.
+            let read = read.and_then(|()| match hash::of_file(path).map_err(DataError::io(path))? == sha256 {
+                true => Ok(()),
+                false => {
+                    let what = "it changed while it was read".to_owned();
+                    Err(DataError::Damaged { path: path.to_owned(), what })
+                }
+            });
             let (meta, writer) = match read {
                 Ok(()) => encoder.finish()?,
                 Err(error) => {
@@ -210,7 +218,7 @@ impl<'a> Encoder<'a> {
             })
             .collect();
         for (line, encoded, ignored) in encoded {
-            self.ignored.extend(ignored);
+            ignored.into_iter().for_each(|key| shape::ignore(&mut self.ignored, key));
             match encoded {
                 Ok(row) => self.add(line, row)?,
                 Err(Failure::Rejected(reason)) => self.reject(line, reason)?,

@@ -15,6 +15,8 @@ mod cache; // what was encoded before
 mod encode; // a file -> tokens, mask, and what was rejected
 mod tokens; // where tokens and masks lie
 
+mod report; // what became of the conversations of a file
+
 pub mod load; // all of it: sources -> documents, filtered, held out, counted
 pub mod plan; // what is learned when
 
@@ -27,7 +29,8 @@ mod hash;
 pub use encode::{EncodedFile, Entry, Rejected, Watch};
 pub use error::{DataError, Rejection};
 pub use files::expand;
-pub use load::{DataSet, FileReport, LengthPolicy, LoadOptions, Part, TooLong, load};
+pub use load::{DataSet, LengthPolicy, LoadOptions, Part, TooLong, load};
 pub use plan::{Document, Pack, Plan, PlanSettings, Share, Sort, Step};
+pub use report::FileReport;
 pub use shape::Shape;
 pub use source::{Filter, HeldOut, OnBadRow, Role, RowFormat, Source};

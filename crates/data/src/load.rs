@@ -3,8 +3,7 @@
 //! The documents of a source stand in the order of their files' hashes and of their rows, and whatever is drawn is drawn
 //! by the seed and the content. So names, the order of files on disk and the number of threads change nothing.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use codeact_chat::{ChatFormat, Example};
 use rand_chacha::ChaCha8Rng;
@@ -13,11 +12,11 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::cache::Cache;
-use crate::encode::{EncodedFile, Entry, Rejected, Rules, Watch, encode};
+use crate::encode::{EncodedFile, Entry, Rules, Watch, encode};
 use crate::error::DataError;
 use crate::hash;
-use crate::plan::{Document, Share};
-use crate::shape::Shape;
+use crate::plan::{Document, Share, quotas};
+use crate::report::FileReport;
 use crate::source::{HeldOut, Source};
 use crate::tokens;
 
@@ -51,72 +50,6 @@ pub struct LoadOptions<'a> {
     pub seed: u64,
     /// Where encoded files are kept for the next start; `None` keeps them in memory.
     pub cache: Option<&'a Path>,
-}
-
-/// What became of a file's conversations.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileReport {
-    /// The file.
-    pub path: PathBuf,
-    /// Of its content, in hex.
-    pub sha256: String,
-    /// Index of its source.
-    pub source: usize,
-    /// How its rows are written.
-    pub shape: Shape,
-    /// Whether an earlier run encoded it.
-    pub is_cached: bool,
-    /// Rows of the file.
-    pub row_count: usize,
-    /// Rows that could not be used.
-    pub rejected: Vec<Rejected>,
-    /// Keys that were not used.
-    pub ignored_keys: Vec<String>,
-    /// Left out by the filter.
-    pub filtered: usize,
-    /// Left out because they are too long.
-    pub dropped: usize,
-    /// Cut at the end, and still there.
-    pub truncated: usize,
-    /// Held out.
-    pub held_out: usize,
-    /// Left out because `max_samples` is reached.
-    pub not_drawn: usize,
-    /// Learned from.
-    pub train_count: usize,
-    /// Tokens that are left, held-out ones included.
-    pub token_count: usize,
-    /// Supervised tokens that are left, held-out ones included.
-    pub target_count: usize,
-}
-
-impl fmt::Display for FileReport {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let part = if self.train_count == 0 { "validation" } else { "train" };
-        let FileReport { row_count, dropped, truncated, token_count, target_count, .. } = self;
-        write!(
-            formatter,
-            "{part:<10} {row_count} conversations, {dropped} dropped as too long, {truncated} truncated"
-        )?;
-        let rejected: u64 = self.rejected.iter().map(|rejected| rejected.count).sum();
-        for (count, what) in [
-            (rejected as usize, "rejected"),
-            (self.filtered, "filtered out"),
-            (self.not_drawn, "beyond max_samples"),
-            (if self.train_count == 0 { 0 } else { self.held_out }, "held out"),
-        ] {
-            if count > 0 {
-                write!(formatter, ", {count} {what}")?;
-            }
-        }
-        write!(
-            formatter,
-            "; {token_count} tokens, {target_count} supervised: `{}`, {}",
-            self.path.display(),
-            self.shape
-        )?;
-        if self.is_cached { formatter.write_str(", from the cache") } else { Ok(()) }
-    }
 }
 
 /// Where a document lies.
@@ -212,33 +145,12 @@ pub fn load(
         let first = loader.files.len();
         for path in &source.files {
             let file = encode(path, rules, chat, &cache, watch)?;
-            loader.reports.push(report(&file, index));
+            loader.reports.push(FileReport::new(&file, index, source.held_out == HeldOut::All));
             loader.files.push(file);
         }
         loader.choose(source, first)?;
     }
     loader.finish(sources)
-}
-
-fn report(file: &EncodedFile, source: usize) -> FileReport {
-    FileReport {
-        path: file.path.clone(),
-        sha256: file.sha256.clone(),
-        source,
-        shape: file.shape,
-        is_cached: file.is_cached,
-        row_count: file.row_count as usize,
-        rejected: file.rejected.clone(),
-        ignored_keys: file.ignored_keys.clone(),
-        filtered: 0,
-        dropped: 0,
-        truncated: 0,
-        held_out: 0,
-        not_drawn: 0,
-        train_count: 0,
-        token_count: 0,
-        target_count: 0,
-    }
 }
 
 #[derive(Default)]
@@ -363,17 +275,34 @@ impl Loader<'_> {
                 return Err(DataError::NothingLeft { part, row_count, filtered, too_long, max });
             }
         }
-        for (group, share) in self.train.shares.iter().enumerate() {
-            let is_empty = !self.train.documents.iter().any(|document| document.group == group);
-            if matches!(share, Share::Weight(_)) && is_empty && sources[group].held_out != HeldOut::All {
-                let what = "it has a weight, but no conversation of it is left to learn from".to_owned();
-                return Err(DataError::Source { name: sources[group].name.clone(), what });
-            }
-        }
+        self.check_weights(sources)?;
         let files = std::sync::Arc::new(self.files);
         let (train, validation) = (self.train.into_part(&files), self.held.into_part(&files));
         let (content_hash, held_out_hash) = (train.content_hash(), validation.content_hash());
         Ok(DataSet { train, validation, reports: self.reports, content_hash, held_out_hash })
+    }
+
+    /// A source with a weight is learned from.
+    fn check_weights(&self, sources: &[Source]) -> Result<(), DataError> {
+        let mut counts = vec![0; self.train.shares.len()];
+        self.train.documents.iter().for_each(|document| counts[document.group] += 1);
+        let weighted = self.train.shares.iter().enumerate().filter_map(|(group, share)| match share {
+            Share::Weight(weight) if sources[group].held_out != HeldOut::All => Some((group, *weight)),
+            _ => None,
+        });
+        let (groups, weights): (Vec<usize>, Vec<f64>) = weighted.unzip();
+        let total: usize = groups.iter().map(|group| counts[*group]).sum();
+        for (group, quota) in groups.into_iter().zip(quotas(&weights, total)) {
+            let what = match (counts[group], quota) {
+                (0, _) => "it has a weight, but no conversation of it is left to learn from".to_owned(),
+                (_, 0) => format!(
+                    "its weight gives it none of the {total} conversations of an epoch\nhint: a larger weight, or none"
+                ),
+                _ => continue,
+            };
+            return Err(DataError::Source { name: sources[group].name.clone(), what });
+        }
+        Ok(())
     }
 }
 

@@ -141,9 +141,11 @@ fn damaged_archives_never_panic() {
 #[test]
 fn damaged_tables_never_panic() {
     let room = Room::new();
-    let table = std::fs::read(tables::conversations(&room.path("seed.parquet"), &room::rows(0..6))).unwrap();
+    let rows = room::rows(0..6);
+    let paths = [tables::conversations(&room.path("a"), &rows), tables::unmarked(&room.path("b"), &rows)];
+    let seeds = paths.map(|path| std::fs::read(path).unwrap());
     campaign("damaged tables", 1_000, TABLE, |case| {
-        let mut bytes = table.clone();
+        let mut bytes = case.random.pick(&seeds).clone();
         damage(&mut case.random, &mut bytes);
         case.measure(bytes.len(), || read(&room, "table.parquet", &bytes));
     });

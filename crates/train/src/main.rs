@@ -1,6 +1,6 @@
 //! Fine-tune a Llama-family model on code-action conversations.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -186,14 +186,24 @@ fn say(line: &str) {
     eprintln!("{line}");
 }
 
+/// To stdout. Whoever has seen enough of it may close it.
+fn print(text: &str) {
+    if let Err(error) = std::io::stdout().write_all(text.as_bytes())
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        eprintln!("error: cannot write to stdout: {error}");
+        std::process::exit(1);
+    }
+}
+
 fn show(look: &Look) -> Result<ExitCode, TrainError> {
     let watch = EncodeProgress::default();
     match look {
         Look::Stats { settings, json } => {
             let stats = look::statistics(&load(&settings.config, &settings.overrides)?, &say, &watch)?;
             match json {
-                true => println!("{}", serde_json::to_string_pretty(&stats).expect("plain values are JSON")),
-                false => print!("{stats}"),
+                true => print(&format!("{}\n", serde_json::to_string_pretty(&stats).expect("plain values are JSON"))),
+                false => print(&stats.to_string()),
             }
         }
         Look::Preview { settings, index, id, random, html, ids, color } => {
@@ -219,7 +229,7 @@ fn show(look: &Look) -> Result<ExitCode, TrainError> {
                     folder::write_file(path, text.as_bytes())?;
                     eprintln!("wrote `{}`", path.display());
                 }
-                None => print!("{text}"),
+                None => print(&text),
             }
         }
     }
@@ -232,7 +242,7 @@ fn train(args: &Args) -> Result<ExitCode, TrainError> {
     let start = start(&config, args)?;
     let run = Prepared::new(config, device, &say, &EncodeProgress::default())?;
     if args.dry_run {
-        print!("{}\n{}", describe::summary(&run), describe::example(&run)?);
+        print(&format!("{}\n{}", describe::summary(&run), describe::example(&run)?));
         return Ok(ExitCode::SUCCESS);
     }
     eprint!("{}", describe::summary(&run));

@@ -90,8 +90,10 @@ impl Mix {
 /// Whole numbers in the proportion of `weights` whose sum is `total`, each less than 1 away from its exact part. Equal
 /// remainders favour the earlier one.
 pub fn quotas(weights: &[f64], total: usize) -> Vec<usize> {
-    let sum: f64 = weights.iter().sum();
-    let exact = |weight: &f64| total as f64 * (weight / sum);
+    // By the largest, so that no sum is infinite.
+    let largest = weights.iter().copied().fold(0.0, f64::max);
+    let sum: f64 = weights.iter().map(|weight| weight / largest).sum();
+    let exact = |weight: &f64| total as f64 * (weight / largest / sum);
     let mut counts: Vec<usize> = weights.iter().map(|weight| exact(weight).floor() as usize).collect();
     let mut by_remainder: Vec<usize> = (0..weights.len()).collect();
     let remainder = |index: &usize| exact(&weights[*index]) - counts[*index] as f64;
@@ -109,14 +111,20 @@ mod tests {
     #[test]
     fn quotas_add_up_and_are_off_by_less_than_one() {
         for total in [0, 1, 2, 7, 100, 78_385] {
-            for weights in
-                [&[1.0][..], &[1.0, 1.0, 1.0], &[0.1, 0.9], &[3.0, 2.0, 2.0, 0.01], &[1e-9, 1.0], &[1e9, 1.0]]
-            {
+            for weights in [
+                &[1.0][..],
+                &[1.0, 1.0, 1.0],
+                &[0.1, 0.9],
+                &[3.0, 2.0, 2.0, 0.01],
+                &[1e-9, 1.0],
+                &[1e9, 1.0],
+                &[1e308, 1e308],
+            ] {
                 let counts = quotas(weights, total);
                 assert_eq!(counts.iter().sum::<usize>(), total, "{weights:?}");
-                let sum: f64 = weights.iter().sum();
+                let sum: f64 = weights.iter().map(|weight| weight / 2.0).sum();
                 for (count, weight) in counts.iter().zip(weights) {
-                    let exact = total as f64 * weight / sum;
+                    let exact = total as f64 * (weight / 2.0 / sum);
                     assert!((*count as f64 - exact).abs() < 1.0, "{count} for {exact}");
                 }
             }

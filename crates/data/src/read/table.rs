@@ -56,7 +56,9 @@ impl Table {
         }
         let rows = &mut self.rows;
         let row = contained(|| rows.next().transpose().map_err(describe))?;
-        let Some(row) = row else { return Ok(None) };
+        let Some(row) = row else {
+            return Err(format!("it ends before row {} of the {} that it says it has", self.next, self.row_count));
+        };
         let mut size = 0;
         let value = object(&row, &mut size, 0)?;
         let line = self.next;
@@ -127,7 +129,16 @@ fn value(field: &Field, size: &mut usize, depth: usize) -> Result<Value, String>
         Field::Group(row) => object(row, size, depth)?,
         Field::ListInternal(list) => array(list, size, depth)?,
         Field::MapInternal(entries) => map(entries, size, depth)?,
-        // Dates, decimals and bytes: no part of a conversation.
-        other => Value::from(other.to_string()),
+        // Text of writers that do not say that it is text; anything else is no part of a conversation.
+        Field::Bytes(bytes) => {
+            *size += bytes.len();
+            std::str::from_utf8(bytes.data()).map_or(Value::Null, Value::from)
+        }
+        // Dates and decimals: likewise.
+        other => {
+            let text = other.to_string();
+            *size += text.len();
+            Value::from(text)
+        }
     })
 }

@@ -23,7 +23,8 @@ enum Speaker {
 /// The row; its list of messages is taken out of `fields`.
 pub(super) fn row(shape: Shape, fields: &mut Map<String, Value>, ignored: &mut Ignored) -> Result<Row, Rejection> {
     let is_openai = shape == Shape::OpenAi;
-    let has_conversations = fields.contains_key("conversations");
+    // In a table of several shapes the columns of the others are empty.
+    let has_conversations = fields.get("conversations").is_some_and(|list| !list.is_null());
     let key =
         if is_openai || !has_conversations && fields.contains_key("messages") { "messages" } else { "conversations" };
     let (role_key, text_key) = if shape == Shape::ShareGpt { ("from", "value") } else { ("role", "content") };

@@ -71,6 +71,9 @@ pub(crate) type Ignored = BTreeSet<String>;
 /// Most ignored keys that are remembered of a file.
 const IGNORED_MAX: usize = 64;
 
+/// Most characters of one.
+const IGNORED_CHARS_MAX: usize = 80;
+
 impl Shape {
     /// The shape of a file, by one of its rows; `None` when the row has none that is known, or not the one asked for.
     pub(crate) fn detect(row: &Value, format: RowFormat) -> Option<Shape> {
@@ -132,9 +135,10 @@ impl Shape {
     }
 }
 
-fn ignore(ignored: &mut Ignored, key: String) {
+/// Remembers a key, or its beginning.
+pub(crate) fn ignore(ignored: &mut Ignored, key: String) {
     if ignored.len() < IGNORED_MAX {
-        ignored.insert(key);
+        ignored.insert(key.escape_debug().take(IGNORED_CHARS_MAX).collect());
     }
 }
 

@@ -127,6 +127,9 @@ fn nothing_left_is_an_error_that_says_where_it_went() {
     let empty = Source { filter, ..weighted.clone() };
     let error = room.load(&[weighted, empty]).unwrap_err().to_string();
     assert!(error.contains("it has a weight, but no conversation of it is left"), "{error}");
+    let [heavy, light] = [1.0, 1e-6].map(|weight| Source { share: Share::Weight(weight), ..source(&[&path]) });
+    let error = room.load(&[heavy, light]).unwrap_err().to_string();
+    assert!(error.contains("its weight gives it none of the"), "{error}");
 }
 
 /// Counts the files that are encoded.

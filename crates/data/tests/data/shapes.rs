@@ -219,6 +219,22 @@ fn the_same_rows_load_from_every_kind_of_file() {
 }
 
 #[test]
+fn text_that_is_not_marked_as_text_is_text_all_the_same() {
+    let room = Room::new();
+    let rows: Vec<Value> = (0..3).map(row).collect();
+    let marked = room.load(&[source(&[&tables::conversations(&room.path("a.parquet"), &rows)])]).unwrap();
+    let unmarked = room.load(&[source(&[&tables::unmarked(&room.path("b.parquet"), &rows)])]).unwrap();
+    assert_eq!(unmarked.content_hash, marked.content_hash);
+}
+
+#[test]
+fn columns_of_other_shapes_that_are_empty_do_not_matter() {
+    let row = json!({"conversations": null, "messages": [{"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Yes"}]});
+    becomes(row, &[("user", "Hi"), ("assistant", "Yes")], &["Yes"], Shape::Messages);
+}
+
+#[test]
 fn a_damaged_file_is_an_error_whatever_the_policy() {
     let room = Room::new();
     let rows: Vec<Value> = (0..300).map(row).collect();

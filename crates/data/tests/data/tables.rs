@@ -16,7 +16,16 @@ const SCHEMA: &str = "message schema { optional binary id (UTF8); optional group
 
 /// Writes rows of the shape `messages`, each with at least one message.
 pub fn conversations(path: &Path, rows: &[Value]) -> PathBuf {
-    let schema = Arc::new(parse_message_type(SCHEMA).unwrap());
+    write(path, rows, SCHEMA)
+}
+
+/// The same by a writer that does not say that its text is text.
+pub fn unmarked(path: &Path, rows: &[Value]) -> PathBuf {
+    write(path, rows, &SCHEMA.replace(" (UTF8)", ""))
+}
+
+fn write(path: &Path, rows: &[Value], schema: &str) -> PathBuf {
+    let schema = Arc::new(parse_message_type(schema).unwrap());
     let properties = Arc::new(WriterProperties::builder().set_compression(Compression::SNAPPY).build());
     let mut writer = SerializedFileWriter::new(File::create(path).unwrap(), schema, properties).unwrap();
     // Two groups of rows, if there are enough.

@@ -40,7 +40,8 @@ pub fn resolve_data_set_with(
     if !is_hub_name(name) || split.is_some_and(|split| !is_plain(split) || split.contains("..")) {
         return Err(SourceError::Name { name: name.to_string() });
     }
-    let folder = format!("{}--{}", name.replace('/', "--"), split.unwrap_or("all"));
+    // No split has the empty name.
+    let folder = format!("{}--{}", name.replace('/', "--"), split.unwrap_or_default());
     let target = options.data_dir.join(folder);
     if let Some(folder) = finished(&target, missing_rows)? {
         return Ok(files(&folder));
@@ -87,7 +88,9 @@ fn is_rows(name: &str) -> bool {
 fn is_of(name: &str, split: &str) -> bool {
     let mut parts: Vec<&str> = name.split('/').collect();
     let file = parts.pop().unwrap_or(name);
-    let follows = |rest: &str| rest.starts_with(['-', '.', '_']);
+    // `train-00000-of-00003.parquet` is of `train`; `train_sft-00000-of-00001.parquet` and `train-x.jsonl` are not.
+    let is_part = |rest: &str| rest.starts_with(|first: char| first.is_ascii_digit());
+    let follows = |rest: &str| rest.starts_with('.') || rest.strip_prefix('-').is_some_and(is_part);
     file.strip_prefix(split).is_some_and(follows) || parts.contains(&split)
 }
 
@@ -107,7 +110,18 @@ fn wanted(name: &str, split: Option<&str>, mut files: Vec<RemoteFile>) -> Result
         let hint = "choose a split that has files of its name, or a data set of such files".to_owned();
         return Err(HubError::Refused { what, hint });
     }
+    let folders: std::collections::BTreeSet<&str> = files.iter().map(|file| folder_of(&file.name)).collect();
+    if let (Some(split), true) = (split, folders.len() > 1) {
+        let found: Vec<String> = folders.into_iter().map(|folder| format!("`{folder}`")).collect();
+        let what = format!("data set `{name}` has the split `{split}` more than once, in {}", found.join(", "));
+        let hint = "fetch the files of one of them, and name them by `path`".to_owned();
+        return Err(HubError::Refused { what, hint });
+    }
     Ok(files)
+}
+
+fn folder_of(name: &str) -> &str {
+    name.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
 fn missing_rows(folder: &Path) -> Option<String> {
@@ -132,7 +146,13 @@ mod tests {
         for name in ["data/general-00000-of-00002.parquet", "general.jsonl", "default/general/0000.parquet"] {
             assert!(is_of(name, "general"), "{name}");
         }
-        for name in ["data/generally.parquet", "data/codeact-00000-of-00001.parquet", "general-x/a.jsonl"] {
+        for name in [
+            "data/generally.parquet",
+            "data/codeact-00000-of-00001.parquet",
+            "general-x/a.jsonl",
+            "general_new-00000-of-00001.parquet",
+            "general-new.jsonl",
+        ] {
             assert!(!is_of(name, "general"), "{name}");
         }
     }
