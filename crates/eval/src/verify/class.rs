@@ -15,7 +15,7 @@ pub enum Verdict {
     NotVerifiable,
     /// The code does not give what the row says
     Dropped,
-    /// No conversation: kept apart, never written
+    /// No conversation: never kept
     Unreadable,
 }
 

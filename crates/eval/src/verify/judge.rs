@@ -7,7 +7,7 @@ use regex::Regex;
 
 use super::class::Reason;
 use super::equal::{begins, ends, same, same_words};
-use super::recorded::{Raised, Recorded, short_name};
+use super::recorded::{Raised, Recorded, error_at_end, short_name};
 use super::text::{normal, normal_value};
 
 /// Errors that are the same, whatever the harness calls them.
@@ -111,8 +111,13 @@ fn is_same_result(recorded: &Recorded, printed: &str, now: &Cell, tolerance: f64
 fn judge_error(recorded: &Recorded, now: &Cell, tolerance: f64, is_offered: &dyn Fn(&str) -> bool) -> Option<Finding> {
     let (name, message) = now.error.as_ref().map_or(("", ""), |error| (error.name.as_str(), error.message.as_str()));
     let name = short_name(name);
-    let is_same_name =
-        |was: &str| was == name || SYNONYMS.iter().any(|pair| pair.contains(&was) && pair.contains(&name));
+    if let Some(tail) = &recorded.cut
+        && recorded.error.as_ref().is_none_or(|was| was.message.is_none())
+        && let Some(judged) = judge_cut(recorded, tail, now, tolerance, is_offered)
+    {
+        return judged;
+    }
+    let is_same_name = |was: &str| is_same_name(was, name);
     let in_last_line = recorded.error_in_last_line().filter(|(_, raised)| is_same_name(&raised.name));
     let (recorded, was) = match (&recorded.error, &in_last_line) {
         (Some(was), _) => (recorded, was),
@@ -131,9 +136,43 @@ fn judge_error(recorded: &Recorded, now: &Cell, tolerance: f64, is_offered: &dyn
     if !is_same_name(&was.name) {
         return Some(missing(name, message, is_offered).unwrap_or_else(|| renamed(was, name, message).into()));
     }
-    let is_same =
-        WORDS_OF_PYTHON.contains(&name) || same(&normal_value(was_message), &normal_value(message), tolerance);
+    judge_message(was_message, name, message, tolerance)
+}
+
+fn judge_message(was: &str, name: &str, message: &str, tolerance: f64) -> Option<Finding> {
+    let is_same = WORDS_OF_PYTHON.contains(&name) || same(&normal_value(was), &normal_value(message), tolerance);
     (!is_same).then_some(Reason::ErrorMessage.into())
+}
+
+/// An error of which the middle was cut out, with or without its last line, or that was cut off altogether. `None`: the
+/// part before the cut names it.
+fn judge_cut(
+    recorded: &Recorded,
+    tail: &str,
+    now: &Cell,
+    tolerance: f64,
+    is_offered: &dyn Fn(&str) -> bool,
+) -> Option<Option<Finding>> {
+    let error = now.error.as_ref()?;
+    let (name, message) = (short_name(&error.name), error.message.as_str());
+    let at_end = error_at_end(tail).map(|(_, raised)| raised);
+    if at_end.is_none() && recorded.error.as_ref().is_some_and(|was| !was.name.is_empty()) {
+        return None;
+    }
+    let whole = normal_value(&format!("{}\n{}", printed(now, true), error.traceback));
+    if !begins(&whole, &normal_value(&recorded.whole()), tolerance) {
+        let otherwise = if at_end.is_some() { Reason::Output } else { Reason::RaisesNow };
+        return Some(Some(missing(name, message, is_offered).unwrap_or(otherwise.into())));
+    }
+    let Some(was) = at_end else { return Some(None) };
+    Some(match is_same_name(&was.name, name) {
+        true => judge_message(was.message.as_deref().unwrap_or_default(), name, message, tolerance),
+        false => Some(missing(name, message, is_offered).unwrap_or_else(|| renamed(&was, name, message).into())),
+    })
+}
+
+fn is_same_name(was: &str, is: &str) -> bool {
+    was == is || SYNONYMS.iter().any(|pair| pair.contains(&was) && pair.contains(&is))
 }
 
 /// An error of another type, which may be a matter of versions.

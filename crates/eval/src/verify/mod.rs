@@ -59,7 +59,7 @@ use replay::Replayer;
 use rows::Rows;
 
 /// Changes with everything that makes the same row come out otherwise.
-const RULES_VERSION: u32 = 1;
+const RULES_VERSION: u32 = 2;
 /// What the interpreter has, as JSON: its packages, and the names that the setup defines.
 const PROBE: &str = "(lambda names, metadata, json: print(json.dumps([sorted({f\"{one.metadata['Name']}=={one.version}\" \
     for one in metadata.distributions()}), names])))([name for name in globals() if not name.startswith('_')], \
@@ -195,7 +195,7 @@ impl Verification {
     }
 }
 
-/// Packages, names that the setup defines, and the version of the interpreter.
+/// Packages, names that the setup defines, and the version of the interpreter with what stands around it.
 fn ask(replayer: &Replayer<'_>) -> Result<(Vec<String>, Vec<String>, String), EvalError> {
     let mut session = replayer.session(0)?;
     let cell = session.run(PROBE, &mut |_| {})?;
@@ -204,7 +204,9 @@ fn ask(replayer: &Replayer<'_>) -> Result<(Vec<String>, Vec<String>, String), Ev
         id: "the question which packages there are".to_owned(),
         observation: cell.observation(2000),
     })?;
-    Ok((packages, known, session.python_version()))
+    // What a cell can reach is part of what comes out.
+    let python = format!("{}, rung {}", session.python_version(), session.protection().rung.name());
+    Ok((packages, known, python))
 }
 
 fn identity(rows: &Rows, options: &VerifyOptions, packages: &[String], python: &str) -> Identity {

@@ -7,6 +7,7 @@ use codeact_sandbox::Policy;
 
 use super::class::Verdict;
 use super::equal::FLOAT_TOLERANCE;
+use crate::report::partial_path;
 use crate::{EvalError, SandboxArgs};
 
 /// Options of `verify`.
@@ -152,7 +153,11 @@ impl VerifyArgs {
         };
         let all =
             [Some(&files.data), Some(&files.out), Some(&files.report), files.rest.as_ref(), Some(&files.progress)];
-        let all: Vec<PathBuf> = all.into_iter().flatten().map(|path| real(path)).collect();
+        // Each is written under another name first.
+        let partial = [Some(&files.out), Some(&files.report), files.rest.as_ref()]
+            .map(|path| path.map(|path| partial_path(path)));
+        let all = all.into_iter().flatten().chain(partial.iter().flatten());
+        let all: Vec<PathBuf> = all.map(|path| real(path)).collect();
         match (1..all.len()).find(|&index| all[..index].contains(&all[index])) {
             Some(index) => {
                 let path = all[index].display();

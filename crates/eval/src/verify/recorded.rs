@@ -96,15 +96,21 @@ impl Recorded {
 
     /// The error in the last line, of harnesses that show no traceback. A program can print such a line too.
     pub fn error_in_last_line(&self) -> Option<(Recorded, Raised)> {
-        let text = self.printed.trim_end();
-        let start = text.rfind('\n').map_or(0, |at| at + 1);
-        let found = ERROR_LINE.captures(&text[start..])?;
-        let raised = Raised {
-            name: short_name(&found[1]).to_owned(),
-            message: Some(found.get(2).map_or("", |text| text.as_str()).to_owned()),
-        };
-        Some((Recorded { printed: text[..start].to_owned(), ..Recorded::default() }, raised))
+        let (printed, raised) = error_at_end(&self.printed)?;
+        Some((Recorded { printed: printed.to_owned(), ..Recorded::default() }, raised))
     }
+}
+
+/// The error that the last line of `text` is, and what stands before it.
+pub fn error_at_end(text: &str) -> Option<(&str, Raised)> {
+    let text = text.trim_end();
+    let start = text.rfind('\n').map_or(0, |at| at + 1);
+    let found = ERROR_LINE.captures(&text[start..])?;
+    let raised = Raised {
+        name: short_name(&found[1]).to_owned(),
+        message: Some(found.get(2).map_or("", |text| text.as_str()).to_owned()),
+    };
+    Some((&text[..start], raised))
 }
 
 /// Where the report of an error begins in `text`, and the error that it ends with.

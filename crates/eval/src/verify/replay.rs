@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use codeact_agent::ActionFormat;
 use codeact_chat::action::{Action, ActionParser};
-use codeact_sandbox::{Cell, CellEnd, Policy, SandboxError, Session};
+use codeact_sandbox::{Cell, CellEnd, Policy, SandboxError, Session, State};
 use serde::{Deserialize, Serialize};
 
 use super::class::{Reason, Verdict};
@@ -20,6 +20,8 @@ use crate::EvalError;
 const SHOWN_CHARS_MAX: usize = 200;
 /// Bytes of each stream of a cell that are compared: outputs in data are far shorter, or say that they are cut.
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
+/// Seeds that a row is tried with before it is dropped, besides the first.
+const CHANCES: u32 = 4;
 /// How much of a failed setup is shown.
 const SETUP_CHARS_MAX: usize = 2000;
 
@@ -170,7 +172,7 @@ impl Replayer<'_> {
         let tools = self.unknown_tools(row);
         let mut session = None;
         let mut so_far = String::new();
-        let mut has_timed_out = false;
+        let (mut has_timed_out, mut has_ended) = (false, false);
         for (index, step) in steps.iter().enumerate() {
             so_far.push_str(&step.code);
             so_far.push('\n');
@@ -190,8 +192,13 @@ impl Replayer<'_> {
             let cell = running.run(&step.code, &mut |_| {})?;
             report.cells += 1;
             has_timed_out |= cell.end == CellEnd::TimedOut;
+            has_ended |= cell.end == CellEnd::Exited || cell.state == State::Lost;
             // What an installer says is never the same twice.
             let Some(output) = step.output.filter(|_| !scan::installs(&step.code)) else { continue };
+            if output.len() > OUTPUT_BYTES_MAX {
+                report.differ(step.message, Reason::Size.into(), (String::new(), String::new()));
+                continue;
+            }
             report.compared += 1;
             let is_offered = |name: &str| scan::is_offered(row, name);
             let Some(mut finding) = judge(output, &cell, self.options.float_tolerance, &is_offered) else {
@@ -206,15 +213,21 @@ impl Replayer<'_> {
                 // How far a cell came that was ended by the clock is chance, and so are the variables that it left.
                 if has_timed_out {
                     finding = Reason::Time.into();
+                } else if has_ended {
+                    finding = Reason::Resources.into();
                 } else if scan::reads_clock(&so_far) {
                     finding = Reason::Clock.into();
                 } else if let Some(reason) = self.chance(&steps[..=index], &normal_account(&cell), started)? {
                     finding = reason.into();
                 }
             }
-            let (leaves_state, may_be_shown) = (finding.reason.leaves_state(), is_fixed(finding.reason));
-            let (was, is) = self.first_difference(output, &cell);
-            report.differ(step.message, finding, (was, if may_be_shown { is } else { String::new() }));
+            let leaves_state = finding.reason.leaves_state();
+            // Which line differs first is chance, too, where what came out is.
+            let lines = match is_fixed(finding.reason) {
+                true => self.first_difference(output, &cell),
+                false => (shown(normal_recorded(output).lines().next().unwrap_or_default()), String::new()),
+            };
+            report.differ(step.message, finding, lines);
             if !leaves_state {
                 break;
             }
@@ -223,17 +236,22 @@ impl Replayer<'_> {
     }
 
     /// The reason, if the last of `steps` gives something else than `account` with other seeds, or if there is no time
-    /// to find out.
+    /// to find out. Several, because a coin falls on the same side twice often enough.
     fn chance(&self, steps: &[Step<'_>], account: &str, started: Instant) -> Result<Option<Reason>, EvalError> {
-        let mut session = self.session(1)?;
-        let mut last = String::new();
-        for step in steps {
-            if started.elapsed() > self.options.row_time_max {
-                return Ok(Some(Reason::RowTime));
+        for shift in 1..=CHANCES {
+            let mut session = self.session(shift)?;
+            let mut last = String::new();
+            for step in steps {
+                if started.elapsed() > self.options.row_time_max {
+                    return Ok(Some(Reason::RowTime));
+                }
+                last = normal_account(&session.run(&step.code, &mut |_| {})?);
             }
-            last = normal_account(&session.run(&step.code, &mut |_| {})?);
+            if last != account {
+                return Ok(Some(Reason::Nondeterministic));
+            }
         }
-        Ok((last != account).then_some(Reason::Nondeterministic))
+        Ok(None)
     }
 
     /// The first line that differs, then and now.
@@ -282,12 +300,13 @@ impl RowReport {
     fn decided(mut self, finding: Finding) -> RowReport {
         self.verdict = finding.reason.verdict();
         self.reason = Some(finding.reason);
-        self.about = finding.about;
+        self.about = finding.about.as_deref().map(shown);
         self
     }
 
     fn differ(&mut self, message: usize, finding: Finding, (recorded, now): (String, String)) {
         let Finding { reason, about } = finding;
+        let about = about.as_deref().map(shown);
         self.differences.push(Difference { message, reason, about, recorded, now });
     }
 

@@ -11,6 +11,8 @@ use super::replay::RowReport;
 const NAMES_SHOWN_MAX: usize = 8;
 /// The source of rows whose id names none.
 const NO_SOURCE: &str = "-";
+/// Most characters of a source.
+const SOURCE_CHARS_MAX: usize = 120;
 
 /// Counts over some rows.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -117,8 +119,15 @@ pub fn source_of(id: &str, depth: usize) -> String {
     let count = (parts.len() - 1).min(depth);
     match parts[..count].join("/") {
         source if source.is_empty() => NO_SOURCE.to_owned(),
-        source => source,
+        source => source.chars().take(SOURCE_CHARS_MAX).collect(),
     }
+}
+
+/// A name out of the data, on one line and without anything that steers a terminal.
+fn plain(name: &str) -> String {
+    let steers =
+        |letter: char| letter.is_control() || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    name.replace(steers, "\u{fffd}")
 }
 
 /// The tallies of `reports`: all, by source, by reason.
@@ -159,15 +168,19 @@ impl VerifySummary {
         let line = |name: &str, cells: &[String]| {
             let cells: String =
                 cells.iter().zip(head).map(|(cell, head)| format!("  {cell:>width$}", width = head.len())).collect();
-            format!("{}\n", format!("{name:<width$}{cells}").trim_end())
+            format!("{}\n", format!("{:<width$}{cells}", plain(name)).trim_end())
         };
         let mut text = line("source", &head.map(str::to_owned));
         for (name, tally) in self.sources.iter().chain([all]) {
             text.push_str(&line(name, &tally.cells()));
         }
         for tally in &self.reasons {
-            let names: Vec<String> =
-                tally.about.iter().take(NAMES_SHOWN_MAX).map(|(name, rows)| format!("{name} {rows}")).collect();
+            let names: Vec<String> = tally
+                .about
+                .iter()
+                .take(NAMES_SHOWN_MAX)
+                .map(|(name, rows)| format!("{} {rows}", plain(name)))
+                .collect();
             let more = if tally.about.len() > NAMES_SHOWN_MAX { ", .." } else { "" };
             let names = if names.is_empty() { String::new() } else { format!(" ({}{more})", names.join(", ")) };
             let (rows, verdict, words) = (tally.rows, tally.verdict.name(), tally.reason.words());

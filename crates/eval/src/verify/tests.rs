@@ -79,6 +79,11 @@ fn true_outputs_are_reproduced_however_they_are_shown() {
         ("{'pear', 'fig', 'apple'}", "Out[1]: {'apple', 'fig', 'pear'}"),
         ("print(0.1 + 0.2)", "0.3000000000000001"),
         ("print(list(range(900)))", "[0, 1, 2, 3, 4, 5...\n[Output Truncated]"),
+        ("print(list(range(900)))\n1/0", "[0, 1, 2, 3, 4, 5...\n[Output Truncated]"),
+        (
+            "print(list(range(900)))\n1/0",
+            "[0, 1, 2,\n[... 999 characters omitted ...]\nZeroDivisionError: division by zero",
+        ),
         ("import warnings\nwarnings.warn('old')\nprint(1)", "1"),
         ("int", "Out[1]: int"),
     ] {
@@ -98,6 +103,12 @@ fn false_outputs_are_dropped() {
         ("print('a')\n5", "b\nOut[1]: 5", Reason::Output),
         ("print(1)\n1/0", printed_first.as_str(), Reason::Output),
         ("print(list(range(900)))", "[0, 1, 2, 3, 5, 5...\n[Output Truncated]", Reason::Output),
+        ("print(list(range(900)))\n1/0", "[0, 1, 2, 3, 5, 5...\n[Output Truncated]", Reason::RaisesNow),
+        (
+            "print(list(range(900)))\nraise ValueError('got 1')",
+            "[0, 1, 2,\n[... 999 characters omitted ...]\nValueError: got 3",
+            Reason::Output,
+        ),
         ("print(0.333)", "0.3333", Reason::Output),
         ("assert 1 == 2, 'got 1'", "AssertionError: got 3", Reason::Output),
         ("raise ValueError('got 1')", "ValueError: got 3", Reason::Output),

@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 use codeact_sandbox::journal;
 use regex::{Captures, Regex};
 
+/// How often a text may be gone over to find where its braces close; what is behind stays as it is.
+const SET_PASSES_MAX: usize = 8;
 /// Braces within braces, beyond which sets are left as they are.
 const SET_DEPTH_MAX: usize = 32;
 
@@ -76,9 +78,11 @@ pub fn normal_value(text: &str) -> String {
 fn with_sorted_sets(text: &str) -> String {
     let mut sorted = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(start) = rest.find('{') {
+    // Braces that never close would be looked through to the end of their line, each of them.
+    let mut left = text.len().saturating_mul(SET_PASSES_MAX);
+    while let Some(start) = rest.find('{').filter(|_| left > 0) {
         sorted.push_str(&rest[..start]);
-        match braced(&rest[start..], 0) {
+        match braced(&rest[start..], 0, &mut left) {
             Some((shown, bytes)) => {
                 sorted.push_str(&shown);
                 rest = &rest[start + bytes..];
@@ -93,8 +97,8 @@ fn with_sorted_sets(text: &str) -> String {
 }
 
 /// The braces that `text` begins with, their sets sorted, and how many bytes they take; `None`: they do not close on
-/// their line, or lie too deep.
-fn braced(text: &str, depth: usize) -> Option<(String, usize)> {
+/// their line, or lie too deep. `left`: characters that may still be looked at.
+fn braced(text: &str, depth: usize, left: &mut usize) -> Option<(String, usize)> {
     if depth > SET_DEPTH_MAX {
         return None;
     }
@@ -102,6 +106,7 @@ fn braced(text: &str, depth: usize) -> Option<(String, usize)> {
     let (mut quote, mut nested, mut is_dictionary, mut at) = (None, 0_usize, false, 1);
     while let Some(next) = text[at..].chars().next() {
         let bytes = next.len_utf8();
+        *left = left.checked_sub(1)?;
         match (quote, next) {
             (_, '\n') => return None,
             (Some(_), '\\') => {
@@ -114,7 +119,7 @@ fn braced(text: &str, depth: usize) -> Option<(String, usize)> {
             (Some(_), _) => {}
             (None, '\'' | '"') => quote = Some(next),
             (None, '{') => {
-                let (shown, inner) = braced(&text[at..], depth + 1)?;
+                let (shown, inner) = braced(&text[at..], depth + 1, left)?;
                 part.push_str(&shown);
                 at += inner;
                 continue;
@@ -210,6 +215,10 @@ mod tests {
         assert_eq!(normal(&deep), deep);
         let closed = format!("{}{}", "{".repeat(500), "}".repeat(500));
         assert_eq!(normal(&closed), closed);
+        // Each of them opens a quote that nothing closes.
+        for endless in ["{\\'".repeat(200_000), "{\"".repeat(200_000), "1.,".repeat(200_000)] {
+            assert_eq!(normal(&endless), endless);
+        }
         for odd in ["{'a", "{\\", "}{", "{)}", "{'\\", "{{,}", "{é, ü}"] {
             normal(odd);
         }

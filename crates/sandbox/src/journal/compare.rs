@@ -4,6 +4,9 @@ use super::{Output, RecordedCell};
 
 const SHOWN_CHARS_MAX: usize = 80;
 
+/// Longest number that measures a time. Every number of a text is looked at, whatever it is.
+const NUMBER_BYTES_MAX: usize = 32;
+
 /// Units after which a number is a measured time; after seconds only one with a fraction is.
 const UNITS: [&str; 7] = ["ns", "us", "µs", "μs", "ms", "usec", "msec"];
 const SECONDS: [&str; 5] = ["s", "sec", "secs", "second", "seconds"];
@@ -113,7 +116,8 @@ fn address(rest: &str, before: &str) -> Option<(usize, &'static str)> {
 
 /// A measured time, likewise.
 fn time(rest: &str) -> Option<(usize, &'static str)> {
-    let number_bytes = rest.bytes().take_while(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b',')).count();
+    let number = rest.bytes().take(NUMBER_BYTES_MAX);
+    let number_bytes = number.take_while(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b',')).count();
     let (number, behind) = rest.split_at(number_bytes);
     let exponent_bytes = exponent(behind);
     let unit_text = &behind[exponent_bytes..];
