@@ -6,12 +6,12 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 /// Bytes as hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Hash of a text.
-pub(crate) fn of_text(text: &str) -> String {
+pub fn of_text(text: &str) -> String {
     hex(&Sha256::digest(text.as_bytes()))
 }
 
@@ -19,7 +19,7 @@ pub(crate) fn of_text(text: &str) -> String {
 ///
 /// # Errors
 /// When it cannot be read.
-pub(crate) fn of_file(path: &Path) -> std::io::Result<String> {
+pub fn of_file(path: &Path) -> std::io::Result<String> {
     let mut file = std::fs::File::open(path)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];

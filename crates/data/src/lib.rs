@@ -24,7 +24,7 @@ pub mod preview; // one conversation, its mask made visible
 pub mod stats; // all of it in numbers
 
 mod error;
-mod hash;
+pub mod hash; // sha256 of files and texts, as names
 
 pub use encode::{EncodedFile, Entry, Rejected, Watch};
 pub use error::{DataError, Rejection};

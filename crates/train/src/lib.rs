@@ -23,6 +23,5 @@ pub mod memory;
 pub mod progress;
 
 mod error;
-mod hash;
 
 pub use error::TrainError;

@@ -10,10 +10,10 @@ use codeact_model::{LoraConfig, ModelConfig, NewRows, Pass, Weights, Workload, s
 use crate::checkpoint::{self, Identity};
 use crate::config::{Config, DeviceChoice, NewTokens, Precision};
 use crate::error::TrainError;
-use crate::hash;
 use crate::material::{self, Material, plan_settings};
 use crate::memory::{self, Fit};
 use crate::schedule::Schedule;
+use codeact_data::hash;
 
 /// A run that is ready to start.
 #[derive(Debug)]

@@ -14,10 +14,6 @@ fn asked(content: &str) -> (crate::tiny::Server, Session, Follow, Value) {
     (server, session, reader, question)
 }
 
-fn decide(session: &Session, question: &Value, body: Value) -> crate::client::Answer {
-    session.post(&format!("/approvals/{}", question["approval"].as_str().unwrap()), body)
-}
-
 #[test]
 fn code_waits_for_its_approval_and_the_question_stands_in_the_session() {
     let (_server, session, mut reader, question) = asked(&run("print('ran')"));
@@ -27,7 +23,7 @@ fn code_waits_for_its_approval_and_the_question_stands_in_the_session() {
     let pending = json!({"approval": question["approval"], "step": 1, "code": "print('ran')"});
     assert_eq!(object["pending_approval"], pending);
     assert!(of(&session.events(0), "exec.start").is_empty());
-    let answer = decide(&session, &question, json!({"decision": "approve"}));
+    let answer = session.decide(&question, json!({"decision": "approve"}));
     assert_eq!(answer.json(), json!({"decision": "approved"}));
     assert_eq!(reader.until("approval.resolved")["decision"], "approved");
     assert_eq!(reader.until("exec.end")["observation"], "ran");
@@ -35,7 +31,7 @@ fn code_waits_for_its_approval_and_the_question_stands_in_the_session() {
     assert_eq!(session.object()["pending_approval"], Value::Null);
     // It has one answer.
     for late in [json!({"decision": "deny"}), json!({"decision": "approve"})] {
-        assert!(decide(&session, &question, late).error(409).contains("decided already"));
+        assert!(session.decide(&question, late).error(409).contains("decided already"));
     }
     let unknown = session.post("/approvals/a0", json!({"decision": "approve"}));
     assert!(unknown.error(404).contains("no approval"));
@@ -44,7 +40,7 @@ fn code_waits_for_its_approval_and_the_question_stands_in_the_session() {
 #[test]
 fn a_denial_is_told_to_the_model_with_its_reason() {
     let (_server, session, mut reader, question) = asked(&run("print('ran')"));
-    let answer = decide(&session, &question, json!({"decision": "deny", "reason": "not today"}));
+    let answer = session.decide(&question, json!({"decision": "deny", "reason": "not today"}));
     assert_eq!(answer.json(), json!({"decision": "denied"}));
     let resolved = reader.until("approval.resolved");
     assert_eq!((&resolved["decision"], &resolved["reason"]), (&json!("denied"), &json!("not today")));
@@ -57,7 +53,7 @@ fn a_denial_is_told_to_the_model_with_its_reason() {
 #[test]
 fn other_code_can_run_instead() {
     let (_server, session, mut reader, question) = asked(&run("print('first')"));
-    let answer = decide(&session, &question, json!({"decision": "approve", "code": "print('second')"}));
+    let answer = session.decide(&question, json!({"decision": "approve", "code": "print('second')"}));
     assert_eq!(answer.json(), json!({"decision": "edited"}));
     assert_eq!(reader.until("exec.end")["observation"], "second");
     reader.until("turn.end");
@@ -69,7 +65,7 @@ fn other_code_can_run_instead() {
 fn always_is_an_answer_to_all_questions_of_the_session() {
     let steps = ["<execute>\nprint(1)\n</execute>", "<execute>\nprint(2)\n</execute>", "<solution>done</solution>"];
     let (_server, session, mut reader, question) = asked(&say(&steps));
-    decide(&session, &question, json!({"decision": "approve", "always": true}));
+    session.decide(&question, json!({"decision": "approve", "always": true}));
     assert_eq!(reader.until("updated")["approval"], "auto");
     reader.until("turn.end");
     let events = session.events(0);
@@ -84,7 +80,7 @@ fn an_interrupt_ends_the_wait_and_nothing_runs() {
     assert_eq!(reader.until("approval.resolved")["decision"], "interrupted");
     assert_eq!(reader.until("turn.end")["end"], "interrupted");
     assert!(of(&session.events(0), "exec.start").is_empty());
-    assert!(decide(&session, &question, json!({"decision": "approve"})).error(409).contains("waits no longer"));
+    assert!(session.decide(&question, json!({"decision": "approve"})).error(409).contains("waits no longer"));
 }
 
 #[test]
@@ -102,7 +98,7 @@ fn many_answers_at_once_count_as_one() {
     let statuses: Vec<u16> = std::thread::scope(|scope| {
         let decided = |index: usize| {
             let decision = if index.is_multiple_of(2) { "approve" } else { "deny" };
-            decide(session, question, json!({"decision": decision})).status
+            session.decide(question, json!({"decision": decision})).status
         };
         let threads: Vec<_> = (0..8).map(|index| scope.spawn(move || decided(index))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
@@ -124,7 +120,7 @@ fn answers_that_make_no_sense_are_refused() {
         (json!({"decision": "deny", "always": true}), "only for `approve`"),
         (json!({"decision": "approve", "extra": 1}), "unknown field `extra`"),
     ] {
-        let message = decide(&session, &question, body).error(400);
+        let message = session.decide(&question, body).error(400);
         assert!(message.contains(expected), "{message}");
     }
     assert_eq!(session.state(), "waiting");

@@ -75,6 +75,11 @@ impl Session {
         self.send_to(&self.path(rest), "POST", &body.to_string())
     }
 
+    /// Answers a question.
+    pub fn decide(&self, question: &Value, body: Value) -> Answer {
+        self.post(&format!("/approvals/{}", question["approval"].as_str().unwrap()), body)
+    }
+
     pub fn request(&self, method: &str, rest: &str, body: &str) -> Answer {
         self.send_to(&self.path(rest), method, body)
     }

@@ -26,10 +26,6 @@ fn asked(content: &str) -> (Server, Session, Follow, Value) {
     (server, session, reader, question)
 }
 
-fn decide(session: &Session, question: &Value, body: Value) -> crate::client::Answer {
-    session.post(&format!("/approvals/{}", question["approval"].as_str().unwrap()), body)
-}
-
 #[test]
 fn a_call_waits_for_its_approval_while_its_code_runs() {
     let (_server, session, mut reader, question) = asked(&run("print(add(2, b=40)['sum'])"));
@@ -37,20 +33,20 @@ fn a_call_waits_for_its_approval_while_its_code_runs() {
     let object = session.object();
     assert_eq!((&object["pending_approval"], &object["state"]), (&pending, &json!("waiting")));
     assert_eq!(of(&session.events(0), "exec.start").len(), 1);
-    let changed = decide(&session, &question, json!({"decision": "approve", "code": "add(a=1)"}));
+    let changed = session.decide(&question, json!({"decision": "approve", "code": "add(a=1)"}));
     assert!(changed.error(400).contains("not changed"));
-    assert_eq!(decide(&session, &question, json!({"decision": "approve"})).json(), json!({"decision": "approved"}));
+    assert_eq!(session.decide(&question, json!({"decision": "approve"})).json(), json!({"decision": "approved"}));
     assert_eq!(reader.until("approval.resolved")["decision"], "approved");
     assert_eq!(reader.until("exec.end")["observation"], "42");
     reader.until("turn.end");
     assert_eq!(session.object()["pending_approval"], Value::Null);
-    assert!(decide(&session, &question, json!({"decision": "approve"})).error(409).contains("decided already"));
+    assert!(session.decide(&question, json!({"decision": "approve"})).error(409).contains("decided already"));
 }
 
 #[test]
 fn a_denial_is_an_exception_with_its_reason() {
     let (_server, session, mut reader, question) = asked(&run("add(2)"));
-    decide(&session, &question, json!({"decision": "deny", "reason": "not today"}));
+    session.decide(&question, json!({"decision": "deny", "reason": "not today"}));
     assert_eq!(reader.until("approval.resolved")["reason"], "not today");
     let seen = reader.until("exec.end");
     let seen = seen["observation"].as_str().unwrap();
@@ -64,10 +60,10 @@ fn calls_are_asked_about_one_after_the_other_and_always_is_for_the_tool() {
     let threads = "from concurrent.futures import ThreadPoolExecutor\nwith ThreadPoolExecutor(3) as pool:\n    \
                    print(sorted(one['sum'] for one in pool.map(add, range(3))))";
     let (_server, session, mut reader, question) = asked(&run(threads));
-    decide(&session, &question, json!({"decision": "approve"}));
+    session.decide(&question, json!({"decision": "approve"}));
     let second = reader.until("approval.required");
     assert_ne!(second["approval"], question["approval"]);
-    decide(&session, &second, json!({"decision": "approve", "always": true}));
+    session.decide(&second, json!({"decision": "approve", "always": true}));
     assert_eq!(reader.until("exec.end")["observation"], "[1, 2, 3]");
     reader.until("turn.end");
     let events = session.events(0);
@@ -86,7 +82,7 @@ fn a_question_is_over_with_its_code_and_with_its_turn() {
     assert_eq!(reader.until("approval.resolved")["decision"], "interrupted");
     assert_eq!(reader.until("exec.end")["end"], "timed_out");
     reader.until("turn.end");
-    assert!(decide(&session, &question, json!({"decision": "approve"})).error(409).contains("waits no longer"));
+    assert!(session.decide(&question, json!({"decision": "approve"})).error(409).contains("waits no longer"));
 
     session.tell(&run("add(2)"));
     reader.until("approval.required");
@@ -105,7 +101,7 @@ fn nothing_is_called_after_an_interrupt() {
     session.tell(&run(code));
     let mut reader = session.follow(0);
     let question = reader.until("approval.required");
-    decide(&session, &question, json!({"decision": "approve", "always": true}));
+    session.decide(&question, json!({"decision": "approve", "always": true}));
     reader.until("exec.stdout");
     session.post("/interrupt", json!({}));
     let end = reader.until("exec.end");
@@ -125,8 +121,8 @@ fn a_branch_is_asked_about_its_own_calls() {
     let mut reader = branch.follow(0);
     let question = reader.until("approval.required");
     assert_eq!(session.object()["pending_approval"], Value::Null);
-    assert!(decide(&session, &question, json!({"decision": "approve"})).error(404).contains("no approval"));
-    decide(&branch, &question, json!({"decision": "approve"}));
+    assert!(session.decide(&question, json!({"decision": "approve"})).error(404).contains("no approval"));
+    branch.decide(&question, json!({"decision": "approve"}));
     assert_eq!(reader.until("exec.end")["observation"], "2");
 }
 
