@@ -219,7 +219,7 @@ class Client(threading.Thread):
             if event["state"] == "lost":
                 self.load.counts["variables lost with a killed python"] += 1
                 self.kept.clear()
-            elif event["end"] == "finished" and "KEPT" in event["observation"]:
+            if event["end"] == "finished" and "KEPT" in event["observation"]:
                 shown = CANARY.findall(event["observation"])
                 missing = [canary for canary in self.kept if canary not in shown]
                 if missing and "[" not in event["observation"]:

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Entry {
-    /// The session began, with nothing in it. A second one begins anew.
+    /// The session began, with nothing in it. A second one: all variables were lost, and the files that were left follow.
     Started {
         /// Version of Python.
         python: String,

@@ -5,6 +5,9 @@ use super::{Entry, Record, RecordedCell};
 /// One thing to do again, in order.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Step<'a> {
+    /// All variables were lost, and the workspace is what the uploads behind this make of an empty one: what comes before
+    /// is not done again, and its cells can still be taken back.
+    Anew,
     /// Put a blob of the journal into the workspace.
     Upload {
         /// Which event this was.
@@ -53,19 +56,22 @@ pub enum ReplayError {
 /// event, as for a branch, give the records up to it.
 ///
 /// A cell that was rolled back had no effect and is left out. An undo goes back to the workspace before its oldest
-/// cell, so that uploads since then are left out with it.
+/// cell, so that uploads since then are left out with it. Where variables were lost since then, so is that.
 ///
 /// # Errors
 /// When the events cannot have happened in this order.
 pub fn steps(records: &[Record]) -> Result<Vec<Step<'_>>, ReplayError> {
     let mut steps = Vec::new();
-    if !matches!(records.first(), None | Some(Record { entry: Entry::Started { .. }, .. })) {
-        return Err(ReplayError::NoStart);
-    }
+    let first = match records.first() {
+        None => return Ok(steps),
+        Some(Record { entry: Entry::Started { .. }, sequence, .. }) => *sequence,
+        Some(_) => return Err(ReplayError::NoStart),
+    };
     for Record { sequence, entry, .. } in records {
         let sequence = *sequence;
         match entry {
-            Entry::Started { .. } => steps.clear(),
+            Entry::Started { .. } if sequence == first => {}
+            Entry::Started { .. } => steps.push(Step::Anew),
             Entry::Uploaded { path, blob, .. } => steps.push(Step::Upload { sequence, path, blob }),
             Entry::Removed { path } => steps.push(Step::Remove { path }),
             Entry::Cell(cell) if cell.rolled_back => {}
@@ -134,6 +140,7 @@ mod tests {
 
     fn names(records: &[Record]) -> Vec<&str> {
         let name = |step: &Step<'_>| match step {
+            Step::Anew => Some("ANEW"),
             Step::Remove { path } => records.iter().find_map(|record| match &record.entry {
                 Entry::Removed { path: recorded } if recorded == path => Some(recorded.as_str()),
                 _ => None,
@@ -184,13 +191,22 @@ mod tests {
 
     #[test]
     fn a_second_start_begins_anew() {
-        let mut all = records(vec![cell("a", false)]);
-        all.extend(
-            records(vec![cell("b", false)])
-                .into_iter()
-                .map(|record| Record { sequence: record.sequence + 2, ..record }),
-        );
-        assert_eq!(names(&all), ["b"]);
+        let again = || Entry::Started { python: "3.11".into(), imports: Vec::new(), policy: serde_json::Value::Null };
+        let undone = |cells| Entry::Undone { cells };
+        let all = records(vec![
+            upload("one"),
+            cell("a", false),
+            cell("b", false),
+            cell("dies", true),
+            again(),
+            upload("left"),
+            cell("c", false),
+            undone(1),
+            undone(1),
+        ]);
+        assert_eq!(names(&all[..8]), ["one", "a", "b", "ANEW", "left", "c"]);
+        assert_eq!(names(&all[..9]), ["one", "a", "b", "ANEW", "left"], "the loss stays");
+        assert_eq!(names(&all), ["one", "a"], "the loss is taken back too");
     }
 
     #[test]

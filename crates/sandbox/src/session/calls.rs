@@ -6,7 +6,7 @@ use super::jail::Jail;
 use crate::tools::{CALLS_AT_ONCE_MAX, CALLS_MAX, Call, JSON_BYTES_MAX, Toolbox, call};
 use crate::wire::fields::{Fields, Writer};
 use crate::wire::frame::Nonce;
-use crate::{Cell, Interrupter, SandboxError};
+use crate::Interrupter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -162,14 +162,6 @@ fn first_result(earlier: &mut Vec<Call>, asked: &Asked) -> Result<String, String
 }
 
 impl Session {
-    /// Run a cell again. Tools are not called again: their results are those of the first time.
-    pub(super) fn run_cell_again(&mut self, code: &str, calls: &[Call]) -> Result<Cell, SandboxError> {
-        self.earlier = Some(calls.to_vec());
-        let cell = self.run_cell(code, &mut |_| {});
-        self.earlier = None;
-        cell
-    }
-
     /// Bytes of calls that this session may keep besides those that it does.
     pub(super) fn calls_left(&self) -> usize {
         let kept = self.steps.iter().flat_map(|step| step.calls.iter()).map(Call::bytes).sum();

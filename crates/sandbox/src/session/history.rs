@@ -116,6 +116,7 @@ impl Session {
         self.activate(&mut yard)?;
         self.hear_of_point(&mut yard, &mut |_| {}); // to be given up below
         let removed: Vec<Step> = self.steps.drain(at..).collect();
+        self.losses.retain(|loss| *loss <= at);
         let resumed = match point.checkpoint {
             Some(id) => yard.command(b'U', Writer::default().number("id", id)).map(|_| yard.costs.gone(id)),
             None => Err(point.reason()),
@@ -165,20 +166,23 @@ impl Session {
             }
             None => Err(point.reason()),
         };
-        // The way back beyond the branching point belongs to this session.
-        let record = |step: &Step| Step { before: Point::default(), ..step.clone() };
-        let steps: Vec<Step> = self.steps[..at].iter().map(record).collect();
+        let mut steps = self.steps[..at].to_vec();
+        let losses = self.losses.iter().copied().filter(|loss| *loss <= at).collect();
         match copied {
             Ok(()) => {
                 let unrestored = yard.park_new(id, &point).err();
                 drop(yard);
-                let branch = self.beside(id, steps)?;
+                let mut branch = self.beside(id)?;
+                // The way back beyond the branching point belongs to this session.
+                steps.iter_mut().for_each(|step| step.before = Point::default());
+                (branch.steps, branch.losses) = (steps, losses);
                 Ok((branch, Restored::resumed(unrestored)))
             }
             Err(reason) => {
                 drop(yard);
                 let mut branch = Session::start(&self.policy)?;
-                let mut differences = branch.run_again(&steps, &shared)?;
+                branch.losses = losses;
+                let mut differences = branch.run_again(steps, &shared)?;
                 let files = match self.policy.workspace {
                     None => branch.bring_files(&shared, &point),
                     Some(_) => Err(super::LEFT_ALONE.to_string()),

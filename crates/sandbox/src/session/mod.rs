@@ -124,6 +124,8 @@ pub struct Session {
     entry: u64,
     /// Cells that had their effect, oldest first.
     steps: Vec<Step>,
+    /// How many of them there were each time that all variables were lost.
+    losses: Vec<usize>,
     /// The state now.
     tip: Point,
     policy: Policy,
@@ -184,6 +186,7 @@ impl Session {
             line,
             entry: line,
             steps,
+            losses: Vec::new(),
             tip,
             policy,
             protection,
@@ -202,10 +205,8 @@ impl Session {
     }
 
     /// Another session over the same processes, that goes on from checkpoint `entry`.
-    fn beside(&self, entry: u64, steps: Vec<Step>) -> Result<Session, SandboxError> {
-        let mut session = Session::over(self.yard.clone(), entry, self.policy.clone(), self.protection.clone())?;
-        session.steps = steps;
-        Ok(session)
+    fn beside(&self, entry: u64) -> Result<Session, SandboxError> {
+        Session::over(self.yard.clone(), entry, self.policy.clone(), self.protection.clone())
     }
 
     /// Make this session's line the one that runs.

@@ -1,11 +1,12 @@
 //! Sessions that outlive the host: everything that happened is written down, and run again after a crash.
 
+use super::history::{Point, Step};
 use super::{Session, lock};
 use crate::cell::{Cell, State};
 use crate::journal::{Cut, Entry, Journal, JournalError, Record, RecordedCell, RecordedDisplay, Step as Replay, steps};
 use crate::tools::Call;
 use crate::workspace::{EntryKind, SnapshotId};
-use crate::{Policy, SandboxError, journal};
+use crate::{Policy, SandboxError};
 use std::io::{BufReader, Read};
 use std::path::Path;
 
@@ -48,8 +49,12 @@ impl Session {
         let replay = steps(&records).map_err(SandboxError::Replay)?;
         let mut session = Session::start(policy)?;
         let mut recovery = Recovery { cells: 0, differences: Vec::new(), cut };
-        for step in replay {
-            session.run_step(step, &journal, &mut recovery)?;
+        let alive = replay.iter().rposition(|step| *step == Replay::Anew).map_or(0, |index| index + 1);
+        for step in &replay[..alive] {
+            session.count_step(*step, &journal, &mut recovery);
+        }
+        for step in &replay[alive..] {
+            session.run_step(*step, &journal, &mut recovery)?;
         }
         if policy.workspace.is_none() {
             recovery.differences.extend(left_behind(&records));
@@ -59,8 +64,21 @@ impl Session {
         Ok((session, recovery))
     }
 
+    /// What variables were lost of: only an undo that goes back to it runs it again.
+    fn count_step(&mut self, step: Replay<'_>, journal: &Journal, recovery: &mut Recovery) {
+        match step {
+            Replay::Anew => self.losses.push(self.steps.len()),
+            Replay::Cell { sequence, cell } => {
+                let step = self.read_step(sequence, cell, journal, recovery);
+                self.steps.push(step);
+            }
+            Replay::Upload { .. } | Replay::Remove { .. } => {}
+        }
+    }
+
     fn run_step(&mut self, step: Replay<'_>, journal: &Journal, recovery: &mut Recovery) -> Result<(), SandboxError> {
         match step {
+            Replay::Anew => {}
             Replay::Upload { path, blob, .. } => {
                 let content = journal.blob(blob).map_err(|error| error.to_string());
                 let written = content.and_then(|mut content| {
@@ -74,20 +92,23 @@ impl Session {
             }
             Replay::Cell { sequence, cell } => {
                 recovery.cells += 1;
-                let calls = calls_of(cell, journal).unwrap_or_else(|error| {
-                    recovery.differences.push(format!("results of tools of cell {}: {error}", recovery.cells));
-                    Vec::new()
-                });
-                let now = self.run_cell_again(&cell.code, &calls)?.record(&cell.code);
-                if let Some(difference) = journal::differences(cell, &now) {
-                    recovery.differences.push(format!("cell {}: {difference}", recovery.cells));
-                }
-                if let Some(step) = self.steps.last_mut() {
-                    step.sequence = Some(sequence);
-                }
+                let step = self.read_step(sequence, cell, journal, recovery);
+                let (_, difference) = self.run_step_again(step)?;
+                let told = difference.map(|difference| format!("cell {}: {difference}", self.steps.len()));
+                recovery.differences.extend(told);
             }
         }
         Ok(())
+    }
+
+    /// A cell as it was recorded, with the calls of tools that it made.
+    fn read_step(&self, sequence: u64, cell: &RecordedCell, journal: &Journal, recovery: &mut Recovery) -> Step {
+        let calls = calls_of(cell, journal).unwrap_or_else(|error| {
+            let number = self.steps.len() + 1;
+            recovery.differences.push(format!("results of tools of cell {number}: {error}"));
+            Vec::new()
+        });
+        Step { record: cell.clone(), before: Point::default(), calls: calls.into(), sequence: Some(sequence) }
     }
 
     /// Put a file into the workspace, of at most `bytes_max` bytes, and write that down. Returns its size.
@@ -158,23 +179,20 @@ impl Session {
     }
 
     /// Write a cell down. What the journal does not take is told before the next cell: this one has been run.
-    pub(super) fn write_down(&mut self, cell: &Cell, code: &str, before: Option<SnapshotId>) {
+    pub(super) fn write_down(&mut self, cell: &Cell, effect: State, code: &str) {
         let Some(mut journal) = self.journal.take() else { return };
         let mut record = cell.record(code);
-        record.rolled_back = cell.state != State::Kept;
-        record.files_changed = self.changed_since(before);
+        record.rolled_back = effect != State::Kept;
+        if effect == State::Kept {
+            record.files_changed = self.changed_since(self.steps.last().and_then(|step| step.before.snapshot));
+        }
         let kept = keep_blobs(&mut journal, cell, &mut record);
         let written = kept.and_then(|()| journal.append(&Entry::Cell(record)));
         self.journal = Some(journal);
         match written {
-            Ok(sequence) if cell.state == State::Kept => {
+            Ok(sequence) if effect == State::Kept => {
                 if let Some(step) = self.steps.last_mut() {
                     step.sequence = Some(sequence);
-                }
-            }
-            Ok(_) if cell.state == State::Lost => {
-                if let Err(SandboxError::Journal(error)) = self.begin_anew() {
-                    self.unwritten = Some(error);
                 }
             }
             Ok(_) => {}
@@ -183,7 +201,17 @@ impl Session {
     }
 
     /// Variables are gone and files are not: the journal begins again, with the files.
-    fn begin_anew(&mut self) -> Result<(), SandboxError> {
+    pub(super) fn begin_anew(&mut self) {
+        self.losses.push(self.steps.len());
+        if let Err(SandboxError::Journal(error)) = self.note_beginning() {
+            self.unwritten = Some(error);
+        }
+    }
+
+    fn note_beginning(&mut self) -> Result<(), SandboxError> {
+        if self.journal.is_none() {
+            return Ok(());
+        }
         self.note(&self.beginning())?;
         let files = self.files();
         let mut folders = vec![String::new()];

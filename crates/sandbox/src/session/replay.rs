@@ -3,7 +3,7 @@
 use super::history::{Point, Step};
 use super::yard::FIRST_LINE;
 use super::{Session, define_tools, lock, open_best};
-use crate::cell::CellEnd;
+use crate::cell::{CellEnd, State};
 use crate::journal;
 use crate::{SandboxError, interpreter};
 use std::sync::{Arc, Mutex};
@@ -13,9 +13,19 @@ impl Session {
     pub(super) fn replace_if_dead(&mut self) -> Result<bool, SandboxError> {
         let is_dead = lock(&self.yard).jail.link.is_closed();
         if is_dead {
-            self.replace()?;
+            self.lose()?;
         }
         Ok(is_dead)
+    }
+
+    /// Go on with new processes, and keep in mind that the variables of earlier cells are gone.
+    pub(super) fn lose(&mut self) -> Result<(), SandboxError> {
+        self.replace()?;
+        // A cell that is run again has been written down, with the state that it found the first time.
+        if self.earlier.is_none() {
+            self.begin_anew();
+        }
+        Ok(())
     }
 
     /// Go on with new processes. The files stay; variables and the points of undo are gone.
@@ -48,33 +58,54 @@ impl Session {
         let steps = std::mem::take(&mut self.steps);
         self.replace()?;
         self.unrestored = None; // each cell is given the files of its own time
-        let mut differences = self.run_again(&steps, &old)?;
+        let mut differences = self.run_again(steps, &old)?;
         differences.extend(self.bring_files(&old, point).err().map(|reason| format!("files: {reason}")));
         Ok(differences)
     }
 
-    /// Run `steps`, each with the files of the first time. A folder of the host is left as it is.
+    /// Run `steps` from the newest loss of variables on, each with the files of the first time. A folder of the host is
+    /// left as it is.
+    ///
+    /// Every cell counts afterwards as it did before, whatever it came to this time.
     pub(super) fn run_again(
         &mut self,
-        steps: &[Step],
+        steps: Vec<Step>,
         old: &Arc<Mutex<super::Yard>>,
     ) -> Result<Vec<String>, SandboxError> {
+        let first = self.losses.last().copied().unwrap_or(0);
         let mut differences = Vec::new();
-        for (number, step) in (1..).zip(steps) {
+        let mut is_interrupted = false;
+        for (index, step) in steps.into_iter().enumerate() {
+            let number = index + 1;
+            if index < first || is_interrupted {
+                differences.extend(is_interrupted.then(|| format!("cell {number}: it was not run again")));
+                self.steps.push(Step { before: Point::default(), ..step });
+                continue;
+            }
             if self.policy.workspace.is_none() && step.before.snapshot.is_some() {
                 let files = self.bring_files(old, &step.before);
                 differences.extend(files.err().map(|reason| format!("files before cell {number}: {reason}")));
             }
-            let cell = self.run_cell_again(&step.record.code, &step.calls)?;
-            let now = cell.record(&step.record.code);
-            if let Some(difference) = journal::differences(&step.record, &now) {
-                differences.push(format!("cell {number}: {difference}"));
-            }
-            if cell.end == CellEnd::Interrupted {
-                break;
-            }
+            let (end, difference) = self.run_step_again(step)?;
+            differences.extend(difference.map(|difference| format!("cell {number}: {difference}")));
+            is_interrupted = end == CellEnd::Interrupted;
         }
         Ok(differences)
+    }
+
+    /// Run the cell of `step` again: how it ended, and what came out differently.
+    pub(super) fn run_step_again(&mut self, step: Step) -> Result<(CellEnd, Option<String>), SandboxError> {
+        // Tools are not called again: their results are those of the first time.
+        self.earlier = Some(step.calls.to_vec());
+        let ran = self.run_cell(&step.record.code, &mut |_| {});
+        self.earlier = None;
+        let (cell, effect) = ran?;
+        let difference = journal::differences(&step.record, &cell.record(&step.record.code));
+        match self.steps.last_mut().filter(|_| effect == State::Kept) {
+            Some(ran) => ran.sequence = step.sequence,
+            None => self.steps.push(Step { before: Point::default(), ..step }),
+        }
+        Ok((cell.end, difference))
     }
 
     /// Make the files what they were at `point` of another session.

@@ -65,27 +65,27 @@ impl Session {
         if let Some(error) = self.unwritten.take() {
             return Err(SandboxError::Journal(error));
         }
-        let cell = self.run_cell(code, on_event)?;
-        let before = match cell.state {
-            State::Kept => self.steps.last().and_then(|step| step.before.snapshot),
-            State::RolledBack | State::Lost => None,
-        };
-        self.write_down(&cell, code, before);
+        let (cell, effect) = self.run_cell(code, on_event)?;
+        self.write_down(&cell, effect, code);
+        if effect == State::Lost {
+            self.begin_anew();
+        }
         Ok(cell)
     }
 
-    /// As [`Session::run`], without writing it down.
-    pub(super) fn run_cell(&mut self, code: &str, on_event: &mut OnEvent<'_>) -> Result<Cell, SandboxError> {
+    /// As [`Session::run`], without writing the cell down. Besides it, what it did to the variables that it found: its
+    /// own state also tells that those of earlier cells were gone before.
+    pub(super) fn run_cell(&mut self, code: &str, on_event: &mut OnEvent<'_>) -> Result<(Cell, State), SandboxError> {
         if code.len() > CELL_BYTES_MAX {
             return Err(SandboxError::CellTooLarge { bytes: code.len(), bytes_max: CELL_BYTES_MAX });
         }
         if self.interrupter.take() {
-            return Ok(Cell::not_run());
+            return Ok((Cell::not_run(), State::RolledBack));
         }
         let started = Instant::now();
         let mut was_lost = self.replace_if_dead()?;
         if self.rollbacks >= ROLLBACKS_MAX && !was_lost && self.is_poisoned()? {
-            self.replace()?;
+            self.lose()?;
             was_lost = true;
         }
         for attempt in 1..=STARTS_MAX {
@@ -104,22 +104,22 @@ impl Session {
                     && self.go_on(&mut yard) == State::RolledBack;
                 drop(yard);
                 if !is_back {
-                    self.replace()?;
+                    self.lose()?;
                     was_lost = true;
                 }
                 continue;
             }
             self.interrupter.clear();
             let mut cell = self.settle(&mut yard, collected, ending, code);
+            let effect = cell.state;
             // Going back to the start of a fresh interpreter is a loss too.
-            let has_ended = cell.state == State::Lost;
-            cell.state = if was_lost { State::Lost } else { cell.state };
+            cell.state = if was_lost { State::Lost } else { effect };
             drop(yard);
-            if has_ended {
+            if effect == State::Lost {
                 self.replace()?;
             }
             cell.unrestored = self.unrestored.take();
-            return Ok(cell);
+            return Ok((cell, effect));
         }
         let reason = format!("{STARTS_MAX} in a row ended by themselves before they ran a cell");
         Err(SandboxError::NoStart { python: self.policy.python.clone(), reason })

@@ -1,6 +1,8 @@
-use crate::{policy, run, see};
+use crate::{policy, run, see, value};
 use codeact_sandbox::skills::{Added, Candidate, SkillStore};
-use codeact_sandbox::{CellEnd, Limits, Policy, SandboxError, Session, State};
+use codeact_sandbox::{CellEnd, Limits, Policy, Restored, SandboxError, Session, State};
+use std::path::Path;
+use std::time::Duration;
 
 #[test]
 fn a_recorded_session_comes_back_with_variables_and_files() {
@@ -78,6 +80,96 @@ fn what_was_lost_is_not_run_again() {
     let (mut session, recovery) = Session::restore(&policy(), &place).unwrap();
     assert_eq!((recovery.cells, recovery.differences), (1, Vec::new()));
     assert_eq!(see(&mut session, "z, 'x' in globals(), open('d/kept').read()"), "(3, False, 'y')");
+}
+
+/// A session whose Python ends between two cells: its second cell runs in a fresh one. `k` grows with every cell.
+fn session_with_a_loss(place: &Path) -> Session {
+    let mut session = Session::start_recorded(&policy(), place).unwrap();
+    // The thread waits for the file, so that the cell has ended before it exits. A thread also means no checkpoint.
+    let code = "import os, threading, time\ndef leave():\n    while not os.path.exists('go'):\n        time.sleep(0.01)\n    \
+                os.remove('go')\n    os._exit(0)\nthreading.Thread(target=leave).start()\nk = ['first']";
+    see(&mut session, code);
+    let files = session.files();
+    files.write("go", &mut std::io::empty(), 10).unwrap();
+    while files.read("go", 10).is_ok() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    let cell = run(&mut session, "k = globals().get('k', []) + ['second']\nk");
+    if cell.state != State::Lost {
+        // On a loaded machine it takes longer to end.
+        drop(session);
+        std::fs::remove_dir_all(place).unwrap();
+        return session_with_a_loss(place);
+    }
+    assert_eq!(value(&cell).as_deref(), Some("['second']"));
+    assert_eq!(see(&mut session, "k.append('third')\nk"), "['second', 'third']");
+    session
+}
+
+#[test]
+fn the_cell_that_found_a_fresh_python_is_run_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("session");
+    assert_eq!(session_with_a_loss(&place).cells(), 3);
+    let (mut session, recovery) = Session::restore(&policy(), &place).unwrap();
+    assert_eq!((recovery.cells, recovery.differences, session.cells()), (2, Vec::new(), 3));
+    assert_eq!(see(&mut session, "k"), "['second', 'third']");
+}
+
+#[test]
+fn undo_goes_back_beyond_a_loss_and_that_is_written_down() {
+    let folder = tempfile::tempdir().unwrap();
+    let (trunk, side) = (folder.path().join("trunk"), folder.path().join("side"));
+    let mut session = session_with_a_loss(&trunk);
+    let (mut branch, how) = session.branch_recorded(1, &side).unwrap();
+    assert!(matches!(how, Restored::Resumed), "before the first cell behind the loss, all is lost: {how:?}");
+    assert_eq!(see(&mut branch, "'k' in globals()"), "False");
+    assert_eq!(session.undo(2).unwrap(), Restored::Resumed);
+    assert_eq!(see(&mut session, "'k' in globals()"), "False");
+    see(&mut session, "k = ['other']");
+    drop((session, branch));
+
+    let (mut session, _) = Session::restore(&policy(), &trunk).unwrap();
+    assert_eq!((see(&mut session, "k").as_str(), session.cells()), ("['other']", 4));
+    assert!(matches!(session.undo(4).unwrap(), Restored::Replayed { .. }), "to before the loss");
+    assert_eq!(see(&mut session, "'k' in globals()"), "False");
+    drop(session);
+    let (session, recovery) = Session::restore(&policy(), &trunk).unwrap();
+    assert_eq!((recovery.cells, session.cells()), (1, 1));
+    let (mut branch, recovery) = Session::restore(&policy(), &side).unwrap();
+    assert_eq!((recovery.cells, branch.cells()), (1, 2));
+    assert_eq!(see(&mut branch, "'k' in globals()"), "False");
+}
+
+#[test]
+fn a_cell_that_was_stopped_before_it_ran_is_not_run_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("session");
+    let mut session = Session::start_recorded(&policy(), &place).unwrap();
+    session.interrupter().interrupt();
+    assert_eq!(run(&mut session, "x = 1").end, CellEnd::Interrupted);
+    assert_eq!((see(&mut session, "'x' in globals()").as_str(), session.cells()), ("False", 1));
+    drop(session);
+    let (mut session, recovery) = Session::restore(&policy(), &place).unwrap();
+    assert_eq!((recovery.cells, recovery.differences), (1, Vec::new()));
+    assert_eq!(see(&mut session, "'x' in globals()"), "False");
+}
+
+#[test]
+fn cells_that_were_run_again_keep_their_place_in_the_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let (trunk, side) = (folder.path().join("trunk"), folder.path().join("side"));
+    let without = Policy { limits: Limits { checkpoints_max: 0, ..Limits::default() }, ..policy() };
+    let mut session = Session::start_recorded(&without, &trunk).unwrap();
+    for code in ["k = [1]", "k.append(2)", "k.append(3)", "k.append(4)"] {
+        see(&mut session, code);
+    }
+    assert!(matches!(session.undo(1).unwrap(), Restored::Replayed { .. }));
+    drop(session.branch_recorded(2, &side).unwrap());
+    let (mut branch, recovery) = Session::restore(&policy(), &side).unwrap();
+    assert_eq!((recovery.cells, recovery.differences), (2, Vec::new()));
+    assert_eq!(see(&mut branch, "k"), "[1, 2]");
 }
 
 #[test]

@@ -46,7 +46,7 @@ impl Exclusive {
     }
 }
 
-/// The mark, as far as Python can go back to it: a cell that was killed when it was run again does not count.
+/// The mark, as far as Python can go back to it: a cell that the journal did not take does not count after a restart.
 fn within(mark: Mark, live: &mut Live) -> Mark {
     Mark { cells: mark.cells.min(live.agent.interpreter().cells()), ..mark }
 }
