@@ -173,8 +173,9 @@ pub enum TrainError {
     },
     /// Loss or gradient is not a number.
     #[error(
-        "step {step}: the {what} is {value}; nothing of this step was kept, {kept}\n\
-         hint: lower `optimizer.learning_rate` or look at the data of this step"
+        "step {step}: the {what} is {value}; {documents}; nothing of this step was kept, {kept}\n\
+         hint: lower `optimizer.learning_rate`, look at these conversations with `codeact-train preview --index N`, or go \
+         on without such steps: `--resume --set guard.on_not_finite=rollback`"
     )]
     NotFinite {
         /// Step counted from 1.
@@ -183,9 +184,78 @@ pub enum TrainError {
         what: &'static str,
         /// NaN or infinity.
         value: f64,
+        /// Where in the step, as a phrase.
+        documents: String,
         /// The checkpoint to continue from, as a phrase.
         kept: String,
     },
+    /// The loss leaps, and the settings say to stop then.
+    #[error(
+        "step {step}: {what}; nothing of this step was kept, {kept}\n\
+         hint: lower `optimizer.learning_rate`, look at these conversations with `codeact-train preview --index N`, or go \
+         on without such steps: `--resume --set guard.on_spike=rollback`"
+    )]
+    Spike {
+        /// Step counted from 1.
+        step: usize,
+        /// What the loss did, and where.
+        what: String,
+        /// The checkpoint to continue from, as a phrase.
+        kept: String,
+    },
+    /// Steps are taken back and it does not help.
+    #[error(
+        "step {step}: {count} steps in a row had to be taken back; the last one: {what}; {kept}\n\
+         hint: lower `optimizer.learning_rate`, and look at the data of these steps"
+    )]
+    TakenBackTooOften {
+        /// Step counted from 1.
+        step: usize,
+        /// How many.
+        count: usize,
+        /// Why the last one was.
+        what: String,
+        /// The checkpoint to continue from, as a phrase.
+        kept: String,
+    },
+    /// A part of the adapter does not learn.
+    #[error(
+        "after the first step the gradient of `{module}` has length {length}, so that it cannot learn\n\
+         hint: leave it out of `lora.targets`, and look at the weights of the base model there"
+    )]
+    NotReached {
+        /// Name of the matrix.
+        module: String,
+        /// L2 norm: 0, NaN or infinity.
+        length: f64,
+    },
+    /// Held-out data is to be measured, and there is none.
+    #[error(
+        "`{key}` is set, but no data is held out\n\
+         hint: set `held_out = 50` in a `[[data]]`, or `held_out = true` in one that is only measured"
+    )]
+    NothingHeldOut {
+        /// The setting.
+        key: &'static str,
+    },
+    /// The disk is too small for what the run will write.
+    #[error(
+        "the run will write about {} into `{dir}`, and {} are free there\n\
+         hint: lower `checkpoint.keep_last` or raise `checkpoint.keep_every`, or choose another `output.dir`",
+        crate::describe::bytes(*need),
+        crate::describe::bytes(*free)
+    )]
+    DiskTooSmall {
+        /// `output.dir`.
+        dir: PathBuf,
+        /// Bytes.
+        need: usize,
+        /// Bytes.
+        free: usize,
+    },
+    /// The system does not let the program listen to signals.
+    #[error("cannot listen to signals")]
+    Signals(#[source] std::io::Error),
     /// An operation failed in the middle of a run.
     #[error("step {step} failed")]
     Step {
@@ -209,10 +279,13 @@ fn hint_for(source: &std::io::Error) -> &'static str {
 impl TrainError {
     /// 2 for settings, arguments and input; 1 for a run that failed.
     pub fn exit_code(&self) -> u8 {
-        use TrainError::{Export, NotFinite, ReadBack, Source, Step, Threads, Write};
+        use TrainError::{
+            Export, NotFinite, NotReached, ReadBack, Signals, Source, Spike, Step, TakenBackTooOften, Threads, Write,
+        };
         match self {
             Source(SourceError::Exhausted { .. } | SourceError::Io { .. }) => 1,
-            Write { .. } | Export { .. } | NotFinite { .. } | Step { .. } | Threads { .. } | ReadBack { .. } => 1,
+            Write { .. } | Export { .. } | Step { .. } | Threads { .. } | ReadBack { .. } | Signals(_) => 1,
+            NotFinite { .. } | Spike { .. } | TakenBackTooOften { .. } | NotReached { .. } => 1,
             _ => 2,
         }
     }

@@ -11,6 +11,12 @@ const PARTIAL: &str = ".partial";
 /// Ends the name of what is being replaced.
 const OLD: &str = ".old";
 
+/// Ends the name of a checkpoint that is not what was written.
+const DAMAGED: &str = ".damaged";
+
+/// A file of this name in the folder of a run asks it for a checkpoint.
+pub const SAVE: &str = "save";
+
 /// Begins the name of a checkpoint folder.
 const STEP: &str = "step-";
 
@@ -181,6 +187,16 @@ pub fn step_name(step: usize) -> String {
     format!("{STEP}{step:06}")
 }
 
+/// Gives a damaged checkpoint a name that none has.
+///
+/// # Errors
+/// What the file system says.
+pub fn set_aside(checkpoint: &Path) -> Result<(), TrainError> {
+    let aside = with_suffix(checkpoint, DAMAGED);
+    remove(&aside)?;
+    fs::rename(checkpoint, &aside).map_err(TrainError::write(&aside))
+}
+
 /// Removes a file or folder if it is there.
 ///
 /// # Errors
@@ -199,8 +215,8 @@ fn step_of(name: &str) -> Option<usize> {
 }
 
 fn is_own(name: &str) -> bool {
-    let name = name.strip_suffix(PARTIAL).or_else(|| name.strip_suffix(OLD)).unwrap_or(name);
-    RESULTS.contains(&name) || RECORDS.contains(&name) || step_of(name).is_some()
+    let name = [PARTIAL, OLD, DAMAGED].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+    RESULTS.contains(&name) || RECORDS.contains(&name) || step_of(name).is_some() || name == SAVE
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

@@ -7,9 +7,13 @@ pub mod config; // read first: what can be set
 pub mod material; // base model, chat format and data
 pub mod prepare; // all of it planned and estimated, refused before anything is written
 
-pub mod run; // then: the loop
+pub mod run; // then: from the start or a checkpoint to the exports
+mod learner; // the loop
+pub mod guard;
 pub mod optimizer;
+pub mod requests;
 pub mod schedule;
+pub mod standing;
 
 pub mod checkpoint; // what survives
 pub mod export;

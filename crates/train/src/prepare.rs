@@ -8,7 +8,7 @@ use codeact_data::{DataSet, Document, Plan, Watch};
 use codeact_model::{LoraConfig, ModelConfig, NewRows, Pass, Weights, Workload, source};
 
 use crate::checkpoint::{self, Identity};
-use crate::config::{Config, DeviceChoice, NewTokens, Precision};
+use crate::config::{Config, DeviceChoice, Exported, NewTokens, Precision};
 use crate::error::TrainError;
 use crate::material::{self, Material, plan_settings};
 use crate::memory::{self, Fit};
@@ -63,6 +63,9 @@ impl Prepared {
         let base_dir = source::resolve(&config.model.name, say)?;
         let model = ModelConfig::load(&base_dir).map_err(TrainError::Load)?;
         let Material { format, data, .. } = Material::new(&config, sources, (&base_dir, Some(&model)), watch)?;
+        if config.evaluation.every.is_some() && data.validation.documents.is_empty() {
+            return Err(TrainError::NothingHeldOut { key: "evaluation.every" });
+        }
         let new_token_count = material::new_token_count(&model, &format);
         let plan = Plan::new(&data.train.documents, &data.train.shares, &plan_settings(&config));
         let schedule = Schedule::new(&config.optimizer, plan.steps.len());
@@ -97,6 +100,18 @@ impl Prepared {
     pub fn dir(&self) -> &Path {
         Path::new(&self.config.output.dir)
     }
+
+    /// A name for each `[[data]]`, no two alike.
+    pub fn source_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for source in &self.config.data {
+            let name = source.name();
+            let numbered = (2..).map(|number| format!("{name} ({number})"));
+            let free = std::iter::once(name.clone()).chain(numbered).find(|name| !names.contains(name));
+            names.extend(free);
+        }
+        names
+    }
 }
 
 impl Config {
@@ -107,6 +122,12 @@ impl Config {
             Precision::Bf16 => Weights::Bf16,
             Precision::F32 => Weights::F32,
         }
+    }
+
+    /// Of which step the results are.
+    pub fn exported(&self) -> Exported {
+        let default = if self.evaluation.every.is_some() { Exported::Best } else { Exported::Last };
+        self.evaluation.export.unwrap_or(default)
     }
 
     /// What the rows of new tokens start as.

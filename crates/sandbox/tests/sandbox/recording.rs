@@ -166,7 +166,8 @@ fn a_python_that_is_killed_while_cells_are_run_again_does_not_leave_half_of_them
         let mut session = Session::start_recorded(&here, &place).unwrap();
         see(&mut session, "x = 1");
         // A folder of the host tells how often this was run. The second time it dies.
-        let code = "import os\nn = len(os.listdir())\nopen(f'run-{n}', 'w').close()\nif n == 1:\n    os._exit(1)\nx += 1";
+        let code =
+            "import os\nn = len(os.listdir())\nopen(f'run-{n}', 'w').close()\nif n == 1:\n    os._exit(1)\nx += 1";
         see(&mut session, code);
         drop(session);
         let (mut session, recovery) = Session::restore(&here, &place).unwrap();
