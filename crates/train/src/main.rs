@@ -248,7 +248,11 @@ fn train(args: &Args) -> Result<ExitCode, TrainError> {
         Start::Fresh => {}
     }
     let requests = Requests::of_signals().map_err(TrainError::Signals)?;
-    let outcome = run::train(&run, &start, &requests)?;
+    let outcome = run::train(&run, &start, &requests).inspect_err(|_| {
+        if let Some((_, newest)) = folder::checkpoints(run.dir()).pop() {
+            eprintln!("saved so far: checkpoint `{}`", newest.display());
+        }
+    })?;
     Ok(conclude(&run, args, &outcome))
 }
 

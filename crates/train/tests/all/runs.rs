@@ -114,6 +114,26 @@ fn accumulation_splits_a_step_without_changing_its_loss() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn memory_stays_flat_over_a_thousand_steps() {
+    let tiny = Tiny::new();
+    let settings = ["train.steps=1000", "checkpoint.every=50", "evaluation.every=50"];
+    tiny.run(&settings.map(|setting| ["--set", setting]).concat()).expect_code(0);
+    let text = String::from_utf8(tiny.read("run/metrics.jsonl")).unwrap();
+    let rows = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let memory: Vec<u64> = rows.filter_map(|row| row["memory_bytes"].as_u64()).collect();
+    assert_eq!(memory.len(), 1000);
+    let median = |range: std::ops::Range<usize>| {
+        let mut part = memory[range].to_vec();
+        part.sort_unstable();
+        part[part.len() / 2]
+    };
+    let (early, late) = (median(200..400), median(800..1000));
+    // What an allocator keeps; a leak of a kilobyte a step would be 600 KB.
+    assert!(late < early + (512 << 10), "{early} bytes at first, {late} in the end");
+}
+
+#[test]
 fn a_run_in_bf16_learns_too() {
     let tiny = Tiny::new();
     tiny.run(&["--set", "train.dtype=bf16"]).expect_code(0);
