@@ -9,7 +9,9 @@ use serde_json::json;
 
 use crate::error::TrainError;
 use crate::memory::{LEVELS, level_name};
+use crate::preflight::{self, Writes};
 use crate::prepare::Prepared;
+use crate::progress;
 
 /// Data, plan and memory, a line each.
 pub fn summary(run: &Prepared) -> String {
@@ -78,6 +80,38 @@ pub fn summary(run: &Prepared) -> String {
         line("", format!("no card here to fit into; such a pass needs at most {}", totals.join(", ")));
     }
     text
+}
+
+/// Time and disk, a line each, and what of the data is never learned.
+///
+/// # Errors
+/// When the device refuses the product that is timed.
+pub fn outlook(run: &Prepared) -> Result<String, TrainError> {
+    let mut lines = Vec::new();
+    if let Some(device) = &run.device {
+        let speed = preflight::speed(run, device).map_err(TrainError::Device)?;
+        let all = progress::duration(speed.duration);
+        lines.push(format!("speed    about {:.0} tok/s, {all} in all", speed.tokens_per_second));
+    }
+    let writes = Writes::of(run);
+    let [total, checkpoint, adapter, merged] =
+        [writes.total(), writes.checkpoint, writes.adapter, writes.merged].map(bytes);
+    let free = preflight::free_bytes(run.dir()).map_or(String::new(), |free| format!("; {} free", bytes(free)));
+    let count = writes.checkpoint_count;
+    lines.push(format!(
+        "writes   at most {total} into `{}`: {count} checkpoints of {checkpoint}, adapter {adapter}, merged {merged}{free}",
+        run.dir().display()
+    ));
+    let mut is_learned = vec![false; run.data.train.documents.len()];
+    run.plan.packs().flat_map(|pack| &pack.documents).for_each(|index| is_learned[*index] = true);
+    let unused = is_learned.iter().filter(|is_learned| !**is_learned).count();
+    if unused > 0 {
+        lines.push(format!(
+            "unused   {unused} of {} conversations: the steps end before, or their source has no share left for them",
+            is_learned.len()
+        ));
+    }
+    Ok(lines.into_iter().map(|line| line + "\n").collect())
 }
 
 /// What of a file was not used.

@@ -187,6 +187,17 @@ pub fn step_name(step: usize) -> String {
     format!("{STEP}{step:06}")
 }
 
+/// Bytes of the files in a folder and one level below it.
+pub fn bytes(dir: &Path) -> usize {
+    let files = |dir: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect()
+    };
+    let below = |path: PathBuf| if path.is_dir() { files(&path) } else { vec![path] };
+    let sizes = files(dir).into_iter().flat_map(below).filter_map(|path| fs::metadata(path).ok());
+    sizes.map(|file| file.len() as usize).sum()
+}
+
 /// Gives a damaged checkpoint a name that none has.
 ///
 /// # Errors

@@ -6,6 +6,7 @@
 pub mod config; // read first: what can be set
 pub mod material; // base model, chat format and data
 pub mod prepare; // all of it planned and estimated, refused before anything is written
+pub mod preflight; // time and disk
 
 pub mod run; // then: from the start or a checkpoint to the exports
 mod learner; // the loop

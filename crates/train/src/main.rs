@@ -16,7 +16,7 @@ use codeact_train::prepare::Prepared;
 use codeact_train::progress::EncodeProgress;
 use codeact_train::requests::Requests;
 use codeact_train::run::{self, Outcome};
-use codeact_train::{TrainError, checkpoint, describe};
+use codeact_train::{TrainError, checkpoint, describe, preflight};
 
 #[global_allocator]
 static ALLOCATOR: codeact_ops::allocator::Allocator = codeact_ops::allocator::Allocator;
@@ -237,11 +237,16 @@ fn train(args: &Args) -> Result<ExitCode, TrainError> {
     let device = device(&config, args)?;
     let start = start(&config, args)?;
     let run = Prepared::new(config, device, &say, &EncodeProgress::default())?;
+    let summary = format!("{}{}", describe::summary(&run), describe::outlook(&run)?);
     if args.dry_run {
-        print(&format!("{}\n{}", describe::summary(&run), describe::example(&run)?));
+        print(&format!("{summary}\n{}", describe::example(&run)?));
+    } else {
+        eprint!("{summary}");
+    }
+    preflight::check_disk(&run)?;
+    if args.dry_run {
         return Ok(ExitCode::SUCCESS);
     }
-    eprint!("{}", describe::summary(&run));
     match &start {
         Start::Continue(checkpoint) => eprintln!("continuing `{}`", checkpoint.display()),
         Start::Fresh if args.resume => eprintln!("no checkpoint in `{}` yet: starting at step 1", run.dir().display()),

@@ -6,11 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
 
 use crate::folder;
-
-/// As shells report a program that Ctrl-C ended.
-const EXIT_INTERRUPTED: i32 = 130;
 
 /// Flags that signals set and the loop looks at.
 #[derive(Debug, Default)]
@@ -42,7 +40,8 @@ impl Requests {
             return self.save.store(true, Ordering::Relaxed);
         }
         if self.stop.swap(true, Ordering::Relaxed) {
-            std::process::exit(EXIT_INTERRUPTED);
+            // As if nobody listened. Should that fail, the first one still holds.
+            let _ = emulate_default_handler(signal);
         }
         eprintln!("\nstopping after this pass and saving a checkpoint; once more ends the program at once");
     }
