@@ -93,6 +93,7 @@ pub fn train(run: &Prepared, start: &Start, stop: &AtomicBool) -> Result<Outcome
         folder::clear(run.dir())?;
     }
     let metrics = Metrics::open(&run.dir().join("metrics.jsonl"), optimizer.step as usize)?;
+    let metrics = metrics.with_tensorboard(run.config.output.tensorboard)?;
     let mut learner = Learner { run, decoder, adapter, optimizer, gradients, validation_loss_before, metrics };
     folder::write_file(&run.dir().join("config.toml"), run.config.resolved().as_bytes())?;
     folder::write_file(&run.dir().join("plan.jsonl"), describe::plan_lines(run).as_bytes())?;

@@ -8,6 +8,7 @@ mod bad_input;
 mod endings;
 mod folders;
 mod looks;
+mod reports;
 mod runs;
 mod schedules;
 mod settings;
