@@ -1,6 +1,8 @@
 //! A prepared run in words: data, plan, memory, and one conversation with its mask made visible.
 
+use std::collections::HashMap;
 use std::fmt::Write;
+use std::path::Path;
 
 use codeact_data::FileReport;
 use codeact_data::preview::{MARKS, Preview, Style, harmless};
@@ -142,7 +144,20 @@ pub fn example(run: &Prepared) -> Result<String, TrainError> {
 /// pack by their index.
 pub fn plan_lines(run: &Prepared) -> String {
     let (plan, data) = (&run.plan, &run.data);
-    let files = data.reports.iter().map(|report| json!({"path": report.path, "sha256": report.sha256}));
+    let planned = planned_tokens(run);
+    let files = data.reports.iter().map(|report| {
+        json!({
+            "path": report.path,
+            "sha256": report.sha256,
+            "is_held_out": report.is_held_out,
+            "rows": report.row_count,
+            "conversations": report.train_count,
+            "held_out": report.held_out,
+            "tokens": report.token_count,
+            "supervised_tokens": report.target_count,
+            "planned_tokens": planned.get(&(report.source, report.path.as_path())).copied().unwrap_or(0),
+        })
+    });
     let head = json!({
         "plan_hash": plan.hash(&data.content_hash),
         "files": files.collect::<Vec<_>>(),
@@ -167,6 +182,17 @@ pub fn plan_lines(run: &Prepared) -> String {
         let _ = writeln!(text, "{line}");
     }
     text
+}
+
+/// Tokens that all steps together take of each file, by the index of its source and its path.
+fn planned_tokens(run: &Prepared) -> HashMap<(usize, &Path), usize> {
+    let train = &run.data.train;
+    let mut planned = HashMap::new();
+    for index in run.plan.packs().flat_map(|pack| &pack.documents) {
+        let document = &train.documents[*index];
+        *planned.entry((document.group, train.entry(*index).0.path.as_path())).or_insert(0) += document.token_count;
+    }
+    planned
 }
 
 /// Bytes as MiB or GiB.

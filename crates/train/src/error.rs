@@ -147,6 +147,20 @@ pub enum TrainError {
         /// What is wrong.
         what: String,
     },
+    /// There is no run to report about.
+    #[error("`{dir}` holds no run\nhint: name the folder that `output.dir` named, with metrics.jsonl in it")]
+    NoRun {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// A page cannot hold so many.
+    #[error("{count} runs, but a page can tell at most {max} apart")]
+    TooManyRuns {
+        /// Runs asked for.
+        count: usize,
+        /// Most of them.
+        max: usize,
+    },
     /// The record of an earlier run cannot be read.
     #[error("cannot read `{path}`\nhint: move it away to continue without it")]
     ReadBack {

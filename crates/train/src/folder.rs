@@ -23,8 +23,9 @@ const STEP: &str = "step-";
 /// What a finished run leaves.
 const RESULTS: [&str; 2] = ["adapter", "merged"];
 
-/// Everything else a run writes into its folder.
-const RECORDS: [&str; 3] = ["metrics.jsonl", "config.toml", "plan.jsonl"];
+/// Everything else a run writes into its folder, and what is written about it.
+const RECORDS: [&str; 7] =
+    ["metrics.jsonl", "config.toml", "plan.jsonl", "samples.jsonl", "tensorboard", "report.html", "comparison.html"];
 
 /// How a run begins.
 #[derive(Debug, PartialEq, Eq)]

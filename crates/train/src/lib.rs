@@ -20,12 +20,14 @@ pub mod checkpoint; // what survives
 pub mod export;
 pub mod folder;
 pub mod metrics;
+pub mod tensorboard;
 
 pub mod describe; // what the user sees
 pub mod look; // preview and statistics of the data
 pub mod evaluate;
 pub mod memory;
 pub mod progress;
+pub mod report; // a page about runs
 
 mod error;
 

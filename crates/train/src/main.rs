@@ -16,7 +16,7 @@ use codeact_train::prepare::Prepared;
 use codeact_train::progress::EncodeProgress;
 use codeact_train::requests::Requests;
 use codeact_train::run::{self, Outcome};
-use codeact_train::{TrainError, checkpoint, describe, preflight};
+use codeact_train::{TrainError, checkpoint, describe, preflight, report};
 
 #[global_allocator]
 static ALLOCATOR: codeact_ops::allocator::Allocator = codeact_ops::allocator::Allocator;
@@ -54,7 +54,7 @@ struct Settings {
     overrides: Vec<String>,
 }
 
-/// Look at the data instead of training.
+/// Look at data or runs instead of training.
 #[derive(Debug, Subcommand)]
 enum Look {
     /// Show conversations as the model sees them, with what is learned made visible
@@ -79,6 +79,15 @@ enum Look {
         /// Colours instead of marks
         #[arg(long, value_enum, default_value_t = Colour::Auto)]
         color: Colour,
+    },
+    /// Write one page about a run, finished or not; about several, their curves over each other
+    Report {
+        /// Folders of runs
+        #[arg(value_name = "RUN", required = true)]
+        runs: Vec<PathBuf>,
+        /// Where to write it; without it, into the first folder
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
     /// Count: sources, mix, lengths, packs, steps, what was left out
     Stats {
@@ -195,6 +204,7 @@ fn print(text: &str) {
 fn show(look: &Look) -> Result<ExitCode, TrainError> {
     let watch = EncodeProgress::default();
     match look {
+        Look::Report { runs, out } => eprintln!("wrote `{}`", report::write(runs, out.as_deref())?.display()),
         Look::Stats { settings, json } => {
             let stats = look::statistics(&load(&settings.config, &settings.overrides)?, &say, &watch)?;
             match json {

@@ -96,6 +96,7 @@ fn learner<'a>(
         Some((_, state)) => (state.step, state.standing, state.guard),
     };
     let metrics = Metrics::open(&run.dir().join("metrics.jsonl"), position, standing.is_measured(position))?;
+    let metrics = metrics.with_tensorboard(run.config.output.tensorboard)?;
     Ok(Learner { run, decoder, adapter, optimizer, gradients, position, standing, guard, metrics })
 }
 

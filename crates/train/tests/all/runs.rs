@@ -35,7 +35,16 @@ fn a_whole_run_learns_and_leaves_everything_a_user_needs() {
     assert!(ended.stdout.contains(&format!("codeact-chat -- --model {}", tiny.path("run/merged").display())));
     assert_eq!(
         names(&tiny.path("run")),
-        ["adapter", "config.toml", "merged", "metrics.jsonl", "plan.jsonl", "step-000003", "step-000006"]
+        [
+            "adapter",
+            "config.toml",
+            "merged",
+            "metrics.jsonl",
+            "plan.jsonl",
+            "step-000003",
+            "step-000006",
+            "tensorboard"
+        ]
     );
     let rows = metrics(&tiny);
     assert_eq!(rows.len(), 6);
