@@ -13,7 +13,7 @@ use crate::checkpoint::{self, State};
 use crate::describe;
 use crate::error::TrainError;
 use crate::evaluate::{self, batch};
-use crate::export::{self, Base, Exports};
+use crate::export::{self, Base, Check, Exports, Training};
 use crate::folder::{self, Start};
 use crate::memory;
 use crate::metrics::Metrics;
@@ -231,6 +231,7 @@ impl Learner<'_> {
             let estimate = describe::bytes(self.run.fit.plan.total());
             eprintln!("memory: {} at the peak, estimated {estimate}", describe::bytes(peak));
         }
+        let check = Check::of_run(self.run, &self.decoder, &self.adapter)?;
         // Merging reads the base from disk again and needs the room of what is no longer used.
         let Learner { run, adapter, validation_loss_before, decoder, optimizer, gradients, .. } = self;
         drop((decoder, optimizer, gradients));
@@ -239,8 +240,9 @@ impl Learner<'_> {
         let format = ActionFormat::named(&output.action_format).expect("the settings are checked for its name");
         let wording = Wording { profile, format };
         let base = Base { name: &run.config.model.name, dir: &run.base_dir, format: &run.format, wording: &wording };
-        let exports = export::export(run.dir(), &adapter, base)?;
         let validation_loss = validation_loss_before.zip(after);
+        let training = Training::of_run(run, validation_loss);
+        let exports = export::export(run.dir(), &adapter, base, &check, &training)?;
         Ok(Outcome::Finished { exports, validation_loss })
     }
 
