@@ -136,6 +136,27 @@ pub fn write_file(target: &Path, content: &[u8]) -> Result<(), TrainError> {
     })
 }
 
+/// Writes a file as a whole that is too large to be held: `fill` makes it beside `target`, under another name. What was at
+/// `target` stays until then, and after an error.
+///
+/// # Errors
+/// What `fill` says, or what the file system says.
+pub fn write_file_by(target: &Path, fill: impl FnOnce(&Path) -> Result<(), TrainError>) -> Result<(), TrainError> {
+    let partial = with_suffix(target, PARTIAL);
+    if let Some(parent) = target.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        fs::create_dir_all(parent).map_err(TrainError::write(parent))?;
+    }
+    let created = File::create(&partial).map(|_| ()).map_err(TrainError::write(target));
+    let written = created.and_then(|()| fill(&partial)).and_then(|()| {
+        let renamed = File::open(&partial).and_then(|file| file.sync_all()).and_then(|()| fs::rename(&partial, target));
+        renamed.map_err(TrainError::write(target))
+    });
+    if written.is_err() {
+        let _ = fs::remove_file(&partial);
+    }
+    written
+}
+
 /// Decides how a run in `dir` begins, without changing anything.
 ///
 /// # Errors

@@ -89,6 +89,8 @@ enum Look {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    #[command(flatten)]
+    Export(codeact_train::export::command::Command),
     /// Count: sources, mix, lengths, packs, steps, what was left out
     Stats {
         #[command(flatten)]
@@ -212,6 +214,7 @@ fn show(look: &Look) -> Result<ExitCode, TrainError> {
                 false => print(&stats.to_string()),
             }
         }
+        Look::Export(command) => print(&command.run(&say)?),
         Look::Preview { settings, index, id, random, html, ids, color } => {
             // Nobody wants to see the same ones again.
             let seed = || std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), 0);
