@@ -253,7 +253,7 @@ pub enum TrainError {
     NotFinite {
         /// Step counted from 1.
         step: usize,
-        /// `loss` or `gradient norm`.
+        /// `loss`, `gradient norm` or `held-out loss`.
         what: &'static str,
         /// NaN or infinity.
         value: f64,
@@ -293,14 +293,12 @@ pub enum TrainError {
     },
     /// A part of the adapter does not learn.
     #[error(
-        "after the first step the gradient of `{module}` has length {length}, so that it cannot learn\n\
+        "after the first step the gradient of `{module}` is zero, so that it cannot learn\n\
          hint: leave it out of `lora.targets`, and look at the weights of the base model there"
     )]
     NotReached {
         /// Name of the matrix.
         module: String,
-        /// L2 norm: 0, NaN or infinity.
-        length: f64,
     },
     /// Held-out data is to be measured, and there is none.
     #[error(

@@ -89,7 +89,8 @@ fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
-/// Undoes or completes every replacement in `dir` that a crash cut off. A folder with other things is left as it is.
+/// Undoes or completes every replacement in `dir` that a crash cut off, and removes what was never finished. A folder with
+/// other things is left as it is.
 ///
 /// # Errors
 /// What the file system says.
@@ -98,6 +99,9 @@ pub fn recover(dir: &Path) -> Result<(), TrainError> {
     if names.iter().all(|name| is_own(name)) {
         for target in names.iter().filter_map(|name| name.strip_suffix(OLD)) {
             restore(&dir.join(target))?;
+        }
+        for unfinished in names.iter().filter(|name| name.ends_with(PARTIAL)) {
+            remove(&dir.join(unfinished))?;
         }
     }
     Ok(())
@@ -189,7 +193,7 @@ pub fn clear(dir: &Path) -> Result<(), TrainError> {
     for entry in fs::read_dir(dir).map_err(TrainError::write(dir))? {
         let entry = entry.map_err(TrainError::write(dir))?;
         if is_own(&entry.file_name().to_string_lossy()) {
-            remove(&entry.path())?;
+            discard(&entry.path())?;
         }
     }
     Ok(())
@@ -209,15 +213,24 @@ pub fn step_name(step: usize) -> String {
     format!("{STEP}{step:06}")
 }
 
-/// Bytes of the files in a folder and one level below it.
-pub fn bytes(dir: &Path) -> usize {
-    let files = |dir: &Path| -> Vec<PathBuf> {
-        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-        entries.map(|entry| entry.path()).collect()
-    };
-    let below = |path: PathBuf| if path.is_dir() { files(&path) } else { vec![path] };
-    let sizes = files(dir).into_iter().flat_map(below).filter_map(|path| fs::metadata(path).ok());
-    sizes.map(|file| file.len() as usize).sum()
+/// Bytes of the checkpoints in a folder.
+pub fn checkpoint_bytes(dir: &Path) -> usize {
+    let files = checkpoints(dir).into_iter().flat_map(|(_, path)| fs::read_dir(path).into_iter().flatten().flatten());
+    files.filter_map(|file| file.metadata().ok()).map(|file| file.len() as usize).sum()
+}
+
+/// Removes a file or folder that is whole: under another name first, so that no part of it looks whole in between.
+///
+/// # Errors
+/// What the file system says.
+pub fn discard(path: &Path) -> Result<(), TrainError> {
+    if path.to_string_lossy().ends_with(PARTIAL) {
+        return remove(path);
+    }
+    let partial = with_suffix(path, PARTIAL);
+    remove(&partial)?;
+    fs::rename(path, &partial).map_err(TrainError::write(path))?;
+    remove(&partial)
 }
 
 /// Gives a damaged checkpoint a name that none has.

@@ -136,6 +136,10 @@ impl Learner<'_> {
         let (held_out, pass_tokens) = (&run.data.validation, run.fit.pass_tokens);
         let measured = evaluate::held_out(&self.decoder, &self.adapter, held_out, pass_tokens, requests)?;
         let Some(measured) = measured else { return Ok(false) };
+        if !measured.loss.is_finite() {
+            let (value, documents) = (measured.loss, "the adapter is past saving".to_owned());
+            return Err(TrainError::NotFinite { step, what: "held-out loss", value, documents, kept: self.kept() });
+        }
         let is_best = self.standing.note(Measure { step, loss: measured.loss });
         self.metrics.held_out(step, &measured, &run.source_names())?;
         if is_best && every.is_some() {
@@ -248,9 +252,9 @@ impl Learner<'_> {
                 let pair = self.adapter.pair(&self.gradients, layer, target).map_err(failed)?;
                 let Some((_, b)) = pair else { continue };
                 let length = norm(&b.flatten_all().map_err(failed)?).map_err(failed)?;
-                if length == 0.0 || !length.is_finite() {
+                if length == 0.0 {
                     let module = format!("model.layers.{layer}.{}.lora_B", target.module());
-                    return Err(TrainError::NotReached { module, length });
+                    return Err(TrainError::NotReached { module });
                 }
             }
         }
@@ -278,6 +282,8 @@ impl Learner<'_> {
     }
 
     fn save(&self) -> Result<PathBuf, TrainError> {
+        // What the checkpoint counts as recorded is on the disk before it is.
+        self.metrics.sync()?;
         let state = State {
             version: VERSION,
             step: self.position,

@@ -13,7 +13,7 @@ use codeact_train::config::{Config, DeviceChoice};
 use codeact_train::folder::{self, Start};
 use codeact_train::look::{self, Pick, Show};
 use codeact_train::prepare::Prepared;
-use codeact_train::progress::EncodeProgress;
+use codeact_train::progress::{self, EncodeProgress};
 use codeact_train::requests::Requests;
 use codeact_train::run::{self, Outcome};
 use codeact_train::{TrainError, checkpoint, describe, preflight, report};
@@ -190,7 +190,7 @@ fn load(path: &Path, overrides: &[String]) -> Result<Config, TrainError> {
 }
 
 fn say(line: &str) {
-    eprintln!("{line}");
+    progress::tell(line);
 }
 
 /// To stdout. Whoever has seen enough of it may close it.
@@ -299,9 +299,10 @@ fn start(config: &Config, args: &Args) -> Result<Start, TrainError> {
     }
     let start = match folder::inspect(dir, args.resume, config.output.overwrite) {
         Ok(Start::Continue(_)) => checkpoint::newest_whole(dir, !args.dry_run, &say).map(|newest| match newest {
-            Some(checkpoint) => Start::Continue(checkpoint),
-            None => Start::Fresh,
-        }),
+            Some(checkpoint) => Ok(Start::Continue(checkpoint)),
+            // It was there a moment ago: no reason to begin anew over what is left.
+            None => Err(TrainError::NothingToResume { dir: dir.to_owned() }),
+        })?,
         start => start,
     };
     match start {
@@ -315,8 +316,8 @@ fn conclude(run: &Prepared, args: &Args, outcome: &Outcome) -> ExitCode {
     match outcome {
         Outcome::Finished { exports, step, is_early, held_out_loss } => {
             if *is_early {
-                let (every, last) = (run.config.evaluation.patience.unwrap_or(0), run.plan.steps.len());
-                eprintln!("ended before step {last}: no better held-out loss in the last {every} measures");
+                let (patience, last) = (run.config.evaluation.patience.unwrap_or(0), run.plan.steps.len());
+                eprintln!("ended before step {last}: no better held-out loss in the last {patience} measures");
             }
             if let Some((before, after)) = held_out_loss {
                 eprintln!("held-out loss before training and after step {step}: {before:.4} -> {after:.4}");

@@ -35,11 +35,14 @@ impl Metrics {
     /// # Errors
     /// When the file cannot be read or written.
     pub fn open(path: &Path, step: usize, is_measured: bool) -> Result<Metrics, TrainError> {
-        let earlier = match std::fs::read_to_string(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            // The record must not be written over because it could not be read.
+        let mut earlier = match std::fs::read(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             read => read.map_err(TrainError::read_back(path))?,
         };
+        // A full disk or a crash may have cut the last line anywhere.
+        earlier.truncate(earlier.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
+        // The record must not be written over because it could not be read.
+        let earlier = String::from_utf8(earlier).map_err(std::io::Error::other).map_err(TrainError::read_back(path))?;
         let is_earlier = |line: &&str| {
             let row: Option<Value> = serde_json::from_str(line).ok();
             row.is_some_and(|row| {
@@ -120,6 +123,14 @@ impl Metrics {
     /// When the file cannot be written.
     pub fn best(&mut self, step: usize) -> Result<(), TrainError> {
         self.append(&json!({"step": step, "checkpoint": folder::step_name(step), "best": true}))
+    }
+
+    /// Brings all rows to the disk.
+    ///
+    /// # Errors
+    /// When the disk does not take them.
+    pub fn sync(&self) -> Result<(), TrainError> {
+        self.file.sync_data().map_err(TrainError::write(&self.path))
     }
 
     fn append(&mut self, row: &Value) -> Result<(), TrainError> {

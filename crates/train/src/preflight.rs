@@ -50,13 +50,19 @@ impl Writes {
     /// What the settings make the run write.
     pub fn of(run: &Prepared) -> Writes {
         let (settings, steps) = (&run.config.checkpoint, run.plan.steps.len());
-        let saved = settings.every.map_or(1, |every| steps.div_ceil(every));
-        let multiples = settings.keep_every.map_or(0, |every| steps / every);
+        // Steps that may be saved: when due, when the best so far, and the last.
+        let may_be = |step: usize| {
+            let is_due = |every: Option<usize>| every.is_some_and(|every| step.is_multiple_of(every));
+            step == steps || is_due(settings.every) || is_due(run.config.evaluation.every)
+        };
+        let saved = (1..=steps).filter(|step| may_be(*step)).count();
+        let stays = |step: &usize| settings.keep_every.is_some_and(|every| step.is_multiple_of(every));
+        let multiples = (1..=steps).filter(|step| may_be(*step)).filter(stays).count();
         let best = usize::from(run.config.evaluation.every.is_some());
         let values = run.workload.parameter_count() * VALUE_BYTES;
         Writes {
             checkpoint: 3 * values,
-            checkpoint_count: (settings.keep_last + multiples).min(saved) + best + 1,
+            checkpoint_count: (settings.keep_last + multiples + best).min(saved) + 1,
             adapter: values,
             merged: weight_bytes(&run.base_dir),
         }
@@ -84,13 +90,13 @@ pub fn free_bytes(dir: &Path) -> Option<usize> {
     usize::try_from(disk.f_bavail.saturating_mul(disk.f_frsize)).ok()
 }
 
-/// Refuses a run that the disk cannot hold. What an earlier part of it wrote counts as written.
+/// Refuses a run that the disk cannot hold. Checkpoints of an earlier part of it count as written.
 ///
 /// # Errors
 /// When less is free than will be written.
 pub fn check_disk(run: &Prepared) -> Result<(), TrainError> {
     let dir = run.dir();
-    let need = Writes::of(run).total().saturating_sub(folder::bytes(dir));
+    let need = Writes::of(run).total().saturating_sub(folder::checkpoint_bytes(dir));
     match free_bytes(dir) {
         Some(free) if free < need => Err(TrainError::DiskTooSmall { dir: PathBuf::from(dir), need, free }),
         _ => Ok(()),
@@ -126,7 +132,8 @@ fn probe(run: &Prepared, device: &Device) -> candle_core::Result<f64> {
 }
 
 /// Operations of all steps: two a weight and token forward, two backward, six a trainable value; attention over the pairs
-/// of each conversation; the head on supervised tokens; what backward computes again.
+/// of each conversation; the head on supervised tokens; what backward computes again; and forward over held-out data each
+/// time that it is measured.
 fn flops(run: &Prepared) -> f64 {
     let model = &run.model;
     let of = |targets: &[Target]| {
@@ -150,5 +157,8 @@ fn flops(run: &Prepared) -> f64 {
         Recompute::Mlp => 2.0 * tokens * mlp,
         Recompute::Block => 2.0 * tokens * all + forward,
     };
-    tokens * (4.0 * all + 6.0 * run.workload.parameter_count() as f64) + attention + head * targets + again
+    let measures = 2 + run.config.evaluation.every.map_or(0, |every| run.plan.steps.len() / every);
+    let held_out: usize = run.data.validation.documents.iter().map(|document| document.token_count).sum();
+    let measured = (measures * held_out) as f64 * 2.0 * all;
+    tokens * (4.0 * all + 6.0 * run.workload.parameter_count() as f64) + attention + head * targets + again + measured
 }

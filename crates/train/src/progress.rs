@@ -1,5 +1,6 @@
 //! What the user sees while a run goes on: a bar on a terminal, plain lines otherwise, always on stderr.
 
+use std::io::Write;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -15,6 +16,11 @@ const LONG_SECONDS: f64 = 2.0;
 
 /// Longest silence between plain lines.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// A line on stderr. A log that cannot be written is no reason to lose a run.
+pub fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
 
 /// Shows the weights on their way to the device; nothing where there is no terminal.
 #[derive(Debug)]
@@ -87,13 +93,14 @@ impl Watch for EncodeProgress {
             bar.finish_and_clear();
             let seconds = begun.elapsed().as_secs_f64();
             if seconds > LONG_SECONDS {
-                eprintln!("encoded  {tokens} tokens in {seconds:.1} s, {:.0} tok/s: `{name}`", tokens as f64 / seconds);
+                let rate = tokens as f64 / seconds;
+                tell(&format!("encoded  {tokens} tokens in {seconds:.1} s, {rate:.0} tok/s: `{name}`"));
             }
         });
     }
 
     fn note(&self, text: &str) {
-        eprintln!("{text}");
+        tell(text);
     }
 }
 
@@ -160,7 +167,7 @@ impl Progress {
                 let regular =
                     report.step == self.step_count || report.step.is_multiple_of(self.step_count.div_ceil(LINES));
                 if regular || self.last_line.is_none_or(|last| last.elapsed() > SILENCE_MAX) {
-                    eprintln!("{line}");
+                    tell(&line);
                     self.last_line = Some(Instant::now());
                 }
             }
@@ -184,8 +191,8 @@ impl Progress {
     /// Says something without tearing the bar.
     pub fn say(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(bar) => bar.suspend(|| tell(text)),
+            None => tell(text),
         }
     }
 

@@ -8,7 +8,7 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
-use crate::folder;
+use crate::{folder, progress};
 
 /// Flags that signals set and the loop looks at.
 #[derive(Debug, Default)]
@@ -43,7 +43,7 @@ impl Requests {
             // As if nobody listened. Should that fail, the first one still holds.
             let _ = emulate_default_handler(signal);
         }
-        eprintln!("\nstopping after this pass and saving a checkpoint; once more ends the program at once");
+        progress::tell("\nstopping: steps end after this pass, with a checkpoint; once more ends the program at once");
     }
 
     /// Ends the run after the current pass, with a checkpoint.

@@ -18,7 +18,7 @@ use crate::memory;
 use crate::metrics::Metrics;
 use crate::optimizer::Optimizer;
 use crate::prepare::Prepared;
-use crate::progress::LoadProgress;
+use crate::progress::{LoadProgress, tell};
 use crate::requests::Requests;
 use crate::standing::{Measure, Standing};
 
@@ -57,7 +57,7 @@ pub fn train(run: &Prepared, start: &Start, requests: &Requests) -> Result<Outco
     let device = run.device.clone().map_or_else(|| codeact_ops::device::open(0).map_err(TrainError::Device), Ok)?;
     if let Some((_, state)) = state.as_ref().filter(|(_, state)| state.pass_tokens != run.fit.pass_tokens) {
         let (before, now) = (state.pass_tokens, run.fit.pass_tokens);
-        eprintln!("note: passes of {now} tokens, {before} before: the same result but for rounding");
+        tell(&format!("note: passes of {now} tokens, {before} before: the same result but for rounding"));
     }
     let mut learner = learner(run, state, &device)?;
     folder::write_file(&run.dir().join("config.toml"), run.config.resolved().as_bytes())?;
@@ -112,16 +112,28 @@ fn load(run: &Prepared, device: &Device) -> Result<Decoder, TrainError> {
 fn finish(learner: Learner<'_>, ended: Ended) -> Result<Outcome, TrainError> {
     if let Some(peak) = memory::peak_bytes(learner.gradients.device()) {
         let estimate = describe::bytes(learner.run.fit.plan.total());
-        eprintln!("memory: {} at the peak, estimated {estimate}", describe::bytes(peak));
+        tell(&format!("memory: {} at the peak, estimated {estimate}", describe::bytes(peak)));
     }
     let Learner { run, adapter, standing, position, decoder, optimizer, gradients, .. } = learner;
     drop(optimizer);
     let best = standing.best.filter(|best| run.config.exported() == Exported::Best && best.step != position);
+    // It was written long ago.
+    let best = best.filter(|best| {
+        let checkpoint = run.dir().join(folder::step_name(best.step));
+        let checked = checkpoint::check(&checkpoint);
+        if let Err(what) = &checked {
+            let path = checkpoint.display();
+            tell(&format!(
+                "warning: the results are of the last step, because the best checkpoint `{path}` is damaged: {what}"
+            ));
+        }
+        checked.is_ok()
+    });
     let (adapter, measure) = match best {
         None => (adapter, standing.newest.filter(|newest| newest.step == position)),
         Some(best) => {
             let checkpoint = run.dir().join(folder::step_name(best.step));
-            eprintln!("the results are of step {}, whose held-out loss {:.4} is the best", best.step, best.loss);
+            tell(&format!("the results are of step {}, whose held-out loss {:.4} is the best", best.step, best.loss));
             let adapter = Adapter::load(&checkpoint, &run.model, gradients.device()).map_err(TrainError::Load)?;
             (adapter, Some(best))
         }

@@ -30,7 +30,7 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Takes note of a measure. Whether it is the best since the first step.
+    /// Takes note of a measure, which is finite. Whether it is the best since the first step.
     pub fn note(&mut self, measure: Measure) -> bool {
         self.newest = Some(measure);
         if measure.step == 0 {

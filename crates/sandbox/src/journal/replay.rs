@@ -6,8 +6,11 @@ use super::{Entry, Record, RecordedCell};
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Step<'a> {
     /// All variables were lost, and the workspace is what the uploads behind this make of an empty one: what comes before
-    /// is not done again, and its cells can still be taken back.
-    Anew,
+    /// is not done again, and its cells can still be taken back. The loss counts as a cell.
+    Anew {
+        /// Which event this was.
+        sequence: u64,
+    },
     /// Put a blob of the journal into the workspace.
     Upload {
         /// Which event this was.
@@ -71,7 +74,7 @@ pub fn steps(records: &[Record]) -> Result<Vec<Step<'_>>, ReplayError> {
         let sequence = *sequence;
         match entry {
             Entry::Started { .. } if sequence == first => {}
-            Entry::Started { .. } => steps.push(Step::Anew),
+            Entry::Started { .. } => steps.push(Step::Anew { sequence }),
             Entry::Uploaded { path, blob, .. } => steps.push(Step::Upload { sequence, path, blob }),
             Entry::Removed { path } => steps.push(Step::Remove { path }),
             Entry::Cell(cell) if cell.rolled_back => {}
@@ -90,13 +93,15 @@ pub fn steps(records: &[Record]) -> Result<Vec<Step<'_>>, ReplayError> {
     Ok(steps)
 }
 
-/// How many steps there are before the newest `cells` cells; the number of cells if there are not as many.
+/// How many steps there are before the newest `cells` cells and losses; the number of those if there are not as many.
 fn before_newest(steps: &[Step<'_>], cells: u64) -> Result<usize, u64> {
     if cells == 0 {
         return Ok(steps.len());
     }
     let mut seen = 0;
-    for (index, _) in steps.iter().enumerate().rev().filter(|(_, step)| matches!(step, Step::Cell { .. })) {
+    for (index, _) in
+        steps.iter().enumerate().rev().filter(|(_, step)| matches!(step, Step::Cell { .. } | Step::Anew { .. }))
+    {
         seen += 1;
         if seen == cells {
             return Ok(index);
@@ -140,7 +145,7 @@ mod tests {
 
     fn names(records: &[Record]) -> Vec<&str> {
         let name = |step: &Step<'_>| match step {
-            Step::Anew => Some("ANEW"),
+            Step::Anew { .. } => Some("ANEW"),
             Step::Remove { path } => records.iter().find_map(|record| match &record.entry {
                 Entry::Removed { path: recorded } if recorded == path => Some(recorded.as_str()),
                 _ => None,
@@ -203,10 +208,12 @@ mod tests {
             cell("c", false),
             undone(1),
             undone(1),
+            undone(1),
         ]);
         assert_eq!(names(&all[..8]), ["one", "a", "b", "ANEW", "left", "c"]);
         assert_eq!(names(&all[..9]), ["one", "a", "b", "ANEW", "left"], "the loss stays");
-        assert_eq!(names(&all), ["one", "a"], "the loss is taken back too");
+        assert_eq!(names(&all[..10]), ["one", "a", "b"], "the loss is taken back");
+        assert_eq!(names(&all), ["one", "a"]);
     }
 
     #[test]

@@ -21,10 +21,11 @@ pub(crate) struct Point {
     pub unkept: Option<String>,
 }
 
-/// A cell that had its effect, and the point before it.
+/// A cell that had its effect, or a loss of all variables, and the point before it.
 #[derive(Debug, Clone)]
 pub(crate) struct Step {
-    pub record: RecordedCell,
+    /// `None` for a loss. It counts as a cell, so that a state before it and one behind it have different numbers.
+    pub record: Option<RecordedCell>,
     pub before: Point,
     /// Calls of tools that it made.
     pub calls: Arc<[Call]>,
@@ -85,7 +86,7 @@ impl Point {
 }
 
 impl Session {
-    /// Cells that can be undone.
+    /// Cells that can be undone. A loss of all variables counts as one: undone, the cells before it are run again.
     pub fn cells(&self) -> usize {
         self.steps.len()
     }
@@ -109,15 +110,18 @@ impl Session {
         if count == 0 {
             return Ok(Restored::Resumed);
         }
-        self.note(&Entry::Undone { cells: count as u64 })?;
-        let point = self.steps[at].before.clone();
         let yard = self.yard.clone();
         let mut yard = lock(&yard);
-        self.activate(&mut yard)?;
-        self.hear_of_point(&mut yard, &mut |_| {}); // to be given up below
+        let is_dead = yard.jail.link.is_closed();
+        if !is_dead {
+            self.activate(&mut yard)?;
+            self.hear_of_point(&mut yard, &mut |_| {}); // to be given up below
+        }
+        self.note(&Entry::Undone { cells: count as u64 })?;
+        let point = self.steps[at].before.clone();
         let removed: Vec<Step> = self.steps.drain(at..).collect();
-        self.losses.retain(|loss| *loss <= at);
         let resumed = match point.checkpoint {
+            _ if is_dead => Err("its processes are gone".to_string()),
             Some(id) => yard.command(b'U', Writer::default().number("id", id)).map(|_| yard.costs.gone(id)),
             None => Err(point.reason()),
         };
@@ -167,7 +171,6 @@ impl Session {
             None => Err(point.reason()),
         };
         let mut steps = self.steps[..at].to_vec();
-        let losses = self.losses.iter().copied().filter(|loss| *loss <= at).collect();
         match copied {
             Ok(()) => {
                 let unrestored = yard.park_new(id, &point).err();
@@ -175,13 +178,12 @@ impl Session {
                 let mut branch = self.beside(id)?;
                 // The way back beyond the branching point belongs to this session.
                 steps.iter_mut().for_each(|step| step.before = Point::default());
-                (branch.steps, branch.losses) = (steps, losses);
+                branch.steps = steps;
                 Ok((branch, Restored::resumed(unrestored)))
             }
             Err(reason) => {
                 drop(yard);
                 let mut branch = Session::start(&self.policy)?;
-                branch.losses = losses;
                 let mut differences = branch.run_again(steps, &shared)?;
                 let files = match self.policy.workspace {
                     None => branch.bring_files(&shared, &point),

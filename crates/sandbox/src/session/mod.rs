@@ -124,8 +124,6 @@ pub struct Session {
     entry: u64,
     /// Cells that had their effect, oldest first.
     steps: Vec<Step>,
-    /// How many of them there were each time that all variables were lost.
-    losses: Vec<usize>,
     /// The state now.
     tip: Point,
     policy: Policy,
@@ -186,7 +184,6 @@ impl Session {
             line,
             entry: line,
             steps,
-            losses: Vec::new(),
             tip,
             policy,
             protection,
@@ -251,7 +248,7 @@ impl Session {
     /// A cell has had its effect: keep the point before it, and as many of those as the limits allow.
     fn advance(&mut self, yard: &mut Yard, record: RecordedCell, calls: &[Call]) {
         let before = std::mem::take(&mut self.tip);
-        self.steps.push(Step { record, before, calls: calls.into(), sequence: None });
+        self.steps.push(Step { record: Some(record), before, calls: calls.into(), sequence: None });
         // First the fork: the next cell waits for it, and the end of an old one slows it down.
         self.save(yard);
         let limits = self.policy.limits.clone();

@@ -61,7 +61,11 @@ impl Session {
             }
         };
         if policy.workspace.is_none() {
-            recovery.differences.extend(left_behind(&records));
+            let anew = replay.iter().rev().find_map(|step| match step {
+                Replay::Anew { sequence } => Some(*sequence),
+                _ => None,
+            });
+            recovery.differences.extend(left_behind(&records, anew.unwrap_or(0)));
         }
         session.journal = Some(journal);
         session.note(&Entry::Restored { differences: recovery.differences.clone() })?;
@@ -71,7 +75,7 @@ impl Session {
     /// What variables were lost of: only an undo that goes back to it runs it again.
     fn count_step(&mut self, step: Replay<'_>, journal: &Journal, recovery: &mut Recovery) {
         match step {
-            Replay::Anew => self.losses.push(self.steps.len()),
+            Replay::Anew { sequence } => self.steps.push(loss(Some(sequence))),
             Replay::Cell { sequence, cell } => {
                 let step = self.read_step(sequence, cell, journal, recovery);
                 self.steps.push(step);
@@ -87,7 +91,8 @@ impl Session {
         journal: &Journal,
         recovery: &mut Recovery,
     ) -> Result<bool, SandboxError> {
-        let alive = replay.iter().rposition(|step| *step == Replay::Anew).map_or(0, |index| index + 1);
+        let is_anew = |step: &Replay<'_>| matches!(step, Replay::Anew { .. });
+        let alive = replay.iter().rposition(is_anew).map_or(0, |index| index + 1);
         for step in &replay[..alive] {
             self.count_step(*step, journal, recovery);
         }
@@ -101,7 +106,7 @@ impl Session {
     /// Whether variables were lost.
     fn run_step(&mut self, step: Replay<'_>, journal: &Journal, recovery: &mut Recovery) -> Result<bool, SandboxError> {
         match step {
-            Replay::Anew => {}
+            Replay::Anew { .. } => {}
             Replay::Upload { path, blob, .. } => {
                 let content = journal.blob(blob).map_err(|error| error.to_string());
                 let written = content.and_then(|mut content| {
@@ -117,7 +122,8 @@ impl Session {
                 recovery.cells += 1;
                 let step = self.read_step(sequence, cell, journal, recovery);
                 let again = self.run_step_again(step)?;
-                let told = again.difference.map(|difference| format!("cell {}: {difference}", self.steps.len()));
+                let number = self.steps.len();
+                let told = again.differences.into_iter().map(|difference| format!("cell {number}: {difference}"));
                 recovery.differences.extend(told);
                 return Ok(again.was_lost);
             }
@@ -132,7 +138,7 @@ impl Session {
             recovery.differences.push(format!("results of tools of cell {number}: {error}"));
             Vec::new()
         });
-        Step { record: cell.clone(), before: Point::default(), calls: calls.into(), sequence: Some(sequence) }
+        Step { record: Some(cell.clone()), before: Point::default(), calls: calls.into(), sequence: Some(sequence) }
     }
 
     /// Put a file into the workspace, of at most `bytes_max` bytes, and write that down. Returns its size.
@@ -226,17 +232,19 @@ impl Session {
 
     /// Variables are gone and files are not: the journal begins again, with the files.
     pub(super) fn begin_anew(&mut self) {
-        self.losses.push(self.steps.len());
+        self.steps.push(loss(None));
         if let Err(SandboxError::Journal(error)) = self.note_beginning() {
             self.unwritten = Some(error);
         }
     }
 
     fn note_beginning(&mut self) -> Result<(), SandboxError> {
-        if self.journal.is_none() {
-            return Ok(());
+        let beginning = self.beginning();
+        let Some(journal) = &mut self.journal else { return Ok(()) };
+        let sequence = journal.append(&beginning).map_err(SandboxError::Journal)?;
+        if let Some(step) = self.steps.last_mut() {
+            step.sequence = Some(sequence);
         }
-        self.note(&self.beginning())?;
         let files = self.files();
         let mut folders = vec![String::new()];
         let mut left = FILES_MAX;
@@ -272,16 +280,19 @@ impl Session {
     }
 }
 
-/// Cells that are not run again, though their files stayed when their variables went back.
-fn left_behind(records: &[Record]) -> Vec<String> {
-    let begins = |record: &Record| matches!(record.entry, Entry::Started { .. });
-    let start = records.iter().rposition(begins).unwrap_or(0);
+/// That all variables were lost.
+fn loss(sequence: Option<u64>) -> Step {
+    Step { record: None, before: Point::default(), calls: Vec::new().into(), sequence }
+}
+
+/// Cells since event `first` that are not run again, though their files stayed when their variables went back.
+fn left_behind(records: &[Record], first: u64) -> Vec<String> {
     let reason = |record: &Record| match &record.entry {
         Entry::Cell(cell) if cell.rolled_back => cell.unrestored.clone(),
         _ => None,
     };
     let told = |reason| format!("files that a cell changed which had to be killed are missing: {reason}");
-    records[start..].iter().filter_map(reason).map(told).collect()
+    records.iter().skip_while(|record| record.sequence < first).filter_map(reason).map(told).collect()
 }
 
 /// The calls of tools that a cell made the first time.

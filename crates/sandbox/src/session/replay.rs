@@ -4,7 +4,7 @@ use super::history::{Point, Step};
 use super::yard::FIRST_LINE;
 use super::{Session, define_tools, lock, open_best};
 use crate::cell::{Cell, CellEnd, State};
-use crate::journal;
+use crate::journal::{self, RecordedCell};
 use crate::{SandboxError, interpreter};
 use std::sync::{Arc, Mutex};
 
@@ -13,7 +13,8 @@ pub(super) struct Again {
     pub end: CellEnd,
     /// Whether the variables of cells before it are gone, or its own.
     pub was_lost: bool,
-    pub difference: Option<String>,
+    /// What came out differently from the first time.
+    pub differences: Vec<String>,
 }
 
 impl Session {
@@ -64,7 +65,10 @@ impl Session {
     pub(super) fn replay(&mut self, point: &Point) -> Result<Vec<String>, SandboxError> {
         let old = self.yard.clone();
         let steps = std::mem::take(&mut self.steps);
-        self.replace()?;
+        if let Err(error) = self.replace() {
+            self.steps = steps;
+            return Err(error);
+        }
         self.unrestored = None; // each cell is given the files of its own time
         let mut differences = self.run_again(steps, &old)?;
         differences.extend(self.bring_files(&old, point).err().map(|reason| format!("files: {reason}")));
@@ -80,10 +84,11 @@ impl Session {
         steps: Vec<Step>,
         old: &Arc<Mutex<super::Yard>>,
     ) -> Result<Vec<String>, SandboxError> {
-        let first = self.losses.last().copied().unwrap_or(0);
+        let first = steps.iter().rposition(|step| step.record.is_none()).map_or(0, |loss| loss + 1);
         let mut differences = Vec::new();
         let mut is_interrupted = false;
-        for (index, step) in steps.into_iter().enumerate() {
+        let mut steps = steps.into_iter().enumerate();
+        for (index, step) in steps.by_ref() {
             let number = index + 1;
             if index < first || is_interrupted {
                 differences.extend(is_interrupted.then(|| format!("cell {number}: it was not run again")));
@@ -94,32 +99,52 @@ impl Session {
                 let files = self.bring_files(old, &step.before);
                 differences.extend(files.err().map(|reason| format!("files before cell {number}: {reason}")));
             }
-            let again = self.run_step_again(step)?;
-            differences.extend(again.difference.map(|difference| format!("cell {number}: {difference}")));
-            is_interrupted = again.end == CellEnd::Interrupted;
+            match self.run_step_again(step) {
+                Ok(again) => {
+                    differences.extend(again.differences.into_iter().map(|what| format!("cell {number}: {what}")));
+                    is_interrupted = again.end == CellEnd::Interrupted;
+                }
+                Err(error) => {
+                    self.steps.extend(steps.map(|(_, step)| Step { before: Point::default(), ..step }));
+                    return Err(error);
+                }
+            }
         }
         Ok(differences)
     }
 
-    /// Run the cell of `step` again: how it ended, and what came out differently.
+    /// Run the cell of `step` again: how it ended, and what came out differently. It counts as before, also after an
+    /// error. A loss has nothing to run.
     pub(super) fn run_step_again(&mut self, step: Step) -> Result<Again, SandboxError> {
-        let (mut cell, mut effect) = self.run_record_again(&step)?;
-        if (cell.end, effect) == (CellEnd::Exited, State::RolledBack) {
+        let Some(record) = step.record.clone() else {
+            self.steps.push(step);
+            return Ok(Again { end: CellEnd::Finished, was_lost: false, differences: Vec::new() });
+        };
+        let ran = self.run_record_again(&record, &step).and_then(|(cell, effect)| {
+            if (cell.end, effect) != (CellEnd::Exited, State::RolledBack) {
+                return Ok((cell.state == State::Lost, cell, effect));
+            }
             // The first time it went through: what ended it now came from outside.
-            (cell, effect) = self.run_record_again(&step)?;
-        }
-        let difference = journal::differences(&step.record, &cell.record(&step.record.code));
-        match self.steps.last_mut().filter(|_| effect == State::Kept) {
+            let was_lost = cell.state == State::Lost;
+            let (cell, effect) = self.run_record_again(&record, &step)?;
+            Ok((was_lost || cell.state == State::Lost, cell, effect))
+        });
+        let is_kept = matches!(ran, Ok((_, _, State::Kept)));
+        match self.steps.last_mut().filter(|_| is_kept) {
             Some(ran) => ran.sequence = step.sequence,
             None => self.steps.push(Step { before: Point::default(), ..step }),
         }
-        Ok(Again { end: cell.end, was_lost: cell.state == State::Lost, difference })
+        let (was_lost, cell, _) = ran?;
+        let mut differences =
+            Vec::from_iter(was_lost.then(|| "Python ended meanwhile, and variables are lost".to_string()));
+        differences.extend(journal::differences(&record, &cell.record(&record.code)));
+        Ok(Again { end: cell.end, was_lost, differences })
     }
 
-    fn run_record_again(&mut self, step: &Step) -> Result<(Cell, State), SandboxError> {
+    fn run_record_again(&mut self, record: &RecordedCell, step: &Step) -> Result<(Cell, State), SandboxError> {
         // Tools are not called again: their results are those of the first time.
         self.earlier = Some(step.calls.to_vec());
-        let ran = self.run_cell(&step.record.code, &mut |_| {});
+        let ran = self.run_cell(&record.code, &mut |_| {});
         self.earlier = None;
         ran
     }

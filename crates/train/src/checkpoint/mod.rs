@@ -67,7 +67,7 @@ pub fn save(
     let best = state.standing.best.as_ref().map(|best| best.step);
     let steps: Vec<usize> = folder::checkpoints(dir).into_iter().map(|(step, _)| step).collect();
     for step in surplus(&steps, config.checkpoint.keep_last, config.checkpoint.keep_every, best) {
-        folder::remove(&dir.join(folder::step_name(step)))?;
+        folder::discard(&dir.join(folder::step_name(step)))?;
     }
     Ok(target)
 }
@@ -117,6 +117,14 @@ pub fn newest_whole(dir: &Path, sets_aside: bool, say: &dyn Fn(&str)) -> Result<
         None => Ok(None),
         Some((path, what)) => Err(TrainError::BadCheckpoint { path, what }),
     }
+}
+
+/// Whether a checkpoint is what was written: what is not, in words.
+///
+/// # Errors
+/// The first difference.
+pub fn check(checkpoint: &Path) -> Result<(), String> {
+    sums::check(checkpoint)
 }
 
 /// Reads the state of a checkpoint and makes sure that it is of the run `identity`.

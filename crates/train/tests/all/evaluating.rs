@@ -82,6 +82,21 @@ fn a_run_that_gets_no_better_ends_early_and_is_over_then() {
 }
 
 #[test]
+fn a_damaged_best_checkpoint_is_not_exported() {
+    let tiny = Tiny::new();
+    tiny.write("validation.jsonl", &row(&"QUARTZ JOB VEX ".repeat(4)));
+    let settings = ["evaluation.every=2", "checkpoint.keep_last=1"];
+    run(&tiny, &settings, &LONG).expect_code(0);
+    let best = names(&tiny.path("run")).into_iter().find(|name| name.starts_with("step-")).unwrap();
+    assert_ne!(best, "step-000030");
+    tiny.write(&format!("run/{best}/adapter_model.safetensors"), "rot");
+    let ended = run(&tiny, &settings, &[&LONG[..], &["--resume"]].concat()).expect_code(0);
+    ended.says("the results are of the last step").says(&best);
+    let exported = tiny.read("run/adapter/adapter_model.safetensors");
+    assert!(exported == tiny.read("run/step-000030/adapter_model.safetensors"));
+}
+
+#[test]
 fn measuring_changes_no_bit_and_neither_does_resuming_between_measures() {
     let tiny = Tiny::new();
     let adapter = "run/step-000006/adapter_model.safetensors";
