@@ -3,7 +3,11 @@
 use std::process::Command;
 
 use candle_core::{DType, Device};
-use codeact_model::Decoder;
+use codeact_model::{Adapter, Decoder};
+use codeact_train::config::Config;
+use codeact_train::export::{self, Base, Check, Training};
+use codeact_train::prepare::Prepared;
+use codeact_train::progress::EncodeProgress;
 use serde_json::Value;
 
 use crate::tiny::{Ended, Tiny, names};
@@ -22,6 +26,36 @@ impl Tiny {
     fn text(&self, name: &str) -> String {
         String::from_utf8(self.read(name)).unwrap()
     }
+}
+
+/// Two adapters of one base: what is exported of one and checked against the other differs.
+#[test]
+fn an_export_that_computes_something_else_is_kept_named_and_says_so() {
+    let tiny = Tiny::new();
+    tiny.run(&[]).expect_code(0);
+    let config = Config::load(&tiny.path("settings.toml"), &[]).unwrap();
+    let run = Prepared::new(config, Some(Device::Cpu), &|_| {}, &EncodeProgress::default()).unwrap();
+    let decoder = Decoder::load(&run.base_dir, DType::F32, &Device::Cpu).unwrap();
+    let trained = Adapter::load(&tiny.path("run/adapter"), decoder.config(), &Device::Cpu).unwrap();
+    let fresh = decoder.new_adapter(&run.config.lora_config(), run.format.vocab_size(), 1).unwrap();
+    let check = Check::of_run(&run, &decoder, &fresh).unwrap();
+    let wording = codeact_agent::Wording::default();
+    let base = Base { name: "some/base", dir: &run.base_dir, format: &run.format, wording: &wording };
+    let training = Training::of_run(&run, None);
+    let error = export::export(&tiny.path("other"), &trained, base, &check, &training).unwrap_err();
+    assert!(error.to_string().contains("other/adapter"), "{error}");
+    assert_eq!(error.exit_code(), 1);
+    for folder in ["other/adapter", "other/merged"] {
+        check_files(&tiny, folder);
+        let check = &tiny.json(&format!("{folder}/manifest.json"))["check"];
+        assert!(check["relative"].as_f64().unwrap() > 0.1, "{check}");
+        assert!(tiny.text(&format!("{folder}/README.md")).contains("do not rely on this export"));
+    }
+    let card = tiny.text("other/adapter/README.md");
+    assert!(
+        card.starts_with("---\nbase_model: \"some/base\"\nbase_model_relation: adapter\nlibrary_name: peft\n"),
+        "{card}"
+    );
 }
 
 /// Every file but the manifest is in it, with its size and hash.
@@ -57,7 +91,9 @@ fn a_run_reads_its_exports_again_and_says_how_far_they_are_off() {
         assert_eq!(manifest["training"]["amount"]["steps"], 6);
     }
     let card = tiny.text("run/merged/README.md");
-    for text in ["| `lora.rank` | `4` |", "24 | 24 | 0 |", "4 | 0 | 4 |", "Held-out loss per supervised token", "100.0%"] {
+    for text in
+        ["| `lora.rank` | `4` |", "24 | 24 | 0 |", "4 | 0 | 4 |", "Held-out loss per supervised token", "100.0%"]
+    {
         assert!(card.contains(text), "no `{text}` in:\n{card}");
     }
     // A path is nothing that the hub knows.
