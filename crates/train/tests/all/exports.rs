@@ -58,6 +58,25 @@ fn an_export_that_computes_something_else_is_kept_named_and_says_so() {
     );
 }
 
+#[test]
+fn names_of_others_stay_text_in_the_card() {
+    let tiny = Tiny::new();
+    tiny.write("model/README.md", "---\nlicense: apache-2.0\n---\n# x\n");
+    let evil = "train `|` <b>![x](y).jsonl";
+    tiny.write_data(evil, 3);
+    let path = tiny.path(evil);
+    let data = format!("data.0.path={}", path.display());
+    let license = "data.0.license=mit\n---\nmalicious: true";
+    tiny.run(&["--set", &data, "--set", license, "--set", "train.steps=1"]).expect_code(0);
+    let card = tiny.text("run/adapter/README.md");
+    let header = card.split("---\n").nth(1).unwrap();
+    assert!(header.contains("license: \"apache-2.0\"\n") && !header.contains("malicious"), "{header}");
+    let lines: Vec<&str> = card.lines().filter(|line| line.contains("jsonl")).collect();
+    assert_eq!(lines.len(), 4, "two sources, in a table and a list: {card}");
+    assert!(lines.iter().all(|line| line.matches('|').count() == 8 || !line.contains('|')), "{lines:?}");
+    assert!(card.contains("``") && !card.contains("\nmalicious"), "{card}");
+}
+
 /// Every file but the manifest is in it, with its size and hash.
 fn check_files(tiny: &Tiny, folder: &str) {
     let manifest = tiny.json(&format!("{folder}/manifest.json"));
@@ -96,6 +115,10 @@ fn a_run_reads_its_exports_again_and_says_how_far_they_are_off() {
     {
         assert!(card.contains(text), "no `{text}` in:\n{card}");
     }
+    let train = tiny.path("train.jsonl");
+    assert!(card.contains(&format!("* `{}`: not known, look it up", train.display())), "{card}");
+    let settings = &tiny.json("run/merged/manifest.json")["training"]["settings"];
+    assert!(settings["output"].is_null() && settings["train"]["cache"].is_null(), "{settings}");
     // A path is nothing that the hub knows.
     assert!(card.starts_with("---\nlibrary_name: transformers\n"), "{card}");
 }
@@ -190,8 +213,9 @@ fn every_quantisation_is_read_back_by_our_own_engine() {
 fn what_is_in_the_way_stays() {
     let tiny = Tiny::new();
     tiny.run(&["--set", "train.steps=1"]).expect_code(0);
-    let merge = ["merge", "--adapter", "run/adapter", "--out", "merged"];
+    let merge = ["merge", "--adapter", "run/adapter/", "--out", "merged/"];
     tiny.tool(&merge).expect_code(0);
+    assert!(!tiny.path("merged/.partial").exists());
     let before = tiny.read("merged/manifest.json");
     tiny.tool(&merge).expect_code(2).says("`merged` is there already").says("--overwrite");
     tiny.tool(&[&merge[..], &["--overwrite"]].concat()).expect_code(0);
