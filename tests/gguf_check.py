@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Check that the GGUF files this project writes are what llama.cpp and its tools expect.
 
-usage: python tests/gguf_check.py MODEL_DIR [--adapter DIR] [--require-llama]
+usage: python tests/gguf_check.py MODEL_DIR [--adapter DIR] [--require-llama] [--tokenizers DIR]
 
 Packages: tests/gguf-requirements.txt, and for the second half tests/llama-requirements.txt, without which it is skipped
 unless --require-llama is given. Our side is `codeact-train gguf` and two small examples, run through
@@ -10,12 +10,14 @@ cargo.
 
 For each of f16, bf16, q8_0, q4_0 and q4_k_m, by the package `gguf`:
   * the file's header, metadata and every tensor's place can be read, and the vocabulary is the model's
-  * every tensor, dequantised, is the model's (merged by `codeact-train merge` with an adapter): rows of queries and keys
-    in llama.cpp's order, and no further off than its type allows
+  * every tensor, dequantised, is the model's (merged by `codeact-train merge` with an adapter): rows of queries and
+    keys in llama.cpp's order, and no further off than its type allows
 By llama.cpp, where it is installed:
   * it loads each file, and its tokenizer gives the ids that ours gives, for texts and for whole conversations
-  * greedy tokens of the f16 and bf16 files are those of our engine, from the file and from the folder; those of the others
-    begin as ours do
+  * greedy tokens of the f16 and bf16 files are those of our engine, from the file and from the folder; those of the
+    others begin as ours do
+  * with --tokenizers, the tokenizer of each of its folders that has a validation.json ([{"text", "ids"}]) gives these
+    ids, in a small model of random weights: for SentencePiece, which the model above may not have
 Exit code: 0 all equal, 1 something differs, 2 wrong arguments."""
 
 import argparse
@@ -29,11 +31,12 @@ from pathlib import Path
 import numpy
 from gguf import GGUFReader, GGUFValueType, dequantize
 from safetensors import safe_open
+from safetensors.numpy import save_file
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 QUANTS = ["f16", "bf16", "q8_0", "q4_0", "q4_k_m"]
-# Root of the mean squared error of a tensor, of the root of its mean square. Random numbers lose about 1 / (levels of the
-# type * 2); measured on SmolLM2 1.5e-4, 0, 5.2e-3, 7.5e-2 and 7.5e-2 at most.
+# Root of the mean squared error of a tensor, of the root of its mean square. Measured on SmolLM2 at most: Q8_0 6.5e-3,
+# Q6_K 1.7e-2, Q5_0 4.7e-2, Q4_0 9.5e-2, Q4_K 1.3e-2.
 ERRORS = {"F32": 1e-7, "F16": 1e-3, "BF16": 1e-7, "Q8_0": 1e-2, "Q6_K": 3e-2, "Q5_0": 6e-2, "Q5_1": 6e-2, "Q4_0": 0.11,
           "Q4_1": 0.11, "Q5_K": 6e-2, "Q4_K": 0.11}
 # Base weights in bf16 are exact in f32 and bf16; those of an f32 base are rounded.
@@ -92,13 +95,23 @@ def with_json(value, call):
         return json.loads("[" + ",".join(call(file.name).splitlines()) + "]")
 
 
+def render(folder, conversations):
+    """Text and ids of conversations by our template and tokenizer."""
+    return with_json(conversations, lambda file: example("codeact-chat", "render", folder.resolve(), file))
+
+
+def ours_greedy(model, prompts):
+    return with_json(prompts, lambda file: example("codeact-model", "greedy", model, file, NEW_TOKENS))[0]
+
+
 def weights_of(folder):
     """Every tensor of a Hugging Face folder in f32, and the dtype of each in the file."""
     weights, dtypes = {}, {}
     for path in sorted(folder.glob("model*.safetensors")):
         with safe_open(path, framework="numpy") as file:
-            header = json.loads(path.read_bytes()[8 : 8 + int.from_bytes(path.read_bytes()[:8], "little")])
-            data = numpy.memmap(path, mode="r", offset=8 + int.from_bytes(path.read_bytes()[:8], "little"))
+            whole = numpy.memmap(path, mode="r")
+            start = 8 + int.from_bytes(whole[:8].tobytes(), "little")
+            header, data = json.loads(whole[8:start].tobytes()), whole[start:]
             for name in file.keys():
                 entry = header[name]
                 raw = data[slice(*entry["data_offsets"])]
@@ -174,33 +187,32 @@ def check_metadata(reader, folder, config):
     ]:
         check(value(key) == want, f"`{key}` is {value(key)}, the config says {want}")
     tokens = value("tokenizer.ggml.tokens")
-    check(len(tokens) == config["vocab_size"] == len(value("tokenizer.ggml.token_type")), "tokens, types and rows differ")
+    types = value("tokenizer.ggml.token_type")
+    check(len(tokens) == config["vocab_size"] == len(types), "tokens, types and rows differ")
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
     for token, index in tokenizer["model"]["vocab"].items():
         check(tokens[index] == token, f"token {index} is `{tokens[index]}`, the tokenizer says `{token}`")
     check(reader.fields["tokenizer.ggml.token_type"].types[-1] == GGUFValueType.INT32, "token types are not i32")
-    return tokens
 
 
 def check_llama(path, folder, quant, greedy_of_folder):
     import llama_cpp
 
-    model = llama_cpp.Llama(str(path), n_ctx=512, n_batch=256, n_threads=os.cpu_count(), verbose=False, logits_all=False)
-    rendered = with_json(CONVERSATIONS, lambda file: example("codeact-chat", "render", folder.resolve(), file))
+    model = llama_cpp.Llama(str(path), n_ctx=512, n_batch=256, n_threads=os.cpu_count(), verbose=False)
+    rendered = render(folder, CONVERSATIONS)
     for prompt in rendered:
         found = model.tokenize(prompt["text"].encode(), add_bos=False, special=True)
         want = prompt["ids"]
         # Our ids have the begin token that the tokenizer puts before every text.
         found = found if found[:1] == want[:1] else want[:1] + found
         check(found == want, f"llama.cpp reads {prompt['text']!r} as {found}, we as {want}")
-    texts = with_json([[{"role": "user", "content": text}] for text in TEXTS],
-                      lambda file: example("codeact-chat", "render", folder.resolve(), file))
+    texts = render(folder, [[{"role": "user", "content": text}] for text in TEXTS])
     for text, prompt in zip(TEXTS, texts, strict=True):
         found = model.tokenize(prompt["text"].encode(), add_bos=False, special=True)
         found = found if found[:1] == prompt["ids"][:1] else prompt["ids"][:1] + found
         check(found == prompt["ids"], f"llama.cpp reads {text!r} as {found}, we as {prompt['ids']}")
     prompts = [prompt["ids"] for prompt in rendered]
-    ours = with_json(prompts, lambda file: example("codeact-model", "greedy", path, file, NEW_TOKENS))[0]
+    ours = ours_greedy(path, prompts)
     same, first = 0, 0
     for prompt, want in zip(prompts, ours, strict=True):
         model.reset()
@@ -221,11 +233,46 @@ def check_llama(path, folder, quant, greedy_of_folder):
     check(first == len(prompts), "llama.cpp and our engine begin otherwise")
 
 
+def small_model(source, folder):
+    """A model of one layer with this tokenizer."""
+    folder.mkdir()
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).write_bytes((source / name).read_bytes())
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    ids = [*tokenizer["model"]["vocab"].values(), *(token["id"] for token in tokenizer["added_tokens"])]
+    width, inner, rows = 32, 64, max(ids) + 1
+    config = {"model_type": "llama", "hidden_size": width, "intermediate_size": inner, "num_hidden_layers": 1,
+              "num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": rows, "max_position_embeddings": 512,
+              "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": True}
+    (folder / "config.json").write_text(json.dumps(config))
+    shapes = {"attn_q": (width, width), "attn_k": (16, width), "attn_v": (16, width), "attn_output": (width, width),
+              "ffn_gate": (inner, width), "ffn_up": (inner, width), "ffn_down": (width, inner)}
+    draw = numpy.random.default_rng(0)
+    weights = {f"model.layers.0.{PARTS[part]}.weight": draw.normal(0, 0.2, shape) for part, shape in shapes.items()}
+    weights |= {f"model.layers.0.{PARTS[part]}.weight": numpy.ones(width) for part in ("attn_norm", "ffn_norm")}
+    weights |= {"model.norm.weight": numpy.ones(width), "model.embed_tokens.weight": draw.normal(0, 0.2, (rows, width))}
+    save_file({name: weight.astype(numpy.float32) for name, weight in weights.items()}, folder / "model.safetensors")
+
+
+def check_tokenizer(source, out):
+    import llama_cpp
+
+    small_model(source, out / "model")
+    train("gguf", "--model", out / "model", "--quant", "f16", "--out", out / "tiny.gguf")
+    model = llama_cpp.Llama(str(out / "tiny.gguf"), vocab_only=True, verbose=False)
+    rows = json.loads((source / "validation.json").read_text())
+    for row in rows:
+        found = model.tokenize(row["text"].encode(), add_bos=True, special=False)
+        check(found == row["ids"], f"llama.cpp reads {row['text']!r} as {found}, expected {row['ids']}")
+    print(f"  llama.cpp: the same ids for {len(rows)} texts")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("--adapter", type=Path)
     parser.add_argument("--require-llama", action="store_true")
+    parser.add_argument("--tokenizers", type=Path)
     args = parser.parse_args()
     try:
         import llama_cpp  # noqa: F401
@@ -255,15 +302,24 @@ def main():
                 check_tensors(reader, weights, dtypes, config)
                 if has_llama:
                     if greedy is None:
-                        rendered = with_json(CONVERSATIONS, lambda file: example("codeact-chat", "render", folder.resolve(), file))
-                        prompts = [prompt["ids"] for prompt in rendered]
-                        greedy = with_json(prompts, lambda file: example("codeact-model", "greedy", folder.resolve(), file, NEW_TOKENS))[0]
+                        prompts = [prompt["ids"] for prompt in render(folder, CONVERSATIONS)]
+                        greedy = ours_greedy(folder.resolve(), prompts)
                     check_llama(path, folder, quant, greedy)
             except Differs as difference:
                 failed += 1
                 print(f"  FAILED: {difference}")
             path.unlink(missing_ok=True)
-    print(f"{len(QUANTS) - failed} of {len(QUANTS)} files agree")
+    tokenizers = sorted(args.tokenizers.glob("*/validation.json")) if args.tokenizers and has_llama else []
+    for path in tokenizers:
+        print(path.parent.name)
+        with tempfile.TemporaryDirectory() as out:
+            try:
+                check_tokenizer(path.parent, Path(out))
+            except Differs as difference:
+                failed += 1
+                print(f"  FAILED: {difference}")
+    count = len(QUANTS) + len(tokenizers)
+    print(f"{count - failed} of {count} files agree")
     return 1 if failed else 0
 
 

@@ -65,7 +65,6 @@ const UNSAFE_FILES: &[&str] = &[
     "crates/cpu/src/simd/avx512.rs",
     "crates/cpu/src/team.rs",
     "crates/engine/src/sampling/scan.rs",
-    "crates/model/src/save.rs",
     "crates/model/src/weights.rs",
     "crates/model/tests/counting/mod.rs",
     "crates/ops/src/allocator.rs",

@@ -78,7 +78,7 @@ impl Vocabulary {
         let unknown = tokenizer["model"]["unk_token"].as_str();
         let Pieces { mut tokens, mut types, ids } = Pieces::read(&tokenizer["model"], row_count)?;
         if is_sentence_piece {
-            mark_sentence_piece(&tokens, &mut types, unknown)?;
+            mark_sentence_piece(&ids, &mut types, unknown)?;
         }
         let usable = |text: &str| ids.get(text).is_some_and(|&id| types[id as usize] == NORMAL);
         let merges = merges(&tokenizer["model"])?;
@@ -165,16 +165,15 @@ fn place(id: &Json, row_count: usize, text: &str) -> Result<usize, String> {
     }
 }
 
-fn mark_sentence_piece(tokens: &[String], types: &mut [i32], unknown: Option<&str>) -> Result<(), String> {
+fn mark_sentence_piece(ids: &HashMap<String, u32>, types: &mut [i32], unknown: Option<&str>) -> Result<(), String> {
     for byte in 0..=255u8 {
         let text = format!("<0x{byte:02X}>");
-        let id = tokens.iter().take(1 << 10).position(|token| *token == text);
-        let id = id.or_else(|| tokens.iter().position(|token| *token == text));
-        types[id.ok_or_else(|| format!("a vocabulary without the byte token `{text}`"))?] = BYTE;
+        let id = ids.get(&text).ok_or_else(|| format!("a vocabulary without the byte token `{text}`"))?;
+        types[*id as usize] = BYTE;
     }
     let unknown = unknown.ok_or("a SentencePiece vocabulary without `unk_token`")?;
-    let id = tokens.iter().position(|token| token == unknown);
-    types[id.ok_or_else(|| format!("`unk_token` is `{unknown}`, which is no token"))?] = UNKNOWN;
+    let id = ids.get(unknown).ok_or_else(|| format!("`unk_token` is `{unknown}`, which is no token"))?;
+    types[*id as usize] = UNKNOWN;
     Ok(())
 }
 

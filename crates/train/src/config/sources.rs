@@ -37,6 +37,9 @@ pub struct DataSource {
     pub max_samples: Option<usize>,
     /// Measured instead of learned: everything (`true`), or so many conversations, drawn by the seed. Default `false`.
     pub held_out: HeldOut,
+    /// Licence of the data, for the model card. Default: not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub license: Option<String>,
     /// Which conversations are taken. Default: all.
     pub filter: FilterTable,
 }
@@ -171,6 +174,7 @@ pub(super) fn read(node: Option<&Node>, findings: &Findings) -> Vec<DataSource> 
             repeat: table.optional("repeat"),
             max_samples: table.optional("max_samples"),
             held_out: table.or("held_out", HeldOut::None),
+            license: table.optional("license"),
             filter: FilterTable::read(TableReader::new(&format!("{name}.filter"), filter, findings)),
         };
         table.finish();

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::probe::Probe;
 use crate::error::TrainError;
 
-/// Bounds on the largest difference, of the largest logit. Measured on SmolLM2-135M after the quickstart's training,
-/// with room for other models and processors; a wrong row order, scale or tensor gives more than 1.
+/// Bounds on the largest difference, of the largest logit, with room for other models and processors. What was measured
+/// is of SmolLM2-135M with adapters of the quickstart. There one matrix of 210 that is lost gives 0.28, two that are
+/// exchanged 0.46, queries and keys in the wrong order of rows 0.89.
 mod bounds {
     /// The same numbers in the same order on one processor.
     pub const SAME_ON_CPU: f64 = 0.0;
@@ -20,17 +21,17 @@ mod bounds {
     pub const SAME_ON_CARD: f64 = 0.02;
     /// Sums in another order: measured 2e-6 on tiny models, 5e-5 on SmolLM2.
     pub const F32: f64 = 2e-4;
-    /// Every merged weight is rounded once to 16 bits.
+    /// Every merged weight is rounded once to 16 bits: measured 7e-3.
     pub const MERGED_16_BITS: f64 = 0.05;
-    /// The same, and every product is rounded too.
+    /// The same, and every product is rounded too: measured 1.4e-2.
     pub const PRODUCTS_16_BITS: f64 = 0.1;
-    /// Merged weights fall on other levels of 4 bits than those of the base.
+    /// Merged weights fall on other levels of 4 bits than those of the base: measured 0.18.
     pub const NF4: f64 = 0.6;
-    /// Weights and keys in 16 bits.
+    /// Weights and keys in 16 bits: measured 5e-4 in f16 and 6e-3 in bf16.
     pub const GGUF_16_BITS: f64 = 0.05;
-    /// Weights and activations in 8 bits.
+    /// Weights and activations in 8 bits: measured 4e-2.
     pub const GGUF_8_BITS: f64 = 0.1;
-    /// Weights in 4 bits.
+    /// Weights in 4 bits: measured 0.12 with the mix of Q4_K_M, 0.29 with Q4_0.
     pub const GGUF_4_BITS: f64 = 0.6;
 }
 

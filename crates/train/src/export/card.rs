@@ -153,13 +153,19 @@ impl Card<'_> {
     fn license_section(&self, text: &mut String) {
         let base = match &self.license {
             Some(license) => format!("The base says {}.", code(license)),
-            None => "That of the base is not known to the program that wrote this card: look it up.".to_owned(),
+            None => "The folder of the base does not say its licence: look it up.".to_owned(),
         };
-        let _ = writeln!(
-            text,
-            "## Licences\n\n{base} Those of the training data are not known to the program that wrote this card: look them up \
-             before you share this export."
-        );
+        let _ = writeln!(text, "## Licences\n\n{base}\n");
+        let sources = self.manifest.training.as_ref().map_or(&[][..], |training| &training.data);
+        for source in sources {
+            let license = source.license.as_deref().map_or("not known, look it up".to_owned(), code);
+            let _ = writeln!(text, "* {}: {license}", code(&source.name));
+        }
+        if sources.is_empty() {
+            text.push_str(
+                "Those of the training data are not known here: look them up before you share this export.\n",
+            );
+        }
     }
 }
 
@@ -203,9 +209,7 @@ fn training_section(text: &mut String, training: &Training) {
     text.push_str("| setting | value |\n| --- | --- |\n");
     for table in ["lora", "train", "optimizer"] {
         for (key, value) in training.settings[table].as_object().into_iter().flatten() {
-            if key != "cache" && key != "threads" {
-                let _ = writeln!(text, "| {} | {} |", code(&format!("{table}.{key}")), code(&shown(value)));
-            }
+            let _ = writeln!(text, "| {} | {} |", code(&format!("{table}.{key}")), code(&shown(value)));
         }
     }
     text.push('\n');

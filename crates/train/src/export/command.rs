@@ -137,6 +137,8 @@ impl Command {
     pub fn run(&self, say: &dyn Fn(&str)) -> Result<String, TrainError> {
         match self {
             Command::Merge { adapter, base, out, shard_size, overwrite } => {
+                // Without the separator that completion puts behind the name of a folder.
+                let out = &out.components().collect::<PathBuf>();
                 target::check_folder(out, *overwrite, &[adapter])?;
                 let origin = Origin::find(base.as_deref(), Some(adapter), say)?;
                 target::check_folder(out, *overwrite, &[adapter, &origin.base_dir])?;

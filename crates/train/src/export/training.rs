@@ -9,7 +9,7 @@ use crate::prepare::Prepared;
 /// A run in numbers: what was learned, from what, how, and where.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Training {
-    /// The settings, as `config.toml` has them.
+    /// `[model]`, `[lora]`, `[train]` and `[optimizer]`, as `config.toml` has them.
     pub settings: serde_json::Value,
     /// The processor or card.
     pub hardware: String,
@@ -45,6 +45,8 @@ pub struct DataUsed {
     pub name: String,
     /// Its name on the hub, if it came from there.
     pub hub: Option<String>,
+    /// Its licence, if the settings say it.
+    pub license: Option<String>,
     /// Rows of its files.
     pub rows: usize,
     /// Conversations learned from.
@@ -78,6 +80,7 @@ impl Training {
             let mut used = DataUsed {
                 name: source.name(),
                 hub: source.hub.clone(),
+                license: source.license.clone(),
                 rows: 0,
                 learned: 0,
                 held_out: 0,
@@ -123,8 +126,16 @@ impl Training {
     }
 }
 
+/// What shaped the numbers: where the run lay and what it kept is nobody else's business.
 fn settings(config: &Config) -> serde_json::Value {
-    serde_json::to_value(config).expect("tables of plain values are JSON")
+    let mut value = serde_json::to_value(config).expect("tables of plain values are JSON");
+    if let Some(tables) = value.as_object_mut() {
+        tables.retain(|name, _| ["model", "lora", "train", "optimizer"].contains(&name.as_str()));
+        if let Some(train) = tables.get_mut("train").and_then(|train| train.as_object_mut()) {
+            train.retain(|key, _| !["cache", "threads"].contains(&key.as_str()));
+        }
+    }
+    value
 }
 
 fn hardware(run: &Prepared) -> String {

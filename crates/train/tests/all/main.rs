@@ -7,6 +7,7 @@ mod tiny; // a model small enough to train in a blink
 mod bad_input;
 mod endings;
 mod evaluating;
+mod exports;
 mod folders;
 mod looks;
 mod reports;

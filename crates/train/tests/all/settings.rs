@@ -148,6 +148,7 @@ fn sources_say_where_they_lie_and_how_much_of_them_is_taken() {
             "path = \"a.jsonl\"",
             "hub = \"xingyaoww/code-act\"\nsplit = \"codeact\"\nweight = 3\nheld_out = 100\nmax_samples = 5000\n\
              on_bad_row = \"skip\"\nformat = \"sharegpt\"\nroles_to_train = [\"assistant\", \"user\"]\n\
+             license = \"apache-2.0\"\n\
              filter = { id = \"oct28*\", not_id = [\"*alfworld*\"], turns_min = 3, tokens_max = 4000 }",
         ),
         &[],
@@ -155,6 +156,7 @@ fn sources_say_where_they_lie_and_how_much_of_them_is_taken() {
     let config = config.unwrap();
     assert_eq!(config.data[0].name(), "xingyaoww/code-act (codeact)");
     assert_eq!(config.data[0].held_out, HeldOut::Some(100));
+    assert_eq!(config.data[0].license.as_deref(), Some("apache-2.0"));
     let filter = config.data[0].filter.filter();
     assert!(filter.takes("oct28_full6728/math/1", 4, 100));
     for (id, turns, tokens) in [("nov2", 4, 1), ("oct28/alfworld/7", 4, 1), ("oct28", 2, 1), ("oct28", 4, 4001)] {
