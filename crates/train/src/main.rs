@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use candle_core::Device;
 use clap::error::ErrorKind;
@@ -93,6 +94,8 @@ enum Look {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Print a JSON Schema of the settings, for editors
+    ConfigSchema,
     /// Count: sources, mix, lengths, packs, steps, what was left out
     Stats {
         #[command(flatten)]
@@ -209,6 +212,7 @@ fn show(look: &Look) -> Result<ExitCode, TrainError> {
     let watch = EncodeProgress::default();
     match look {
         Look::Report { runs, out } => eprintln!("wrote `{}`", report::write(runs, out.as_deref())?.display()),
+        Look::ConfigSchema => print(&format!("{:#}\n", Config::schema())),
         Look::Stats { settings, json } => {
             let stats = look::statistics(&load(&settings.config, &settings.overrides)?, &say, &watch)?;
             match json {
@@ -295,13 +299,21 @@ fn start(config: &Config, args: &Args) -> Result<Start, TrainError> {
     }
 }
 
+/// Signals within this time are one: schedulers signal a script and what it started, and the script hands it on.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
+
 /// A flag that Ctrl-C or SIGTERM sets; a second one ends the program at once.
 fn stop_on_signal() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
+    let mut first = None;
     let installed = ctrlc::set_handler(move || {
+        let begun: Instant = *first.get_or_insert_with(Instant::now);
         if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(EXIT_INTERRUPTED));
+            if begun.elapsed() > SAME_SIGNAL {
+                std::process::exit(i32::from(EXIT_INTERRUPTED));
+            }
+            return;
         }
         eprintln!("\nstopping after this pass and saving a checkpoint; once more ends the program at once");
     });

@@ -57,7 +57,7 @@ fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint() {
     let wild = ["--set", "optimizer.learning_rate=1e30", "--set", "checkpoint.every=1"];
     let ended = tiny.run(&wild).expect_code(1).says("step 2: the ").says("step-000001").says("hint: lower");
     assert!(!ended.stderr.contains("panicked"));
-    assert_eq!(names(&tiny.path("run")), ["config.toml", "metrics.jsonl", "plan.jsonl", "step-000001"]);
+    assert_eq!(names(&tiny.path("run")), ["config.toml", "metrics.jsonl", "plan.jsonl", "step-000001", "tensorboard"]);
 }
 
 #[test]
@@ -78,13 +78,13 @@ fn a_full_disk_ends_in_a_clear_error_and_the_run_can_go_on() {
         .says("cannot write `")
         .says("adapter_model.safetensors")
         .says("hint: nothing half-written");
-    assert_eq!(names(&tiny.path("run")), ["config.toml", "metrics.jsonl", "plan.jsonl"]);
+    assert_eq!(names(&tiny.path("run")), ["config.toml", "metrics.jsonl", "plan.jsonl", "tensorboard"]);
     std::fs::remove_dir_all(tiny.path("run")).unwrap();
     // Less than the merged model, which is 110 KB, and more than all else.
     limited(90).expect_code(1).says("merged.partial/model.safetensors");
     assert_eq!(
         names(&tiny.path("run")),
-        ["adapter", "config.toml", "metrics.jsonl", "plan.jsonl", "step-000003", "step-000006"]
+        ["adapter", "config.toml", "metrics.jsonl", "plan.jsonl", "step-000003", "step-000006", "tensorboard"]
     );
     tiny.run(&["--resume"]).expect_code(0);
     assert!(tiny.path("run/merged/model.safetensors").exists());

@@ -8,7 +8,6 @@ mod bad_input;
 mod endings;
 mod folders;
 mod looks;
-mod reports;
 mod runs;
 mod schedules;
 mod settings;
