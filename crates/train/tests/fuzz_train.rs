@@ -194,7 +194,7 @@ fn folder() -> [(&'static str, String); 4] {
 fn folders_of_runs_of_any_damage_give_a_page() {
     let room = tempfile::tempdir().unwrap();
     let seeds = folder();
-    campaign("damaged runs", 3_000, FOLDER, |case| {
+    campaign("damaged runs", 1_000, FOLDER, |case| {
         let mut written = 0;
         for (name, content) in &seeds {
             let mut bytes = content.clone().into_bytes();
