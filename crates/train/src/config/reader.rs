@@ -81,7 +81,11 @@ impl<T: Choice> Setting for T {
         let names: Vec<&str> = T::NAMES.iter().map(|(name, _)| *name).collect();
         let texts = names.iter().zip(T::DOCS).map(|(name, text)| format!("`{name}`: {}", text.trim()));
         let texts: Vec<String> = texts.collect();
-        json!({"type": "string", "enum": names, "description": texts.join(" ")})
+        let mut schema = json!({"type": "string", "enum": names});
+        if !texts.is_empty() {
+            schema["description"] = json!(texts.join(" "));
+        }
+        schema
     }
 }
 

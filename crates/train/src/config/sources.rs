@@ -25,7 +25,8 @@ pub struct DataSource {
     pub split: Option<String>,
     /// How rows are written. Default `auto`: found out for each file.
     pub format: RowFormat,
-    /// What becomes of rows that cannot be used. Default `error`.
+    /// What becomes of rows that cannot be used: `error` refuses the run, `skip` leaves them out and counts them.
+    /// Default `error`.
     pub on_bad_row: OnBadRow,
     /// Whose messages are learned. Default the assistant's.
     pub roles_to_train: Vec<Role>,

@@ -77,7 +77,8 @@ pub struct Train {
     pub accumulation: usize,
     /// Tokens of one conversation at most, no more than `pack_tokens`. Default `pack_tokens`.
     pub sequence_tokens_max: usize,
-    /// What becomes of longer ones. Default `drop`.
+    /// What becomes of longer ones: `drop` leaves them out, `truncate` cuts them at the end, `error` refuses the run.
+    /// Default `drop`.
     pub too_long: TooLong,
     /// `random`, drawn for every epoch and packed by best fit, or `length`, longest first. Default `random`.
     pub sort: Sort,

@@ -7,5 +7,6 @@
 mod tiny;
 
 mod deploy;
+mod events;
 mod reports;
 mod schema;
