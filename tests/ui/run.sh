@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The web UI in a browser, against the real server with a scripted model. Installs what it needs: the pinned packages of
-# package-lock.json, and Debian's chromium where there is none.
+# The web UI in a browser, against the real server with a scripted model, and the page about a run. Installs what it
+# needs: the pinned packages of package-lock.json, and Debian's chromium where there is none.
 #
 #   tests/ui/run.sh                 all tests
 #   tests/ui/run.sh history         those of history.test.mjs
@@ -23,6 +23,7 @@ if ! command -v chromium > /dev/null; then
 fi
 npm ci --prefix tests/ui --silent
 cargo build --release --package codeact-serve --bin codeact-serve
+cargo build --release --bin codeact-train
 
 files=(tests/ui/*"${1:-}"*.test.mjs)
 node --test --test-concurrency=1 "${files[@]}"

@@ -91,6 +91,8 @@ enum Look {
     },
     #[command(flatten)]
     Export(codeact_train::export::command::Command),
+    /// Print a JSON Schema of the settings, for editors
+    ConfigSchema,
     /// Count: sources, mix, lengths, packs, steps, what was left out
     Stats {
         #[command(flatten)]
@@ -207,6 +209,7 @@ fn show(look: &Look) -> Result<ExitCode, TrainError> {
     let watch = EncodeProgress::default();
     match look {
         Look::Report { runs, out } => eprintln!("wrote `{}`", report::write(runs, out.as_deref())?.display()),
+        Look::ConfigSchema => print(&format!("{:#}\n", Config::schema())),
         Look::Stats { settings, json } => {
             let stats = look::statistics(&load(&settings.config, &settings.overrides)?, &say, &watch)?;
             match json {

@@ -3,12 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
 use crate::{folder, progress};
+
+/// The same signal within this time is one: schedulers signal a script and what it started, and the script hands it on.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
 
 /// Flags that signals set and the loop looks at.
 #[derive(Debug, Default)]
@@ -18,32 +22,44 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// Listens to SIGINT and SIGTERM, which end the run with a checkpoint, the second one at once without; and to SIGUSR1,
-    /// which asks for a checkpoint.
+    /// Listens to SIGINT and SIGTERM, which end the run with a checkpoint, the same one again at once without; and to
+    /// SIGUSR1, which asks for a checkpoint. A launcher that hears Ctrl-C sends SIGTERM after the terminal's SIGINT: that
+    /// is one request, not two.
     ///
     /// # Errors
     /// When the system gives no thread or refuses a handler.
     pub fn of_signals() -> std::io::Result<Arc<Requests>> {
         let requests = Arc::new(Requests::default());
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1])?;
-        let heard = Arc::clone(&requests);
+        let (heard, mut before) = (Arc::clone(&requests), None);
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
             for signal in &mut signals {
-                heard.hear(signal);
+                if heard.is_twice(signal, Instant::now(), &mut before) {
+                    // As if nobody listened. Should that fail, the first one still holds.
+                    let _ = emulate_default_handler(signal);
+                }
             }
         })?;
         Ok(requests)
     }
 
-    fn hear(&self, signal: i32) {
+    /// Does what a signal asks for, unless it asked for the end before.
+    ///
+    /// * `before`: the signal that did last, and when it first came.
+    fn is_twice(&self, signal: i32, now: Instant, before: &mut Option<(i32, Instant)>) -> bool {
         if signal == SIGUSR1 {
-            return self.save.store(true, Ordering::Relaxed);
+            self.save.store(true, Ordering::Relaxed);
+            return false;
+        }
+        match *before {
+            Some((earlier, first)) if earlier == signal => return now.duration_since(first) > SAME_SIGNAL,
+            _ => *before = Some((signal, now)),
         }
         if self.stop.swap(true, Ordering::Relaxed) {
-            // As if nobody listened. Should that fail, the first one still holds.
-            let _ = emulate_default_handler(signal);
+            return false;
         }
         progress::tell("\nstopping: steps end after this pass, with a checkpoint; once more ends the program at once");
+        false
     }
 
     /// Ends the run after the current pass, with a checkpoint.
@@ -61,5 +77,24 @@ impl Requests {
         let is_signalled = self.save.swap(false, Ordering::Relaxed);
         let is_touched = std::fs::remove_file(dir.join(folder::SAVE)).is_ok();
         is_signalled || is_touched
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_same_signal_again_and_later_ends_at_once() {
+        let (requests, mut before) = (Requests::default(), None);
+        let begun = Instant::now();
+        let mut hear = |signal, milliseconds| {
+            requests.is_twice(signal, begun + Duration::from_millis(milliseconds), &mut before)
+        };
+        assert_eq!([hear(SIGUSR1, 0), hear(SIGUSR1, 900), hear(SIGINT, 1000), hear(SIGINT, 1400)], [false; 4]);
+        // As torchrun does after Ctrl-C on a terminal.
+        assert!(!hear(SIGTERM, 3000));
+        assert!(hear(SIGTERM, 3600));
+        assert!(requests.wants_stop() && requests.save.load(Ordering::Relaxed));
     }
 }

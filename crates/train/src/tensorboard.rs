@@ -151,15 +151,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_has_the_bytes_that_tensorflow_writes() {
-        // tf.io.TFRecordWriter("x").write(b"foo")
-        let expected = [3, 0, 0, 0, 0, 0, 0, 0, 0xb1, 0x12, 0xf0, 0x0f, b'f', b'o', b'o', 0x3f, 0x26, 0x69, 0xd7];
-        let record = record(b"foo");
-        assert_eq!((&record[..8], &record[12..15]), (&expected[..8], &expected[12..15]));
-        assert_eq!(record.len(), expected.len());
+    fn a_record_has_the_bytes_that_tensorboard_writes() {
+        // tensorboard.summary.writer.record_writer.RecordWriter(file).write(b"foo")
+        let expected = [
+            0x03, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xb0, 0x99, 0x49, 0x0e, 0x66, 0x6f, 0x6f, 0x61, 0x8a, 0xbe,
+            0xfe,
+        ];
+        assert_eq!(record(b"foo"), expected);
         // RFC 3720, B.4: 32 bytes of zeros.
         assert_eq!(crc32c::crc32c(&[0; 32]), 0x8a91_36aa);
-        assert_eq!(masked_crc(&[0; 32]), 0x8a91_36aa_u32.rotate_right(15).wrapping_add(0xa282_ead8));
     }
 
     #[test]

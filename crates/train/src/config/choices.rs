@@ -8,15 +8,16 @@ use serde::Serialize;
 use super::reader::Choice;
 
 macro_rules! choice {
-    ($(#[$doc:meta])* $name:ident { $($(#[$case_doc:meta])* $case:ident = $spelling:literal),+ $(,)? }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[doc = $text:literal])+ $case:ident = $spelling:literal),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
         pub enum $name {
-            $($(#[$case_doc])* #[serde(rename = $spelling)] $case),+
+            $($(#[doc = $text])+ #[serde(rename = $spelling)] $case),+
         }
 
         impl Choice for $name {
             const NAMES: &'static [(&'static str, Self)] = &[$(($spelling, $name::$case)),+];
+            const DOCS: &'static [&'static str] = &[$(concat!($($text),+)),+];
         }
 
         impl std::fmt::Display for $name {

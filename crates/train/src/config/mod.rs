@@ -6,7 +6,9 @@ mod sources; // the `[[data]]` tables
 
 mod check; // values that are each fine but wrong together
 mod choices; // settings with a fixed list of spellings
+mod range; // which numbers a key may have
 mod reader;
+mod schema; // all of it for editors
 mod tree;
 
 use std::fmt;

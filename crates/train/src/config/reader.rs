@@ -1,17 +1,36 @@
 //! Reads one table of the settings key by key. Every fault is noted and reading goes on, so that a user sees all of
-//! them at once; a key that nobody asked for is a fault too.
+//! them at once; a key that nobody asked for is a fault too. What is asked for is noted, for the schema.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 
+use serde::Serialize;
+use serde_json::{Map, json};
+
+use super::range::Range;
 use super::tree::{Node, Origin, Value};
 use super::{Problem, suggestion};
 
-/// The faults found so far, and where each key was written.
+/// What was asked for.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    /// The key, for example `lora.rank`.
+    pub(super) key: String,
+    /// Its type and range as JSON Schema; `None` for a table.
+    pub(super) schema: Option<Map<String, serde_json::Value>>,
+    /// What holds without it, where that is one value.
+    pub(super) default: Option<serde_json::Value>,
+    /// Whether it must be there.
+    pub(super) is_required: bool,
+}
+
+/// The faults found so far, where each key was written, and what was asked for.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     pub(super) problems: RefCell<Vec<Problem>>,
     pub(super) places: RefCell<BTreeMap<String, Origin>>,
+    pub(super) asked: RefCell<Vec<Asked>>,
 }
 
 impl Findings {
@@ -22,18 +41,26 @@ impl Findings {
 }
 
 /// A value that a setting can have.
-pub(super) trait Setting: Sized {
+pub(super) trait Setting: Sized + Debug {
     /// What a user should write, for the error message.
     fn expected() -> String;
     /// The value, or nothing when the node holds something else.
     fn from_node(node: &Node) -> Option<Self>;
     /// Stands in for a missing or wrong value until all faults are known; never used after that.
     fn placeholder() -> Self;
+    /// Its type, as JSON Schema.
+    fn schema() -> serde_json::Value;
+    /// A number, to compare with the range.
+    fn number(&self) -> Option<f64> {
+        None
+    }
 }
 
 /// A setting with a fixed list of spellings.
-pub(super) trait Choice: Copy + 'static {
+pub(super) trait Choice: Copy + Debug + 'static {
     const NAMES: &'static [(&'static str, Self)];
+    /// What each of them means, where it is said.
+    const DOCS: &'static [&'static str] = &[];
 }
 
 impl<T: Choice> Setting for T {
@@ -50,6 +77,16 @@ impl<T: Choice> Setting for T {
     fn placeholder() -> T {
         T::NAMES[0].1
     }
+    fn schema() -> serde_json::Value {
+        let names: Vec<&str> = T::NAMES.iter().map(|(name, _)| *name).collect();
+        let texts = names.iter().zip(T::DOCS).map(|(name, text)| format!("`{name}`: {}", text.trim()));
+        let texts: Vec<String> = texts.collect();
+        let mut schema = json!({"type": "string", "enum": names});
+        if !texts.is_empty() {
+            schema["description"] = json!(texts.join(" "));
+        }
+        schema
+    }
 }
 
 impl Setting for usize {
@@ -65,6 +102,12 @@ impl Setting for usize {
     fn placeholder() -> usize {
         1
     }
+    fn schema() -> serde_json::Value {
+        json!({"type": "integer", "minimum": 0})
+    }
+    fn number(&self) -> Option<f64> {
+        Some(*self as f64)
+    }
 }
 
 impl Setting for u64 {
@@ -76,6 +119,12 @@ impl Setting for u64 {
     }
     fn placeholder() -> u64 {
         1
+    }
+    fn schema() -> serde_json::Value {
+        usize::schema()
+    }
+    fn number(&self) -> Option<f64> {
+        Some(*self as f64)
     }
 }
 
@@ -93,6 +142,12 @@ impl Setting for f64 {
     fn placeholder() -> f64 {
         0.5
     }
+    fn schema() -> serde_json::Value {
+        json!({"type": "number"})
+    }
+    fn number(&self) -> Option<f64> {
+        Some(*self)
+    }
 }
 
 impl Setting for bool {
@@ -107,6 +162,9 @@ impl Setting for bool {
     }
     fn placeholder() -> bool {
         false
+    }
+    fn schema() -> serde_json::Value {
+        json!({"type": "boolean"})
     }
 }
 
@@ -123,6 +181,9 @@ impl Setting for String {
     fn placeholder() -> String {
         "-".to_owned()
     }
+    fn schema() -> serde_json::Value {
+        json!({"type": "string", "pattern": "\\S"})
+    }
 }
 
 impl<T: Setting> Setting for Vec<T> {
@@ -138,6 +199,9 @@ impl<T: Setting> Setting for Vec<T> {
     fn placeholder() -> Vec<T> {
         vec![T::placeholder()]
     }
+    fn schema() -> serde_json::Value {
+        json!({"type": "array", "items": T::schema()})
+    }
 }
 
 /// One table, `[lora]` for example.
@@ -146,6 +210,10 @@ pub(super) struct TableReader<'a> {
     node: Option<&'a Node>,
     asked: Vec<&'static str>,
     findings: &'a Findings,
+    /// Of the setting that is asked for next.
+    range: Option<Range>,
+    /// More of its schema.
+    keywords: Map<String, serde_json::Value>,
 }
 
 impl<'a> TableReader<'a> {
@@ -156,7 +224,7 @@ impl<'a> TableReader<'a> {
         {
             findings.fault(Some(&node.origin), name, format!("is {node}, expected a table"), None);
         }
-        TableReader { name: name.to_owned(), node, asked: Vec::new(), findings }
+        TableReader { name: name.to_owned(), node, asked: Vec::new(), findings, range: None, keywords: Map::new() }
     }
 
     fn key(&self, key: &str) -> String {
@@ -166,34 +234,112 @@ impl<'a> TableReader<'a> {
     /// The node of a key, which is known from now on.
     pub(super) fn node(&mut self, key: &'static str) -> Option<&'a Node> {
         self.asked.push(key);
+        let asked = Asked { key: self.key(key), schema: None, default: None, is_required: false };
+        self.findings.asked.borrow_mut().push(asked);
         let node = entries(self.node).iter().find(|(name, _)| name == key).map(|(_, node)| node)?;
         self.findings.places.borrow_mut().insert(self.key(key), node.origin.clone());
         Some(node)
     }
 
+    /// Bounds the number that is asked for next.
+    pub(super) fn within(&mut self, range: Range) -> &mut Self {
+        self.range = Some(range);
+        self
+    }
+
+    /// Says in the schema, too, what is checked elsewhere of the setting that is asked for next.
+    pub(super) fn noting(&mut self, keywords: serde_json::Value) -> &mut Self {
+        self.keywords.extend(keywords.as_object().cloned().unwrap_or_default());
+        self
+    }
+
+    /// Says more about the setting that was asked for last.
+    fn tell(&self, say: impl FnOnce(&mut Asked)) {
+        if let Some(asked) = self.findings.asked.borrow_mut().last_mut() {
+            say(asked);
+        }
+    }
+
     /// A setting that may be absent.
     pub(super) fn optional<T: Setting>(&mut self, key: &'static str) -> Option<T> {
-        let node = self.node(key)?;
+        let node = self.node(key);
+        let range = self.range.take();
+        let mut schema = T::schema().as_object().cloned().unwrap_or_default();
+        schema.extend(range.iter().flat_map(Range::keywords));
+        schema.append(&mut self.keywords);
+        self.tell(|asked| asked.schema = Some(schema));
+        let node = node?;
         let value = T::from_node(node);
-        if value.is_none() {
-            let hint = match &node.value {
-                Value::Text(text) => suggestion(text, &quoted(&T::expected())),
-                _ => None,
-            };
-            let what = format!("is {node}, expected {}", T::expected());
-            self.findings.fault(Some(&node.origin), &self.key(key), what, hint);
+        let outside =
+            range.filter(|range| value.as_ref().and_then(T::number).is_some_and(|number| !range.contains(number)));
+        let fault = match (&value, outside) {
+            (Some(value), Some(range)) => Some((format!("is {value:?}, expected {range}"), range.hint())),
+            (None, _) => {
+                let hint = match &node.value {
+                    Value::Text(text) => suggestion(text, &quoted(&T::expected())),
+                    _ => None,
+                };
+                Some((format!("is {node}, expected {}", T::expected()), hint))
+            }
+            (Some(_), None) => None,
+        };
+        match fault {
+            Some((what, hint)) => {
+                self.findings.fault(Some(&node.origin), &self.key(key), what, hint);
+                Some(T::placeholder())
+            }
+            None => value,
         }
-        Some(value.unwrap_or_else(T::placeholder))
     }
 
     /// A setting with a default.
-    pub(super) fn or<T: Setting>(&mut self, key: &'static str, default: T) -> T {
-        self.optional(key).unwrap_or(default)
+    pub(super) fn or<T: Setting + Serialize>(&mut self, key: &'static str, default: T) -> T {
+        let value = self.optional(key);
+        self.tell(|asked| asked.default = serde_json::to_value(&default).ok());
+        value.unwrap_or(default)
+    }
+
+    /// A setting that is that of another key where it is absent.
+    pub(super) fn or_that_of<T: Setting>(&mut self, key: &'static str, other: T) -> T {
+        self.optional(key).unwrap_or(other)
+    }
+
+    /// A text that is one of `names`.
+    pub(super) fn named(&mut self, key: &'static str, names: &[&str], default: &str) -> String {
+        let value = self.noting(json!({"enum": names})).or(key, default.to_owned());
+        let node = entries(self.node).iter().find(|(name, _)| name == key).map(|(_, node)| node);
+        if let Some(node) = node.filter(|node| matches!(node.value, Value::Text(_)) && !names.contains(&value.as_str()))
+        {
+            let what = format!("is {value:?}, expected one of {names:?}");
+            self.findings.fault(Some(&node.origin), &self.key(key), what, suggestion(&value, names));
+        }
+        value
+    }
+
+    /// A number that is known elsewhere and can only be 0 here: refused by name rather than ignored.
+    pub(super) fn only_zero(&mut self, key: &'static str, about: &str) {
+        let node = self.node(key);
+        let schema = json!({"type": "number", "const": 0, "description": about});
+        self.tell(|asked| {
+            asked.schema = schema.as_object().cloned();
+            asked.default = Some(json!(0));
+        });
+        if let Some(node) = node.filter(|node| !matches!(node.value, Value::Integer(0) | Value::Float(0.0))) {
+            let hint = "leave it out, or set it to 0".to_owned();
+            self.findings.fault(
+                Some(&node.origin),
+                &self.key(key),
+                format!("is {node}, but only 0 is supported"),
+                Some(hint),
+            );
+        }
     }
 
     /// A setting that must be there.
     pub(super) fn required<T: Setting>(&mut self, key: &'static str) -> T {
-        self.optional(key).unwrap_or_else(|| {
+        let value = self.optional(key);
+        self.tell(|asked| asked.is_required = true);
+        value.unwrap_or_else(|| {
             let origin = self.node.map(|node| &node.origin);
             let what = format!("is missing, expected {}", T::expected());
             self.findings.fault(origin, &self.key(key), what, None);

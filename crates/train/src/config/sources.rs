@@ -2,19 +2,22 @@
 
 use codeact_chat::Role;
 use codeact_data::{Filter, HeldOut, OnBadRow, RowFormat, Share};
+use documented::DocumentedFields;
 use serde::Serialize;
+use serde_json::json;
 
+use super::range::Range;
 use super::reader::{Findings, Setting, TableReader};
 use super::tree::{Node, Value};
 
 /// One `[[data]]`: a source of conversations, from `path` or from `hub`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, DocumentedFields)]
 pub struct DataSource {
     /// A file of JSON lines (`.jsonl`, also `.gz` and `.zst`), a `.json` array, a `.parquet` table, a folder of such
-    /// files, or a pattern with `*`.
+    /// files, or a pattern with `*`. Default: none, for data of `hub`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// A data set of the Hugging Face hub.
+    /// A data set of the Hugging Face hub. Default: none, for data of `path`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hub: Option<String>,
     /// Which split of the data set. Default: all its files.
@@ -22,7 +25,8 @@ pub struct DataSource {
     pub split: Option<String>,
     /// How rows are written. Default `auto`: found out for each file.
     pub format: RowFormat,
-    /// What becomes of rows that cannot be used. Default `error`.
+    /// What becomes of rows that cannot be used: `error` refuses the run, `skip` leaves them out and counts them.
+    /// Default `error`.
     pub on_bad_row: OnBadRow,
     /// Whose messages are learned. Default the assistant's.
     pub roles_to_train: Vec<Role>,
@@ -45,24 +49,24 @@ pub struct DataSource {
 }
 
 /// `filter` of a `[[data]]`: all conditions have to hold.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, DocumentedFields)]
 pub struct FilterTable {
-    /// Patterns of ids, one of which has to match. `*` stands for any text.
+    /// Patterns of ids, one of which has to match. `*` stands for any text. Default: all ids.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<Words>,
-    /// Patterns of ids, none of which may match.
+    /// Patterns of ids, none of which may match. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_id: Option<Words>,
-    /// Least turns, the system message not counted.
+    /// Least turns, the system message not counted. Default: any number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub turns_min: Option<usize>,
-    /// Most turns.
+    /// Most turns. Default: any number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub turns_max: Option<usize>,
-    /// Least tokens.
+    /// Least tokens. Default: any number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens_min: Option<usize>,
-    /// Most tokens.
+    /// Most tokens. Default: any number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens_max: Option<usize>,
 }
@@ -82,6 +86,9 @@ impl Setting for Words {
     fn placeholder() -> Words {
         Words(Vec::new())
     }
+    fn schema() -> serde_json::Value {
+        json!({"anyOf": [String::schema(), Vec::<String>::schema()]})
+    }
 }
 
 impl Setting for HeldOut {
@@ -97,6 +104,9 @@ impl Setting for HeldOut {
     }
     fn placeholder() -> HeldOut {
         HeldOut::None
+    }
+    fn schema() -> serde_json::Value {
+        json!({"anyOf": [bool::schema(), usize::schema()]})
     }
 }
 
@@ -159,6 +169,7 @@ pub(super) fn read(node: Option<&Node>, findings: &Findings) -> Vec<DataSource> 
             return Vec::new();
         }
     };
+    let weights = Range::POSITIVE.hinting("leave the source out for none of it");
     let read = |(index, node)| {
         let name = format!("data.{index}");
         let mut table = TableReader::new(&name, Some(node), findings);
@@ -169,10 +180,10 @@ pub(super) fn read(node: Option<&Node>, findings: &Findings) -> Vec<DataSource> 
             split: table.optional("split"),
             format: table.or("format", RowFormat::Auto),
             on_bad_row: table.or("on_bad_row", OnBadRow::Error),
-            roles_to_train: table.or("roles_to_train", vec![Role::Assistant]),
-            weight: table.optional("weight"),
-            repeat: table.optional("repeat"),
-            max_samples: table.optional("max_samples"),
+            roles_to_train: table.noting(json!({"minItems": 1})).or("roles_to_train", vec![Role::Assistant]),
+            weight: table.within(weights).optional("weight"),
+            repeat: table.within(Range::at_least(1)).optional("repeat"),
+            max_samples: table.within(Range::at_least(1)).optional("max_samples"),
             held_out: table.or("held_out", HeldOut::None),
             license: table.optional("license"),
             filter: FilterTable::read(TableReader::new(&format!("{name}.filter"), filter, findings)),
@@ -237,11 +248,6 @@ fn check_place(source: &DataSource, fault: &mut dyn FnMut(&str, String, &str)) {
 /// How much of it.
 fn check_amount(source: &DataSource, has_weights: bool, fault: &mut dyn FnMut(&str, String, &str)) {
     let is_held_out = source.held_out == HeldOut::All;
-    for (name, value) in [("repeat", source.repeat), ("max_samples", source.max_samples)] {
-        if value == Some(0) {
-            fault(name, "is 0, expected at least 1".to_owned(), "");
-        }
-    }
     if is_held_out && source.repeat.is_some_and(|repeat| repeat > 1) {
         let what = format!("is {}, but held-out data is measured once", source.repeat.unwrap_or(1));
         fault("repeat", what, "leave it out");
@@ -249,9 +255,6 @@ fn check_amount(source: &DataSource, has_weights: bool, fault: &mut dyn FnMut(&s
     match source.weight {
         Some(_) if is_held_out => {
             fault("weight", "stands at data that is not learned".to_owned(), "leave it out");
-        }
-        Some(weight) if !(weight > 0.0 && weight.is_finite()) => {
-            fault("weight", format!("is {weight:?}, expected more than 0"), "leave the source out for none of it");
         }
         Some(_) if source.repeat.is_some() => {
             fault("repeat", "stands beside `weight`".to_owned(), "keep one of the two");

@@ -1,53 +1,63 @@
 //! The tables of a settings file. Fields without a default say so; every other key may be left out.
 
+use codeact_agent::{ActionFormat, Profile};
 use codeact_data::{Sort, TooLong};
 use codeact_model::Target;
+use documented::DocumentedFields;
 use serde::Serialize;
+use serde_json::json;
 
 use super::choices::{
     ChatFormatChoice, DeviceChoice, Exported, NewTokens, OnNotFinite, OnSpike, Precision, RecomputeChoice,
     ScheduleShape,
 };
+use super::range::Range;
 use super::reader::{Findings, TableReader};
 use super::sources::{self, DataSource};
-use super::tree::{Node, Value};
+use super::tree::Node;
+
+/// Most steps and epochs: beyond any run, and small enough for the plan to fit memory.
+const COUNT_MAX: u32 = 10_000_000;
+
+/// Most CPU threads.
+const THREADS_MAX: u32 = 1024;
 
 /// All settings of a run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, DocumentedFields)]
 pub struct Config {
-    /// `[model]`
+    /// What is fine-tuned.
     pub model: Model,
-    /// `[lora]`
+    /// Which layers get an adapter, and how large.
     pub lora: Lora,
-    /// `[train]`
+    /// How much, in what portions, on what.
     pub train: Train,
-    /// `[optimizer]`
+    /// AdamW and its learning rate.
     pub optimizer: Optimizer,
-    /// `[checkpoint]`
+    /// What survives a crash.
     pub checkpoint: Checkpoint,
-    /// `[evaluation]`
+    /// Held-out data measured while the run goes on.
     pub evaluation: Evaluation,
-    /// `[guard]`
+    /// What to do when numbers go wrong.
     pub guard: Guard,
-    /// `[output]`
+    /// Where the results go.
     pub output: Output,
-    /// `[[data]]`, at least one that is not held out.
+    /// Where conversations come from: at least one `[[data]]` that is not all held out.
     pub data: Vec<DataSource>,
 }
 
 /// `[model]`: what is fine-tuned.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, DocumentedFields)]
 pub struct Model {
     /// A folder, a `.gguf` file or a hub name. No default.
     pub name: String,
-    /// Default `auto`.
+    /// Where the chat template comes from. Default `auto`.
     pub chat_format: ChatFormatChoice,
     /// What the rows of tokens that `chatml` adds start as. Default `mean`.
     pub new_tokens: NewTokens,
 }
 
 /// `[lora]`: which layers get an adapter, and how large.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, DocumentedFields)]
 pub struct Lora {
     /// Inner width `r` of `B A`. Typical 8 to 64; optimizer memory grows linearly. No default.
     pub rank: usize,
@@ -55,12 +65,12 @@ pub struct Lora {
     pub alpha: f64,
     /// Scale by `alpha / sqrt(rank)` instead. Default false.
     pub rslora: bool,
-    /// Default all seven.
+    /// Projections that get an adapter. Default all seven.
     pub targets: Vec<Target>,
 }
 
 /// `[train]`: how much, in what portions, on what.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, DocumentedFields)]
 pub struct Train {
     /// Optimizer steps at most. Default: as many as the epochs have.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,19 +82,20 @@ pub struct Train {
     pub pack_tokens: usize,
     /// Packs of one optimizer step. Default 1.
     pub accumulation: usize,
-    /// Tokens of one conversation at most. Default `pack_tokens`.
+    /// Tokens of one conversation at most, no more than `pack_tokens`. Default `pack_tokens`.
     pub sequence_tokens_max: usize,
-    /// What becomes of longer ones. Default `drop`.
+    /// What becomes of longer ones: `drop` leaves them out, `truncate` cuts them at the end, `error` refuses the run.
+    /// Default `drop`.
     pub too_long: TooLong,
     /// `random`, drawn for every epoch and packed by best fit, or `length`, longest first. Default `random`.
     pub sort: Sort,
     /// Order of the data and start of the adapter. Default 0.
     pub seed: u64,
-    /// Default `cpu`.
+    /// Where the run computes. Default `cpu`.
     pub device: DeviceChoice,
     /// Numbers of the frozen weights. Default `bf16`.
     pub dtype: Precision,
-    /// Default `auto`.
+    /// What backward computes anew instead of keeping it: less memory for more work, same bits. Default `auto`.
     pub recompute: RecomputeChoice,
     /// CPU threads. Default: all cores.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,7 +105,7 @@ pub struct Train {
 }
 
 /// `[optimizer]`: AdamW and its learning rate.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, DocumentedFields)]
 pub struct Optimizer {
     /// Peak learning rate. No default; 1e-4 to 1e-3 suits LoRA.
     pub learning_rate: f64,
@@ -108,12 +119,12 @@ pub struct Optimizer {
     pub weight_decay: f64,
     /// Longest gradient (L2 norm over all parameters). Default 1.
     pub clip_norm: f64,
-    /// Default `cosine`.
+    /// Shape of the learning rate after the warm-up. Default `cosine`.
     pub schedule: ScheduleShape,
     /// Optimizer steps of linear warm-up; the first has learning rate 0. Default 0. Excludes `warmup_ratio`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warmup_steps: Option<usize>,
-    /// Warm-up as part of all steps, rounded up.
+    /// Warm-up as part of all steps, rounded up. Default: none. Excludes `warmup_steps`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warmup_ratio: Option<f64>,
     /// Learning rate at the end, as part of the peak. Default 0.
@@ -121,7 +132,7 @@ pub struct Optimizer {
 }
 
 /// `[checkpoint]`: what survives a crash.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, DocumentedFields)]
 pub struct Checkpoint {
     /// Optimizer steps between checkpoints. Default: only the last step and interruptions leave one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -134,7 +145,7 @@ pub struct Checkpoint {
 }
 
 /// `[evaluation]`: held-out data measured while the run goes on.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, DocumentedFields)]
 pub struct Evaluation {
     /// Optimizer steps between measures; the checkpoint of the best one stays. Default: before and after training only.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -148,7 +159,7 @@ pub struct Evaluation {
 }
 
 /// `[guard]`: what to do when numbers go wrong.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, DocumentedFields)]
 pub struct Guard {
     /// Deviations above the median of the newest 32 losses from which a loss leaps; 0 for never. Default 6.
     pub spike: f64,
@@ -159,7 +170,7 @@ pub struct Guard {
 }
 
 /// `[output]`: where the results go.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, DocumentedFields)]
 pub struct Output {
     /// Folder of the run. No default.
     pub dir: String,
@@ -179,7 +190,7 @@ impl Config {
         let mut reader = TableReader::new("", Some(root), findings);
         let mut table = |name| TableReader::new(name, reader.node(name), findings);
         let model = Model::read(table("model"));
-        let lora = Lora::read(table("lora"), findings);
+        let lora = Lora::read(table("lora"));
         let train = Train::read(table("train"));
         let optimizer = Optimizer::read(table("optimizer"));
         let checkpoint = Checkpoint::read(table("checkpoint"));
@@ -205,25 +216,14 @@ impl Model {
 }
 
 impl Lora {
-    fn read(mut table: TableReader<'_>, findings: &Findings) -> Lora {
+    fn read(mut table: TableReader<'_>) -> Lora {
         let lora = Lora {
-            rank: table.required("rank"),
-            alpha: table.required("alpha"),
+            rank: table.within(Range::at_least(1)).required("rank"),
+            alpha: table.within(Range::POSITIVE).required("alpha"),
             rslora: table.or("rslora", false),
-            targets: table.or("targets", Target::ALL.to_vec()),
+            targets: table.noting(json!({"minItems": 1, "uniqueItems": true})).or("targets", Target::ALL.to_vec()),
         };
-        // Known from PEFT and therefore expected: refused by name rather than ignored.
-        if let Some(node) = table.node("dropout")
-            && !matches!(node.value, Value::Integer(0) | Value::Float(0.0))
-        {
-            let hint = "leave it out, or set it to 0";
-            findings.fault(
-                Some(&node.origin),
-                "lora.dropout",
-                format!("is {node}, but only 0 is supported"),
-                Some(hint.to_owned()),
-            );
-        }
+        table.only_zero("dropout", "Known from PEFT; only 0 is supported.");
         table.finish();
         lora
     }
@@ -231,20 +231,20 @@ impl Lora {
 
 impl Train {
     fn read(mut table: TableReader<'_>) -> Train {
-        let pack_tokens = table.required("pack_tokens");
+        let pack_tokens = table.within(Range::at_least(2)).required("pack_tokens");
         let train = Train {
-            steps: table.optional("steps"),
-            epochs: table.optional("epochs"),
+            steps: table.within(Range::to(1, COUNT_MAX)).optional("steps"),
+            epochs: table.within(Range::to(1, COUNT_MAX)).optional("epochs"),
             pack_tokens,
-            accumulation: table.or("accumulation", 1),
-            sequence_tokens_max: table.or("sequence_tokens_max", pack_tokens),
+            accumulation: table.within(Range::at_least(1)).or("accumulation", 1),
+            sequence_tokens_max: table.within(Range::at_least(2)).or_that_of("sequence_tokens_max", pack_tokens),
             too_long: table.or("too_long", TooLong::Drop),
             sort: table.or("sort", Sort::Random),
             seed: table.or("seed", 0),
             device: table.or("device", DeviceChoice::Cpu),
             dtype: table.or("dtype", Precision::Bf16),
             recompute: table.or("recompute", RecomputeChoice::Auto),
-            threads: table.optional("threads"),
+            threads: table.within(Range::to(1, THREADS_MAX)).optional("threads"),
             cache: table.or("cache", "checkpoints/cache".to_owned()),
         };
         table.finish();
@@ -255,16 +255,16 @@ impl Train {
 impl Optimizer {
     fn read(mut table: TableReader<'_>) -> Optimizer {
         let optimizer = Optimizer {
-            learning_rate: table.required("learning_rate"),
-            beta1: table.or("beta1", 0.9),
-            beta2: table.or("beta2", 0.999),
-            eps: table.or("eps", 1e-8),
-            weight_decay: table.or("weight_decay", 0.0),
-            clip_norm: table.or("clip_norm", 1.0),
+            learning_rate: table.within(Range::POSITIVE).required("learning_rate"),
+            beta1: table.within(Range::LESS_THAN_ONE).or("beta1", 0.9),
+            beta2: table.within(Range::LESS_THAN_ONE).or("beta2", 0.999),
+            eps: table.within(Range::POSITIVE).or("eps", 1e-8),
+            weight_decay: table.within(Range::NOT_NEGATIVE).or("weight_decay", 0.0),
+            clip_norm: table.within(Range::POSITIVE).or("clip_norm", 1.0),
             schedule: table.or("schedule", ScheduleShape::Cosine),
             warmup_steps: table.optional("warmup_steps"),
-            warmup_ratio: table.optional("warmup_ratio"),
-            min_lr_ratio: table.or("min_lr_ratio", 0.0),
+            warmup_ratio: table.within(Range::LESS_THAN_ONE).optional("warmup_ratio"),
+            min_lr_ratio: table.within(Range::PART).or("min_lr_ratio", 0.0),
         };
         table.finish();
         optimizer
@@ -274,9 +274,9 @@ impl Optimizer {
 impl Checkpoint {
     fn read(mut table: TableReader<'_>) -> Checkpoint {
         let checkpoint = Checkpoint {
-            every: table.optional("every"),
-            keep_last: table.or("keep_last", 2),
-            keep_every: table.optional("keep_every"),
+            every: table.within(Range::at_least(1)).optional("every"),
+            keep_last: table.within(Range::at_least(1)).or("keep_last", 2),
+            keep_every: table.within(Range::at_least(1)).optional("keep_every"),
         };
         table.finish();
         checkpoint
@@ -286,8 +286,8 @@ impl Checkpoint {
 impl Evaluation {
     fn read(mut table: TableReader<'_>) -> Evaluation {
         let evaluation = Evaluation {
-            every: table.optional("every"),
-            patience: table.optional("patience"),
+            every: table.within(Range::at_least(1)).optional("every"),
+            patience: table.within(Range::at_least(1)).optional("patience"),
             export: table.optional("export"),
         };
         table.finish();
@@ -298,7 +298,7 @@ impl Evaluation {
 impl Guard {
     fn read(mut table: TableReader<'_>) -> Guard {
         let guard = Guard {
-            spike: table.or("spike", 6.0),
+            spike: table.within(Range::NOT_NEGATIVE).or("spike", 6.0),
             on_spike: table.or("on_spike", OnSpike::Warn),
             on_not_finite: table.or("on_not_finite", OnNotFinite::Stop),
         };
@@ -312,8 +312,8 @@ impl Output {
         let output = Output {
             dir: table.required("dir"),
             overwrite: table.or("overwrite", false),
-            profile: table.or("profile", "codeactinstruct".to_owned()),
-            action_format: table.or("action_format", "code".to_owned()),
+            profile: table.named("profile", &Profile::NAMES, "codeactinstruct"),
+            action_format: table.named("action_format", &ActionFormat::NAMES, "code"),
             tensorboard: table.or("tensorboard", true),
         };
         table.finish();

@@ -9,7 +9,7 @@ use super::text::{count, number, shortened};
 
 /// Units of the picture; its text is sized in the style sheet.
 const WIDTH: f64 = 640.0;
-const HEIGHT: f64 = 280.0;
+const HEIGHT: f64 = 288.0;
 const LEFT: f64 = 62.0;
 const RIGHT: f64 = 626.0;
 const TOP: f64 = 14.0;
@@ -131,7 +131,7 @@ impl Chart {
             String::new()
         };
         let mut table = format!(
-            "<details><summary>Numbers{of}</summary><div class=\"wide\"><table><thead><tr><th scope=\"col\">Step</th>"
+            "<details><summary>Numbers{of}</summary><div class=\"wide\" tabindex=\"0\" role=\"group\" aria-label=\"Numbers of the chart\"><table><thead><tr><th scope=\"col\">Step</th>"
         );
         for line in &self.lines {
             let _ = write!(table, "<th scope=\"col\">{}</th>", shortened(&line.name, NAME_CHARACTERS));
@@ -282,7 +282,11 @@ impl<'a> Picture<'a> {
                 BOTTOM + 22.0
             );
         }
-        let _ = writeln!(svg, "<path class=\"axis\" d=\"M{LEFT} {BOTTOM}H{RIGHT}\"/>");
+        let _ = writeln!(
+            svg,
+            "<path class=\"axis\" d=\"M{LEFT} {BOTTOM}H{RIGHT}\"/><text class=\"tr\" x=\"{RIGHT}\" y=\"{:.1}\">step</text>",
+            HEIGHT - 2.0
+        );
     }
 
     /// Upright strips, each of which shows its values while the mouse is over it. No script is needed for that.

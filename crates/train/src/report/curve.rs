@@ -6,9 +6,9 @@ use super::history::Series;
 const SMOOTH_FROM: usize = 24;
 
 /// A smoothed curve looks back over about this part of the run.
-const SPANS: usize = 40;
+const SPANS: usize = 25;
 
-/// The curve with its noise averaged out: an exponential mean over about a fortieth of the points, started without bias
+/// The curve with its noise averaged out: an exponential mean over about a 25th of the points, started without bias
 /// as in Adam (Kingma and Ba 2015, section 3). `None` for curves that are too short for it.
 pub fn smoothed(points: &Series) -> Option<Series> {
     if points.len() < SMOOTH_FROM {

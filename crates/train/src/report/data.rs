@@ -27,7 +27,7 @@ pub fn table(run: &Run) -> String {
     let columns: Vec<_> =
         COLUMNS.iter().filter(|(_, key)| files.iter().any(|file| whole(file, key).is_some())).collect();
     let planned_total: u64 = files.iter().filter_map(|file| whole(file, "planned_tokens")).fold(0, u64::saturating_add);
-    let mut table = "<div class=\"wide\"><table class=\"data\"><thead><tr><th scope=\"col\">File</th>".to_owned();
+    let mut table = "<div class=\"wide\" tabindex=\"0\" role=\"group\" aria-label=\"Files of the data\"><table class=\"data\"><thead><tr><th scope=\"col\">File</th>".to_owned();
     for (title, _) in &columns {
         let _ = write!(table, "<th scope=\"col\">{title}</th>");
     }

@@ -33,6 +33,22 @@ pub struct Sample {
     pub later: VecDeque<(u64, String)>,
 }
 
+impl Sample {
+    /// Takes in a later text, and returns how many make room for it. A run that was continued from before writes the
+    /// same steps again; then the last time counts.
+    fn add(&mut self, step: u64, text: String) -> usize {
+        while self.later.back().is_some_and(|(later, _)| *later >= step) {
+            self.later.pop_back();
+        }
+        if self.first.0 >= step {
+            self.first = (step, text);
+            return 0;
+        }
+        self.later.push_back((step, text));
+        usize::from(self.later.len() == OF_PROMPT_MAX && self.later.pop_front().is_some())
+    }
+}
+
 /// Samples while they are read.
 #[derive(Debug, Default)]
 pub struct Samples {
@@ -57,13 +73,7 @@ impl Samples {
         let source = text("source", 300).unwrap_or_default();
         let has_room = self.kept.len() < PROMPTS_MAX;
         match self.kept.iter_mut().find(|sample| sample.prompt == prompt && sample.source == source) {
-            Some(sample) => {
-                sample.later.push_back((step, written));
-                if sample.later.len() == OF_PROMPT_MAX {
-                    sample.later.pop_front();
-                    self.left_out += 1;
-                }
-            }
+            Some(sample) => self.left_out += sample.add(step, written),
             None if has_room => {
                 self.kept.push(Sample { prompt, source, first: (step, written), later: VecDeque::new() });
             }
@@ -133,6 +143,16 @@ mod tests {
         assert_eq!(samples.len(), 1);
         assert_eq!((samples[0].first.0, samples[0].later.len(), samples[0].later[10].0), (0, 11, 39));
         assert_eq!(note.as_deref(), Some("samples.jsonl: 28 lines are not shown"));
+    }
+
+    #[test]
+    fn steps_that_were_taken_again_count_once() {
+        let row = |step: u64, text: &str| json!({"step": step, "prompt": "p", "text": text});
+        let (samples, _) = kept(&[row(0, "a"), row(5, "b"), row(10, "c"), row(5, "d"), row(7, "e")]);
+        assert_eq!((&samples[0].first, samples[0].later.len()), (&(0, "a".to_owned()), 2));
+        assert_eq!(samples[0].later, [(5, "d".to_owned()), (7, "e".to_owned())]);
+        let (samples, _) = kept(&[row(3, "a"), row(5, "b"), row(0, "c")]);
+        assert_eq!((&samples[0].first, samples[0].later.len()), (&(0, "c".to_owned()), 0));
     }
 
     #[test]

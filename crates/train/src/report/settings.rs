@@ -28,7 +28,7 @@ pub fn differences(runs: &[Run]) -> String {
     if differing.is_empty() {
         return "<p>The settings are the same.</p>\n".to_owned();
     }
-    let mut table = "<div class=\"wide\"><table><thead><tr><th scope=\"col\">Setting</th>".to_owned();
+    let mut table = "<div class=\"wide\" tabindex=\"0\" role=\"group\" aria-label=\"Settings that differ\"><table><thead><tr><th scope=\"col\">Setting</th>".to_owned();
     for run in runs {
         let _ = write!(table, "<th scope=\"col\">{}</th>", shortened(&run.name, 60));
     }

@@ -124,7 +124,7 @@ pub fn tiles(run: &Run) -> String {
 /// The facts of several runs beside each other, with their colours.
 pub fn table(runs: &[Run]) -> String {
     let all: Vec<Vec<Fact>> = runs.iter().map(facts).collect();
-    let mut html = "<div class=\"wide\"><table class=\"runs\"><thead><tr><th scope=\"col\">Run</th>".to_owned();
+    let mut html = "<div class=\"wide\" tabindex=\"0\" role=\"group\" aria-label=\"The runs in numbers\"><table class=\"runs\"><thead><tr><th scope=\"col\">Run</th>".to_owned();
     for (index, run) in runs.iter().enumerate() {
         let _ = write!(
             html,

@@ -74,26 +74,13 @@ fn checkpoints_are_saved_when_they_are_asked_for_and_the_run_goes_on() {
 }
 
 #[test]
-fn a_second_signal_ends_the_run_at_once() {
-    let tiny = Tiny::new();
-    let is_ended_at_once = (0..20).any(|_| {
-        let (mut child, mut lines) = start(&tiny, &["--set", "output.overwrite=true"]);
-        assert!(lines.any(|line| line.starts_with("step ")), "it did not begin");
-        // Both at the same moment: a tiny model has soon done what the first one asks for.
-        ["STOP", "INT", "TERM", "CONT"].iter().for_each(|name| signal(&child, name));
-        child.wait().unwrap().code().is_none()
-    });
-    assert!(is_ended_at_once, "twenty times the second signal was not heard");
-}
-
-#[test]
 fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint() {
     let tiny = Tiny::new();
     let wild = ["--set", "optimizer.learning_rate=1e30", "--set", "checkpoint.every=1"];
     let ended = tiny.run(&wild).expect_code(1).says("step 2: the ").says("step-000001").says("hint: lower");
     let ended = ended.says("in a pass of conversations ").says("train.jsonl`)").says("guard.on_not_finite=rollback");
     assert!(!ended.stderr.contains("panicked"));
-    assert_eq!(names(&tiny.path("run")), ["config.toml", "metrics.jsonl", "plan.jsonl", "step-000001"]);
+    assert_eq!(names(&tiny.path("run")), ["config.toml", "metrics.jsonl", "plan.jsonl", "step-000001", "tensorboard"]);
 }
 
 #[test]
@@ -163,13 +150,13 @@ fn a_full_disk_ends_in_a_clear_error_and_the_run_can_go_on() {
         .says("cannot write `")
         .says("adapter_model.safetensors")
         .says("hint: nothing half-written");
-    assert_eq!(names(&tiny.path("run")), ["config.toml", "metrics.jsonl", "plan.jsonl"]);
+    assert_eq!(names(&tiny.path("run")), ["config.toml", "metrics.jsonl", "plan.jsonl", "tensorboard"]);
     std::fs::remove_dir_all(tiny.path("run")).unwrap();
     // Less than the merged model, which is 110 KB, and more than all else.
     limited(90).expect_code(1).says("merged.partial/model.safetensors");
     assert_eq!(
         names(&tiny.path("run")),
-        ["adapter", "config.toml", "metrics.jsonl", "plan.jsonl", "step-000003", "step-000006"]
+        ["adapter", "config.toml", "metrics.jsonl", "plan.jsonl", "step-000003", "step-000006", "tensorboard"]
     );
     tiny.run(&["--resume"]).expect_code(0);
     assert!(tiny.path("run/merged/model.safetensors").exists());

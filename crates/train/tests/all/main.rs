@@ -10,7 +10,6 @@ mod evaluating;
 mod exports;
 mod folders;
 mod looks;
-mod reports;
 mod runs;
 mod schedules;
 mod settings;

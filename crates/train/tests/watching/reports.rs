@@ -15,19 +15,33 @@ fn page(tiny: &Tiny, name: &str) -> String {
     page
 }
 
-/// Nothing that runs, loads or leads elsewhere, and every number a number.
+/// Elements of the page; none of them runs, loads or leads elsewhere.
+const ELEMENTS: [&str; 42] = [
+    "!doctype", "html", "head", "meta", "title", "style", "body", "main", "header", "footer", "section", "article",
+    "h1", "h2", "h3", "p", "span", "code", "small", "br", "pre", "ul", "li", "dl", "dt", "dd", "div", "figure",
+    "details", "summary", "table", "thead", "tbody", "tr", "th", "td", "svg", "desc", "g", "path", "circle", "text",
+];
+
+/// Only elements and attributes of the page's own, a policy, and every number a number.
 #[track_caller]
 fn assert_is_harmless(page: &str) {
-    let lower = page.to_lowercase();
     assert!(page.contains("content=\"default-src 'none'; style-src 'sha256-"), "no policy");
-    for text in ["<script", "<img", "<iframe", "<link", "<object", "href=", "src=", "url(", "@import", " style="] {
-        assert!(!lower.replace("style-src=", "").contains(text), "{text}");
+    // Texts have no bare angle brackets, so these are the tags, and between is text.
+    for part in page.split('<').skip(1) {
+        let (tag, text) = part.split_once('>').unwrap_or_else(|| panic!("no end: {part}"));
+        let name = tag.trim_start_matches('/').split([' ', '\n']).next().unwrap();
+        assert!(ELEMENTS.contains(&name), "<{tag}>");
+        for attribute in [" on", " src=", " href=", " style=", " action=", "javascript:"] {
+            assert!(!tag.contains(attribute), "<{tag}>");
+        }
+        assert!(!["NaN", "inf"].iter().any(|word| tag.contains(word) || text.trim() == *word), "<{tag}>{text}");
     }
-    for text in [">NaN", ">inf", "\"NaN", " NaN", "-inf"] {
-        assert!(!page.contains(text), "{text}");
+    let style = page.split_once("<style>").unwrap().1.split_once("</style>").unwrap().0;
+    assert!(!style.contains("url(") && !style.contains("@import"));
+    for name in ["svg", "main", "table", "figure", "details", "pre", "title", "style"] {
+        let opened = page.matches(&format!("<{name}>")).count() + page.matches(&format!("<{name} ")).count();
+        assert_eq!(opened, page.matches(&format!("</{name}>")).count(), "{name}");
     }
-    assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
-    assert_eq!(page.matches("<main").count(), page.matches("</main>").count());
 }
 
 #[test]
@@ -106,14 +120,8 @@ fn what_strangers_wrote_is_never_markup() {
     write("samples.jsonl", line(serde_json::json!({"step": 1, "prompt": HOSTILE, "text": HOSTILE, "source": HOSTILE})));
     write("config.toml", format!("[model]\nname = '{HOSTILE}'\n[lora]\nrank = 1\nalpha = {HOSTILE:?}\n"));
     report(&tiny, &[folder, "--out", "page.html"]).expect_code(0);
-    let text = String::from_utf8(tiny.read("page.html")).unwrap();
-    // What is left of the texts is escaped, so the words in them are no attributes.
-    assert_is_harmless(&text.replace("&lt;img src=x onerror=alert(1)&gt;", ""));
+    let text = page(&tiny, "page.html");
     assert!(text.matches("&lt;script&gt;alert(1)").count() >= 6, "the texts are there, escaped");
-    assert_eq!(
-        (text.matches("</style>").count(), text.matches("</title>").count()),
-        (1, 1 + text.matches("<desc").count())
-    );
 }
 
 #[test]
