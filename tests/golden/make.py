@@ -50,13 +50,19 @@ MODELS = [
 ]
 LINEARS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 RANK, ALPHA = 4, 8
-# name, base, seed, rsLoRA, B starts at zero
+# The first pattern that matches counts: layer 0 has rank 2, but for its q_proj.
+PATTERNS = dict(
+    rank_pattern={"layers.0.self_attn.q_proj": 6, r"layers\.0\..*": 2, "[kv]_proj": 3},
+    alpha_pattern={"1.mlp.down_proj": 3, "^model.layers.0.mlp.up_proj": 12.5, "(q|k)_proj": 5},
+)
+# name, base, seed, rsLoRA, B starts at zero, other settings
 ADAPTERS = [
-    ("llama-lora", "llama-tiny", 21, False, False),
-    ("llama-lora-zero-init", "llama-tiny", 22, False, True),
-    ("llama-rslora", "llama-tiny", 23, True, False),
-    ("llama-tied-lora", "llama-tiny-tied", 24, False, False),
-    ("mistral-sw-lora", "mistral-tiny-sw", 25, False, False),
+    ("llama-lora", "llama-tiny", 21, False, False, {}),
+    ("llama-lora-zero-init", "llama-tiny", 22, False, True, {}),
+    ("llama-rslora", "llama-tiny", 23, True, False, {}),
+    ("llama-tied-lora", "llama-tiny-tied", 24, False, False, {}),
+    ("mistral-sw-lora", "mistral-tiny-sw", 25, False, False, {}),
+    ("llama-patterns", "llama-tiny", 26, False, False, PATTERNS),
 ]
 ROWS, TOKENS, STEPS = 2, 24, 10
 GREEDY_TOKENS = 40
@@ -239,7 +245,10 @@ def save_adapter(model, base, folder):
     # PEFT writes the targets in the order of a set, which changes from run to run.
     config = json.loads((folder / "adapter_config.json").read_text())
     config["target_modules"].sort()
-    write_json(folder / "adapter_config.json", config)
+    # It sorts patterns, of which the first that matches counts when it reads them again.
+    config.update({key: getattr(model.peft_config["default"], key) for key in ("rank_pattern", "alpha_pattern")})
+    text = json.dumps({key: config[key] for key in sorted(config)}, indent=2)
+    (folder / "adapter_config.json").write_text(text + "\n")
 
 
 def other_run(out, base, folder, steps, attention, dtype):
@@ -249,15 +258,14 @@ def other_run(out, base, folder, steps, attention, dtype):
     return train(model.to(dtype), steps)
 
 
-def make_adapter(out, name, base, seed, rslora, zero_init):
+def make_adapter(out, name, base, seed, rslora, zero_init, others):
     folder = out / "lora" / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    settings = peft.LoraConfig(
-        r=RANK, lora_alpha=ALPHA, use_rslora=rslora, target_modules=LINEARS, lora_dropout=0.0, task_type="CAUSAL_LM"
-    )
+    settings = dict(r=RANK, lora_alpha=ALPHA, use_rslora=rslora, target_modules=LINEARS, lora_dropout=0.0)
+    settings = peft.LoraConfig(**dict(settings, **others), task_type="CAUSAL_LM")
     model = peft.get_peft_model(load(out / "models" / base), settings)
     if not zero_init:
         with torch.no_grad():
@@ -319,6 +327,16 @@ def inverse_frequencies(head_width, theta, positions, scaling=None):
     return LlamaRotaryEmbedding(config).inv_freq.clone().float()
 
 
+def check_all_linear(out):
+    """PEFT's word for the seven projections of a block: the list that our `all-linear` stands for."""
+    for name, *_ in MODELS:
+        settings = peft.LoraConfig(r=RANK, target_modules="all-linear", task_type="CAUSAL_LM")
+        found = peft.get_peft_model(load(out / "models" / name), settings).peft_config["default"].target_modules
+        wanted = {f".{linear}" for linear in LINEARS}
+        blocks = all(".layers." in module and module[module.rindex(".") :] in wanted for module in found)
+        assert blocks and len(found) == 7 * SHAPE["num_hidden_layers"], f"{name}: all-linear is {sorted(found)}"
+
+
 def make_rope(out):
     """Rotary frequencies of published models' settings."""
     long_context = dict(LLAMA3, factor=32.0, original_max_position_embeddings=8192)
@@ -344,6 +362,7 @@ def main():
         make_model(out, *model)
     for adapter in ADAPTERS:
         make_adapter(out, *adapter)
+    check_all_linear(out)
     make_rope(out)
 
 

@@ -20,13 +20,13 @@ mod save;
 
 pub mod serving;
 
-pub use adapter::{Adapter, LoraConfig, Target};
+pub use adapter::{Adapter, LoraConfig, ModulePattern, PairShape, Target};
 pub use batch::Batch;
 pub use block::Recompute;
 pub use config::ModelConfig;
 pub use decoder::{Decoder, NewRows};
 pub use error::ModelError;
-pub use memory::{MemoryPlan, Pass, Workload};
+pub use memory::{MemoryPlan, Pass, Planner, Workload};
 pub use rotary::Rotary;
 pub use save::merge_and_save;
 pub use weights::Weights;

@@ -36,7 +36,7 @@ const NEW_TOKENS: usize = 2;
 
 /// An adapter whose B is not zero, so that every matrix has a gradient.
 fn adapter(decoder: &Decoder) -> Adapter {
-    let lora = LoraConfig { rank: 4, alpha: 8.0, rslora: false, targets: Target::ALL.to_vec() };
+    let lora = LoraConfig::all_linear(4, 8.0);
     let vocab_size = decoder.config().vocab_size + NEW_TOKENS;
     let adapter = decoder.new_adapter(&lora, vocab_size, 7).unwrap();
     let count = adapter.parameter_count();
@@ -205,7 +205,7 @@ impl<'a> SlowModel<'a> {
         let weight = &self.weights[&format!("model.layers.{layer}.{}.weight", target.module())];
         // The pair in any flat vector: here in the variable itself.
         let (a, b) = self.adapter.pair(self.flat.as_tensor(), layer, target)?.expect("all seven targets");
-        let scale = self.adapter.config().scaling();
+        let scale = self.adapter.scaling(layer, target);
         x.matmul(&weight.t()?)? + (x.matmul(&a.t()?)?.matmul(&b)? * scale)?
     }
 

@@ -159,7 +159,7 @@ pub fn peak_bytes(device: &Device) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use codeact_model::{LoraConfig, ModelConfig, Rotary, Target, Weights};
+    use codeact_model::{LoraConfig, ModelConfig, Rotary, Weights};
 
     use super::*;
 
@@ -214,7 +214,7 @@ mod tests {
             sliding_window: None,
             tie_word_embeddings: false,
         };
-        let lora = LoraConfig { rank: 16, alpha: 32.0, rslora: false, targets: Target::ALL.to_vec() };
+        let lora = LoraConfig::all_linear(16, 32.0);
         Workload { model, lora, new_token_count: 2, weights, is_on_card: true }
     }
 

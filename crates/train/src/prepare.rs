@@ -63,12 +63,14 @@ impl Prepared {
         let base_dir = source::resolve(&config.model.name, say)?;
         let model = ModelConfig::load(&base_dir).map_err(TrainError::Load)?;
         let Material { format, data, .. } = Material::new(&config, sources, (&base_dir, Some(&model)), watch)?;
+        let lora = config.lora_config();
+        check_lora(&lora, &model)?;
         let new_token_count = material::new_token_count(&model, &format);
         let plan = Plan::new(&data.train.documents, &data.train.shares, &plan_settings(&config));
         let schedule = Schedule::new(&config.optimizer, plan.steps.len());
         let workload = Workload {
             model: model.clone(),
-            lora: config.lora_config(),
+            lora,
             new_token_count,
             weights: config.weights(),
             is_on_card: config.train.device == DeviceChoice::Cuda,
@@ -124,8 +126,27 @@ impl Config {
             alpha: self.lora.alpha,
             rslora: self.lora.rslora,
             targets: self.lora.targets.clone(),
+            rank_pattern: self.lora.rank_pattern.entries().to_vec(),
+            alpha_pattern: self.lora.alpha_pattern.entries().to_vec(),
         }
     }
+}
+
+/// Refuses patterns that change nothing.
+fn check_lora(lora: &LoraConfig, model: &ModelConfig) -> Result<(), TrainError> {
+    let Some(pattern) = lora.idle_patterns(model.layer_count).into_iter().next() else {
+        return Ok(());
+    };
+    Err(TrainError::Setting {
+        key: "lora.rank_pattern` and `lora.alpha_pattern".to_owned(),
+        what: format!(
+            "the pattern {:?} says nothing: no module of `lora.targets` in {} layers matches, or an earlier pattern does",
+            pattern.text(),
+            model.layer_count
+        ),
+        hint: "modules are named `model.layers.0.self_attn.q_proj`; a pattern matches the whole name or its end behind \
+               a dot",
+    })
 }
 
 /// The way to use memory, or a refusal with the ways out.
@@ -136,10 +157,11 @@ fn fit(
     budget: Option<usize>,
 ) -> Result<Fit, TrainError> {
     let documents: &[Document] = &data.train.documents;
+    let planner = workload.planner();
     let worst = |pass_tokens, level| {
         let passes = plan.passes(documents, pass_tokens);
         let passes = passes.map(|pack| Pass { token_count: pack.token_count, target_count: pack.target_count });
-        let plans = passes.map(|pass| workload.plan(pass, level));
+        let plans = passes.map(|pass| planner.plan(pass, level));
         plans.max_by_key(|plan| plan.total()).expect("a plan has a pack")
     };
     let all = documents.iter().chain(&data.validation.documents);

@@ -10,7 +10,7 @@ mod serving;
 
 use candle_core::{DType, Tensor};
 use codeact_ops::cross_entropy::{self, Head};
-use codeact_ops::linear::{self, Lora};
+use codeact_ops::linear::{self, Lora, Up};
 use codeact_ops::nf4::Nf4;
 use codeact_ops::optimizer::{self, AdamW};
 use codeact_ops::rope::{self, Angles};
@@ -142,12 +142,13 @@ fn linear() {
         {
             let first = c_out / 2;
             let last = c_out - first - gap;
+            let other = rank / 2 + 1;
             let shapes = [
                 vec![t, c_in],
                 vec![c_out, c_in],
-                vec![2 * rank, c_in],
+                vec![rank + other, c_in],
                 vec![rank, first],
-                vec![rank, last],
+                vec![other, last],
                 vec![t, c_out],
             ];
             let inputs: Vec<Tensor> = shapes.iter().zip(1..).map(|(shape, seed)| numbers(shape, seed)).collect();
@@ -156,8 +157,10 @@ fn linear() {
                 let [x, weight, a, b, c, dy] = inputs else { unreachable!() };
                 let pairs = |a: &Tensor, b: &Tensor, c: &Tensor| Lora {
                     a: a.clone(),
-                    b: vec![(0, b.clone()), (c_out - last, c.clone())],
-                    scale: 0.7,
+                    b: vec![
+                        Up { column: 0, b: b.clone(), scale: 0.7 },
+                        Up { column: c_out - last, b: c.clone(), scale: 1.3 },
+                    ],
                 };
                 let lora = pairs(a, b, c);
                 let (y, xa) = linear::forward(x, weight, Some(&lora)).unwrap();
@@ -168,8 +171,8 @@ fn linear() {
                 let u = u.unwrap();
                 linear::pair_gradients((dy, &u), (x, &xa), weight.dtype(), &gradients).unwrap();
                 let plain = linear::backward(dy, weight, None).unwrap().0;
-                let [(_, db), (_, dc)] = &gradients.b[..] else { unreachable!() };
-                vec![y, xa, dx, u, plain, gradients.a, db.clone(), dc.clone()]
+                let [db, dc] = &gradients.b[..] else { unreachable!() };
+                vec![y, xa, dx, u, plain, gradients.a, db.b.clone(), dc.b.clone()]
             });
         }
     }

@@ -4,11 +4,15 @@ use codeact_agent::{ActionFormat, Profile};
 
 use super::Problem;
 use super::choices::ScheduleShape;
+use super::patterns::quoted;
 use super::sources;
 use super::tables::Config;
 
 /// Most steps and epochs: beyond any run, and small enough for the plan to fit memory.
 const COUNT_MAX: usize = 10_000_000;
+
+/// Largest rank of a module.
+const RANK_MAX: usize = 4096;
 
 /// Most CPU threads.
 const THREADS_MAX: usize = 1024;
@@ -78,6 +82,13 @@ impl Config {
         let lora = &self.lora;
         list.at_least_one("lora.rank", Some(lora.rank));
         list.range("lora.alpha", lora.alpha, lora.alpha > 0.0 && lora.alpha.is_finite(), "more than 0");
+        for (pattern, rank) in lora.rank_pattern.entries() {
+            list.count(&format!("lora.rank_pattern.{}", quoted(pattern.text())), Some(*rank), RANK_MAX);
+        }
+        for (pattern, alpha) in lora.alpha_pattern.entries() {
+            let fits = *alpha > 0.0 && alpha.is_finite();
+            list.range(&format!("lora.alpha_pattern.{}", quoted(pattern.text())), *alpha, fits, "more than 0");
+        }
         if lora.targets.is_empty() {
             list.wrong(
                 "lora.targets",

@@ -5,7 +5,8 @@ use codeact_data::{OnBadRow, RowFormat, Sort, TooLong};
 use codeact_model::Target;
 use serde::Serialize;
 
-use super::reader::Choice;
+use super::reader::{Choice, Setting};
+use super::tree::{Node, Value};
 
 macro_rules! choice {
     ($(#[$doc:meta])* $name:ident { $($(#[$case_doc:meta])* $case:ident = $spelling:literal),+ $(,)? }) => {
@@ -109,6 +110,27 @@ impl Choice for Target {
         ("up_proj", Target::Up),
         ("down_proj", Target::Down),
     ];
+}
+
+/// PEFT's word for all seven.
+const ALL_LINEAR: &str = "all-linear";
+
+/// Projections, as a list or by PEFT's word.
+pub(super) struct Targets(pub(super) Vec<Target>);
+
+impl Setting for Targets {
+    fn expected() -> String {
+        format!("{ALL_LINEAR:?} or {}", Vec::<Target>::expected())
+    }
+    fn from_node(node: &Node) -> Option<Targets> {
+        match &node.value {
+            Value::Text(text) => (text == ALL_LINEAR).then(|| Targets(Target::ALL.to_vec())),
+            _ => Vec::from_node(node).map(Targets),
+        }
+    }
+    fn placeholder() -> Targets {
+        Targets(Target::ALL.to_vec())
+    }
 }
 
 /// What becomes of a conversation longer than `train.sequence_tokens_max`.

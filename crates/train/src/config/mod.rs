@@ -6,6 +6,7 @@ mod sources; // the `[[data]]` tables
 
 mod check; // values that are each fine but wrong together
 mod choices; // settings with a fixed list of spellings
+mod patterns; // settings of single modules
 mod reader;
 mod tree;
 
@@ -13,6 +14,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use choices::{ChatFormatChoice, DeviceChoice, NewTokens, Precision, RecomputeChoice, ScheduleShape};
+pub use patterns::Patterns;
 pub use sources::{DataSource, FilterTable, Words};
 pub use tables::{Checkpoint, Config, Lora, Model, Optimizer, Output, Train};
 pub use tree::Origin;

@@ -171,6 +171,17 @@ impl<'a> TableReader<'a> {
         Some(node)
     }
 
+    /// Notes a fault of a key that [`TableReader::node`] gave.
+    pub(super) fn fault(&self, node: &Node, key: &str, what: String) {
+        self.findings.fault(Some(&node.origin), &self.key(key), what, None);
+    }
+
+    /// Remembers where a key below one of this table was written. Returns the key.
+    pub(super) fn place(&self, node: &Node, key: &str) -> String {
+        self.findings.places.borrow_mut().insert(self.key(key), node.origin.clone());
+        key.to_owned()
+    }
+
     /// A setting that may be absent.
     pub(super) fn optional<T: Setting>(&mut self, key: &'static str) -> Option<T> {
         let node = self.node(key)?;

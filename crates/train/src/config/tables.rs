@@ -4,7 +4,8 @@ use codeact_data::{Sort, TooLong};
 use codeact_model::Target;
 use serde::Serialize;
 
-use super::choices::{ChatFormatChoice, DeviceChoice, NewTokens, Precision, RecomputeChoice, ScheduleShape};
+use super::choices::{ChatFormatChoice, DeviceChoice, NewTokens, Precision, RecomputeChoice, ScheduleShape, Targets};
+use super::patterns::{self, Patterns};
 use super::reader::{Findings, TableReader};
 use super::sources::{self, DataSource};
 use super::tree::{Node, Value};
@@ -48,8 +49,17 @@ pub struct Lora {
     pub alpha: f64,
     /// Scale by `alpha / sqrt(rank)` instead. Default false.
     pub rslora: bool,
-    /// Default all seven.
+    /// Projections that get a pair: a list of names (`q_proj`, ...), or `all-linear` for all seven of a block; never the
+    /// head. Default all seven.
     pub targets: Vec<Target>,
+    /// Ranks of single modules, as PEFT's `rank_pattern`: each key is a regular expression that a module's name
+    /// (`model.layers.7.self_attn.q_proj`) or its end behind a dot (`q_proj`) matches as a whole, and the first that does
+    /// counts. Default none.
+    #[serde(skip_serializing_if = "Patterns::is_empty")]
+    pub rank_pattern: Patterns<usize>,
+    /// Alphas of single modules, likewise; the update of a module is scaled by its alpha and its rank. Default none.
+    #[serde(skip_serializing_if = "Patterns::is_empty")]
+    pub alpha_pattern: Patterns<f64>,
 }
 
 /// `[train]`: how much, in what portions, on what.
@@ -171,7 +181,9 @@ impl Lora {
             rank: table.required("rank"),
             alpha: table.required("alpha"),
             rslora: table.or("rslora", false),
-            targets: table.or("targets", Target::ALL.to_vec()),
+            targets: table.or("targets", Targets(Target::ALL.to_vec())).0,
+            rank_pattern: patterns::read(&mut table, "rank_pattern"),
+            alpha_pattern: patterns::read(&mut table, "alpha_pattern"),
         };
         // Known from PEFT and therefore expected: refused by name rather than ignored.
         if let Some(node) = table.node("dropout")

@@ -56,6 +56,42 @@ fn resolved_settings_read_back_to_the_same() {
 }
 
 #[test]
+fn all_linear_is_all_seven_projections() {
+    let config = load(GOOD, &["lora.targets=all-linear"]).unwrap();
+    assert_eq!(config.lora.targets, Target::ALL);
+    assert_eq!(load(&config.resolved(), &[]).unwrap(), config);
+    let found = problems(GOOD, &["lora.targets=all-linaer"]);
+    assert!(found[0].what.starts_with("is \"all-linaer\", expected \"all-linear\" or a list, each one of \"q_proj\""));
+    assert_eq!(found[0].hint.as_deref(), Some("did you mean `all-linear`?"));
+    assert_eq!(problems(GOOD, &["lora.targets=[\"lm_head\"]"])[0].key, "lora.targets");
+}
+
+#[test]
+fn patterns_keep_their_order_and_each_fault_has_its_place() {
+    let text = GOOD.replace(
+        "alpha = 16",
+        "alpha = 16\nrank_pattern = { \"layers\\\\.0\\\\..*\" = 4, q_proj = 16 }\n[lora.alpha_pattern]\nq_proj = 32\nk_proj = 0.5",
+    );
+    let config = load(&text, &["lora.alpha_pattern.a_proj=1"]).unwrap();
+    let ranks: Vec<(&str, usize)> =
+        config.lora.rank_pattern.entries().iter().map(|(pattern, rank)| (pattern.text(), *rank)).collect();
+    assert_eq!(ranks, [(r"layers\.0\..*", 4), ("q_proj", 16)]);
+    let alphas: Vec<f64> = config.lora.alpha_pattern.entries().iter().map(|(_, alpha)| *alpha).collect();
+    assert_eq!(alphas, [32.0, 0.5, 1.0]);
+    assert_eq!(load(&config.resolved(), &[]).unwrap(), config);
+    let found = problems(&text.replace("k_proj = 0.5", "k_proj = 0\n\"v_proj(\" = 1\no_proj = \"much\""), &[]);
+    let found: Vec<String> = found.iter().map(Problem::to_string).collect();
+    assert_eq!(found[0], "line 11: `lora.alpha_pattern.k_proj` is 0.0, expected more than 0");
+    assert!(
+        found[1].starts_with("line 12: `lora.alpha_pattern.\"v_proj(\"` is no regular expression: unclosed"),
+        "{found:?}"
+    );
+    assert_eq!(found[2], "line 13: `lora.alpha_pattern.o_proj` is \"much\", expected a number");
+    assert_eq!(problems(GOOD, &["lora.rank_pattern.q_proj=0"])[0].key, "lora.rank_pattern.q_proj");
+    assert_eq!(problems(GOOD, &["lora.rank_pattern=7"])[0].what, "is 7, expected a table of module patterns");
+}
+
+#[test]
 fn an_unknown_key_names_file_line_and_what_was_meant() {
     let text = GOOD.replace("rank = 8", "rnak = 8\nrank = 8");
     let error = load(&text, &[]).unwrap_err().to_string();
