@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use candle_core::{Device, Tensor};
 use clap::{Parser, ValueEnum};
-use codeact_model::{Adapter, Batch, Decoder, LoraConfig, ModelConfig, Pass, Recompute, Target, Weights, Workload};
+use codeact_model::{Adapter, Batch, Decoder, LoraConfig, ModelConfig, Pass, Recompute, Weights, Workload};
 use codeact_ops::optimizer::{self, AdamW};
 use sha2::{Digest, Sha256};
 

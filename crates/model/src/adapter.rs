@@ -5,6 +5,8 @@ mod files;
 mod layout;
 mod peft;
 
+use std::ops::Range;
+
 use candle_core::{Device, Result, Tensor};
 use codeact_ops::linear::Lora;
 use rand_chacha::ChaCha8Rng;
@@ -208,6 +210,12 @@ impl Adapter {
         &self.config
     }
 
+    /// The same adapter, to be trained with this probability of dropout.
+    pub fn with_dropout(mut self, dropout: f64) -> Self {
+        self.config.dropout = dropout;
+        self
+    }
+
     /// All parameters, `(P,)` f32. Updating them in place updates the adapter.
     pub fn parameters(&self) -> &Tensor {
         &self.parameters
@@ -237,6 +245,24 @@ impl Adapter {
     pub fn scaling(&self, layer: usize, target: Target) -> f64 {
         let slot = self.layer_slots(layer).iter().find(|slot| slot.target == target);
         slot.map_or(0.0, |slot| slot.scaling)
+    }
+
+    /// Where every `Bᵀ` lies in the flat vector, ascending: the rest is `A` and rows of new tokens.
+    pub fn up_ranges(&self) -> Vec<Range<usize>> {
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        for slot in &self.slots {
+            let own = slot.b_start..slot.b_start + slot.rank * slot.c_out;
+            match ranges.last_mut().filter(|last| last.end == own.start) {
+                Some(last) => last.end = own.end,
+                None => ranges.push(own),
+            }
+        }
+        ranges
+    }
+
+    /// For each pair on one fused weight the random numbers that are its own.
+    pub(crate) fn streams(&self, layer: usize, fused: Fused) -> Vec<u32> {
+        layout::streams(self.layer_slots(layer), fused)
     }
 
     fn layer_slots(&self, layer: usize) -> &[Slot] {

@@ -16,6 +16,7 @@ mod batch;
 mod block;
 mod decoder;
 mod memory;
+mod noise;
 mod save;
 
 pub mod serving;
@@ -27,6 +28,7 @@ pub use config::ModelConfig;
 pub use decoder::{Decoder, NewRows};
 pub use error::ModelError;
 pub use memory::{MemoryPlan, Pass, Planner, Workload};
+pub use noise::Noise;
 pub use rotary::Rotary;
 pub use save::merge_and_save;
 pub use weights::Weights;

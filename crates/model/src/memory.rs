@@ -215,12 +215,18 @@ impl Planner<'_> {
         };
         // Gradient of the block's output, input of the MLP, the gradient of the gated product; then, on a card in its
         // place, the gated product.
+        // What dropout keeps of an input, or its gradient before it.
+        let dropped = |bytes: usize| if self.workload.lora.dropout > 0.0 { bytes } else { 0 };
         let side_down = self.side(layer, Fused::Down);
         let down = again + of(2 * c + mlp + side_down) + self.workload.expanded(Fused::Down);
         let gated = if self.workload.is_on_card { mlp } else { 2 * mlp };
         let side_again = if recompute == Recompute::None { 0 } else { side_down };
         let down = down.max(again + of(2 * c + gated + side_down + side_again));
-        let gate_up = again + of(3 * c + self.side(layer, Fused::GateUp)) + self.workload.expanded(Fused::GateUp);
+        let down = down + dropped(of(mlp));
+        let gate_up = again
+            + of(3 * c + self.side(layer, Fused::GateUp))
+            + self.workload.expanded(Fused::GateUp)
+            + dropped(of(c));
         // The MLP's own is gone by now: with it, and with the middle of the stream, what was saved shrinks.
         let freed = match recompute {
             Recompute::None => of(2 * mlp + self.side(layer, Fused::GateUp) + self.side(layer, Fused::Down) + c),
@@ -231,9 +237,10 @@ impl Planner<'_> {
         // On the CPU each query head has gradients of its own until they are summed.
         let apart = if self.workload.is_on_card { 0 } else { all(3 * out) };
         // Behind the output projection; in the kernels; then what attention saved makes room for the last projection.
-        let output = of(out) + self.workload.expanded(Fused::Output);
+        let output = of(out) + self.workload.expanded(Fused::Output) + dropped(of(out));
         let kernels = all(out + qkv) + heads + apart;
-        let projection = all(qkv + c + self.side(layer, Fused::Qkv)) + self.workload.expanded(Fused::Qkv);
+        let projection =
+            all(qkv + c + self.side(layer, Fused::Qkv)) + self.workload.expanded(Fused::Qkv) + dropped(all(c));
         let projection = projection.saturating_sub(self.saved_attention(layer, pass));
         let attention = (again + of(c) + all(c) + output.max(kernels).max(projection)).saturating_sub(freed);
         down.max(gate_up).max(attention)

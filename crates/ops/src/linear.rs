@@ -12,6 +12,7 @@ use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Result, Tensor, bail};
 use crate::cpu::{Values, slice_mut, tensor, uninit, view};
 use crate::gemm::{Matrix, Precision, Threads, gemm, rows_times_vectors};
 use crate::gpu::Gpu;
+use crate::noise::Dropout;
 
 /// Up to this many rows a product is bound by reading the weight, and reads it in place.
 const FEW_ROWS: usize = 8;
@@ -23,6 +24,8 @@ pub struct Lora {
     pub a: Tensor,
     /// For each pair where and how its update is added.
     pub b: Vec<Up>,
+    /// What pairs read instead of `x`: for each pair what its dropout keeps of it.
+    pub dropout: Option<Dropout>,
 }
 
 /// The second factor of a pair.
@@ -119,14 +122,33 @@ pub fn side(x: &Tensor, weights: DType, lora: &Lora) -> Result<Tensor> {
     }
     if let Some(gpu) = Gpu::of(x) {
         let xa = gpu.empty(x, (t, ranks), x.dtype())?;
-        gpu.gemm(1.0, x, &lora.a.t()?, 0.0, &xa)?;
+        let Some(dropout) = &lora.dropout else {
+            gpu.gemm(1.0, x, &lora.a.t()?, 0.0, &xa)?;
+            return Ok(xa);
+        };
+        for (pair, (at, rank, _)) in lora.pairs().enumerate() {
+            let a = lora.a.narrow(0, at, rank)?;
+            gpu.gemm(1.0, &dropout.kept(x, pair)?, &a.t()?, 0.0, &xa.narrow(1, at, rank)?)?;
+        }
         return Ok(xa);
     }
-    let (x_view, a_view) = (view("lora", x)?, view("lora", &lora.a)?);
+    let x_view = view("lora", x)?;
     let mut xa = uninit(t * ranks);
-    let x = Matrix::dense(Values::F32(x_view.f32()?), t, c_in);
-    let a = Matrix::dense(a_view.values()?, ranks, c_in);
-    gemm(Precision::of(weights), Threads::Pool, 1.0, x, a.t(), 0.0, (&mut xa, ranks));
+    let mut multiply = |x: &[f32], a: &Tensor, at: usize| -> Result<()> {
+        let (rows, a_view) = (a.dim(0)?, view("lora", a)?);
+        let (x, a) = (Matrix::dense(Values::F32(x), t, c_in), Matrix::dense(a_view.values()?, rows, c_in));
+        let xa = &mut xa[at.min(t * ranks)..];
+        gemm(Precision::of(weights), Threads::Pool, 1.0, x, a.t(), 0.0, (xa, ranks));
+        Ok(())
+    };
+    match &lora.dropout {
+        None => multiply(x_view.f32()?, &lora.a, 0)?,
+        Some(dropout) => {
+            for (pair, (at, rank, _)) in lora.pairs().enumerate() {
+                multiply(&dropout.kept_values(x_view.f32()?, c_in, pair)?, &lora.a.narrow(0, at, rank)?, at)?;
+            }
+        }
+    }
     tensor(xa, (t, ranks))
 }
 
@@ -135,7 +157,8 @@ fn columns(values: &[f32], t: usize, ranks: usize, at: usize, rank: usize) -> Ma
     Matrix::rows(Values::F32(&values[at.min(t * ranks)..]), t, rank, ranks)
 }
 
-/// Gradient of the projection's input: `dx = dy W + u A` with `u = s dy B`. The frozen weight gets none.
+/// Gradient of the projection's input: `dx = dy W + u A` with `u = s dy B`, with dropout of `u A` only what is kept. The
+/// frozen weight gets none.
 ///
 /// * `dy`: `(T, out)`. Returns `dx` `(T, in)` and, with pairs, `u` `(T, R1 + R2 + ...)`, which
 ///   [`pair_gradients`] takes.
@@ -169,12 +192,26 @@ pub fn backward(dy: &Tensor, weight: &Tensor, lora: Option<&Lora>) -> Result<(Te
         gemm(precision, Threads::Pool, up.scale, dy, b.t(), 0.0, (u, ranks));
     }
     let a_view = view("lora", &lora.a)?;
-    let a = Matrix::dense(a_view.values()?, ranks, c_in);
-    gemm(precision, Threads::Pool, 1.0, Matrix::dense(Values::F32(&u), t, ranks), a, 1.0, (&mut dx, c_in));
+    match &lora.dropout {
+        None => {
+            let (u, a) = (Matrix::dense(Values::F32(&u), t, ranks), Matrix::dense(a_view.values()?, ranks, c_in));
+            gemm(precision, Threads::Pool, 1.0, u, a, 1.0, (&mut dx, c_in));
+        }
+        Some(dropout) => {
+            let mut part = uninit(t * c_in);
+            for (pair, (at, rank, _)) in lora.pairs().enumerate() {
+                let (u, a) = (columns(&u, t, ranks, at, rank), lora.a.narrow(0, at, rank)?);
+                let a_view = view("lora", &a)?;
+                let a = Matrix::dense(a_view.values()?, rank, c_in);
+                gemm(precision, Threads::Pool, 1.0, u, a, 0.0, (&mut part, c_in));
+                dropout.add_kept_values(&mut dx, &part, c_in, pair)?;
+            }
+        }
+    }
     Ok((tensor(dx, (t, c_in))?, Some(tensor(u, (t, ranks))?)))
 }
 
-/// Adds the gradients of the LoRA pairs to `gradients`: `dA += uᵀ x`, `dBᵀ += s (x Aᵀ)ᵀ dy`.
+/// Adds the gradients of the LoRA pairs to `gradients`: `dA += uᵀ x`, `dBᵀ += s (x Aᵀ)ᵀ dy`, with what dropout keeps of `x`.
 ///
 /// Apart from [`backward`], so that `x` may be made, or take the place of something else, after `dx` is there.
 ///
@@ -201,7 +238,14 @@ pub fn pair_gradients(
             let xa = xa.narrow(1, at, rank)?;
             gpu.gemm(up.scale, &xa.t()?, &dy.narrow(1, up.column, up.b.dim(1)?)?, 1.0, &up.b)?;
         }
-        return gpu.gemm(1.0, &u.t()?, x, 1.0, &gradients.a);
+        let Some(dropout) = &gradients.dropout else {
+            return gpu.gemm(1.0, &u.t()?, x, 1.0, &gradients.a);
+        };
+        for (pair, (at, rank, _)) in gradients.pairs().enumerate() {
+            let (u, a) = (u.narrow(1, at, rank)?, gradients.a.narrow(0, at, rank)?);
+            gpu.gemm(1.0, &u.t()?, &dropout.kept(x, pair)?, 1.0, &a)?;
+        }
+        return Ok(());
     }
     let views = (view("lora", dy)?, view("lora", u)?, view("lora", x)?, view("lora", xa)?);
     let (dy, u, x, xa) = (views.0.f32()?, views.1.f32()?, views.2.f32()?, views.3.f32()?);
@@ -210,8 +254,16 @@ pub fn pair_gradients(
         let dy = Matrix::rows(Values::F32(&dy[up.column.min(t * c_out)..]), t, up.b.dim(1)?, c_out);
         add_product(&up.b, (up.scale, precision), columns(xa, t, ranks, at, rank).t(), dy)?;
     }
-    let u = Matrix::dense(Values::F32(u), t, ranks);
-    add_product(&gradients.a, (1.0, precision), u.t(), Matrix::dense(Values::F32(x), t, c_in))
+    let Some(dropout) = &gradients.dropout else {
+        let u = Matrix::dense(Values::F32(u), t, ranks);
+        return add_product(&gradients.a, (1.0, precision), u.t(), Matrix::dense(Values::F32(x), t, c_in));
+    };
+    for (pair, (at, rank, _)) in gradients.pairs().enumerate() {
+        let (u, kept) = (columns(u, t, ranks, at, rank), dropout.kept_values(x, c_in, pair)?);
+        let a = gradients.a.narrow(0, at, rank)?;
+        add_product(&a, (1.0, precision), u.t(), Matrix::dense(Values::F32(&kept), t, c_in))?;
+    }
+    Ok(())
 }
 
 /// `c += scale * left right` into a view of the flat gradient.
@@ -282,7 +334,16 @@ fn backward_on(
         gpu.gemm(up.scale, &dy, &up.b.t()?, 0.0, &u.narrow(1, at, rank)?)?;
     }
     // The update first, as forward.
-    gpu.gemm(1.0, &u, &lora.a, 0.0, &dx)?;
+    match &lora.dropout {
+        None => gpu.gemm(1.0, &u, &lora.a, 0.0, &dx)?,
+        Some(dropout) => {
+            let part = gpu.empty(dy, (t, c_in), dy.dtype())?;
+            for (pair, (at, rank, _)) in lora.pairs().enumerate() {
+                gpu.gemm(1.0, &u.narrow(1, at, rank)?, &lora.a.narrow(0, at, rank)?, 0.0, &part)?;
+                dropout.launch(gpu, if pair == 0 { "noise_keep" } else { "noise_add" }, &dx, &part, pair)?;
+            }
+        }
+    }
     gpu.gemm(1.0, dy, weight, 1.0, &dx)?;
     Ok((dx, Some(u)))
 }

@@ -114,7 +114,7 @@ fn rope_agrees_with_the_tape() {
 /// Two pairs on a weight of three projections; the middle one has none.
 fn lora(a: &Tensor, b: [&Tensor; 2], start: usize, scale: [f32; 2]) -> Lora {
     let up = |column, b: &Tensor, scale| Up { column, b: b.clone(), scale };
-    Lora { a: a.clone(), b: vec![up(0, b[0], scale[0]), up(start, b[1], scale[1])] }
+    Lora { a: a.clone(), b: vec![up(0, b[0], scale[0]), up(start, b[1], scale[1])], dropout: None }
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn lora_linear_agrees_with_the_tape() {
 #[test]
 fn lora_gradients_add_up_over_calls() {
     let (x, dy, weight) = (numbers(&[20, 12], 1), numbers(&[20, 8], 2), numbers(&[8, 12], 3));
-    let pair = |b: Tensor, a: Tensor| Lora { a, b: vec![Up { column: 0, b, scale: 2.0 }] };
+    let pair = |b: Tensor, a: Tensor| Lora { a, b: vec![Up { column: 0, b, scale: 2.0 }], dropout: None };
     let lora = pair(numbers(&[4, 8], 5), numbers(&[4, 12], 4));
     let gradients = pair(lora.b[0].b.zeros_like().unwrap(), lora.a.zeros_like().unwrap());
     let (_, xa) = linear::forward(&x, &weight, Some(&lora)).unwrap();

@@ -7,6 +7,8 @@ pub mod config; // read first: what can be set
 pub mod material; // base model, chat format and data
 pub mod prepare; // all of it planned and estimated, refused before anything is written
 
+pub mod start; // an adapter that is there already
+
 pub mod run; // then: the loop
 pub mod optimizer;
 pub mod schedule;

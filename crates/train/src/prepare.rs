@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use codeact_chat::ChatFormat;
 use codeact_data::{DataSet, Document, Plan, Watch};
-use codeact_model::{LoraConfig, ModelConfig, NewRows, Pass, Weights, Workload, source};
+use codeact_model::{LoraConfig, ModelConfig, NewRows, Noise, Pass, Weights, Workload, source};
 
 use crate::checkpoint::{self, Identity};
-use crate::config::{Config, DeviceChoice, NewTokens, Precision};
+use crate::config::{Config, DeviceChoice, Lora, NewTokens, Precision};
 use crate::error::TrainError;
 use crate::material::{self, Material, plan_settings};
 use crate::memory::{self, Fit};
 use crate::schedule::Schedule;
+use crate::start::StartingAdapter;
 use codeact_data::hash;
 
 /// A run that is ready to start.
@@ -40,6 +41,8 @@ pub struct Prepared {
     pub fit: Fit,
     /// Tokens that the chat format adds to the model's vocabulary; their rows are trained.
     pub new_token_count: usize,
+    /// What it starts from, if not from a fresh adapter.
+    pub starting_adapter: Option<StartingAdapter>,
     /// What a checkpoint has to agree with.
     pub identity: Identity,
 }
@@ -53,7 +56,7 @@ impl Prepared {
     /// # Errors
     /// Every fault of settings and input, before anything is written into `output.dir`.
     pub fn new(
-        config: Config,
+        mut config: Config,
         device: Option<Device>,
         say: &dyn Fn(&str),
         watch: &dyn Watch,
@@ -62,10 +65,12 @@ impl Prepared {
         let sources = material::locate(&config, say)?;
         let base_dir = source::resolve(&config.model.name, say)?;
         let model = ModelConfig::load(&base_dir).map_err(TrainError::Load)?;
+        let starting_adapter = StartingAdapter::find(&mut config, &model)?;
         let Material { format, data, .. } = Material::new(&config, sources, (&base_dir, Some(&model)), watch)?;
         let lora = config.lora_config();
         check_lora(&lora, &model)?;
         let new_token_count = material::new_token_count(&model, &format);
+        starting_adapter.as_ref().map_or(Ok(()), |adapter| adapter.check_tokens(new_token_count))?;
         let plan = Plan::new(&data.train.documents, &data.train.shares, &plan_settings(&config));
         let schedule = Schedule::new(&config.optimizer, plan.steps.len());
         let workload = Workload {
@@ -78,7 +83,10 @@ impl Prepared {
         let budget = device.as_ref().map_or(Ok(None), memory::budget).map_err(TrainError::Device)?;
         let fit = fit(&config, &workload, (&plan, &data), budget)?;
         let plan_hash = plan.hash(&data.content_hash);
-        let identity = checkpoint::identity(&config, &plan_hash, &data.held_out_hash, &model_hash(&base_dir)?);
+        let mut identity = checkpoint::identity(&config, &plan_hash, &data.held_out_hash, &model_hash(&base_dir)?);
+        if let Some(adapter) = &starting_adapter {
+            identity.insert(checkpoint::STARTING_ADAPTER.to_owned(), adapter.content_hash.clone());
+        }
         Ok(Prepared {
             config,
             base_dir,
@@ -91,6 +99,7 @@ impl Prepared {
             workload,
             fit,
             new_token_count,
+            starting_adapter,
             identity,
         })
     }
@@ -121,19 +130,44 @@ impl Config {
 
     /// The adapter as the model takes it.
     pub fn lora_config(&self) -> LoraConfig {
+        self.lora.model_config()
+    }
+
+    /// The random numbers of these documents in a step, counted from 1; none where nothing draws any.
+    pub fn noise(&self, step: usize, documents: &[usize]) -> Option<Noise> {
+        let (seed, neftune_alpha) = (self.train.seed, self.train.neftune_alpha);
+        let documents = documents.iter().map(|document| *document as u32).collect();
+        let noise = Noise { seed, step: step as u64, documents, neftune_alpha };
+        (neftune_alpha > 0.0 || self.lora.dropout > 0.0).then_some(noise)
+    }
+}
+
+impl Lora {
+    /// The adapter as the model takes it.
+    pub(crate) fn model_config(&self) -> LoraConfig {
         LoraConfig {
-            rank: self.lora.rank,
-            alpha: self.lora.alpha,
-            rslora: self.lora.rslora,
-            targets: self.lora.targets.clone(),
-            rank_pattern: self.lora.rank_pattern.entries().to_vec(),
-            alpha_pattern: self.lora.alpha_pattern.entries().to_vec(),
+            rank: self.rank,
+            alpha: self.alpha,
+            rslora: self.rslora,
+            targets: self.targets.clone(),
+            layers: self.layers.clone(),
+            rank_pattern: self.rank_pattern.entries().to_vec(),
+            alpha_pattern: self.alpha_pattern.entries().to_vec(),
+            dropout: self.dropout,
         }
     }
 }
 
-/// Refuses patterns that change nothing.
+/// Refuses layers that the model does not have, and patterns that change nothing.
 fn check_lora(lora: &LoraConfig, model: &ModelConfig) -> Result<(), TrainError> {
+    let count = model.layer_count;
+    if let Some(layer) = lora.layers.iter().flatten().find(|layer| **layer >= count) {
+        return Err(TrainError::Setting {
+            key: "lora.layers".to_owned(),
+            what: format!("names layer {layer} of a model with {count}"),
+            hint: "layers are counted from 0",
+        });
+    }
     let Some(pattern) = lora.idle_patterns(model.layer_count).into_iter().next() else {
         return Ok(());
     };

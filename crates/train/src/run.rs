@@ -77,8 +77,12 @@ pub fn train(run: &Prepared, start: &Start, stop: &AtomicBool) -> Result<Outcome
         None => {
             // New tokens of the chat format get rows of their own, which are trained like the rest.
             let (lora, seed) = (run.config.lora_config(), run.config.train.seed);
-            let adapter = decoder.new_adapter_with(&lora, run.format.vocab_size(), seed, run.config.new_rows());
-            let adapter = adapter.map_err(TrainError::Load)?;
+            let adapter = match &run.starting_adapter {
+                Some(adapter) => adapter.load(&lora, &run.model, &device)?,
+                None => decoder
+                    .new_adapter_with(&lora, run.format.vocab_size(), seed, run.config.new_rows())
+                    .map_err(TrainError::Load)?,
+            };
             let optimizer = Optimizer::new(adapter.parameter_count(), &device);
             (adapter, optimizer.map_err(|error| TrainError::Load(error.into()))?, None)
         }
@@ -162,7 +166,8 @@ impl Learner<'_> {
                 return Ok(Taken::Stopped);
             }
             for pass in pack.passes(&run.data.train.documents, run.fit.pass_tokens) {
-                let batch = batch(&run.data.train, &pass, index + 1)?;
+                let mut batch = batch(&run.data.train, &pass, index + 1)?;
+                batch.noise = run.config.noise(index + 1, &pass.documents);
                 loss += self
                     .decoder
                     .loss_and_gradients(&self.adapter, &batch, scale, run.fit.recompute, &self.gradients)
@@ -172,10 +177,9 @@ impl Learner<'_> {
         let loss = loss * scale;
         self.check_finite(index, "loss", loss)?;
         let learning_rate = run.schedule.learning_rate(index);
-        let parameters = self.adapter.parameters();
         let gradient_norm = self
             .optimizer
-            .apply(parameters, &self.gradients, &run.config.optimizer, learning_rate)
+            .apply(&self.adapter, &self.gradients, &run.config.optimizer, learning_rate)
             .map_err(|error| failed(error.into()))?;
         self.check_finite(index, "gradient norm", gradient_norm)?;
         Ok(Taken::Whole(StepReport {
@@ -244,7 +248,7 @@ impl Learner<'_> {
         Ok(Outcome::Finished { exports, validation_loss })
     }
 
-    /// Before the first step the adapter changes nothing, so this is the loss of the base model too.
+    /// Before the first step a fresh adapter changes nothing, so this is the loss of the base model too.
     fn validation_loss(&self, stop: &AtomicBool) -> Result<Option<f64>, TrainError> {
         let (held_out, pass_tokens) = (&self.run.data.validation, self.run.fit.pass_tokens);
         evaluate::loss(&self.decoder, &self.adapter, held_out, pass_tokens, stop)

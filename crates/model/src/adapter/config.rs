@@ -18,10 +18,14 @@ pub struct LoraConfig {
     pub rslora: bool,
     /// Projections that carry a pair.
     pub targets: Vec<Target>,
+    /// Layers whose projections do, counted from 0; `None` for all (PEFT's `layers_to_transform`).
+    pub layers: Option<Vec<usize>>,
     /// Ranks of the modules that a pattern matches; the first that does counts (PEFT's `rank_pattern`).
     pub rank_pattern: Vec<(ModulePattern, usize)>,
     /// Their alphas, likewise (PEFT's `alpha_pattern`).
     pub alpha_pattern: Vec<(ModulePattern, f64)>,
+    /// Probability that a value in front of a pair is dropped in training, less than 1 (PEFT's `lora_dropout`).
+    pub dropout: f64,
 }
 
 /// Shape and scaling of one pair.
@@ -41,14 +45,17 @@ impl LoraConfig {
             alpha,
             rslora: false,
             targets: Target::ALL.to_vec(),
+            layers: None,
             rank_pattern: Vec::new(),
             alpha_pattern: Vec::new(),
+            dropout: 0.0,
         }
     }
 
     /// The pair on a projection, if it has one. A pattern is asked for the module's whole name.
     pub fn pair(&self, layer: usize, target: Target) -> Option<PairShape> {
-        if !self.targets.contains(&target) {
+        let is_layer = self.layers.as_ref().is_none_or(|layers| layers.contains(&layer));
+        if !is_layer || !self.targets.contains(&target) {
             return None;
         }
         let (mut rank, mut alpha) = (self.rank, self.alpha);
@@ -64,8 +71,9 @@ impl LoraConfig {
     /// Patterns that say nothing of any pair on a model of so many layers: no module matches, or an earlier pattern does
     /// first.
     pub fn idle_patterns(&self, layer_count: usize) -> Vec<&ModulePattern> {
-        let pairs = || (0..layer_count).flat_map(|layer| self.targets.iter().map(move |target| (layer, *target)));
-        let names: Vec<String> = pairs().map(|(layer, target)| module_name(layer, target)).collect();
+        let layers = (0..layer_count).filter(|layer| self.layers.as_ref().is_none_or(|some| some.contains(layer)));
+        let names = layers.flat_map(|layer| self.targets.iter().map(move |target| module_name(layer, *target)));
+        let names: Vec<String> = names.collect();
         let mut idle = idle(self.rank_pattern.iter().map(|(pattern, _)| pattern), &names);
         idle.extend(self::idle(self.alpha_pattern.iter().map(|(pattern, _)| pattern), &names));
         idle
@@ -200,6 +208,9 @@ mod tests {
         let idle: Vec<&str> = lora.idle_patterns(2).into_iter().map(ModulePattern::text).collect();
         assert_eq!(idle, ["0.mlp.up_proj"]);
         assert!(lora.pair(0, Target::Down).is_some());
+        let some = LoraConfig { layers: Some(vec![1]), ..lora.clone() };
+        assert_eq!((some.pair(0, Target::Q), some.pair(1, Target::Q)), (None, lora.pair(1, Target::Q)));
+        assert_eq!(some.idle_patterns(2).len(), 2);
         assert!(LoraConfig { targets: vec![Target::Q], ..lora }.pair(0, Target::Down).is_none());
     }
 }

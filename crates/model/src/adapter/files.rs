@@ -40,7 +40,7 @@ impl Adapter {
         let config_path = folder.join(CONFIG_FILE);
         let map = load_map(&config_path)?;
         let unsupported = |what| ModelError::Unsupported { path: config_path.clone(), what };
-        let config = read_config(&map).map_err(unsupported)?;
+        let config = read_config(&map, model.layer_count).map_err(unsupported)?;
         let new_token_count = new_token_count(&map, model).map_err(unsupported)?;
         let path = folder.join(WEIGHTS_FILE);
         let bytes = require_plain(&path).and_then(|()| std::fs::read(&path));

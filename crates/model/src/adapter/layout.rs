@@ -97,5 +97,11 @@ pub(super) fn lora(slots: &[Slot], fused: Fused, flat: &Tensor) -> Result<Option
     let ranks: usize = slots.iter().map(|slot| slot.rank).sum();
     let a = flat.narrow(0, first.a_start, ranks * first.c_in)?.reshape((ranks, first.c_in))?;
     let up = |slot: &&Slot| Ok(Up { column: slot.column, b: slot.views(flat)?.1, scale: slot.scaling as f32 });
-    Ok(Some(Lora { a, b: slots.iter().map(up).collect::<Result<_>>()? }))
+    Ok(Some(Lora { a, b: slots.iter().map(up).collect::<Result<_>>()?, dropout: None }))
+}
+
+/// For each pair on a fused weight the random numbers that are its own; `slots` are the layer's.
+pub(super) fn streams(slots: &[Slot], fused: Fused) -> Vec<u32> {
+    let slots = slots.iter().filter(|slot| slot.fused == fused);
+    slots.map(|slot| (slot.layer * Target::ALL.len() + slot.target as usize) as u32).collect()
 }

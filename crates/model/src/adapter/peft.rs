@@ -24,8 +24,10 @@ impl Adapter {
             "fan_in_fan_out": false,
             "inference_mode": true,
             "init_lora_weights": true,
+            "layers_pattern": null,
+            "layers_to_transform": self.config.layers,
             "lora_alpha": self.config.alpha,
-            "lora_dropout": 0.0,
+            "lora_dropout": self.config.dropout,
             "modules_to_save": null,
             "peft_type": "LORA",
             "r": self.config.rank,
@@ -96,7 +98,8 @@ fn shown(value: &Value) -> String {
     }
 }
 
-pub(super) fn read_config(map: &Map<String, Value>) -> Result<LoraConfig, String> {
+/// The config as an adapter of a model of so many layers has it.
+pub(super) fn read_config(map: &Map<String, Value>, layer_count: usize) -> Result<LoraConfig, String> {
     let get = |key: &str| map.get(key).unwrap_or(&Value::Null);
     let is_set = |value: &Value| match value {
         Value::Null | Value::Bool(false) => false,
@@ -113,7 +116,6 @@ pub(super) fn read_config(map: &Map<String, Value>) -> Result<LoraConfig, String
     let unsupported = [
         "use_dora",
         "modules_to_save",
-        "layers_to_transform",
         "fan_in_fan_out",
         "target_parameters",
         "exclude_modules",
@@ -130,14 +132,31 @@ pub(super) fn read_config(map: &Map<String, Value>) -> Result<LoraConfig, String
         Value::Null => false,
         value => value.as_bool().ok_or_else(|| format!("`use_rslora` = {} (true or false)", shown(value)))?,
     };
+    let layers = match (get("layers_to_transform"), get("layers_pattern")) {
+        (layers, _) if !is_set(layers) => None,
+        (layers, pattern) if !is_set(pattern) || *pattern == "layers" || *pattern == json!(["layers"]) => {
+            Some(read_layers(layers)?)
+        }
+        (_, pattern) => return Err(format!("`layers_pattern` = {}", shown(pattern))),
+    };
+    let dropout = match get("lora_dropout") {
+        Value::Null => Some(0.0),
+        value => value.as_f64().filter(|dropout| (0.0..1.0).contains(dropout)),
+    };
+    let dropout = dropout.ok_or_else(|| {
+        format!("`lora_dropout` = {} (0 or more and less than 1 is supported)", shown(get("lora_dropout")))
+    })?;
+    let (targets, layers) = read_targets(get("target_modules"), layers.as_deref(), layer_count)?;
     Ok(LoraConfig {
         rank,
         alpha,
         rslora,
-        targets: read_targets(get("target_modules"))?,
+        targets,
+        layers,
         rank_pattern: read_patterns(get("rank_pattern"), read_rank).map_err(|what| format!("`rank_pattern` {what}"))?,
         alpha_pattern: read_patterns(get("alpha_pattern"), read_alpha)
             .map_err(|what| format!("`alpha_pattern` {what}"))?,
+        dropout,
     })
 }
 
@@ -178,19 +197,56 @@ fn refuse_changed_base(init: &Value) -> Result<(), String> {
     }
 }
 
-fn read_targets(value: &Value) -> Result<Vec<Target>, String> {
+/// PEFT's `layers_to_transform`: a number or a list of them.
+fn read_layers(value: &Value) -> Result<Vec<usize>, String> {
+    let number = |value: &Value| value.as_u64().map(|layer| layer as usize);
+    let layers = match value {
+        Value::Array(items) => items.iter().map(number).collect(),
+        value => number(value).map(|layer| vec![layer]),
+    };
+    layers.ok_or_else(|| format!("`layers_to_transform` = {}", shown(value)))
+}
+
+/// The projections, and the layers if not all, that `target_modules` names: PEFT takes ends of module names (`q_proj`,
+/// `mlp.up_proj`), of which `layers` picks, whole names, and `all-linear`.
+///
+/// Source: `check_target_module_exists` in `peft/tuners/tuners_utils.py`.
+fn read_targets(
+    value: &Value,
+    layers: Option<&[usize]>,
+    layer_count: usize,
+) -> Result<(Vec<Target>, Option<Vec<usize>>), String> {
+    let all = || (0..layer_count).flat_map(|layer| Target::ALL.map(|target| (layer, target)));
+    let mut chosen = vec![[false; Target::ALL.len()]; layer_count];
+    let is_layer = |layer| layers.is_none_or(|layers| layers.contains(&layer));
     if value == "all-linear" {
-        return Ok(Target::ALL.to_vec());
+        all().filter(|(layer, _)| is_layer(*layer)).for_each(|(layer, target)| chosen[layer][target as usize] = true);
+    } else {
+        let names = value.as_array().ok_or_else(|| format!("`target_modules` = {}", shown(value)))?;
+        for name in names {
+            let unknown = || format!("target module {}", shown(name));
+            let wanted = name.as_str().ok_or_else(unknown)?;
+            let mut is_known = false;
+            for (layer, target) in all() {
+                let module = module_name(layer, target);
+                let is_end = module.strip_suffix(wanted).is_some_and(|rest| rest.ends_with('.'));
+                is_known |= is_end || module == wanted;
+                chosen[layer][target as usize] |= module == wanted || (is_end && is_layer(layer));
+            }
+            if !is_known {
+                return Err(unknown());
+            }
+        }
     }
-    let names = value.as_array().ok_or_else(|| format!("`target_modules` = {}", shown(value)))?;
-    let known = |name: &Value| Target::ALL.into_iter().find(|target| name == target.name());
-    let mut targets = names
-        .iter()
-        .map(|name| known(name).ok_or_else(|| format!("target module {}", shown(name))))
-        .collect::<Result<Vec<_>, _>>()?;
-    targets.sort_by_key(|target| Target::ALL.iter().position(|other| other == target));
-    targets.dedup();
-    Ok(targets)
+    let used: Vec<usize> = (0..layer_count).filter(|layer| chosen[*layer].contains(&true)).collect();
+    let Some(first) = used.first().map(|layer| chosen[*layer]) else {
+        return Err(format!("`target_modules` = {}, which name no module", shown(value)));
+    };
+    if used.iter().any(|layer| chosen[*layer] != first) {
+        return Err(format!("`target_modules` = {}, which differ between layers", shown(value)));
+    }
+    let targets = Target::ALL.into_iter().filter(|target| first[*target as usize]).collect();
+    Ok((targets, (used.len() < layer_count).then_some(used)))
 }
 
 #[cfg(test)]
@@ -203,7 +259,7 @@ mod tests {
             let config = json!({
                 "peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ["q_proj"], "rank_pattern": patterns,
             });
-            read_config(config.as_object().unwrap())
+            read_config(config.as_object().unwrap(), 2)
         };
         let found = read(json!({"z_first": 2, "a_second": 3})).unwrap().rank_pattern;
         let found: Vec<(&str, usize)> = found.iter().map(|(pattern, rank)| (pattern.text(), *rank)).collect();
@@ -227,7 +283,7 @@ mod tests {
             let config = json!({
                 "peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ["q_proj"], "init_lora_weights": init,
             });
-            read_config(config.as_object().unwrap())
+            read_config(config.as_object().unwrap(), 2)
         };
         for init in [json!(null), json!(true), json!(false), json!("gaussian"), json!("eva"), json!("orthogonal")] {
             assert!(read(init.clone()).is_ok(), "{init}");
@@ -237,5 +293,44 @@ mod tests {
             assert!(error.contains(&format!("`init_lora_weights` = \"{init}\"")), "{error}");
         }
         assert!(read(json!(7)).is_err());
+    }
+
+    #[test]
+    fn targets_and_layers_are_what_peft_takes_them_for() {
+        let read = |targets: Value, layers: Value, pattern: Value| {
+            let config = json!({
+                "peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": targets, "layers_to_transform": layers,
+                "layers_pattern": pattern,
+            });
+            read_config(config.as_object().unwrap(), 3).map(|lora| (lora.targets, lora.layers))
+        };
+        let (q, up) = (Target::Q, Target::Up);
+        let (nothing, all) = (Value::Null, Target::ALL.to_vec());
+        for (targets, layers, wanted) in [
+            (json!("all-linear"), json!(null), (all.clone(), None)),
+            (json!("all-linear"), json!([2]), (all, Some(vec![2]))),
+            (json!(["up_proj", "q_proj", "q_proj"]), json!([]), (vec![q, up], None)),
+            (json!(["self_attn.q_proj"]), json!([2, 0, 9]), (vec![q], Some(vec![0, 2]))),
+            (json!(["q_proj"]), json!(1), (vec![q], Some(vec![1]))),
+            (json!(["q_proj"]), json!([0, 1, 2]), (vec![q], None)),
+            // A whole name counts whatever the layers are.
+            (json!(["model.layers.1.mlp.up_proj"]), json!([0]), (vec![up], Some(vec![1]))),
+            (json!(["0.mlp.up_proj", "layers.2.mlp.up_proj"]), json!(null), (vec![up], Some(vec![0, 2]))),
+        ] {
+            assert_eq!(read(targets.clone(), layers, nothing.clone()), Ok(wanted), "{targets}");
+        }
+        assert!(read(json!(["q_proj"]), json!([1]), json!("layers")).is_ok());
+        for (targets, layers, pattern, what) in [
+            (json!(["lm_head"]), json!(null), json!(null), "target module \"lm_head\""),
+            (json!(["proj"]), json!(null), json!(null), "target module \"proj\""),
+            (json!(["q_proj"]), json!([7]), json!(null), "name no module"),
+            (json!(["q_proj"]), json!([-1]), json!(null), "`layers_to_transform` = [-1]"),
+            (json!(["q_proj"]), json!([0]), json!(["h"]), "`layers_pattern` = [\"h\"]"),
+            (json!(["q_proj", "1.mlp.up_proj"]), json!(null), json!(null), "which differ between layers"),
+            (json!(".*"), json!(null), json!(null), "`target_modules` = \".*\""),
+        ] {
+            let error = read(targets, layers, pattern).unwrap_err();
+            assert!(error.contains(what), "{error}");
+        }
     }
 }

@@ -19,7 +19,7 @@ fn adapter(c_in: usize, rank: usize, pairs: &[(usize, usize)], seed: u32, dtype:
     };
     let b: Vec<Up> = pairs.iter().zip(seed..).map(up).collect();
     let ranks = b.iter().map(|up| up.b.dim(0).unwrap()).sum();
-    Lora { a: of(&[ranks, c_in], seed + 7), b }
+    Lora { a: of(&[ranks, c_in], seed + 7), b, dropout: None }
 }
 
 fn u32s(values: &[u32]) -> Tensor {

@@ -82,6 +82,7 @@ impl Config {
         let lora = &self.lora;
         list.at_least_one("lora.rank", Some(lora.rank));
         list.range("lora.alpha", lora.alpha, lora.alpha > 0.0 && lora.alpha.is_finite(), "more than 0");
+        list.range("lora.dropout", lora.dropout, (0.0..1.0).contains(&lora.dropout), "0 or more and less than 1");
         for (pattern, rank) in lora.rank_pattern.entries() {
             list.count(&format!("lora.rank_pattern.{}", quoted(pattern.text())), Some(*rank), RANK_MAX);
         }
@@ -96,6 +97,14 @@ impl Config {
                 "leave it out for all seven",
             );
         }
+        for (index, layer) in lora.layers.iter().flatten().enumerate() {
+            if lora.layers.iter().flatten().take(index).any(|other| other == layer) {
+                list.wrong("lora.layers", format!("names layer {layer} twice"), "");
+            }
+        }
+        if lora.layers.as_ref().is_some_and(Vec::is_empty) {
+            list.wrong("lora.layers", "is empty, so nothing would be trained".to_owned(), "leave it out for all");
+        }
         for (index, target) in lora.targets.iter().enumerate() {
             if lora.targets[..index].contains(target) {
                 list.wrong("lora.targets", format!("names `{}` twice", target.name()), "");
@@ -109,6 +118,8 @@ impl Config {
         list.count("train.epochs", train.epochs, COUNT_MAX);
         list.at_least_one("train.accumulation", Some(train.accumulation));
         list.count("train.threads", train.threads, THREADS_MAX);
+        let alpha = train.neftune_alpha;
+        list.range("train.neftune_alpha", alpha, alpha >= 0.0 && alpha.is_finite(), "0 or more");
         if train.pack_tokens < 2 {
             list.wrong("train.pack_tokens", format!("is {}, expected at least 2", train.pack_tokens), "");
         }
@@ -141,6 +152,9 @@ impl Config {
         let decay = optimizer.weight_decay;
         list.range("optimizer.weight_decay", decay, decay >= 0.0 && decay.is_finite(), "0 or more");
         list.range("optimizer.clip_norm", optimizer.clip_norm, positive(optimizer.clip_norm), "more than 0");
+        if let Some(ratio) = optimizer.lora_plus_ratio {
+            list.range("optimizer.lora_plus_ratio", ratio, positive(ratio), "more than 0");
+        }
         let floor = optimizer.min_lr_ratio;
         list.range("optimizer.min_lr_ratio", floor, (0.0..=1.0).contains(&floor), "0 to 1");
         let are_sound = list.is_sound("optimizer.schedule") && list.is_sound("optimizer.min_lr_ratio");

@@ -133,6 +133,29 @@ impl Setting for Targets {
     }
 }
 
+/// Layers, as a list or a range with both ends.
+pub(super) struct Layers(pub(super) Vec<usize>);
+
+/// Most layers of a range: beyond any model.
+const LAYERS_MAX: usize = 4096;
+
+impl Setting for Layers {
+    fn expected() -> String {
+        "a list of layers or a range like \"8-31\"".to_owned()
+    }
+    fn from_node(node: &Node) -> Option<Layers> {
+        let Value::Text(text) = &node.value else {
+            return Vec::from_node(node).map(Layers);
+        };
+        let (first, last) = text.split_once('-')?;
+        let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        (first <= last && last < LAYERS_MAX).then(|| Layers((first..=last).collect()))
+    }
+    fn placeholder() -> Layers {
+        Layers(vec![0])
+    }
+}
+
 /// What becomes of a conversation longer than `train.sequence_tokens_max`.
 impl Choice for TooLong {
     const NAMES: &'static [(&'static str, TooLong)] =

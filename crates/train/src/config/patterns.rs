@@ -1,5 +1,7 @@
 //! Settings of single modules: values by a pattern of the module's name, in their order.
 
+use std::fmt;
+
 use codeact_model::ModulePattern;
 use serde::{Serialize, Serializer};
 
@@ -16,7 +18,8 @@ impl<T: Copy> Patterns<T> {
         &self.0
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
@@ -49,6 +52,15 @@ pub(super) fn read<T: Setting>(table: &mut TableReader<'_>, key: &'static str) -
         }
     }
     Patterns(patterns)
+}
+
+/// In their order, which a table of TOML does not have.
+impl<T: fmt::Display> fmt::Display for Patterns<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entries: Vec<String> =
+            self.0.iter().map(|(pattern, value)| format!("{} = {value}", quoted(pattern.text()))).collect();
+        write!(formatter, "{{ {} }}", entries.join(", "))
+    }
 }
 
 /// A key as TOML wants it written.

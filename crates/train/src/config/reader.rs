@@ -171,6 +171,11 @@ impl<'a> TableReader<'a> {
         Some(node)
     }
 
+    /// The keys that were written.
+    pub(super) fn keys(&self) -> Vec<String> {
+        entries(self.node).iter().map(|(key, _)| key.clone()).collect()
+    }
+
     /// Notes a fault of a key that [`TableReader::node`] gave.
     pub(super) fn fault(&self, node: &Node, key: &str, what: String) {
         self.findings.fault(Some(&node.origin), &self.key(key), what, None);

@@ -116,7 +116,7 @@ impl Adapters {
                     a.push(tensor(pair.a, pair.rank)?);
                     b.push(Up { column, b: tensor(pair.b, pair.rank)?, scale: pair.scale });
                 }
-                let lora = if a.is_empty() { None } else { Some(Lora { a: Tensor::cat(&a, 0)?, b }) };
+                let lora = if a.is_empty() { None } else { Some(Lora { a: Tensor::cat(&a, 0)?, b, dropout: None }) };
                 pairs.push((Self::weight(layer, fused), lora));
             }
         }
