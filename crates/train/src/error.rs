@@ -157,6 +157,20 @@ pub enum TrainError {
         /// What is wrong.
         what: String,
     },
+    /// There is no run to report about.
+    #[error("`{dir}` holds no run\nhint: name the folder that `output.dir` named, with metrics.jsonl in it")]
+    NoRun {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// A page cannot hold so many.
+    #[error("{count} runs, but a page can tell at most {max} apart")]
+    TooManyRuns {
+        /// Runs asked for.
+        count: usize,
+        /// Most of them.
+        max: usize,
+    },
     /// The record of an earlier run cannot be read.
     #[error("cannot read `{path}`\nhint: move it away to continue without it")]
     ReadBack {
@@ -181,10 +195,70 @@ pub enum TrainError {
         /// Why.
         source: ModelError,
     },
+    /// An export computes something else than the model it was made of.
+    #[error(
+        "`{path}` was written, but computes something else than the model it was made of: read again, its logits are off by \
+         {found} of the largest one, allowed is {bound:.0e}\n\
+         hint: do not use it; its manifest has the figures. A base with very large weights may need one in f32"
+    )]
+    Differs {
+        /// The folder or file.
+        path: PathBuf,
+        /// The difference of logits, of the largest one.
+        found: String,
+        /// The largest that is allowed.
+        bound: f64,
+    },
+    /// The tokenizer in a GGUF file gives other ids.
+    #[error(
+        "`{path}` was not written: read again, its tokenizer gives other tokens for {what}\n\
+         hint: GGUF files have no way to describe this tokenizer; use the safetensors folder"
+    )]
+    TokensDiffer {
+        /// The file.
+        path: PathBuf,
+        /// The text.
+        what: String,
+    },
+    /// An export would replace an earlier one.
+    #[error("`{path}` is there already\nhint: replace it with `--overwrite`, or choose another `--out`")]
+    TargetTaken {
+        /// `--out`.
+        path: PathBuf,
+    },
+    /// An export would replace something else.
+    #[error("`{path}` {}\nhint: choose another `--out`", foreign(.entry.as_deref()))]
+    TargetForeign {
+        /// `--out`.
+        path: PathBuf,
+        /// What it holds; `None` when it is itself of another kind.
+        entry: Option<String>,
+    },
+    /// An export would replace what it is made of.
+    #[error("`{path}` holds `{input}`, which this export is made of\nhint: choose another `--out`")]
+    TargetIsInput {
+        /// `--out`.
+        path: PathBuf,
+        /// What would be overwritten.
+        input: PathBuf,
+    },
+    /// The name of a GGUF file.
+    #[error("`{path}` does not end with `.gguf`, by which such files are recognised\nhint: choose another `--out`")]
+    NotGgufName {
+        /// `--out`.
+        path: PathBuf,
+    },
+    /// The adapter does not say what it belongs to.
+    #[error("`{adapter}/adapter_config.json` names no base model\nhint: name it with `--base`")]
+    NoBase {
+        /// The adapter.
+        adapter: PathBuf,
+    },
     /// Loss or gradient is not a number.
     #[error(
-        "step {step}: the {what} is {value}; nothing of this step was kept, {kept}\n\
-         hint: lower `optimizer.learning_rate` or look at the data of this step"
+        "step {step}: the {what} is {value}; {documents}; nothing of this step was kept, {kept}\n\
+         hint: lower `optimizer.learning_rate`, look at these conversations with `codeact-train preview --index N`, or go \
+         on without such steps: `--resume --set guard.on_not_finite=rollback`"
     )]
     NotFinite {
         /// Step counted from 1.
@@ -193,9 +267,78 @@ pub enum TrainError {
         what: &'static str,
         /// NaN or infinity.
         value: f64,
+        /// Where in the step, as a phrase.
+        documents: String,
         /// The checkpoint to continue from, as a phrase.
         kept: String,
     },
+    /// The loss leaps, and the settings say to stop then.
+    #[error(
+        "step {step}: {what}; nothing of this step was kept, {kept}\n\
+         hint: lower `optimizer.learning_rate`, look at these conversations with `codeact-train preview --index N`, or go \
+         on without such steps: `--resume --set guard.on_spike=rollback`"
+    )]
+    Spike {
+        /// Step counted from 1.
+        step: usize,
+        /// What the loss did, and where.
+        what: String,
+        /// The checkpoint to continue from, as a phrase.
+        kept: String,
+    },
+    /// Steps are taken back and it does not help.
+    #[error(
+        "step {step}: {count} steps in a row had to be taken back; the last one: {what}; {kept}\n\
+         hint: lower `optimizer.learning_rate`, and look at the data of these steps"
+    )]
+    TakenBackTooOften {
+        /// Step counted from 1.
+        step: usize,
+        /// How many.
+        count: usize,
+        /// Why the last one was.
+        what: String,
+        /// The checkpoint to continue from, as a phrase.
+        kept: String,
+    },
+    /// A part of the adapter does not learn.
+    #[error(
+        "after the first step the gradient of `{module}` has length {length}, so that it cannot learn\n\
+         hint: leave it out of `lora.targets`, and look at the weights of the base model there"
+    )]
+    NotReached {
+        /// Name of the matrix.
+        module: String,
+        /// L2 norm: 0, NaN or infinity.
+        length: f64,
+    },
+    /// Held-out data is to be measured, and there is none.
+    #[error(
+        "`{key}` is set, but no data is held out\n\
+         hint: set `held_out = 50` in a `[[data]]`, or `held_out = true` in one that is only measured"
+    )]
+    NothingHeldOut {
+        /// The setting.
+        key: &'static str,
+    },
+    /// The disk is too small for what the run will write.
+    #[error(
+        "the run will write about {} into `{dir}`, and {} are free there\n\
+         hint: lower `checkpoint.keep_last` or raise `checkpoint.keep_every`, or choose another `output.dir`",
+        crate::describe::bytes(*need),
+        crate::describe::bytes(*free)
+    )]
+    DiskTooSmall {
+        /// `output.dir`.
+        dir: PathBuf,
+        /// Bytes.
+        need: usize,
+        /// Bytes.
+        free: usize,
+    },
+    /// The system does not let the program listen to signals.
+    #[error("cannot listen to signals")]
+    Signals(#[source] std::io::Error),
     /// An operation failed in the middle of a run.
     #[error("step {step} failed")]
     Step {
@@ -204,6 +347,13 @@ pub enum TrainError {
         /// Why.
         source: ModelError,
     },
+}
+
+fn foreign(entry: Option<&str>) -> String {
+    match entry {
+        Some(entry) => format!("holds `{entry}`, which belongs to no export"),
+        None => "is something else than this export would be".to_owned(),
+    }
 }
 
 fn hint_for(source: &std::io::Error) -> &'static str {
@@ -219,10 +369,15 @@ fn hint_for(source: &std::io::Error) -> &'static str {
 impl TrainError {
     /// 2 for settings, arguments and input; 1 for a run that failed.
     pub fn exit_code(&self) -> u8 {
-        use TrainError::{Export, NotFinite, ReadBack, Source, Step, Threads, Write};
+        use TrainError::{
+            Differs, Export, NotFinite, NotReached, ReadBack, Signals, Source, Spike, Step, TakenBackTooOften, Threads,
+            TokensDiffer, Write,
+        };
         match self {
             Source(SourceError::Exhausted { .. } | SourceError::Io { .. }) => 1,
-            Write { .. } | Export { .. } | NotFinite { .. } | Step { .. } | Threads { .. } | ReadBack { .. } => 1,
+            Write { .. } | Export { .. } | Step { .. } | Threads { .. } | ReadBack { .. } | Signals(_) => 1,
+            NotFinite { .. } | Spike { .. } | TakenBackTooOften { .. } | NotReached { .. } => 1,
+            Differs { .. } | TokensDiffer { .. } => 1,
             _ => 2,
         }
     }

@@ -6,23 +6,30 @@
 pub mod config; // read first: what can be set
 pub mod material; // base model, chat format and data
 pub mod prepare; // all of it planned and estimated, refused before anything is written
+pub mod preflight; // time and disk
 
 pub mod start; // an adapter that is there already
 
-pub mod run; // then: the loop
+pub mod run; // then: from the start or a checkpoint to the exports
+mod learner; // the loop
+pub mod guard;
 pub mod optimizer;
+pub mod requests;
 pub mod schedule;
+pub mod standing;
 
 pub mod checkpoint; // what survives
 pub mod export;
 pub mod folder;
 pub mod metrics;
+pub mod tensorboard;
 
 pub mod describe; // what the user sees
 pub mod look; // preview and statistics of the data
 pub mod evaluate;
 pub mod memory;
 pub mod progress;
+pub mod report; // a page about runs
 
 mod error;
 

@@ -3,8 +3,6 @@
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::Device;
 use clap::error::ErrorKind;
@@ -16,14 +14,12 @@ use codeact_train::folder::{self, Start};
 use codeact_train::look::{self, Pick, Show};
 use codeact_train::prepare::Prepared;
 use codeact_train::progress::EncodeProgress;
+use codeact_train::requests::Requests;
 use codeact_train::run::{self, Outcome};
-use codeact_train::{TrainError, describe};
+use codeact_train::{TrainError, checkpoint, describe, preflight, report};
 
 #[global_allocator]
 static ALLOCATOR: codeact_ops::allocator::Allocator = codeact_ops::allocator::Allocator;
-
-/// As shells report a program that Ctrl-C ended.
-const EXIT_INTERRUPTED: u8 = 130;
 
 /// Ends `--help`.
 const ABOUT_GPUS: &str = if device::BUILT_WITH_CUDA {
@@ -58,7 +54,7 @@ struct Settings {
     overrides: Vec<String>,
 }
 
-/// Look at the data instead of training.
+/// Look at data or runs instead of training.
 #[derive(Debug, Subcommand)]
 enum Look {
     /// Show conversations as the model sees them, with what is learned made visible
@@ -84,6 +80,17 @@ enum Look {
         #[arg(long, value_enum, default_value_t = Colour::Auto)]
         color: Colour,
     },
+    /// Write one page about a run, finished or not; about several, their curves over each other
+    Report {
+        /// Folders of runs
+        #[arg(value_name = "RUN", required = true)]
+        runs: Vec<PathBuf>,
+        /// Where to write it; without it, into the first folder
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    #[command(flatten)]
+    Export(codeact_train::export::command::Command),
     /// Count: sources, mix, lengths, packs, steps, what was left out
     Stats {
         #[command(flatten)]
@@ -199,6 +206,7 @@ fn print(text: &str) {
 fn show(look: &Look) -> Result<ExitCode, TrainError> {
     let watch = EncodeProgress::default();
     match look {
+        Look::Report { runs, out } => eprintln!("wrote `{}`", report::write(runs, out.as_deref())?.display()),
         Look::Stats { settings, json } => {
             let stats = look::statistics(&load(&settings.config, &settings.overrides)?, &say, &watch)?;
             match json {
@@ -206,6 +214,7 @@ fn show(look: &Look) -> Result<ExitCode, TrainError> {
                 false => print(&stats.to_string()),
             }
         }
+        Look::Export(command) => print(&command.run(&say)?),
         Look::Preview { settings, index, id, random, html, ids, color } => {
             // Nobody wants to see the same ones again.
             let seed = || std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), 0);
@@ -241,17 +250,27 @@ fn train(args: &Args) -> Result<ExitCode, TrainError> {
     let device = device(&config, args)?;
     let start = start(&config, args)?;
     let run = Prepared::new(config, device, &say, &EncodeProgress::default())?;
+    let summary = format!("{}{}", describe::summary(&run), describe::outlook(&run)?);
     if args.dry_run {
-        print(&format!("{}\n{}", describe::summary(&run), describe::example(&run)?));
+        print(&format!("{summary}\n{}", describe::example(&run)?));
+    } else {
+        eprint!("{summary}");
+    }
+    preflight::check_disk(&run)?;
+    if args.dry_run {
         return Ok(ExitCode::SUCCESS);
     }
-    eprint!("{}", describe::summary(&run));
     match &start {
         Start::Continue(checkpoint) => eprintln!("continuing `{}`", checkpoint.display()),
         Start::Fresh if args.resume => eprintln!("no checkpoint in `{}` yet: starting at step 1", run.dir().display()),
         Start::Fresh => {}
     }
-    let outcome = run::train(&run, &start, &stop_on_signal())?;
+    let requests = Requests::of_signals().map_err(TrainError::Signals)?;
+    let outcome = run::train(&run, &start, &requests).inspect_err(|_| {
+        if let Some((_, newest)) = folder::checkpoints(run.dir()).pop() {
+            eprintln!("saved so far: checkpoint `{}`", newest.display());
+        }
+    })?;
     Ok(conclude(&run, args, &outcome))
 }
 
@@ -278,32 +297,29 @@ fn start(config: &Config, args: &Args) -> Result<Start, TrainError> {
     if !args.dry_run {
         folder::recover(dir)?;
     }
-    match folder::inspect(dir, args.resume, config.output.overwrite) {
+    let start = match folder::inspect(dir, args.resume, config.output.overwrite) {
+        Ok(Start::Continue(_)) => checkpoint::newest_whole(dir, !args.dry_run, &say).map(|newest| match newest {
+            Some(checkpoint) => Start::Continue(checkpoint),
+            None => Start::Fresh,
+        }),
+        start => start,
+    };
+    match start {
         // A plan can be looked at while its folder is in use.
         Err(error) if args.dry_run && !matches!(error, TrainError::NotAFolder { .. }) => Ok(Start::Fresh),
         start => start,
     }
 }
 
-/// A flag that Ctrl-C or SIGTERM sets; a second one ends the program at once.
-fn stop_on_signal() -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    let installed = ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(EXIT_INTERRUPTED));
-        }
-        eprintln!("\nstopping after this pass and saving a checkpoint; once more ends the program at once");
-    });
-    installed.expect("this is the only handler of the program");
-    stop
-}
-
 fn conclude(run: &Prepared, args: &Args, outcome: &Outcome) -> ExitCode {
     match outcome {
-        Outcome::Finished { exports, validation_loss } => {
-            if let Some((before, after)) = validation_loss {
-                eprintln!("held-out loss before and after training: {before:.4} -> {after:.4}");
+        Outcome::Finished { exports, step, is_early, held_out_loss } => {
+            if *is_early {
+                let (every, last) = (run.config.evaluation.patience.unwrap_or(0), run.plan.steps.len());
+                eprintln!("ended before step {last}: no better held-out loss in the last {every} measures");
+            }
+            if let Some((before, after)) = held_out_loss {
+                eprintln!("held-out loss before training and after step {step}: {before:.4} -> {after:.4}");
             }
             println!("adapter  {}", exports.adapter.display());
             println!("merged   {}", exports.merged.display());
@@ -318,7 +334,7 @@ fn conclude(run: &Prepared, args: &Args, outcome: &Outcome) -> ExitCode {
             let overrides = args.overrides.iter().map(|typed| format!(" --set '{typed}'")).collect::<String>();
             let config = args.config.display();
             eprintln!("hint: continue with `codeact-train --config {config}{overrides} --resume`");
-            ExitCode::from(EXIT_INTERRUPTED)
+            ExitCode::SUCCESS
         }
     }
 }

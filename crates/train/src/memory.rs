@@ -152,8 +152,18 @@ pub fn peak_bytes(device: &Device) -> Option<usize> {
     if !device.is_cpu() {
         return codeact_ops::device::peak_bytes(device).ok();
     }
+    process_bytes("VmHWM:")
+}
+
+/// Memory in use now, in bytes: of the process where the system says so (`VmRSS`), or the most of a card's pool so far.
+pub fn used_bytes(device: &Device) -> Option<usize> {
+    if device.is_cpu() { process_bytes("VmRSS:") } else { peak_bytes(device) }
+}
+
+/// A line of `/proc/self/status`.
+fn process_bytes(name: &str) -> Option<usize> {
     let text = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     Some(line.trim().strip_suffix(" kB")?.parse::<usize>().ok()? * 1024)
 }
 

@@ -1,5 +1,7 @@
 //! `metrics.jsonl`: one object per optimizer step and one per measure of the held-out loss, for plots and for the record.
+//! Every row goes out here, to TensorBoard's event files too where they are wanted.
 
+use std::cmp::Ordering;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -7,8 +9,10 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::error::TrainError;
+use crate::evaluate::HeldOut;
 use crate::folder;
 use crate::progress::StepReport;
+use crate::tensorboard::{self, Events};
 
 /// Key of the held-out loss.
 const HELD_OUT: &str = "held_out_loss";
@@ -18,15 +22,19 @@ const HELD_OUT: &str = "held_out_loss";
 pub struct Metrics {
     file: File,
     path: PathBuf,
+    /// Steps taken when it was opened.
+    step: usize,
+    events: Option<Events>,
 }
 
 impl Metrics {
-    /// Opens `path` to continue after `step` steps: lines of later steps, from before an interruption, are removed,
-    /// and held-out losses after training, which are measured again.
+    /// Opens `path` to continue after `step` steps: lines of later steps, from before an interruption, are removed.
+    ///
+    /// * `is_measured`: whether what was measured after this very step counts, or is measured again.
     ///
     /// # Errors
     /// When the file cannot be read or written.
-    pub fn open(path: &Path, step: usize) -> Result<Metrics, TrainError> {
+    pub fn open(path: &Path, step: usize, is_measured: bool) -> Result<Metrics, TrainError> {
         let earlier = match std::fs::read_to_string(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             // The record must not be written over because it could not be read.
@@ -35,14 +43,38 @@ impl Metrics {
         let is_earlier = |line: &&str| {
             let row: Option<Value> = serde_json::from_str(line).ok();
             row.is_some_and(|row| {
-                let found = row["step"].as_u64();
-                found == Some(0) || row[HELD_OUT].is_null() && found.is_some_and(|found| found <= step as u64)
+                let is_of_step = row["loss"].is_number() || row["taken_back"].is_string();
+                row["step"].as_u64().is_some_and(|found| match found.cmp(&(step as u64)) {
+                    Ordering::Less => true,
+                    Ordering::Equal => is_of_step || is_measured,
+                    Ordering::Greater => false,
+                })
             })
         };
         let kept: String = earlier.lines().filter(is_earlier).map(|line| format!("{line}\n")).collect();
         folder::write_file(path, kept.as_bytes())?;
         let file = OpenOptions::new().append(true).open(path).map_err(TrainError::write(path))?;
-        Ok(Metrics { file, path: path.to_owned() })
+        Ok(Metrics { file, path: path.to_owned(), step, events: None })
+    }
+
+    /// Writes every row from now on to event files of TensorBoard beside the file, too, if they are wanted.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn with_tensorboard(mut self, is_wanted: bool) -> Result<Metrics, TrainError> {
+        if !is_wanted {
+            return Ok(self);
+        }
+        let mut events = Events::begin(&self.path.with_file_name(tensorboard::FOLDER), self.step)?;
+        // What the steps before have written of this one is forgotten with what came after it.
+        let kept = std::fs::read_to_string(&self.path).map_err(TrainError::read_back(&self.path))?;
+        for row in kept.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+            if self.step > 0 && row["step"].as_u64() == Some(self.step as u64) {
+                events.row(&row)?;
+            }
+        }
+        self.events = Some(events);
+        Ok(self)
     }
 
     /// Appends a step.
@@ -59,20 +91,40 @@ impl Metrics {
             "tokens": report.token_count,
             "supervised_tokens": report.target_count,
             "seconds": (report.seconds * 1e3).round() / 1e3,
+            "memory_bytes": report.memory_bytes,
         });
         self.append(&row)
     }
 
-    /// Appends the held-out loss after `step` steps, nats per token.
+    /// Appends that a step was taken back.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn held_out(&mut self, step: usize, loss: f64) -> Result<(), TrainError> {
-        self.append(&json!({"step": step, HELD_OUT: loss}))
+    pub fn taken_back(&mut self, step: usize, why: &str) -> Result<(), TrainError> {
+        self.append(&json!({"step": step, "taken_back": why}))
+    }
+
+    /// Appends the held-out loss after `step` steps, nats per token, of all and of each source.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn held_out(&mut self, step: usize, measured: &HeldOut, sources: &[String]) -> Result<(), TrainError> {
+        let by_source = measured.by_source.iter().map(|(source, loss)| (sources[*source].clone(), json!(loss)));
+        let by_source: serde_json::Map<String, Value> = by_source.collect();
+        self.append(&json!({"step": step, HELD_OUT: measured.loss, "held_out_by_source": by_source}))
+    }
+
+    /// Appends that the checkpoint after `step` steps is the best so far.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn best(&mut self, step: usize) -> Result<(), TrainError> {
+        self.append(&json!({"step": step, "checkpoint": folder::step_name(step), "best": true}))
     }
 
     fn append(&mut self, row: &Value) -> Result<(), TrainError> {
-        self.file.write_all(format!("{row}\n").as_bytes()).map_err(TrainError::write(&self.path))
+        self.file.write_all(format!("{row}\n").as_bytes()).map_err(TrainError::write(&self.path))?;
+        self.events.as_mut().map_or(Ok(()), |events| events.row(row))
     }
 }
 
@@ -85,21 +137,27 @@ mod tests {
         let room = tempfile::tempdir().expect("a folder");
         let path = room.path().join("metrics.jsonl");
         std::fs::write(&path, b"{\"step\": 1}\n\xff\n").expect("a file");
-        let error = Metrics::open(&path, 1).expect_err("not UTF-8");
+        let error = Metrics::open(&path, 1, true).expect_err("not UTF-8");
         assert!(error.to_string().contains("cannot read"), "{error}");
         assert_eq!(std::fs::read(&path).expect("still there"), b"{\"step\": 1}\n\xff\n");
     }
 
     #[test]
-    fn going_on_keeps_the_loss_before_training_and_measures_the_other_again() {
+    fn going_on_keeps_what_the_checkpoint_knows_of() {
         let room = tempfile::tempdir().expect("a folder");
         let path = room.path().join("metrics.jsonl");
-        let mut metrics = Metrics::open(&path, 0).expect("a new file");
-        metrics.held_out(0, 2.5).expect("written");
-        metrics.held_out(6, 1.5).expect("written");
-        let mut metrics = Metrics::open(&path, 6).expect("the file");
-        metrics.held_out(6, 1.25).expect("written");
-        let text = std::fs::read_to_string(&path).expect("the file");
-        assert_eq!(text, "{\"step\":0,\"held_out_loss\":2.5}\n{\"step\":6,\"held_out_loss\":1.25}\n");
+        let text = |rows: &[&str]| rows.iter().map(|row| format!("{row}\n")).collect::<String>();
+        let rows = [
+            r#"{"step":0,"held_out_loss":2.5}"#,
+            r#"{"step":5,"held_out_loss":1.6}"#,
+            r#"{"step":6,"loss":1.5}"#,
+            r#"{"step":6,"held_out_loss":1.5}"#,
+            r#"{"step":7,"taken_back":"a leap"}"#,
+        ];
+        for (step, is_measured, kept) in [(6, true, 4), (6, false, 3), (7, false, 5), (0, true, 1), (0, false, 0)] {
+            std::fs::write(&path, text(&rows) + "{\"step\":7,\"lo").expect("a file");
+            drop(Metrics::open(&path, step, is_measured).expect("the file"));
+            assert_eq!(std::fs::read_to_string(&path).expect("the file"), text(&rows[..kept]), "{step} {is_measured}");
+        }
     }
 }

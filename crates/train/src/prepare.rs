@@ -8,7 +8,7 @@ use codeact_data::{DataSet, Document, Plan, Watch};
 use codeact_model::{LoraConfig, ModelConfig, NewRows, Noise, Pass, Weights, Workload, source};
 
 use crate::checkpoint::{self, Identity};
-use crate::config::{Config, DeviceChoice, Lora, NewTokens, Precision};
+use crate::config::{Config, DeviceChoice, Exported, Lora, NewTokens, Precision};
 use crate::error::TrainError;
 use crate::material::{self, Material, plan_settings};
 use crate::memory::{self, Fit};
@@ -67,6 +67,9 @@ impl Prepared {
         let model = ModelConfig::load(&base_dir).map_err(TrainError::Load)?;
         let starting_adapter = StartingAdapter::find(&mut config, &model)?;
         let Material { format, data, .. } = Material::new(&config, sources, (&base_dir, Some(&model)), watch)?;
+        if config.evaluation.every.is_some() && data.validation.documents.is_empty() {
+            return Err(TrainError::NothingHeldOut { key: "evaluation.every" });
+        }
         let lora = config.lora_config();
         check_lora(&lora, &model)?;
         let new_token_count = material::new_token_count(&model, &format);
@@ -108,6 +111,18 @@ impl Prepared {
     pub fn dir(&self) -> &Path {
         Path::new(&self.config.output.dir)
     }
+
+    /// A name for each `[[data]]`, no two alike.
+    pub fn source_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for source in &self.config.data {
+            let name = source.name();
+            let numbered = (2..).map(|number| format!("{name} ({number})"));
+            let free = std::iter::once(name.clone()).chain(numbered).find(|name| !names.contains(name));
+            names.extend(free);
+        }
+        names
+    }
 }
 
 impl Config {
@@ -118,6 +133,12 @@ impl Config {
             Precision::Bf16 => Weights::Bf16,
             Precision::F32 => Weights::F32,
         }
+    }
+
+    /// Of which step the results are.
+    pub fn exported(&self) -> Exported {
+        let default = if self.evaluation.every.is_some() { Exported::Best } else { Exported::Last };
+        self.evaluation.export.unwrap_or(default)
     }
 
     /// What the rows of new tokens start as.
@@ -209,7 +230,7 @@ fn fit(
 
 /// Stands for the base weights in a checkpoint: the config's content, and the weight files' names and sizes. Reading
 /// all weights for a hash would cost more than the check is worth.
-fn model_hash(dir: &Path) -> Result<String, TrainError> {
+pub(crate) fn model_hash(dir: &Path) -> Result<String, TrainError> {
     let io = |path: &Path| {
         let path = path.to_owned();
         move |source| TrainError::Load(codeact_model::ModelError::Io { path, source })

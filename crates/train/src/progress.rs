@@ -116,6 +116,8 @@ pub struct StepReport {
     pub target_count: usize,
     /// Wall time of the step.
     pub seconds: f64,
+    /// Memory in use after it, where the system says so: of the process, or the most of a card's pool so far.
+    pub memory_bytes: Option<usize>,
 }
 
 /// Shows the steps of a run.
@@ -229,6 +231,7 @@ mod tests {
             token_count: 10,
             target_count: 5,
             seconds: 1.0,
+            memory_bytes: None,
         };
         assert_eq!(progress.line(&report, 10.0), "step   7/166  loss 1.2500  lr 9.50e-4  10 tok/s  2m 00s left");
     }

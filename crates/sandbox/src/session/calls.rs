@@ -3,10 +3,10 @@
 
 use super::Session;
 use super::jail::Jail;
+use crate::Interrupter;
 use crate::tools::{CALLS_AT_ONCE_MAX, CALLS_MAX, Call, JSON_BYTES_MAX, Toolbox, call};
 use crate::wire::fields::{Fields, Writer};
 use crate::wire::frame::Nonce;
-use crate::Interrupter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

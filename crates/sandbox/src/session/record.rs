@@ -15,6 +15,9 @@ const CHANGES_MAX: usize = 1000;
 /// Files that are recorded when variables are lost and files are not.
 const FILES_MAX: usize = 1000;
 
+/// How often a session is brought back from the start when its Python is killed on the way.
+const ATTEMPTS: usize = 3;
+
 /// How a session came back.
 #[derive(Debug)]
 pub struct Recovery {
@@ -47,15 +50,16 @@ impl Session {
     pub fn restore(policy: &Policy, folder: &Path) -> Result<(Session, Recovery), SandboxError> {
         let (journal, records, cut) = Journal::open(folder).map_err(SandboxError::Journal)?;
         let replay = steps(&records).map_err(SandboxError::Replay)?;
-        let mut session = Session::start(policy)?;
-        let mut recovery = Recovery { cells: 0, differences: Vec::new(), cut };
-        let alive = replay.iter().rposition(|step| *step == Replay::Anew).map_or(0, |index| index + 1);
-        for step in &replay[..alive] {
-            session.count_step(*step, &journal, &mut recovery);
-        }
-        for step in &replay[alive..] {
-            session.run_step(*step, &journal, &mut recovery)?;
-        }
+        let mut attempts = 1..=ATTEMPTS;
+        let (mut session, mut recovery) = loop {
+            let is_last = attempts.next() == Some(ATTEMPTS);
+            let mut session = Session::start(policy)?;
+            let mut recovery = Recovery { cells: 0, differences: Vec::new(), cut };
+            // A Python that is killed meanwhile would leave half of the variables.
+            if session.run_steps(&replay, &journal, &mut recovery)? || is_last {
+                break (session, recovery);
+            }
+        };
         if policy.workspace.is_none() {
             recovery.differences.extend(left_behind(&records));
         }
@@ -76,7 +80,26 @@ impl Session {
         }
     }
 
-    fn run_step(&mut self, step: Replay<'_>, journal: &Journal, recovery: &mut Recovery) -> Result<(), SandboxError> {
+    /// Do all of it again. Whether no variables were lost meanwhile.
+    fn run_steps(
+        &mut self,
+        replay: &[Replay<'_>],
+        journal: &Journal,
+        recovery: &mut Recovery,
+    ) -> Result<bool, SandboxError> {
+        let alive = replay.iter().rposition(|step| *step == Replay::Anew).map_or(0, |index| index + 1);
+        for step in &replay[..alive] {
+            self.count_step(*step, journal, recovery);
+        }
+        let mut is_whole = true;
+        for step in &replay[alive..] {
+            is_whole &= !self.run_step(*step, journal, recovery)?;
+        }
+        Ok(is_whole)
+    }
+
+    /// Whether variables were lost.
+    fn run_step(&mut self, step: Replay<'_>, journal: &Journal, recovery: &mut Recovery) -> Result<bool, SandboxError> {
         match step {
             Replay::Anew => {}
             Replay::Upload { path, blob, .. } => {
@@ -93,12 +116,13 @@ impl Session {
             Replay::Cell { sequence, cell } => {
                 recovery.cells += 1;
                 let step = self.read_step(sequence, cell, journal, recovery);
-                let (_, difference) = self.run_step_again(step)?;
-                let told = difference.map(|difference| format!("cell {}: {difference}", self.steps.len()));
+                let again = self.run_step_again(step)?;
+                let told = again.difference.map(|difference| format!("cell {}: {difference}", self.steps.len()));
                 recovery.differences.extend(told);
+                return Ok(again.was_lost);
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// A cell as it was recorded, with the calls of tools that it made.

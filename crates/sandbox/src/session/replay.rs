@@ -3,10 +3,18 @@
 use super::history::{Point, Step};
 use super::yard::FIRST_LINE;
 use super::{Session, define_tools, lock, open_best};
-use crate::cell::{CellEnd, State};
+use crate::cell::{Cell, CellEnd, State};
 use crate::journal;
 use crate::{SandboxError, interpreter};
 use std::sync::{Arc, Mutex};
+
+/// What running a cell again came to.
+pub(super) struct Again {
+    pub end: CellEnd,
+    /// Whether the variables of cells before it are gone, or its own.
+    pub was_lost: bool,
+    pub difference: Option<String>,
+}
 
 impl Session {
     /// Whether the session's processes had to be replaced, so that variables are gone.
@@ -86,26 +94,34 @@ impl Session {
                 let files = self.bring_files(old, &step.before);
                 differences.extend(files.err().map(|reason| format!("files before cell {number}: {reason}")));
             }
-            let (end, difference) = self.run_step_again(step)?;
-            differences.extend(difference.map(|difference| format!("cell {number}: {difference}")));
-            is_interrupted = end == CellEnd::Interrupted;
+            let again = self.run_step_again(step)?;
+            differences.extend(again.difference.map(|difference| format!("cell {number}: {difference}")));
+            is_interrupted = again.end == CellEnd::Interrupted;
         }
         Ok(differences)
     }
 
     /// Run the cell of `step` again: how it ended, and what came out differently.
-    pub(super) fn run_step_again(&mut self, step: Step) -> Result<(CellEnd, Option<String>), SandboxError> {
-        // Tools are not called again: their results are those of the first time.
-        self.earlier = Some(step.calls.to_vec());
-        let ran = self.run_cell(&step.record.code, &mut |_| {});
-        self.earlier = None;
-        let (cell, effect) = ran?;
+    pub(super) fn run_step_again(&mut self, step: Step) -> Result<Again, SandboxError> {
+        let (mut cell, mut effect) = self.run_record_again(&step)?;
+        if (cell.end, effect) == (CellEnd::Exited, State::RolledBack) {
+            // The first time it went through: what ended it now came from outside.
+            (cell, effect) = self.run_record_again(&step)?;
+        }
         let difference = journal::differences(&step.record, &cell.record(&step.record.code));
         match self.steps.last_mut().filter(|_| effect == State::Kept) {
             Some(ran) => ran.sequence = step.sequence,
             None => self.steps.push(Step { before: Point::default(), ..step }),
         }
-        Ok((cell.end, difference))
+        Ok(Again { end: cell.end, was_lost: cell.state == State::Lost, difference })
+    }
+
+    fn run_record_again(&mut self, step: &Step) -> Result<(Cell, State), SandboxError> {
+        // Tools are not called again: their results are those of the first time.
+        self.earlier = Some(step.calls.to_vec());
+        let ran = self.run_cell(&step.record.code, &mut |_| {});
+        self.earlier = None;
+        ran
     }
 
     /// Make the files what they were at `point` of another session.

@@ -157,6 +157,26 @@ fn a_cell_that_was_stopped_before_it_ran_is_not_run_later() {
 }
 
 #[test]
+fn a_python_that_is_killed_while_cells_are_run_again_does_not_leave_half_of_them() {
+    for checkpoints_max in [0, 8] {
+        let (folder, workspace) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let place = folder.path().join("session");
+        let limits = Limits { checkpoints_max, ..Limits::default() };
+        let here = Policy { limits, workspace: Some(workspace.path().to_path_buf()), ..policy() };
+        let mut session = Session::start_recorded(&here, &place).unwrap();
+        see(&mut session, "x = 1");
+        // A folder of the host tells how often this was run. The second time it dies.
+        let code =
+            "import os\nn = len(os.listdir())\nopen(f'run-{n}', 'w').close()\nif n == 1:\n    os._exit(1)\nx += 1";
+        see(&mut session, code);
+        drop(session);
+        let (mut session, recovery) = Session::restore(&here, &place).unwrap();
+        assert_eq!((recovery.cells, recovery.differences, session.cells()), (2, Vec::new(), 2));
+        assert_eq!(see(&mut session, "x, n"), "(2, 2)");
+    }
+}
+
+#[test]
 fn cells_that_were_run_again_keep_their_place_in_the_journal() {
     let folder = tempfile::tempdir().unwrap();
     let (trunk, side) = (folder.path().join("trunk"), folder.path().join("side"));

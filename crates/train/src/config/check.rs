@@ -3,7 +3,7 @@
 use codeact_agent::{ActionFormat, Profile};
 
 use super::Problem;
-use super::choices::ScheduleShape;
+use super::choices::{Exported, ScheduleShape};
 use super::patterns::quoted;
 use super::sources;
 use super::tables::Config;
@@ -72,6 +72,8 @@ impl Config {
         self.check_optimizer(&mut list);
         list.at_least_one("checkpoint.every", self.checkpoint.every);
         list.at_least_one("checkpoint.keep_last", Some(self.checkpoint.keep_last));
+        list.at_least_one("checkpoint.keep_every", self.checkpoint.keep_every);
+        self.check_evaluation(&mut list);
         list.one_of("output.profile", &self.output.profile, &Profile::NAMES);
         list.one_of("output.action_format", &self.output.action_format, &ActionFormat::NAMES);
         list.found.retain(|problem| !unread.contains(&problem.key));
@@ -137,6 +139,21 @@ impl Config {
             );
             list.wrong("train.sequence_tokens_max", what, "lower it, or raise `train.pack_tokens`");
         }
+    }
+
+    fn check_evaluation(&self, list: &mut List) {
+        let evaluation = &self.evaluation;
+        list.at_least_one("evaluation.every", evaluation.every);
+        list.at_least_one("evaluation.patience", evaluation.patience);
+        let wants_best = evaluation.export == Some(Exported::Best);
+        for (key, is_set) in [("evaluation.patience", evaluation.patience.is_some()), ("evaluation.export", wants_best)]
+        {
+            if is_set && evaluation.every.is_none() && list.is_sound("evaluation.every") {
+                list.wrong(key, "needs `evaluation.every`".to_owned(), "set the steps between two measures");
+            }
+        }
+        let spike = self.guard.spike;
+        list.range("guard.spike", spike, spike >= 0.0 && spike.is_finite(), "0 or more");
     }
 
     fn check_optimizer(&self, list: &mut List) {

@@ -100,6 +100,38 @@ choice! {
     }
 }
 
+choice! {
+    /// What becomes of a step whose loss leaps.
+    OnSpike {
+        /// It is told, and the step is taken.
+        Warn = "warn",
+        /// The adapter stays as before the step, and the run goes on with the next one.
+        Rollback = "rollback",
+        /// The run ends.
+        Stop = "stop",
+    }
+}
+
+choice! {
+    /// What becomes of a step whose loss or gradient is not a number.
+    OnNotFinite {
+        /// The run ends.
+        Stop = "stop",
+        /// The adapter stays as before the step, and the run goes on with the next one.
+        Rollback = "rollback",
+    }
+}
+
+choice! {
+    /// Of which step the results are.
+    Exported {
+        /// Of the last one.
+        Last = "last",
+        /// Of that with the lowest held-out loss.
+        Best = "best",
+    }
+}
+
 impl Choice for Target {
     const NAMES: &'static [(&'static str, Target)] = &[
         ("q_proj", Target::Q),

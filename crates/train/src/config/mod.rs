@@ -13,10 +13,13 @@ mod tree;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use choices::{ChatFormatChoice, DeviceChoice, NewTokens, Precision, RecomputeChoice, ScheduleShape};
+pub use choices::{
+    ChatFormatChoice, DeviceChoice, Exported, NewTokens, OnNotFinite, OnSpike, Precision, RecomputeChoice,
+    ScheduleShape,
+};
 pub use patterns::Patterns;
 pub use sources::{DataSource, FilterTable, Words};
-pub use tables::{Checkpoint, Config, Lora, Model, Optimizer, Output, Train};
+pub use tables::{Checkpoint, Config, Evaluation, Guard, Lora, Model, Optimizer, Output, Train};
 pub use tree::Origin;
 
 use reader::Findings;

@@ -5,7 +5,8 @@ use codeact_model::Target;
 use serde::Serialize;
 
 use super::choices::{
-    ChatFormatChoice, DeviceChoice, Layers, NewTokens, Precision, RecomputeChoice, ScheduleShape, Targets,
+    ChatFormatChoice, DeviceChoice, Exported, Layers, NewTokens, OnNotFinite, OnSpike, Precision, RecomputeChoice,
+    ScheduleShape, Targets,
 };
 use super::patterns::{self, Patterns};
 use super::reader::{Findings, TableReader};
@@ -25,6 +26,10 @@ pub struct Config {
     pub optimizer: Optimizer,
     /// `[checkpoint]`
     pub checkpoint: Checkpoint,
+    /// `[evaluation]`
+    pub evaluation: Evaluation,
+    /// `[guard]`
+    pub guard: Guard,
     /// `[output]`
     pub output: Output,
     /// `[[data]]`, at least one that is not held out.
@@ -157,6 +162,34 @@ pub struct Checkpoint {
     pub every: Option<usize>,
     /// Newest checkpoints that stay on disk. Default 2.
     pub keep_last: usize,
+    /// Those after a multiple of so many steps stay, too. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_every: Option<usize>,
+}
+
+/// `[evaluation]`: held-out data measured while the run goes on.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// Optimizer steps between measures; the checkpoint of the best one stays. Default: before and after training only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub every: Option<usize>,
+    /// Measures in a row without a better one after which the run ends. Default: it takes all steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
+    /// Of which step the results are, `last` or `best`. Default `best` with `every`, and `last` without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub export: Option<Exported>,
+}
+
+/// `[guard]`: what to do when numbers go wrong.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Guard {
+    /// Deviations above the median of the newest 32 losses from which a loss leaps; 0 for never. Default 6.
+    pub spike: f64,
+    /// `warn`, `rollback` (the step is not taken) or `stop`. Default `warn`.
+    pub on_spike: OnSpike,
+    /// `stop` or `rollback`, for a loss or gradient that is not finite. Default `stop`.
+    pub on_not_finite: OnNotFinite,
 }
 
 /// `[output]`: where the results go.
@@ -170,6 +203,8 @@ pub struct Output {
     pub profile: String,
     /// How the model writes its actions, written there too: `code`, `json` or `text`. Default `code`.
     pub action_format: String,
+    /// Write the numbers of the run as event files for TensorBoard, too, into `tensorboard/`. Default true.
+    pub tensorboard: bool,
 }
 
 /// Keys of a table that were written rather than left out. Settings are the same with and without.
@@ -204,10 +239,12 @@ impl Config {
         let train = Train::read(table("train"));
         let optimizer = Optimizer::read(table("optimizer"));
         let checkpoint = Checkpoint::read(table("checkpoint"));
+        let evaluation = Evaluation::read(table("evaluation"));
+        let guard = Guard::read(table("guard"));
         let output = Output::read(table("output"));
         let data = sources::read(reader.node("data"), findings);
         reader.finish();
-        Config { model, lora, train, optimizer, checkpoint, output, data }
+        Config { model, lora, train, optimizer, checkpoint, evaluation, guard, output, data }
     }
 }
 
@@ -289,9 +326,37 @@ impl Optimizer {
 
 impl Checkpoint {
     fn read(mut table: TableReader<'_>) -> Checkpoint {
-        let checkpoint = Checkpoint { every: table.optional("every"), keep_last: table.or("keep_last", 2) };
+        let checkpoint = Checkpoint {
+            every: table.optional("every"),
+            keep_last: table.or("keep_last", 2),
+            keep_every: table.optional("keep_every"),
+        };
         table.finish();
         checkpoint
+    }
+}
+
+impl Evaluation {
+    fn read(mut table: TableReader<'_>) -> Evaluation {
+        let evaluation = Evaluation {
+            every: table.optional("every"),
+            patience: table.optional("patience"),
+            export: table.optional("export"),
+        };
+        table.finish();
+        evaluation
+    }
+}
+
+impl Guard {
+    fn read(mut table: TableReader<'_>) -> Guard {
+        let guard = Guard {
+            spike: table.or("spike", 6.0),
+            on_spike: table.or("on_spike", OnSpike::Warn),
+            on_not_finite: table.or("on_not_finite", OnNotFinite::Stop),
+        };
+        table.finish();
+        guard
     }
 }
 
@@ -302,6 +367,7 @@ impl Output {
             overwrite: table.or("overwrite", false),
             profile: table.or("profile", "codeactinstruct".to_owned()),
             action_format: table.or("action_format", "code".to_owned()),
+            tensorboard: table.or("tensorboard", true),
         };
         table.finish();
         output

@@ -16,6 +16,11 @@ fn start(tiny: &Tiny, arguments: &[&str]) -> (Child, impl Iterator<Item = String
     (child, lines)
 }
 
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
 /// The adapter after `step` steps of a run that nobody interrupts, from a folder of its own.
 fn undisturbed(tiny: &Tiny, step: usize) -> Vec<u8> {
     let every = format!("checkpoint.every={step}");
@@ -33,10 +38,9 @@ fn an_interrupted_run_saves_the_bits_of_an_undisturbed_one() {
     let tiny = Tiny::new();
     let (mut child, mut lines) = start(&tiny, &["--set", "checkpoint.every=1500"]);
     assert!(lines.any(|line| line.starts_with("step ")), "no step was shown");
-    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(killed.success());
+    signal(&child, "INT");
     let rest: Vec<String> = lines.collect();
-    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}");
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{rest:?}");
     let hint = |line: &String| line.contains("--set 'train.steps=3000'") && line.contains("--resume");
     assert!(rest.iter().any(hint), "{rest:?}");
 
@@ -52,12 +56,83 @@ fn an_interrupted_run_saves_the_bits_of_an_undisturbed_one() {
 }
 
 #[test]
+fn checkpoints_are_saved_when_they_are_asked_for_and_the_run_goes_on() {
+    let tiny = Tiny::new();
+    let (mut child, mut lines) = start(&tiny, &["--set", "checkpoint.every=2999"]);
+    for ask in ["signal", "file"] {
+        assert!(lines.any(|line| line.starts_with("step ")), "no step was shown");
+        match ask {
+            "signal" => signal(&child, "USR1"),
+            _ => tiny.write("run/save", ""),
+        }
+        assert!(lines.any(|line| line.starts_with("checkpoint ")), "no checkpoint by {ask}");
+    }
+    signal(&child, "TERM");
+    assert!(lines.any(|line| line.starts_with("stopped; checkpoint ")));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(!tiny.path("run/save").exists(), "asking is over with that");
+}
+
+#[test]
+fn a_second_signal_ends_the_run_at_once() {
+    let tiny = Tiny::new();
+    let (mut child, mut lines) = start(&tiny, &["--set", "train.pack_tokens=2000", "--set", "train.accumulation=100"]);
+    assert!(lines.any(|line| line.starts_with("held-out loss")), "it did not begin");
+    // Both may come before the end of a pass.
+    signal(&child, "INT");
+    signal(&child, "INT");
+    let code = child.wait().unwrap().code();
+    assert!(code.is_none() || code == Some(0), "{code:?}");
+}
+
+#[test]
 fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint() {
     let tiny = Tiny::new();
     let wild = ["--set", "optimizer.learning_rate=1e30", "--set", "checkpoint.every=1"];
     let ended = tiny.run(&wild).expect_code(1).says("step 2: the ").says("step-000001").says("hint: lower");
+    let ended = ended.says("in a pass of conversations ").says("train.jsonl`)").says("guard.on_not_finite=rollback");
     assert!(!ended.stderr.contains("panicked"));
     assert_eq!(names(&tiny.path("run")), ["config.toml", "metrics.jsonl", "plan.jsonl", "step-000001"]);
+}
+
+#[test]
+fn steps_that_never_get_better_are_taken_back_so_often_and_no_more() {
+    let tiny = Tiny::new();
+    let wild = ["optimizer.learning_rate=1e30", "guard.on_not_finite=rollback", "checkpoint.every=1", "train.steps=40"];
+    let arguments: Vec<&str> = wild.iter().flat_map(|setting| ["--set", setting]).collect();
+    let ended = tiny.run(&arguments).expect_code(1).says("step 2: taken back: ").says("5 steps in a row");
+    assert!(ended.stderr.contains("step-000005"), "{}", ended.stderr);
+    let metrics = String::from_utf8(tiny.read("run/metrics.jsonl")).unwrap();
+    assert_eq!(metrics.lines().filter(|line| line.contains("\"taken_back\"")).count(), 4);
+}
+
+#[test]
+fn a_leap_of_the_loss_is_told_taken_back_or_the_end() {
+    let tiny = Tiny::new();
+    // So little above the median that a tiny model does it all the time.
+    let leaping = |policy: &str, arguments: &[&str]| {
+        let policy = format!("guard.on_spike={policy}");
+        let settings = ["--set", "guard.spike=0.01", "--set", &policy, "--set", "train.steps=40"];
+        let settings = [&settings[..], &["--set", "optimizer.learning_rate=1e-5", "--set", "checkpoint.keep_last=99"]];
+        tiny.run(&[&settings.concat(), arguments].concat())
+    };
+    let ended = leaping("warn", &[]).expect_code(0).says("warning: step ").says("the loss leaps to");
+    assert!(!ended.stderr.contains("taken back"));
+    leaping("stop", &["--set", "output.overwrite=true"])
+        .expect_code(1)
+        .says("the loss leaps to")
+        .says("on_spike=rollback");
+    leaping("rollback", &["--set", "output.overwrite=true"]).expect_code(0).says(": taken back: the loss leaps to");
+    let adapter = "run/step-000040/adapter_model.safetensors";
+    let (wanted, metrics) = (tiny.read(adapter), tiny.read("run/metrics.jsonl"));
+    let taken_back = |metrics: &[u8]| String::from_utf8_lossy(metrics).matches("taken_back").count();
+    assert!(taken_back(&metrics) > 0);
+    for step in 21..=40 {
+        let _ = std::fs::remove_dir_all(tiny.path(&format!("run/step-{step:06}")));
+    }
+    leaping("rollback", &["--resume"]).expect_code(0).says("step-000018");
+    assert!(tiny.read(adapter) == wanted, "resumed with other bits");
+    assert_eq!(taken_back(&tiny.read("run/metrics.jsonl")), taken_back(&metrics));
 }
 
 #[test]

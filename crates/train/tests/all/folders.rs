@@ -95,11 +95,41 @@ fn a_checkpoint_of_another_run_is_refused_by_what_differs() {
 }
 
 #[test]
-fn a_damaged_checkpoint_is_named() {
+fn a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used() {
     let tiny = Tiny::new();
     tiny.run(&[]).expect_code(0);
+    let wanted = tiny.read("run/step-000006/adapter_model.safetensors");
+    let state = String::from_utf8(tiny.read("run/step-000006/state.json")).unwrap();
+    tiny.write("run/step-000006/state.json", &state.replace("\"step\": 6", "\"step\": 5"));
+    let warning = "`state.json` is not what the run wrote";
+    tiny.run(&["--resume", "--dry-run"]).expect_code(0).says(warning);
+    assert!(tiny.path("run/step-000006").exists(), "a dry run changes nothing");
+    tiny.run(&["--resume"]).expect_code(0).says(warning).says("continuing").says("step-000003");
+    assert!(tiny.read("run/step-000006/adapter_model.safetensors") == wanted);
+    assert!(names(&tiny.path("run")).contains(&"step-000006.damaged".to_owned()));
+    tiny.run(&["--set", "output.overwrite=true", "--set", "train.steps=1"]).expect_code(0);
+    assert!(!tiny.path("run/step-000006.damaged").exists());
+}
+
+#[test]
+fn a_damaged_checkpoint_without_another_is_named() {
+    let tiny = Tiny::new();
+    tiny.run(&["--set", "checkpoint.keep_last=1"]).expect_code(0);
     tiny.write("run/step-000006/optimizer.safetensors", "not tensors");
-    tiny.run(&["--resume"]).expect_code(2).says("step-000006/optimizer.safetensors").says("hint: remove this folder");
+    tiny.run(&["--resume"])
+        .expect_code(2)
+        .says("step-000006`: `optimizer.safetensors` is not what the run wrote")
+        .says("hint: remove this folder");
+    assert!(tiny.path("run/step-000006").exists());
+}
+
+#[test]
+fn the_best_and_every_mth_checkpoint_stay() {
+    let tiny = Tiny::new();
+    let settings = ["checkpoint.every=1", "checkpoint.keep_last=1", "checkpoint.keep_every=4"];
+    tiny.run(&settings.map(|setting| ["--set", setting]).concat()).expect_code(0);
+    let kept: Vec<String> = names(&tiny.path("run")).into_iter().filter(|name| name.starts_with("step")).collect();
+    assert_eq!(kept, ["step-000004", "step-000006"]);
 }
 
 #[test]

@@ -6,8 +6,10 @@ mod tiny; // a model small enough to train in a blink
 
 mod bad_input;
 mod endings;
+mod evaluating;
 mod folders;
 mod looks;
+mod reports;
 mod runs;
 mod schedules;
 mod settings;

@@ -15,12 +15,14 @@ fn results(tiny: &Tiny) -> Vec<Vec<u8>> {
     RESULTS.iter().map(|name| tiny.read(name)).collect()
 }
 
-/// Steps of metrics.jsonl without the wall time.
+/// Steps of metrics.jsonl without wall time and memory.
 fn metrics(tiny: &Tiny) -> Vec<serde_json::Value> {
     let text = String::from_utf8(tiny.read("run/metrics.jsonl")).unwrap();
     let rows = text.lines().filter_map(|line| {
         let mut row: serde_json::Value = serde_json::from_str(line).unwrap();
-        row.as_object_mut().unwrap().remove("seconds")?;
+        let cells = row.as_object_mut().unwrap();
+        cells.remove("memory_bytes");
+        cells.remove("seconds")?;
         Some(row)
     });
     rows.collect()
@@ -29,11 +31,20 @@ fn metrics(tiny: &Tiny) -> Vec<serde_json::Value> {
 #[test]
 fn a_whole_run_learns_and_leaves_everything_a_user_needs() {
     let tiny = Tiny::new();
-    let ended = tiny.run(&[]).expect_code(0).says("held-out loss before and after training");
+    let ended = tiny.run(&[]).expect_code(0).says("held-out loss before training and after step 6: ");
     assert!(ended.stdout.contains(&format!("codeact-chat -- --model {}", tiny.path("run/merged").display())));
     assert_eq!(
         names(&tiny.path("run")),
-        ["adapter", "config.toml", "merged", "metrics.jsonl", "plan.jsonl", "step-000003", "step-000006"]
+        [
+            "adapter",
+            "config.toml",
+            "merged",
+            "metrics.jsonl",
+            "plan.jsonl",
+            "step-000003",
+            "step-000006",
+            "tensorboard"
+        ]
     );
     let rows = metrics(&tiny);
     assert_eq!(rows.len(), 6);
@@ -112,6 +123,26 @@ fn accumulation_splits_a_step_without_changing_its_loss() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn memory_stays_flat_over_a_thousand_steps() {
+    let tiny = Tiny::new();
+    let settings = ["train.steps=1000", "checkpoint.every=50", "evaluation.every=50"];
+    tiny.run(&settings.map(|setting| ["--set", setting]).concat()).expect_code(0);
+    let text = String::from_utf8(tiny.read("run/metrics.jsonl")).unwrap();
+    let rows = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let memory: Vec<u64> = rows.filter_map(|row| row["memory_bytes"].as_u64()).collect();
+    assert_eq!(memory.len(), 1000);
+    let median = |range: std::ops::Range<usize>| {
+        let mut part = memory[range].to_vec();
+        part.sort_unstable();
+        part[part.len() / 2]
+    };
+    let (early, late) = (median(200..400), median(800..1000));
+    // What an allocator keeps; a leak of a kilobyte a step would be 600 KB.
+    assert!(late < early + (512 << 10), "{early} bytes at first, {late} in the end");
+}
+
+#[test]
 fn a_run_in_bf16_learns_too() {
     let tiny = Tiny::new();
     tiny.run(&["--set", "train.dtype=bf16"]).expect_code(0);
@@ -181,10 +212,31 @@ fn new_tokens_start_as_the_mean_or_as_the_last_row_and_learn_apart() {
 }
 
 #[test]
+fn a_run_that_the_disk_cannot_hold_is_refused_before_it_begins() {
+    let tiny = Tiny::new();
+    // 60,000 checkpoints of 6 MB.
+    let settings = ["train.steps=60000", "checkpoint.every=1", "checkpoint.keep_last=60000", "lora.rank=512"];
+    let settings = settings.map(|setting| ["--set", setting]).concat();
+    let ended = tiny.run(&settings).expect_code(2).says("are free there").says("hint: lower `checkpoint.keep_last`");
+    assert!(ended.stderr.contains("writes   at most "));
+    assert!(!tiny.path("run").exists());
+    tiny.run(&[&settings[..], &["--dry-run"]].concat()).expect_code(2).says("are free there");
+}
+
+#[test]
+fn what_is_never_learned_is_told() {
+    let tiny = Tiny::new();
+    tiny.run(&["--set", "train.steps=1"]).expect_code(0).says("of 24 conversations: the steps end before");
+    let ended = tiny.run(&["--set", "output.overwrite=true"]).expect_code(0);
+    assert!(!ended.stderr.contains("unused  "), "{}", ended.stderr);
+}
+
+#[test]
 fn a_dry_run_prints_plan_and_mask_and_writes_nothing() {
     let tiny = Tiny::new();
     let ended = tiny.run(&["--dry-run"]).expect_code(0);
-    for part in ["model  ", "data  ", "plan     6 steps", "memory   about", "⟦"] {
+    for part in ["model  ", "data  ", "plan     6 steps", "memory   about", "speed    about", "writes   at most", "⟦"]
+    {
         assert!(ended.stdout.contains(part), "no `{part}` in:\n{}", ended.stdout);
     }
     // Learned: the answer and its end-of-turn token; not learned: the user's words.

@@ -1,19 +1,23 @@
 //! Checkpoints: everything a run needs to go on as if it had never stopped.
 
-use std::collections::{BTreeMap, HashMap};
+mod identity; // of which run it is
+mod sums; // whether it is what was written
+
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use codeact_model::{Adapter, ModelConfig};
 use serde::{Deserialize, Serialize};
 
+pub use identity::{Identity, STARTING_ADAPTER, identity};
+
 use crate::config::Config;
 use crate::error::TrainError;
 use crate::folder;
+use crate::guard;
 use crate::optimizer::Optimizer;
-
-/// What must be the same for a checkpoint to be continued: settings by key, the data plan, the model.
-pub type Identity = BTreeMap<String, String>;
+use crate::standing::Standing;
 
 /// `state.json`: all that is not a tensor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,59 +25,24 @@ pub type Identity = BTreeMap<String, String>;
 pub struct State {
     /// Format of the checkpoint.
     pub version: u32,
-    /// Optimizer steps taken.
+    /// Steps of the plan that are over.
     pub step: usize,
+    /// Updates of the adapter: one for each of these steps but for those that were taken back.
+    pub updates: u64,
     /// Tokens of a pass at most: with others the numbers agree to rounding, not bit for bit.
     pub pass_tokens: usize,
-    /// Held-out loss of the model before training, nats per token.
-    pub validation_loss_before: Option<f64>,
+    /// What was measured on held-out data.
+    pub standing: Standing,
+    /// What the guard remembers.
+    pub guard: guard::Memory,
     /// Of which run it is.
     pub identity: Identity,
 }
 
 /// The format that this code writes and reads.
-const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
-/// Settings that may change between two parts of a run, because they do not change a bit of its numbers.
-const FREE_KEYS: [&str; 4] = ["train.recompute", "train.threads", "train.cache", "model.adapter"];
-
-/// Key of the content of the adapter that a run started from; where it lay does not matter.
-pub const STARTING_ADAPTER: &str = "starting adapter";
-
-impl State {
-    /// The state after `step` steps.
-    pub fn new(step: usize, pass_tokens: usize, validation_loss_before: Option<f64>, identity: Identity) -> State {
-        State { version: VERSION, step, pass_tokens, validation_loss_before, identity }
-    }
-}
-
-/// What makes a run this run.
-///
-/// * `plan_hash`: of the data plan, which also stands for the files and the chat template.
-/// * `held_out_hash`: of the held-out data, so that its loss before and after training is of the same conversations.
-/// * `model_hash`: of the base model.
-pub fn identity(config: &Config, plan_hash: &str, held_out_hash: &str, model_hash: &str) -> Identity {
-    let table = toml::Value::try_from(config).expect("tables of plain values are TOML");
-    let mut identity = Identity::new();
-    for name in ["model", "lora", "train", "optimizer"] {
-        for (key, value) in table[name].as_table().into_iter().flatten() {
-            identity.insert(format!("{name}.{key}"), value.to_string());
-        }
-    }
-    if !config.lora.rank_pattern.is_empty() {
-        identity.insert("lora.rank_pattern".to_owned(), config.lora.rank_pattern.to_string());
-    }
-    if !config.lora.alpha_pattern.is_empty() {
-        identity.insert("lora.alpha_pattern".to_owned(), config.lora.alpha_pattern.to_string());
-    }
-    identity.retain(|key, _| !FREE_KEYS.contains(&key.as_str()));
-    identity.insert("data plan".to_owned(), plan_hash.to_owned());
-    identity.insert("held-out data".to_owned(), held_out_hash.to_owned());
-    identity.insert("base model".to_owned(), model_hash.to_owned());
-    identity
-}
-
-/// Writes `<dir>/step-NNNNNN` and removes the oldest checkpoints beyond `keep_last`.
+/// Writes `<dir>/step-NNNNNN`, and removes the checkpoints that the settings do not keep.
 ///
 /// # Errors
 /// When something cannot be written; then no folder of this step is left.
@@ -93,13 +62,22 @@ pub fn save(
             let path = partial.join(name);
             std::fs::write(&path, text).map_err(TrainError::write(&path))?;
         }
-        Ok(())
+        sums::write(partial)
     })?;
-    let mut kept = folder::checkpoints(dir);
-    while kept.len() > config.checkpoint.keep_last {
-        folder::remove(&kept.remove(0).1)?;
+    let best = state.standing.best.as_ref().map(|best| best.step);
+    let steps: Vec<usize> = folder::checkpoints(dir).into_iter().map(|(step, _)| step).collect();
+    for step in surplus(&steps, config.checkpoint.keep_last, config.checkpoint.keep_every, best) {
+        folder::remove(&dir.join(folder::step_name(step)))?;
     }
     Ok(target)
+}
+
+/// Of checkpoints after `steps`, oldest first, those that do not stay: neither among the last, nor after a multiple of
+/// `keep_every` steps, nor the best.
+fn surplus(steps: &[usize], keep_last: usize, keep_every: Option<usize>, best: Option<usize>) -> Vec<usize> {
+    let stays = |step: usize| best == Some(step) || keep_every.is_some_and(|every| step.is_multiple_of(every));
+    let older = &steps[..steps.len().saturating_sub(keep_last)];
+    older.iter().copied().filter(|step| !stays(*step)).collect()
 }
 
 fn save_moments(path: &Path, optimizer: &Optimizer) -> Result<(), TrainError> {
@@ -110,6 +88,37 @@ fn save_moments(path: &Path, optimizer: &Optimizer) -> Result<(), TrainError> {
     })
 }
 
+/// The newest checkpoint in `dir` that is what was written. Damaged ones before it are told to `say`, and set aside if
+/// `sets_aside`: they would stand for steps that are taken again.
+///
+/// # Errors
+/// When there are checkpoints and none of them is whole; or when one cannot be renamed.
+pub fn newest_whole(dir: &Path, sets_aside: bool, say: &dyn Fn(&str)) -> Result<Option<PathBuf>, TrainError> {
+    let mut damaged = Vec::new();
+    for (_, path) in folder::checkpoints(dir).into_iter().rev() {
+        match sums::check(&path) {
+            Ok(()) => {
+                for (path, what) in damaged {
+                    let path: PathBuf = path;
+                    say(&format!(
+                        "warning: checkpoint `{}` is damaged, the one before it is used: {what}",
+                        path.display()
+                    ));
+                    if sets_aside {
+                        folder::set_aside(&path)?;
+                    }
+                }
+                return Ok(Some(path));
+            }
+            Err(what) => damaged.push((path, what)),
+        }
+    }
+    match damaged.into_iter().next() {
+        None => Ok(None),
+        Some((path, what)) => Err(TrainError::BadCheckpoint { path, what }),
+    }
+}
+
 /// Reads the state of a checkpoint and makes sure that it is of the run `identity`.
 ///
 /// # Errors
@@ -118,35 +127,18 @@ pub fn load_state(checkpoint: &Path, identity: &Identity) -> Result<State, Train
     let path = checkpoint.join("state.json");
     let bad = |what: String| TrainError::BadCheckpoint { path: path.clone(), what };
     let text = std::fs::read_to_string(&path).map_err(|error| bad(error.to_string()))?;
-    let state: State = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
-    if state.version != VERSION {
-        return Err(bad(format!("has format {}, expected {VERSION}", state.version)));
+    let value: serde_json::Value = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
+    let version = &value["version"];
+    if version.as_u64() != Some(u64::from(VERSION)) {
+        return Err(bad(format!("has format {version}, expected {VERSION}")));
     }
-    let differences = differences(&state.identity, identity);
+    let state: State = serde_json::from_value(value).map_err(|error| bad(error.to_string()))?;
+    let differences = identity::differences(&state.identity, identity);
     if !differences.is_empty() {
         let checkpoint = checkpoint.display().to_string();
         return Err(TrainError::OtherRun { checkpoint, differences });
     }
     Ok(state)
-}
-
-fn differences(there: &Identity, here: &Identity) -> Vec<String> {
-    let unset = "unset".to_owned();
-    let keys: std::collections::BTreeSet<&String> = there.keys().chain(here.keys()).collect();
-    let differing = keys.into_iter().filter(|key| there.get(*key) != here.get(*key));
-    let sentence = |key: &String| match key.as_str() {
-        "data plan" => "its data plan differs (data files, chat template, order or lengths)".to_owned(),
-        "held-out data" => "its held-out data differs".to_owned(),
-        STARTING_ADAPTER => {
-            "it did not start from the adapter of `model.adapter`, or from another content of it".to_owned()
-        }
-        "base model" => "its base model had other weights".to_owned(),
-        _ => {
-            let value = |identity: &Identity| identity.get(key).unwrap_or(&unset).clone();
-            format!("`{key}` was {} there and is {} here", value(there), value(here))
-        }
-    };
-    differing.map(sentence).collect()
 }
 
 /// Reads the tensors of a checkpoint.
@@ -155,7 +147,7 @@ fn differences(there: &Identity, here: &Identity) -> Vec<String> {
 /// When a file is missing, broken or of another shape.
 pub fn load_tensors(
     checkpoint: &Path,
-    step: usize,
+    updates: u64,
     model: &ModelConfig,
     device: &Device,
 ) -> Result<(Adapter, Optimizer), TrainError> {
@@ -172,5 +164,20 @@ pub fn load_tensors(
         Ok(tensor)
     };
     let (m, v) = (take("m")?, take("v")?);
-    Ok((adapter, Optimizer { m, v, step: step as u64 }))
+    Ok((adapter, Optimizer { m, v, step: updates }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::surplus;
+
+    #[test]
+    fn the_last_the_best_and_every_mth_stay() {
+        let steps = [10, 20, 30, 40, 50];
+        assert_eq!(surplus(&steps, 2, None, None), [10, 20, 30]);
+        assert_eq!(surplus(&steps, 2, Some(20), None), [10, 30]);
+        assert_eq!(surplus(&steps, 2, Some(20), Some(30)), [10]);
+        assert_eq!(surplus(&steps, 9, None, None), [0; 0]);
+        assert_eq!(surplus(&[], 1, Some(1), Some(1)), [0; 0]);
+    }
 }

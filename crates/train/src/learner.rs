@@ -1,0 +1,306 @@
+//! The steps of a run: forward and backward of its packs, the update, and what is measured and saved between them.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use candle_core::Tensor;
+use codeact_data::Step;
+use codeact_model::{Adapter, Decoder, ModelError, Target};
+use codeact_ops::optimizer::{norm, zero};
+
+use crate::checkpoint::{self, State, VERSION};
+use crate::config::{OnNotFinite, OnSpike};
+use crate::error::TrainError;
+use crate::evaluate::{self, batch};
+use crate::folder;
+use crate::guard;
+use crate::memory;
+use crate::metrics::Metrics;
+use crate::optimizer::Optimizer;
+use crate::prepare::Prepared;
+use crate::progress::{Progress, StepReport};
+use crate::requests::Requests;
+use crate::standing::{Measure, Standing};
+
+/// Conversations that are named where a step went wrong.
+const NAMED_MAX: usize = 5;
+
+/// Model, adapter and optimizer in the middle of a run.
+pub(crate) struct Learner<'a> {
+    pub run: &'a Prepared,
+    pub decoder: Decoder,
+    pub adapter: Adapter,
+    pub optimizer: Optimizer,
+    /// `(P,)` f32, zero between steps.
+    pub gradients: Tensor,
+    /// Steps of the plan that are over.
+    pub position: usize,
+    pub standing: Standing,
+    pub guard: guard::Memory,
+    pub metrics: Metrics,
+}
+
+/// Why there are no more steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// All were taken.
+    Whole,
+    /// The held-out loss did not get better for as long as the settings allow.
+    NoProgress,
+    /// It was asked to stop.
+    Stopped,
+}
+
+/// What became of a step.
+enum Taken {
+    Whole(StepReport),
+    /// The adapter is as before it.
+    Back(String),
+    /// Asked to stop between two passes.
+    Stopped,
+}
+
+/// The pass of a step with the highest loss per supervised token.
+#[derive(Default)]
+struct Worst {
+    loss: f64,
+    documents: Vec<usize>,
+}
+
+impl Worst {
+    fn see(&mut self, loss: f64, documents: &[usize]) {
+        if self.documents.is_empty() || !loss.is_finite() || loss > self.loss {
+            *self = Worst { loss, documents: documents.to_vec() };
+        }
+    }
+}
+
+impl Learner<'_> {
+    /// Takes the steps that are left.
+    ///
+    /// # Errors
+    /// When a step fails, its numbers are not finite, or something cannot be written.
+    pub fn take_steps(&mut self, requests: &Requests) -> Result<Ended, TrainError> {
+        let steps = &self.run.plan.steps;
+        let tokens_left = steps[self.position..].iter().map(Step::token_count).sum();
+        let mut progress = Progress::new(steps.len(), self.position, tokens_left);
+        let ended = self.go_on(requests, &mut progress);
+        progress.finish();
+        ended
+    }
+
+    fn go_on(&mut self, requests: &Requests, progress: &mut Progress) -> Result<Ended, TrainError> {
+        let run = self.run;
+        let steps = &run.plan.steps;
+        // Due before the first step, or where the run was stopped while it measured.
+        self.measure(requests, progress)?;
+        while self.position < steps.len() && !self.is_stuck() && !requests.wants_stop() {
+            match self.take_step(&steps[self.position], requests, progress)? {
+                Taken::Stopped => break,
+                Taken::Back(why) => {
+                    self.position += 1;
+                    progress.say(&format!("step {}: taken back: {why}", self.position));
+                    self.metrics.taken_back(self.position, &why)?;
+                }
+                Taken::Whole(report) => {
+                    self.position += 1;
+                    self.metrics.step(&report)?;
+                    progress.step(&report);
+                }
+            }
+            let is_best = self.measure(requests, progress)?;
+            let is_due = run.config.checkpoint.every.is_some_and(|every| self.position.is_multiple_of(every));
+            let is_over = self.position == steps.len() || self.is_stuck();
+            let is_wanted = requests.take_save(run.dir());
+            if is_best || is_due || is_wanted || is_over && !requests.wants_stop() {
+                let path = self.save()?;
+                let best = if is_best { ", the best so far" } else { "" };
+                progress.say(&format!("checkpoint `{}`{best}", path.display()));
+            }
+        }
+        Ok(match () {
+            () if requests.wants_stop() => Ended::Stopped,
+            () if self.position < steps.len() => Ended::NoProgress,
+            () => Ended::Whole,
+        })
+    }
+
+    /// Measures held-out data if that is due and was not done. Whether this is the best so far.
+    fn measure(&mut self, requests: &Requests, progress: &Progress) -> Result<bool, TrainError> {
+        let (run, step) = (self.run, self.position);
+        let every = run.config.evaluation.every;
+        let is_due = step == 0 || step == run.plan.steps.len() || every.is_some_and(|every| step.is_multiple_of(every));
+        if !is_due || self.standing.is_measured(step) {
+            return Ok(false);
+        }
+        let (held_out, pass_tokens) = (&run.data.validation, run.fit.pass_tokens);
+        let measured = evaluate::held_out(&self.decoder, &self.adapter, held_out, pass_tokens, requests)?;
+        let Some(measured) = measured else { return Ok(false) };
+        let is_best = self.standing.note(Measure { step, loss: measured.loss });
+        self.metrics.held_out(step, &measured, &run.source_names())?;
+        if is_best && every.is_some() {
+            self.metrics.best(step)?;
+        }
+        let when = if step == 0 { "before training".to_owned() } else { format!("after step {step}") };
+        progress.say(&format!("held-out loss {when}: {:.4}", measured.loss));
+        Ok(is_best && every.is_some())
+    }
+
+    /// Whether nothing got better for as long as the settings allow.
+    fn is_stuck(&self) -> bool {
+        self.run.config.evaluation.patience.is_some_and(|patience| self.standing.worse_in_a_row >= patience)
+    }
+
+    /// Adds up the packs' gradients, each divided by the supervised tokens of the whole step, and updates the adapter.
+    fn take_step(&mut self, step: &Step, requests: &Requests, progress: &Progress) -> Result<Taken, TrainError> {
+        let (begun, run, number) = (Instant::now(), self.run, self.position + 1);
+        let failed = |source: ModelError| TrainError::Step { step: number, source };
+        let scale = 1.0 / step.target_count() as f64;
+        let (mut loss, mut worst) = (0.0, Worst::default());
+        for pack in &step.packs {
+            for pass in pack.passes(&run.data.train.documents, run.fit.pass_tokens) {
+                if requests.wants_stop() {
+                    return Ok(Taken::Stopped);
+                }
+                let mut batch = batch(&run.data.train, &pass, number)?;
+                batch.noise = run.config.noise(number, &pass.documents);
+                let of_pass = self
+                    .decoder
+                    .loss_and_gradients(&self.adapter, &batch, scale, run.fit.recompute, &self.gradients)
+                    .map_err(failed)?;
+                worst.see(of_pass / pass.target_count.max(1) as f64, &pass.documents);
+                loss += of_pass;
+            }
+        }
+        let loss = loss * scale;
+        if !loss.is_finite() {
+            return self.not_finite("loss", loss, &worst);
+        }
+        if self.optimizer.step == 0 {
+            self.check_reached()?;
+        }
+        if let Some(why) = self.leap(loss, &worst) {
+            match run.config.guard.on_spike {
+                OnSpike::Warn => progress.say(&format!("warning: step {number}: {why}")),
+                OnSpike::Rollback => return self.take_back(why),
+                OnSpike::Stop => return Err(TrainError::Spike { step: number, what: why, kept: self.kept() }),
+            }
+        }
+        let learning_rate = run.schedule.learning_rate(self.position);
+        let gradient_norm = self
+            .optimizer
+            .apply(&self.adapter, &self.gradients, &run.config.optimizer, learning_rate)
+            .map_err(|error| failed(error.into()))?;
+        if !gradient_norm.is_finite() {
+            return self.not_finite("gradient norm", gradient_norm, &worst);
+        }
+        self.guard.kept(loss);
+        Ok(Taken::Whole(StepReport {
+            step: number,
+            epoch: step.epoch,
+            loss,
+            learning_rate,
+            gradient_norm,
+            token_count: step.token_count(),
+            target_count: step.target_count(),
+            seconds: begun.elapsed().as_secs_f64(),
+            memory_bytes: memory::used_bytes(self.gradients.device()),
+        }))
+    }
+
+    /// What is said of a loss that leaps.
+    fn leap(&self, loss: f64, worst: &Worst) -> Option<String> {
+        let limit = self.run.config.guard.spike;
+        let deviations = self.guard.deviations(loss).filter(|deviations| limit > 0.0 && *deviations > limit)?;
+        let named = self.named(worst);
+        Some(format!("the loss leaps to {loss:.4}, {deviations:.1} deviations above the newest ones; {named}"))
+    }
+
+    fn not_finite(&mut self, what: &'static str, value: f64, worst: &Worst) -> Result<Taken, TrainError> {
+        let documents = self.named(worst);
+        match self.run.config.guard.on_not_finite {
+            OnNotFinite::Rollback => self.take_back(format!("the {what} is {value}; {documents}")),
+            OnNotFinite::Stop => {
+                Err(TrainError::NotFinite { step: self.position + 1, what, value, documents, kept: self.kept() })
+            }
+        }
+    }
+
+    /// Nothing of the step stays.
+    fn take_back(&mut self, why: String) -> Result<Taken, TrainError> {
+        zero(&self.gradients).map_err(|error| TrainError::Step { step: self.position + 1, source: error.into() })?;
+        match self.guard.taken_back() {
+            true => Ok(Taken::Back(why)),
+            false => Err(TrainError::TakenBackTooOften {
+                step: self.position + 1,
+                count: guard::ROLLBACKS_MAX,
+                what: why,
+                kept: self.kept(),
+            }),
+        }
+    }
+
+    /// Every `B` starts at zero and must be moved by the first step: one that is not is not part of the loss.
+    fn check_reached(&self) -> Result<(), TrainError> {
+        let failed = |source: candle_core::Error| TrainError::Step { step: 1, source: source.into() };
+        for layer in 0..self.run.model.layer_count {
+            for target in Target::ALL {
+                let pair = self.adapter.pair(&self.gradients, layer, target).map_err(failed)?;
+                let Some((_, b)) = pair else { continue };
+                let length = norm(&b.flatten_all().map_err(failed)?).map_err(failed)?;
+                if length == 0.0 || !length.is_finite() {
+                    let module = format!("model.layers.{layer}.{}.lora_B", target.module());
+                    return Err(TrainError::NotReached { module, length });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Conversations by number, id and place, as plan.jsonl and `preview` count them.
+    fn named(&self, worst: &Worst) -> String {
+        let name = |index: &usize| {
+            let (file, entry) = self.run.data.train.entry(*index);
+            let id = if entry.id.is_empty() { String::new() } else { format!(" {:?}", entry.id) };
+            format!("{index}{id} (line {} of `{}`)", entry.line, file.path.display())
+        };
+        let names: Vec<String> = worst.documents.iter().take(NAMED_MAX).map(name).collect();
+        let more = worst.documents.len().saturating_sub(NAMED_MAX);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("the highest, {:.4}, in a pass of conversations {}{more}", worst.loss, names.join(", "))
+    }
+
+    fn kept(&self) -> String {
+        match folder::checkpoints(self.run.dir()).pop() {
+            Some((_, path)) => format!("the last checkpoint is `{}`", path.display()),
+            None => "there is no checkpoint yet".to_owned(),
+        }
+    }
+
+    fn save(&self) -> Result<PathBuf, TrainError> {
+        let state = State {
+            version: VERSION,
+            step: self.position,
+            updates: self.optimizer.step,
+            pass_tokens: self.run.fit.pass_tokens,
+            standing: self.standing.clone(),
+            guard: self.guard.clone(),
+            identity: self.run.identity.clone(),
+        };
+        checkpoint::save(self.run.dir(), &state, &self.run.config, &self.adapter, &self.optimizer)
+    }
+
+    /// The checkpoint of a run that is to stop, unless it is there. Passes of an unfinished step are forgotten: the same
+    /// step begins anew on resume, so nothing differs.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save_to_stop(&self) -> Result<Option<PathBuf>, TrainError> {
+        let newest = folder::checkpoints(self.run.dir()).pop();
+        match newest {
+            Some((step, path)) if step == self.position => Ok(Some(path)),
+            _ if self.position == 0 => Ok(None),
+            _ => self.save().map(Some),
+        }
+    }
+}
