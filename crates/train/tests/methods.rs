@@ -6,6 +6,9 @@
 #[allow(dead_code)] // this file uses its part
 mod tiny; // a model small enough to train in a blink
 
+#[path = "methods/settings.rs"]
+mod settings;
+
 use serde_json::{Value, json};
 
 use tiny::{Tiny, names};
