@@ -12,15 +12,14 @@ namespace row_lora {
 constexpr uint32_t NO_SLOT = 0xffffffffu;
 constexpr int PAIRS_MAX = 3;
 
-// The pairs of one adapter on one weight: `rank` rows of A for each pair, under each other, and for each pair B^T, as many
-// rows, for the columns `first .. first + columns` of y. No pairs: the adapter does not touch the weight.
+// The pairs of one adapter on one weight: `rank` rows of A for each pair, under each other, `ranks` in all, and for each pair
+// B^T, as many rows, for the columns `first .. first + columns` of y. No pairs: the adapter does not touch the weight.
 struct Pairs {
     const void* a;
     const void* b[PAIRS_MAX];
-    int first[PAIRS_MAX], columns[PAIRS_MAX];
-    int count, rank;
-    float scale;
-    int unused;
+    int first[PAIRS_MAX], columns[PAIRS_MAX], rank[PAIRS_MAX];
+    float scale[PAIRS_MAX];
+    int count, ranks;
 };
 
 // Rows behind those of the embedding and the head, `count` each.
@@ -53,7 +52,7 @@ __device__ void down(float* u, const T* x, const Pairs* table, const uint32_t* s
     if (slot == NO_SLOT) return;
     const Pairs& pairs = table[slot];
     const int rank = blockIdx.y * (blockDim.x / WARP) + threadIdx.x / WARP;
-    if (rank >= pairs.count * pairs.rank) return;
+    if (rank >= pairs.ranks) return;
     const float sum = dot_of(x + size_t(row) * width, static_cast<const T*>(pairs.a) + size_t(rank) * width, width);
     if (threadIdx.x % WARP == 0) u[size_t(row) * ranks_max + rank] = sum;
 }
@@ -66,15 +65,15 @@ __device__ void up(T* y, const float* u, const Pairs* table, const uint32_t* slo
     const Pairs& pairs = table[slot];
     const int column = blockIdx.y * blockDim.x + threadIdx.x;
     if (column >= width) return;
-    for (int pair = 0; pair < pairs.count; ++pair) {
+    const float* own = u + size_t(row) * ranks_max;
+    for (int pair = 0; pair < pairs.count; own += pairs.rank[pair], ++pair) {
         const int at = column - pairs.first[pair], columns = pairs.columns[pair];
         if (at < 0 || at >= columns) continue;
         const T* b = static_cast<const T*>(pairs.b[pair]) + at;
-        const float* own = u + size_t(row) * ranks_max + pair * pairs.rank;
         float sum = 0.0f;
-        for (int rank = 0; rank < pairs.rank; ++rank) sum += own[rank] * to_float(b[size_t(rank) * columns]);
+        for (int rank = 0; rank < pairs.rank[pair]; ++rank) sum += own[rank] * to_float(b[size_t(rank) * columns]);
         T& to = y[size_t(row) * stride + column];
-        to = from_float<T>(to_float(to) + pairs.scale * sum);
+        to = from_float<T>(to_float(to) + pairs.scale[pair] * sum);
     }
 }
 

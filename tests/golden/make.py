@@ -18,9 +18,12 @@ from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+import noise
 import peft
+import peft_rules
 import torch
 import transformers
+from peft.optimizers import create_loraplus_optimizer
 from safetensors.torch import load_file, save_file
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
@@ -50,13 +53,28 @@ MODELS = [
 ]
 LINEARS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 RANK, ALPHA = 4, 8
-# name, base, seed, rsLoRA, B starts at zero
+# The first pattern that matches counts: layer 0 has rank 2, but for its q_proj.
+PATTERNS = dict(
+    rank_pattern={"layers.0.self_attn.q_proj": 6, r"layers\.0\..*": 2, "[kv]_proj": 3},
+    alpha_pattern={"1.mlp.down_proj": 3, "^model.layers.0.mlp.up_proj": 12.5, "(q|k)_proj": 5},
+)
+# How a run trains: the ratio of LoRA+, and the random numbers of dropout and NEFTune.
+PLAIN = dict(lora_plus_ratio=None, noise=None)
+LORA_PLUS = dict(PLAIN, lora_plus_ratio=16)
+NOISY = dict(PLAIN, noise=dict(seed=12345678901234567890, neftune_alpha=0))
+NEFTUNE = dict(PLAIN, noise=dict(seed=7, neftune_alpha=5))
+# name, base, seed, rsLoRA, B starts at zero, other settings of PEFT, how it trains
 ADAPTERS = [
-    ("llama-lora", "llama-tiny", 21, False, False),
-    ("llama-lora-zero-init", "llama-tiny", 22, False, True),
-    ("llama-rslora", "llama-tiny", 23, True, False),
-    ("llama-tied-lora", "llama-tiny-tied", 24, False, False),
-    ("mistral-sw-lora", "mistral-tiny-sw", 25, False, False),
+    ("llama-lora", "llama-tiny", 21, False, False, {}, PLAIN),
+    ("llama-lora-zero-init", "llama-tiny", 22, False, True, {}, PLAIN),
+    ("llama-rslora", "llama-tiny", 23, True, False, {}, PLAIN),
+    ("llama-tied-lora", "llama-tiny-tied", 24, False, False, {}, PLAIN),
+    ("mistral-sw-lora", "mistral-tiny-sw", 25, False, False, {}, PLAIN),
+    ("llama-patterns", "llama-tiny", 26, False, False, PATTERNS, PLAIN),
+    ("llama-layers", "llama-tiny", 27, False, False, dict(layers_to_transform=[1]), PLAIN),
+    ("llama-lora-plus", "llama-tiny", 28, False, False, dict(target_modules=["q_proj", "up_proj"]), LORA_PLUS),
+    ("llama-dropout", "llama-tiny", 29, False, False, dict(lora_dropout=0.25), NOISY),
+    ("llama-neftune", "llama-tiny", 30, False, False, dict(target_modules=["v_proj", "down_proj"]), NEFTUNE),
 ]
 ROWS, TOKENS, STEPS = 2, 24, 10
 GREEDY_TOKENS = 40
@@ -186,7 +204,7 @@ def make_model(out, name, family, seed, tied, theta, scaling, window, size):
     print(name, json.dumps(info))
 
 
-def batches(count, generator):
+def batches(count, generator, padded=True):
     """Random rows with an unsupervised start; the last row of a batch may end in padding (id 0, mask 0)."""
     ids = torch.randint(3, VOCAB, (count, ROWS, TOKENS), generator=generator)
     ids[:, :, 0] = 1
@@ -195,7 +213,7 @@ def batches(count, generator):
         for row in range(ROWS):
             start = int(torch.randint(3, TOKENS // 2, (1,), generator=generator))
             labels[batch, row, :start] = -100
-        kept = TOKENS - int(torch.randint(0, 7, (1,), generator=generator))
+        kept = TOKENS - int(torch.randint(0, 7, (1,), generator=generator)) * padded
         ids[batch, -1, kept:], labels[batch, -1, kept:], mask[batch, -1, kept:] = 0, -100, 0
     return dict(input_ids=ids, labels=labels, attention_mask=mask)
 
@@ -210,16 +228,20 @@ def trainable(model):
     return {name.replace(".default", ""): weight for name, weight in named if weight.requires_grad}
 
 
-def train(model, steps):
+def train(model, steps, how, state):
     """AdamW with a linear schedule, two warm-up steps and clipping at 1; one batch per step."""
     weights = trainable(model.train())
-    optimizer = torch.optim.AdamW(
-        weights.values(), lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01, foreach=False, fused=False
-    )
+    settings = dict(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, foreach=False, fused=False)
+    if how["lora_plus_ratio"]:
+        ratio = dict(loraplus_lr_ratio=how["lora_plus_ratio"], loraplus_weight_decay=0.01)
+        optimizer = create_loraplus_optimizer(model, torch.optim.AdamW, **settings, **ratio)
+    else:
+        optimizer = torch.optim.AdamW(weights.values(), weight_decay=0.01, **settings)
     schedule = transformers.get_linear_schedule_with_warmup(optimizer, 2, STEPS)
     losses, rates, norms = [], [], []
     for step in range(STEPS):
         rates.append(optimizer.param_groups[0]["lr"])
+        state["step"] = step + 1
         loss = model(**part(steps, step), use_cache=False).loss
         loss.backward()
         norms.append(float(torch.nn.utils.clip_grad_norm_(list(weights.values()), 1.0)))
@@ -239,25 +261,36 @@ def save_adapter(model, base, folder):
     # PEFT writes the targets in the order of a set, which changes from run to run.
     config = json.loads((folder / "adapter_config.json").read_text())
     config["target_modules"].sort()
-    write_json(folder / "adapter_config.json", config)
+    # It sorts patterns, of which the first that matches counts when it reads them again.
+    config.update({key: getattr(model.peft_config["default"], key) for key in ("rank_pattern", "alpha_pattern")})
+    text = json.dumps({key: config[key] for key in sorted(config)}, indent=2)
+    (folder / "adapter_config.json").write_text(text + "\n")
 
 
-def other_run(out, base, folder, steps, attention, dtype):
+def other_run(out, base, folder, steps, attention, dtype, how):
     """The same training with another attention or number type: how far apart are two right answers?"""
     model = load(out / "models" / base, attention, dtype)
     model = peft.PeftModel.from_pretrained(model, folder, is_trainable=True, autocast_adapter_dtype=False)
-    return train(model.to(dtype), steps)
+    return train(model.to(dtype), steps, how, use_numbers(model, how))
 
 
-def make_adapter(out, name, base, seed, rslora, zero_init):
+def use_numbers(model, how):
+    """The state that names the random numbers of a step; where a run draws some, they are ours."""
+    if not how["noise"]:
+        return {}
+    state, replaced = noise.use_our_numbers(model, **how["noise"])
+    assert how["noise"]["neftune_alpha"] or replaced == 7 * SHAPE["num_hidden_layers"], replaced
+    return state
+
+
+def make_adapter(out, name, base, seed, rslora, zero_init, others, how):
     folder = out / "lora" / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    settings = peft.LoraConfig(
-        r=RANK, lora_alpha=ALPHA, use_rslora=rslora, target_modules=LINEARS, lora_dropout=0.0, task_type="CAUSAL_LM"
-    )
+    settings = dict(r=RANK, lora_alpha=ALPHA, use_rslora=rslora, target_modules=LINEARS, lora_dropout=0.0)
+    settings = peft.LoraConfig(**dict(settings, **others), task_type="CAUSAL_LM")
     model = peft.get_peft_model(load(out / "models" / base), settings)
     if not zero_init:
         with torch.no_grad():
@@ -268,10 +301,16 @@ def make_adapter(out, name, base, seed, rslora, zero_init):
     start = load_file(folder / "adapter/adapter_model.safetensors")
     assert start.keys() == trainable(model).keys()
 
-    first, steps = part(batches(1, generator), 0), batches(STEPS, generator)
-    output = model(**first, use_cache=False)
+    padded = not (how["noise"] and how["noise"]["neftune_alpha"])
+    first, steps = part(batches(1, generator, padded), 0), batches(STEPS, generator, padded)
+    with torch.no_grad():
+        logits = model.eval()(**first, use_cache=False).logits
+    state = use_numbers(model, how)
+    output = model.train()(**first, use_cache=False)
+    assert torch.equal(output.logits, logits) != bool(how["noise"]), f"{name}: noise in evaluation, or none in training"
     output.loss.backward()
-    io = dict(first, logits=output.logits.detach().clone())
+    model.eval()
+    io = dict(first, logits=logits)
     io.update({f"grad.{key}": weight.grad.clone() for key, weight in trainable(model).items()})
     merged = copy.deepcopy(model).merge_and_unload(safe_merge=True)
     with torch.no_grad():
@@ -294,21 +333,22 @@ def make_adapter(out, name, base, seed, rslora, zero_init):
         loss_start=float(output.loss.detach()),
     )
     model.zero_grad()
-    run, final = train(model, steps)
-    info.update(run)
-    noise = dict(weights=0.0, losses=0.0)
+    run, final = train(model, steps, how, state)
+    info.update(run, **{key: value for key, value in how.items() if value})
+    differing = dict(weights=0.0, losses=0.0)
     for attention, dtype in [("sdpa", torch.float32), ("eager", torch.float64)]:
-        other, weights = other_run(out, base, folder / "adapter", steps, attention, dtype)
-        noise["weights"] = max([noise["weights"]] + [largest(weights[key] - final[key]) for key in final])
-        noise["losses"] = max([noise["losses"]] + [abs(a - b) for a, b in zip(other["losses"], run["losses"])])
+        other, weights = other_run(out, base, folder / "adapter", steps, attention, dtype, how)
+        differing["weights"] = max([differing["weights"]] + [largest(weights[key] - final[key]) for key in final])
+        differing["losses"] = max([differing["losses"]] + [abs(a - b) for a, b in zip(other["losses"], run["losses"])])
     # The tests allow 2e-5 (1e-4 where B starts at zero) for weights and 1e-4 for losses.
-    assert noise["weights"] < (3e-5 if zero_init else 5e-6) and noise["losses"] < 1e-5, f"{name}: {noise}"
-    info["two_right_runs_differ_by"] = noise
+    bounded = differing["weights"] < (3e-5 if zero_init else 5e-6) and differing["losses"] < 1e-5
+    assert bounded, f"{name}: {differing}"
+    info["two_right_runs_differ_by"] = differing
     io.update({f"steps.{key}": value for key, value in steps.items()})
     io.update({f"final.{key}": value for key, value in final.items()})
     save_file(io, folder / "io.safetensors")
     write_json(folder / "train.json", info)
-    print(name, json.dumps(dict(loss_start=info["loss_start"], losses=info["losses"], noise=noise)))
+    print(name, json.dumps(dict(loss_start=info["loss_start"], losses=info["losses"], noise=differing)))
 
 
 def inverse_frequencies(head_width, theta, positions, scaling=None):
@@ -344,6 +384,8 @@ def main():
         make_model(out, *model)
     for adapter in ADAPTERS:
         make_adapter(out, *adapter)
+    for check in (peft_rules.check_all_linear, peft_rules.check_new_tokens_of_lora_plus):
+        check(load(out / "models/llama-tiny"), LINEARS)
     make_rope(out)
 
 

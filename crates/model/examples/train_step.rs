@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use candle_core::{Device, Tensor};
 use clap::{Parser, ValueEnum};
-use codeact_model::{Adapter, Batch, Decoder, LoraConfig, ModelConfig, Pass, Recompute, Target, Weights, Workload};
+use codeact_model::{Adapter, Batch, Decoder, LoraConfig, ModelConfig, Pass, Recompute, Weights, Workload};
 use codeact_ops::optimizer::{self, AdamW};
 use sha2::{Digest, Sha256};
 
@@ -166,8 +166,7 @@ fn holds_weights(folder: &Path) -> Result<bool> {
 
 impl Training {
     fn new(args: &Args, decoder: Decoder, lengths: &[usize]) -> Result<Self> {
-        let lora =
-            LoraConfig { rank: args.rank, alpha: 2.0 * args.rank as f64, rslora: false, targets: Target::ALL.to_vec() };
+        let lora = LoraConfig::all_linear(args.rank, 2.0 * args.rank as f64);
         let vocabulary = decoder.config().vocab_size;
         let adapter = decoder.new_adapter(&lora, vocabulary, args.seed)?;
         let parameters = adapter.parameters();

@@ -1,7 +1,11 @@
 //! LoRA adapters: every matrix in one flat f32 vector, read and written as PEFT does.
 
+mod config;
 mod files;
 mod layout;
+mod peft;
+
+use std::ops::Range;
 
 use candle_core::{Device, Result, Tensor};
 use codeact_ops::linear::Lora;
@@ -11,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::ModelConfig;
 
+pub use config::{LoraConfig, ModulePattern, PairShape};
 pub(crate) use layout::Fused;
 use layout::{Slot, slots};
 
@@ -78,31 +83,10 @@ impl Target {
     }
 }
 
-/// Shape and scaling of an adapter.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LoraConfig {
-    /// Inner width `R`.
-    pub rank: usize,
-    /// The update is scaled by `alpha / R`, or with `rslora` by `alpha / sqrt(R)`.
-    pub alpha: f64,
-    /// Rank-stabilised scaling (Kalajdzievski 2023).
-    pub rslora: bool,
-    /// Projections that carry a pair.
-    pub targets: Vec<Target>,
-}
-
-impl LoraConfig {
-    /// The factor on the update.
-    pub fn scaling(&self) -> f64 {
-        let rank = self.rank as f64;
-        self.alpha / if self.rslora { rank.sqrt() } else { rank }
-    }
-}
-
 /// A trained or trainable adapter.
 ///
 /// The parameters are one flat vector, layer by layer and input by input: for the projections that share an input every
-/// `A (R, in)`, then every `Bᵀ (R, out)`. The optimizer, checkpoints and reductions across devices see a vector; the
+/// `A (R, in)`, then every `Bᵀ (R, out)`, each pair with its own `R`. The optimizer, checkpoints and reductions across devices see a vector; the
 /// blocks see views into it.
 pub struct Adapter {
     config: LoraConfig,
@@ -178,7 +162,7 @@ impl Adapter {
         values.resize(count, 0f32);
         for slot in &slots {
             let bound = 1.0 / (slot.c_in as f32).sqrt();
-            for value in &mut values[slot.a_start..slot.a_start + config.rank * slot.c_in] {
+            for value in &mut values[slot.a_start..slot.a_start + slot.rank * slot.c_in] {
                 let unit = (random.next_u32() >> 8) as f32 / (1 << 24) as f32;
                 *value = (2.0 * unit - 1.0) * bound;
             }
@@ -226,6 +210,12 @@ impl Adapter {
         &self.config
     }
 
+    /// The same adapter, to be trained with this probability of dropout.
+    pub fn with_dropout(mut self, dropout: f64) -> Self {
+        self.config.dropout = dropout;
+        self
+    }
+
     /// All parameters, `(P,)` f32. Updating them in place updates the adapter.
     pub fn parameters(&self) -> &Tensor {
         &self.parameters
@@ -243,16 +233,41 @@ impl Adapter {
     /// When the vector is shorter than the parameters.
     pub fn pair(&self, flat: &Tensor, layer: usize, target: Target) -> Result<Option<(Tensor, Tensor)>> {
         let slot = self.layer_slots(layer).iter().find(|slot| slot.target == target);
-        slot.map(|slot| slot.views(flat, self.config.rank)).transpose()
+        slot.map(|slot| slot.views(flat)).transpose()
     }
 
     /// The pairs on one fused weight in a flat vector, likewise.
     pub(crate) fn lora(&self, flat: &Tensor, layer: usize, fused: Fused) -> Result<Option<Lora>> {
-        layout::lora(self.layer_slots(layer), fused, flat, &self.config)
+        layout::lora(self.layer_slots(layer), fused, flat)
+    }
+
+    /// The factor on the update of a projection's pair; 0 where it has none.
+    pub fn scaling(&self, layer: usize, target: Target) -> f64 {
+        let slot = self.layer_slots(layer).iter().find(|slot| slot.target == target);
+        slot.map_or(0.0, |slot| slot.scaling)
+    }
+
+    /// Where every `Bᵀ` lies in the flat vector, ascending: the rest is `A` and rows of new tokens.
+    pub fn up_ranges(&self) -> Vec<Range<usize>> {
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        for slot in &self.slots {
+            let own = slot.b_start..slot.b_start + slot.rank * slot.c_out;
+            match ranges.last_mut().filter(|last| last.end == own.start) {
+                Some(last) => last.end = own.end,
+                None => ranges.push(own),
+            }
+        }
+        ranges
+    }
+
+    /// For each pair on one fused weight the random numbers that are its own.
+    pub(crate) fn streams(&self, layer: usize, fused: Fused) -> Vec<u32> {
+        layout::streams(self.layer_slots(layer), fused)
     }
 
     fn layer_slots(&self, layer: usize) -> &[Slot] {
-        let per_layer = self.config.targets.len();
-        self.slots.get(layer * per_layer..(layer + 1) * per_layer).unwrap_or_default()
+        let start = self.slots.partition_point(|slot| slot.layer < layer);
+        let end = self.slots.partition_point(|slot| slot.layer <= layer);
+        &self.slots[start..end]
     }
 }

@@ -3,6 +3,7 @@
 use codeact_ops::SeqBounds;
 
 use crate::ModelError;
+use crate::noise::Noise;
 
 /// Sequences end to end, and the rows whose next token is supervised.
 #[derive(Debug, Clone)]
@@ -15,6 +16,8 @@ pub struct Batch {
     pub target_rows: Vec<u32>,
     /// The token that should follow each of `target_rows`, `(N,)`.
     pub labels: Vec<u32>,
+    /// Random numbers of training; without them a pass is as in evaluation. [`Batch::new`] has none.
+    pub noise: Option<Noise>,
 }
 
 impl Batch {
@@ -41,6 +44,6 @@ impl Batch {
             token_ids.extend_from_slice(ids);
             lengths.push(ids.len());
         }
-        Ok(Self { token_ids, bounds: SeqBounds::from_lengths(lengths), target_rows, labels })
+        Ok(Self { token_ids, bounds: SeqBounds::from_lengths(lengths), target_rows, labels, noise: None })
     }
 }

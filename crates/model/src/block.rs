@@ -13,6 +13,7 @@ use codeact_ops::{SeqBounds, embedding, linear, rms_norm};
 use crate::ModelError;
 use crate::adapter::{Adapter, Fused};
 use crate::config::ModelConfig;
+use crate::noise::StepDropout;
 use crate::weights::WeightSource;
 
 use attention::{SavedAttention, SelfAttention};
@@ -39,6 +40,8 @@ pub(crate) struct Step<'a> {
     pub(crate) weights: DType,
     /// The adapter, and its parameters in the dtype of the activations.
     pub(crate) adapter: Option<(&'a Adapter, Tensor)>,
+    /// What the adapter drops, in training.
+    pub(crate) dropout: Option<StepDropout>,
 }
 
 impl Step<'_> {
@@ -194,9 +197,16 @@ impl Layer<'_> {
 
     fn lora(self, fused: Fused) -> Result<Option<Lora>> {
         match &self.step.adapter {
-            Some((adapter, values)) => adapter.lora(values, self.index, fused),
+            Some((adapter, values)) => self.pairs(adapter, values, fused),
             None => Ok(None),
         }
+    }
+
+    /// The pairs in a flat vector, the parameters or their gradients, with their dropout.
+    fn pairs(self, adapter: &Adapter, flat: &Tensor, fused: Fused) -> Result<Option<Lora>> {
+        let lora = adapter.lora(flat, self.index, fused)?;
+        let dropout = self.step.dropout.as_ref().map(|dropout| dropout.of(adapter, self, fused));
+        Ok(lora.map(|lora| Lora { dropout, ..lora }))
     }
 
     /// Gradient of the input of [`Layer::project`], and the side product that [`Layer::pair_gradients`] takes.
@@ -218,7 +228,7 @@ impl Layer<'_> {
         };
         let weights = self.step.weights;
         let xa = xa.map_or_else(|| linear::side(x, weights, &lora), Ok)?;
-        let Some(places) = adapter.lora(gradients, self.index, fused)? else {
+        let Some(places) = self.pairs(adapter, gradients, fused)? else {
             bail!("{fused:?} of layer {} has LoRA pairs but its gradients no place", self.index);
         };
         linear::pair_gradients((dy, &u), (x, &xa), weights, &places)

@@ -155,7 +155,8 @@ impl Decoder {
         self.head_logits(&self.hidden(adapter, batch, Some(&batch.target_rows))?, adapter)
     }
 
-    /// The loss of [`Decoder::loss`], unscaled, and the gradient of `scale * loss` added to `gradients`.
+    /// The loss of [`Decoder::loss`], unscaled, and the gradient of `scale * loss` added to `gradients`. With the batch's
+    /// noise, which no other function applies.
     ///
     /// * `scale`: one over the supervised tokens of the whole optimizer step, so that accumulation over any split of
     ///   a step gives the same gradient.
@@ -173,8 +174,13 @@ impl Decoder {
     ) -> Result<f64, ModelError> {
         let angles = self.angles(&batch.bounds.positions())?;
         let attention = self.config.attention(self.embedding.dtype());
-        let step = self.step(&batch.bounds, &angles, &attention, Some(adapter))?;
-        let mut stream = Stream::new(self.embed(&batch.token_ids, Some(adapter))?);
+        let mut step = self.step(&batch.bounds, &angles, &attention, Some(adapter))?;
+        let embedded = self.embed(&batch.token_ids, Some(adapter))?;
+        if let Some(noise) = &batch.noise {
+            noise.add_to_embeddings(&embedded, &batch.bounds)?;
+            step.dropout = noise.dropout(adapter, &batch.bounds, &batch.target_rows, &embedded)?;
+        }
+        let mut stream = Stream::new(embedded);
         let mut saved = Vec::with_capacity(self.blocks.len());
         for (index, block) in self.blocks.iter().enumerate() {
             let layer = self.layer(&step, index, Some(&batch.target_rows));
@@ -262,7 +268,7 @@ impl Decoder {
             None => None,
         };
         let (eps, weights) = (self.config.rms_norm_eps, self.embedding.dtype());
-        Ok(Step { bounds, angles, attention, eps, weights, adapter })
+        Ok(Step { bounds, angles, attention, eps, weights, adapter, dropout: None })
     }
 }
 

@@ -17,17 +17,19 @@ mod block;
 mod decoder;
 pub mod gguf;
 mod memory;
+mod noise;
 mod save;
 
 pub mod serving;
 
-pub use adapter::{Adapter, LoraConfig, Target};
+pub use adapter::{Adapter, LoraConfig, ModulePattern, PairShape, Target};
 pub use batch::Batch;
 pub use block::Recompute;
 pub use config::ModelConfig;
 pub use decoder::{Decoder, NewRows};
 pub use error::ModelError;
-pub use memory::{MemoryPlan, Pass, Workload};
+pub use memory::{MemoryPlan, Pass, Planner, Workload};
+pub use noise::Noise;
 pub use rotary::Rotary;
 pub use save::{SHARD_BYTES, merge_and_save, merge_into_shards};
 pub use weights::{Weights, stored_dtype};

@@ -6,7 +6,7 @@
 use codeact_ops::cross_entropy::{CHUNK_ROWS, CHUNK_ROWS_ON_CARD, logit_stride};
 use codeact_ops::weight::Weight;
 
-use crate::adapter::{Fused, LoraConfig};
+use crate::adapter::{Fused, LoraConfig, Target};
 use crate::block::Recompute;
 use crate::config::ModelConfig;
 use crate::weights::Weights;
@@ -62,29 +62,31 @@ const F32_BYTES: usize = 4;
 impl Workload {
     /// Trainable values: the LoRA pairs, and the embedding and head rows of new tokens.
     pub fn parameter_count(&self) -> usize {
-        let widths = self.lora.targets.iter().map(|target| target.widths(&self.model));
-        let per_layer: usize = widths.map(|(c_in, c_out)| self.lora.rank * (c_in + c_out)).sum();
-        let tables = if self.model.tie_word_embeddings { 1 } else { 2 };
-        self.model.layer_count * per_layer + self.new_token_count * tables * self.model.hidden_size
+        self.planner().parameter_count
     }
 
     /// The plan of one pass.
     pub fn plan(&self, pass: Pass, recompute: Recompute) -> MemoryPlan {
-        let parameters = self.parameter_count();
-        let copy = if self.activation_bytes() == F32_BYTES { 0 } else { parameters * self.activation_bytes() };
-        // The last block works on supervised rows only, behind its attention.
-        let (all, last) = (Pass { target_count: pass.token_count, ..pass }, self.saved_by_block(pass, recompute));
-        let saved = self.model.layer_count.saturating_sub(1) * self.saved_by_block(all, recompute) + last;
-        // The block below works on all rows, when the last one's are gone.
-        let below = self.backward(all, recompute).saturating_sub(last);
-        let angles = pass.token_count * self.model.head_width * F32_BYTES;
-        MemoryPlan {
-            weights: self.weight_bytes(),
-            adapter: parameters * F32_BYTES + copy,
-            optimizer: 3 * parameters * F32_BYTES,
-            saved,
-            working: angles + self.loss(pass).max(self.backward(pass, recompute)).max(below),
-        }
+        self.planner().plan(pass, recompute)
+    }
+
+    /// For the plans of many passes: what they share is found once.
+    pub fn planner(&self) -> Planner<'_> {
+        let pair = |layer: usize, target: &Target| self.lora.pair(layer, *target).map_or(0, |pair| pair.rank);
+        let sides = (0..self.model.layer_count).map(|layer| {
+            Fused::ALL.map(|fused| fused.targets().iter().map(|target| pair(layer, target)).sum::<usize>())
+        });
+        let layers = 0..self.model.layer_count;
+        let pairs: usize = layers
+            .flat_map(|layer| Target::ALL.map(|target| (layer, target)))
+            .map(|(layer, target)| {
+                let (c_in, c_out) = target.widths(&self.model);
+                pair(layer, &target) * (c_in + c_out)
+            })
+            .sum();
+        let tables = if self.model.tie_word_embeddings { 1 } else { 2 };
+        let parameter_count = pairs + self.new_token_count * tables * self.model.hidden_size;
+        Planner { workload: self, sides: sides.collect(), parameter_count }
     }
 
     fn activation_bytes(&self) -> usize {
@@ -127,68 +129,6 @@ impl Workload {
         [model.hidden_size, q + 2 * kv, q, model.intermediate_size]
     }
 
-    /// Values of a token in the LoRA side product of a fused weight.
-    fn side(&self, fused: Fused) -> usize {
-        fused.targets().iter().filter(|target| self.lora.targets.contains(target)).count() * self.lora.rank
-    }
-
-    fn saved_attention(&self, pass: Pass) -> usize {
-        let [_, qkv, out, _] = self.widths();
-        let values = pass.token_count * (qkv + out + self.side(Fused::Qkv));
-        let side = pass.target_count * self.side(Fused::Output);
-        (values + side) * self.activation_bytes() + pass.token_count * self.model.head_count * F32_BYTES
-    }
-
-    /// What a block keeps that works on the targets' rows behind its attention.
-    fn saved_by_block(&self, pass: Pass, recompute: Recompute) -> usize {
-        let [c, _, _, mlp] = self.widths();
-        let all = |values: usize| pass.token_count * values * self.activation_bytes();
-        let of = |values: usize| pass.target_count * values * self.activation_bytes();
-        let kept_mlp = of(2 * mlp + self.side(Fused::GateUp) + self.side(Fused::Down));
-        match recompute {
-            Recompute::None => all(c) + of(c) + self.saved_attention(pass) + kept_mlp,
-            Recompute::Mlp => all(c) + of(c) + self.saved_attention(pass),
-            Recompute::Block => all(c),
-        }
-    }
-
-    /// The worst moment of such a block's backward pass, beside what it and the blocks below it saved.
-    fn backward(&self, pass: Pass, recompute: Recompute) -> usize {
-        let [c, qkv, out, mlp] = self.widths();
-        let all = |values: usize| pass.token_count * values * self.activation_bytes();
-        let of = |values: usize| pass.target_count * values * self.activation_bytes();
-        let open_mlp = of(2 * mlp + self.side(Fused::GateUp));
-        let again = match recompute {
-            Recompute::None => 0,
-            Recompute::Mlp => open_mlp,
-            Recompute::Block => of(c) + self.saved_attention(pass) + open_mlp,
-        };
-        // Gradient of the block's output, input of the MLP, the gradient of the gated product; then, on a card in its
-        // place, the gated product.
-        let side_down = self.side(Fused::Down);
-        let down = again + of(2 * c + mlp + side_down) + self.expanded(Fused::Down);
-        let gated = if self.is_on_card { mlp } else { 2 * mlp };
-        let side_again = if recompute == Recompute::None { 0 } else { side_down };
-        let down = down.max(again + of(2 * c + gated + side_down + side_again));
-        let gate_up = again + of(3 * c + self.side(Fused::GateUp)) + self.expanded(Fused::GateUp);
-        // The MLP's own is gone by now: with it, and with the middle of the stream, what was saved shrinks.
-        let freed = match recompute {
-            Recompute::None => of(2 * mlp + self.side(Fused::GateUp) + self.side(Fused::Down) + c),
-            Recompute::Mlp => of(c) + open_mlp,
-            Recompute::Block => of(c) + open_mlp,
-        };
-        let heads = pass.token_count * self.model.head_count * F32_BYTES;
-        // On the CPU each query head has gradients of its own until they are summed.
-        let apart = if self.is_on_card { 0 } else { all(3 * out) };
-        // Behind the output projection; in the kernels; then what attention saved makes room for the last projection.
-        let output = of(out) + self.expanded(Fused::Output);
-        let kernels = all(out + qkv) + heads + apart;
-        let projection = all(qkv + c + self.side(Fused::Qkv)) + self.expanded(Fused::Qkv);
-        let projection = projection.saturating_sub(self.saved_attention(pass));
-        let attention = (again + of(c) + all(c) + output.max(kernels).max(projection)).saturating_sub(freed);
-        down.max(gate_up).max(attention)
-    }
-
     /// The worst moment of head and loss, beside what the blocks saved.
     fn loss(&self, pass: Pass) -> usize {
         let [c, ..] = self.widths();
@@ -200,5 +140,109 @@ impl Workload {
         };
         // Supervised rows, their norm and its gradient, the logits.
         3 * pass.target_count * c * bytes + logits
+    }
+}
+
+/// Counts passes of a workload.
+pub struct Planner<'a> {
+    workload: &'a Workload,
+    /// For each layer and fused weight, values of a token in its LoRA side product.
+    sides: Vec<[usize; 4]>,
+    parameter_count: usize,
+}
+
+impl Planner<'_> {
+    /// The plan of one pass.
+    pub fn plan(&self, pass: Pass, recompute: Recompute) -> MemoryPlan {
+        let workload = self.workload;
+        let (parameters, bytes) = (self.parameter_count, workload.activation_bytes());
+        let copy = if bytes == F32_BYTES { 0 } else { parameters * bytes };
+        // The last block works on supervised rows only, behind its attention.
+        let all = Pass { target_count: pass.token_count, ..pass };
+        let of_layer = |layer: usize| if layer + 1 == self.sides.len() { pass } else { all };
+        // From the last block down: below a block what it saved is gone.
+        let (mut gone, mut backward) = (0, 0);
+        for layer in (0..self.sides.len()).rev() {
+            let pass = of_layer(layer);
+            backward = backward.max(self.backward(layer, pass, recompute).saturating_sub(gone));
+            gone += self.saved_by_block(layer, pass, recompute);
+        }
+        let angles = pass.token_count * workload.model.head_width * F32_BYTES;
+        MemoryPlan {
+            weights: workload.weight_bytes(),
+            adapter: parameters * F32_BYTES + copy,
+            optimizer: 3 * parameters * F32_BYTES,
+            saved: gone,
+            working: angles + workload.loss(pass).max(backward),
+        }
+    }
+
+    fn side(&self, layer: usize, fused: Fused) -> usize {
+        self.sides[layer][fused as usize]
+    }
+
+    fn saved_attention(&self, layer: usize, pass: Pass) -> usize {
+        let [_, qkv, out, _] = self.workload.widths();
+        let values = pass.token_count * (qkv + out + self.side(layer, Fused::Qkv));
+        let side = pass.target_count * self.side(layer, Fused::Output);
+        (values + side) * self.workload.activation_bytes()
+            + pass.token_count * self.workload.model.head_count * F32_BYTES
+    }
+
+    /// What a block keeps that works on the targets' rows behind its attention.
+    fn saved_by_block(&self, layer: usize, pass: Pass, recompute: Recompute) -> usize {
+        let [c, _, _, mlp] = self.workload.widths();
+        let all = |values: usize| pass.token_count * values * self.workload.activation_bytes();
+        let of = |values: usize| pass.target_count * values * self.workload.activation_bytes();
+        let kept_mlp = of(2 * mlp + self.side(layer, Fused::GateUp) + self.side(layer, Fused::Down));
+        match recompute {
+            Recompute::None => all(c) + of(c) + self.saved_attention(layer, pass) + kept_mlp,
+            Recompute::Mlp => all(c) + of(c) + self.saved_attention(layer, pass),
+            Recompute::Block => all(c),
+        }
+    }
+
+    /// The worst moment of such a block's backward pass, beside what it and the blocks below it saved.
+    fn backward(&self, layer: usize, pass: Pass, recompute: Recompute) -> usize {
+        let [c, qkv, out, mlp] = self.workload.widths();
+        let all = |values: usize| pass.token_count * values * self.workload.activation_bytes();
+        let of = |values: usize| pass.target_count * values * self.workload.activation_bytes();
+        let open_mlp = of(2 * mlp + self.side(layer, Fused::GateUp));
+        let again = match recompute {
+            Recompute::None => 0,
+            Recompute::Mlp => open_mlp,
+            Recompute::Block => of(c) + self.saved_attention(layer, pass) + open_mlp,
+        };
+        // Gradient of the block's output, input of the MLP, the gradient of the gated product; then, on a card in its
+        // place, the gated product.
+        // What dropout keeps of an input, or its gradient before it.
+        let dropped = |bytes: usize| if self.workload.lora.dropout > 0.0 { bytes } else { 0 };
+        let side_down = self.side(layer, Fused::Down);
+        let down = again + of(2 * c + mlp + side_down) + self.workload.expanded(Fused::Down);
+        let gated = if self.workload.is_on_card { mlp } else { 2 * mlp };
+        let side_again = if recompute == Recompute::None { 0 } else { side_down };
+        let down = down.max(again + of(2 * c + gated + side_down + side_again));
+        let down = down + dropped(of(mlp));
+        let gate_up = again
+            + of(3 * c + self.side(layer, Fused::GateUp))
+            + self.workload.expanded(Fused::GateUp)
+            + dropped(of(c));
+        // The MLP's own is gone by now: with it, and with the middle of the stream, what was saved shrinks.
+        let freed = match recompute {
+            Recompute::None => of(2 * mlp + self.side(layer, Fused::GateUp) + self.side(layer, Fused::Down) + c),
+            Recompute::Mlp => of(c) + open_mlp,
+            Recompute::Block => of(c) + open_mlp,
+        };
+        let heads = pass.token_count * self.workload.model.head_count * F32_BYTES;
+        // On the CPU each query head has gradients of its own until they are summed.
+        let apart = if self.workload.is_on_card { 0 } else { all(3 * out) };
+        // Behind the output projection; in the kernels; then what attention saved makes room for the last projection.
+        let output = of(out) + self.workload.expanded(Fused::Output) + dropped(of(out));
+        let kernels = all(out + qkv) + heads + apart;
+        let projection =
+            all(qkv + c + self.side(layer, Fused::Qkv)) + self.workload.expanded(Fused::Qkv) + dropped(all(c));
+        let projection = projection.saturating_sub(self.saved_attention(layer, pass));
+        let attention = (again + of(c) + all(c) + output.max(kernels).max(projection)).saturating_sub(freed);
+        down.max(gate_up).max(attention)
     }
 }

@@ -208,7 +208,7 @@ fn merged(weight: &Tensor, adapter: &Adapter, layer: usize, target: Target) -> R
         return Ok(weight.clone());
     };
     let (a, b) = (a.to_device(&Device::Cpu)?, b.to_device(&Device::Cpu)?);
-    let update = (b.t()?.contiguous()?.matmul(&a)? * adapter.config().scaling())?;
+    let update = (b.t()?.contiguous()?.matmul(&a)? * adapter.scaling(layer, target))?;
     let sum = (weight.to_dtype(DType::F32)? + update)?;
     Ok(sum.to_dtype(weight.dtype())?)
 }

@@ -5,9 +5,12 @@
 mod counting;
 mod place;
 
+use std::sync::LazyLock;
+
 use candle_core::Tensor;
 use codeact_model::{
-    Adapter, Batch, Decoder, LoraConfig, ModelConfig, Pass, Recompute, Rotary, Target, Weights, Workload,
+    Adapter, Batch, Decoder, LoraConfig, ModelConfig, ModulePattern, Noise, Pass, Recompute, Rotary, Target, Weights,
+    Workload,
 };
 use codeact_ops::emulation::Emulation;
 use place::{Place, emulated, in_each_place, on_cpu};
@@ -32,10 +35,23 @@ fn config(layer_count: usize, head_width: usize) -> ModelConfig {
     }
 }
 
-fn lora() -> LoraConfig {
+/// Compiled once: what counts allocations does not count patterns.
+static LORA: LazyLock<LoraConfig> = LazyLock::new(|| {
     // Keys have no pair, so that the pairs of a fused weight do not lie side by side.
     let targets = Target::ALL.into_iter().filter(|target| *target != Target::K).collect();
-    LoraConfig { rank: 8, alpha: 16.0, rslora: false, targets }
+    let pattern = |key: &str| ModulePattern::new(key).unwrap();
+    let lora = LoraConfig {
+        targets,
+        rank_pattern: vec![(pattern("q_proj"), 5), (pattern(r"layers\.1\..*"), 12)],
+        alpha_pattern: vec![(pattern("(q|up)_proj"), 7.0)],
+        ..LoraConfig::all_linear(8, 16.0)
+    };
+    assert!(lora.idle_patterns(3).is_empty());
+    lora
+});
+
+fn lora() -> LoraConfig {
+    LORA.clone()
 }
 
 fn adapter(decoder: &Decoder) -> Adapter {
@@ -174,6 +190,16 @@ const PLAN_TOLERANCE: f64 = 0.02;
 
 #[test]
 fn the_memory_plan_is_what_a_step_holds() {
+    plan_is_what_a_step_holds(0.0);
+}
+
+#[test]
+fn the_memory_plan_is_what_a_step_with_dropout_holds() {
+    plan_is_what_a_step_holds(0.1);
+}
+
+fn plan_is_what_a_step_holds(dropout: f64) {
+    let lora = LoraConfig { dropout, ..lora() };
     emulated(|place| {
         for weights in [Weights::Bf16, Weights::Nf4, Weights::F32] {
             for (recompute, lengths) in [
@@ -184,7 +210,9 @@ fn the_memory_plan_is_what_a_step_holds() {
             ] {
                 let start = counting::live();
                 let decoder = Decoder::random(config(3, 64), weights, &place.device, 3).unwrap();
-                let (adapter, batch) = (adapter(&decoder), batch(&lengths));
+                let (adapter, mut batch) = (adapter(&decoder).with_dropout(dropout), batch(&lengths));
+                let documents = (0..lengths.len() as u32).collect();
+                batch.noise = Some(Noise { seed: 1, step: 1, documents, neftune_alpha: 5.0 });
                 let moments = [0, 1].map(|_| adapter.parameters().zeros_like().unwrap());
                 counting::reset_peak();
                 step(&decoder, &adapter, &batch, recompute);
@@ -192,7 +220,7 @@ fn the_memory_plan_is_what_a_step_holds() {
                 drop(moments);
                 let workload = Workload {
                     model: decoder.config().clone(),
-                    lora: lora(),
+                    lora: lora.clone(),
                     new_token_count: NEW_TOKENS,
                     weights,
                     is_on_card: true,

@@ -7,7 +7,7 @@ mod place;
 use std::path::{Path, PathBuf};
 
 use candle_core::{D, DType, Device, Result, Tensor, Var};
-use codeact_model::{Adapter, Batch, Decoder, LoraConfig, Recompute, Target};
+use codeact_model::{Adapter, Batch, Decoder, LoraConfig, Noise, Recompute, Target};
 
 use place::{Place, in_each_place, repository};
 
@@ -36,7 +36,7 @@ const NEW_TOKENS: usize = 2;
 
 /// An adapter whose B is not zero, so that every matrix has a gradient.
 fn adapter(decoder: &Decoder) -> Adapter {
-    let lora = LoraConfig { rank: 4, alpha: 8.0, rslora: false, targets: Target::ALL.to_vec() };
+    let lora = LoraConfig::all_linear(4, 8.0);
     let vocab_size = decoder.config().vocab_size + NEW_TOKENS;
     let adapter = decoder.new_adapter(&lora, vocab_size, 7).unwrap();
     let count = adapter.parameter_count();
@@ -102,6 +102,44 @@ fn packed_equals_unpacked(place: &Place) {
             assert_close(&apart.1, &together.1, gradient, &format!("{} {dtype:?} {}", model.display(), place.name));
         }
     }
+}
+
+#[test]
+fn dropout_and_noise_are_the_same_however_a_step_is_cut() {
+    in_each_place(noise_is_the_same);
+}
+
+fn noise_is_the_same(place: &Place) {
+    let decoder = Decoder::load(&models()[0], DType::F32, &place.device).unwrap();
+    let lora = LoraConfig { dropout: 0.3, ..LoraConfig::all_linear(4, 8.0) };
+    let plain = adapter(&decoder);
+    let dropped = decoder.new_adapter(&lora, decoder.config().vocab_size + NEW_TOKENS, 7).unwrap();
+    dropped.parameters().slice_set(plain.parameters(), 0, 0).unwrap();
+    let documents = documents(&decoder, &[13, 2, 40, 25]);
+    let noisy = |names: &[u32], step: u64| {
+        let own: Vec<Document> = names.iter().map(|name| documents[*name as usize].clone()).collect();
+        Batch { noise: Some(Noise { seed: 3, step, documents: names.to_vec(), neftune_alpha: 5.0 }), ..batch(&own) }
+    };
+    let run = |batches: &[Batch], recompute| gradients(&decoder, &dropped, batches, recompute);
+    let together = run(&[noisy(&[0, 1, 2, 3], 1)], Recompute::None);
+    let apart: Vec<Batch> = [2, 0, 3, 1].map(|name| noisy(&[name], 1)).to_vec();
+    let tolerance = if place.name == "card" { 1e-5 } else { 2e-6 };
+    let apart = run(&apart, Recompute::None);
+    assert!((together.0 - apart.0).abs() < 1e-5 * together.0, "{} {}", together.0, apart.0);
+    assert_close(&apart.1, &together.1, tolerance, place.name);
+    for recompute in [Recompute::Mlp, Recompute::Block] {
+        assert_eq!(run(&[noisy(&[0, 1, 2, 3], 1)], recompute), together, "{recompute:?} {}", place.name);
+    }
+    // Another step draws other numbers; without noise, and in evaluation, none are drawn.
+    assert_ne!(run(&[noisy(&[0, 1, 2, 3], 2)], Recompute::None).0, together.0);
+    let quiet = Batch { noise: None, ..noisy(&[0, 1, 2, 3], 1) };
+    let want = gradients(&decoder, &plain, std::slice::from_ref(&quiet), Recompute::None);
+    assert_eq!(run(std::slice::from_ref(&quiet), Recompute::None), want);
+    let loss = decoder.loss(Some(&dropped), &noisy(&[0, 1, 2, 3], 1)).unwrap();
+    assert_eq!(loss, decoder.loss(Some(&plain), &quiet).unwrap());
+    let unnamed = Batch { noise: Some(Noise { seed: 3, step: 1, documents: vec![0], neftune_alpha: 0.0 }), ..quiet };
+    let error = decoder.loss_and_gradients(&dropped, &unnamed, 1.0, Recompute::None, plain.parameters()).unwrap_err();
+    assert!(error.to_string().contains("random numbers for 1 documents in a batch of 4"), "{error}");
 }
 
 #[test]
@@ -205,7 +243,7 @@ impl<'a> SlowModel<'a> {
         let weight = &self.weights[&format!("model.layers.{layer}.{}.weight", target.module())];
         // The pair in any flat vector: here in the variable itself.
         let (a, b) = self.adapter.pair(self.flat.as_tensor(), layer, target)?.expect("all seven targets");
-        let scale = self.adapter.config().scaling();
+        let scale = self.adapter.scaling(layer, target);
         x.matmul(&weight.t()?)? + (x.matmul(&a.t()?)?.matmul(&b)? * scale)?
     }
 

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
-use codeact_model::{Adapter, Batch, Decoder, Recompute};
+use codeact_model::{Adapter, Batch, Decoder, Noise, Recompute};
 use codeact_ops::optimizer::{self, AdamW};
 use serde_json::Value;
 
@@ -164,6 +164,25 @@ fn check_by_name(got: &Tensors, io: &Tensors, prefix: &str, limit: impl Fn(&Tens
     assert_eq!(count, got.len(), "{place}: every tensor of `{prefix}` compared");
 }
 
+/// The random numbers that a run draws in a step, if it draws any; rows are documents.
+fn noise(info: &Value, step: u64, batch: &Batch) -> Option<Noise> {
+    let noise = info.get("noise")?;
+    let (seed, neftune_alpha) = (noise["seed"].as_u64().unwrap(), noise["neftune_alpha"].as_f64().unwrap());
+    let documents = (0..batch.bounds.sequence_count() as u32).collect();
+    Some(Noise { seed, step, documents, neftune_alpha })
+}
+
+/// The flat vector in parts: every `B`, and what lies between.
+fn ranges(adapter: &Adapter) -> Vec<(std::ops::Range<usize>, bool)> {
+    let (mut parts, mut end) = (Vec::new(), 0);
+    for up in adapter.up_ranges() {
+        parts.push((end..up.start, false));
+        end = up.end;
+        parts.push((up, true));
+    }
+    parts
+}
+
 #[test]
 fn adapter_logits_and_gradients_agree_with_peft() {
     in_each_place(adapter_logits_and_gradients_agree);
@@ -179,6 +198,7 @@ fn adapter_logits_and_gradients_agree(at: &Place) {
         assert!(off < LOGITS, "{place}: logits off by {off}");
         let gradients = run.adapter.parameters().zeros_like().unwrap();
         let scale = 1.0 / batch.labels.len() as f64;
+        let batch = Batch { noise: noise(&run.info, 0, &batch), ..batch };
         let loss = run.decoder.loss_and_gradients(&run.adapter, &batch, scale, Recompute::None, &gradients);
         let want = run.info["loss_start"].as_f64().unwrap();
         let loss = loss.unwrap() * scale;
@@ -204,6 +224,7 @@ fn ten_steps_of_training_agree(at: &Place) {
         for step in 0..losses.len() {
             let part = |name: &str| run.io[&format!("steps.{name}")].get(step).unwrap();
             let batch = batch(&part("input_ids"), &part("labels"), Some(&part("attention_mask")));
+            let batch = Batch { noise: noise(&run.info, step as u64 + 1, &batch), ..batch };
             let gradients = parameters.zeros_like().unwrap();
             let scale = 1.0 / batch.labels.len() as f64;
             let loss = run.decoder.loss_and_gradients(&run.adapter, &batch, scale, Recompute::Block, &gradients);
@@ -219,7 +240,14 @@ fn ten_steps_of_training_agree(at: &Place) {
                 weight_decay: 0.01,
                 gradient_scale: (1.0 / (norm + 1e-6)).min(1.0),
             };
-            optimizer::adamw_step(parameters, &gradients, &m, &v, &settings, step as u64 + 1).unwrap();
+            let ratio = run.info["lora_plus_ratio"].as_f64();
+            for (range, is_up) in ranges(&run.adapter) {
+                let learning_rate = settings.learning_rate * ratio.filter(|_| is_up).unwrap_or(1.0);
+                let part = |flat: &Tensor| flat.narrow(0, range.start, range.len()).unwrap();
+                let (settings, count) = (AdamW { learning_rate, ..settings }, step as u64 + 1);
+                optimizer::adamw_step(&part(parameters), &part(&gradients), &part(&m), &part(&v), &settings, count)
+                    .unwrap();
+            }
         }
         let limit = if run.folder.ends_with("zero-init") { FINAL_ZERO_INIT } else { FINAL };
         check_by_name(&by_name(parameters, &run), &run.io, "final.", |_| limit, &place);

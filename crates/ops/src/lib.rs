@@ -22,6 +22,7 @@ pub mod cross_entropy;
 pub mod embedding;
 pub mod linear;
 pub mod nf4;
+pub mod noise;
 pub mod optimizer;
 pub mod packed;
 pub mod paged;

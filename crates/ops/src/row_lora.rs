@@ -16,7 +16,7 @@ pub const NO_SLOT: u32 = u32::MAX;
 const PAIRS_MAX: usize = 3;
 
 /// 32-bit numbers of a table's entry for the pairs on a weight, and for new tokens (`kernels/row_lora.cu`).
-const PAIRS_WORDS: usize = 18;
+const PAIRS_WORDS: usize = 22;
 const NEW_WORDS: usize = 8;
 
 const THREADS: usize = 128;
@@ -24,7 +24,7 @@ const WARPS: usize = THREADS / 32;
 
 /// The adapters on a card.
 pub struct Slots {
-    /// For each weight `(slots * 18,)` u32.
+    /// For each weight `(slots * 22,)` u32.
     pairs: Vec<Tensor>,
     /// `(slots * 8,)` u32.
     new_tokens: Tensor,
@@ -77,7 +77,7 @@ impl Slots {
         let mut words = vec![0; PAIRS_WORDS];
         if let Some(lora) = &lora {
             let (ranks, _) = lora.a.dims2()?;
-            let factors = std::iter::once(&lora.a).chain(lora.b.iter().map(|(_, b)| b));
+            let factors = std::iter::once(&lora.a).chain(lora.b.iter().map(|up| &up.b));
             if lora.b.len() > PAIRS_MAX || ranks > self.ranks_max || factors.clone().any(|x| x.dtype() != self.dtype) {
                 bail!(
                     "lora: {} pairs with {ranks} rows of A in {:?}; room is for {PAIRS_MAX} with {} in {:?}",
@@ -90,13 +90,15 @@ impl Slots {
             for (at, factor) in factors.enumerate() {
                 put_address(&mut words, at, factor)?;
             }
-            for (at, (first, b)) in lora.b.iter().enumerate() {
-                words[8 + at] = *first as u32;
-                words[11 + at] = b.dim(1)? as u32;
+            for (at, up) in lora.b.iter().enumerate() {
+                let (rank, columns) = up.b.dims2()?;
+                words[8 + at] = up.column as u32;
+                words[11 + at] = columns as u32;
+                words[14 + at] = rank as u32;
+                words[17 + at] = up.scale.to_bits();
             }
-            words[14] = lora.b.len() as u32;
-            words[15] = (ranks / lora.b.len().max(1)) as u32;
-            words[16] = lora.scale.to_bits();
+            words[20] = lora.b.len() as u32;
+            words[21] = ranks as u32;
         }
         upload(&self.pairs[weight].narrow(0, slot * PAIRS_WORDS, PAIRS_WORDS)?, &words)?;
         self.held[weight][slot] = lora;

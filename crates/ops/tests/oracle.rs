@@ -5,7 +5,7 @@ use candle_core::{D, DType, Device, Result, Tensor, Var};
 use codeact_ops::attention::{self, Attention, Saved};
 use codeact_ops::cross_entropy::Head;
 use codeact_ops::gemm::Precision;
-use codeact_ops::linear::{self, Lora};
+use codeact_ops::linear::{self, Lora, Up};
 use codeact_ops::optimizer::{self, AdamW};
 use codeact_ops::rope::Angles;
 use codeact_ops::{SeqBounds, cross_entropy, embedding, residual, rms_norm, rope, swiglu};
@@ -112,8 +112,9 @@ fn rope_agrees_with_the_tape() {
 }
 
 /// Two pairs on a weight of three projections; the middle one has none.
-fn lora(a: &Tensor, b: [&Tensor; 2], start: usize, scale: f32) -> Lora {
-    Lora { a: a.clone(), b: vec![(0, b[0].clone()), (start, b[1].clone())], scale }
+fn lora(a: &Tensor, b: [&Tensor; 2], start: usize, scale: [f32; 2]) -> Lora {
+    let up = |column, b: &Tensor, scale| Up { column, b: b.clone(), scale };
+    Lora { a: a.clone(), b: vec![up(0, b[0], scale[0]), up(start, b[1], scale[1])], dropout: None }
 }
 
 #[test]
@@ -124,13 +125,18 @@ fn lora_linear_agrees_with_the_tape() {
             let start = c_out - last;
             let (x, dy) = (var(&[t, c_in], 1), numbers(&[t, c_out], 2));
             let weight = numbers(&[c_out, c_in], 3).to_dtype(dtype).unwrap();
-            let (a, b, c) = (var(&[2 * rank, c_in], 4), var(&[rank, first], 5), var(&[rank, last], 6));
-            let scale = 0.7;
+            // Each pair with a rank and a scale of its own.
+            let other = rank / 2 + 1;
+            let (a, b, c) = (var(&[rank + other, c_in], 4), var(&[rank, first], 5), var(&[other, last], 6));
+            let scale = [0.7, 1.3];
             let base = x.matmul(&weight.to_dtype(DType::F32).unwrap().t().unwrap()).unwrap();
-            let side = (x.matmul(&a.t().unwrap()).unwrap() * scale as f64).unwrap();
-            let part = |at: usize, b: &Tensor| side.narrow(1, at, rank).unwrap().matmul(b).unwrap();
+            let side = x.matmul(&a.t().unwrap()).unwrap();
+            let part = |at: usize, b: &Tensor, scale: f32| {
+                let side = side.narrow(1, at, b.dim(0).unwrap()).unwrap();
+                (side.matmul(b).unwrap() * f64::from(scale)).unwrap()
+            };
             let gap = Tensor::zeros((t, start - first), DType::F32, &Device::Cpu).unwrap();
-            let side = Tensor::cat(&[part(0, &b), gap, part(rank, &c)], 1).unwrap();
+            let side = Tensor::cat(&[part(0, &b, scale[0]), gap, part(rank, &c, scale[1])], 1).unwrap();
             let want = (base + side).unwrap();
             let wants = tape(&want, &dy, &[&x, &a, &b, &c]);
             let pairs = lora(&a, [&b, &c], start, scale);
@@ -143,8 +149,8 @@ fn lora_linear_agrees_with_the_tape() {
             linear::pair_gradients((&dy, &u.unwrap()), (&x, &xa.unwrap()), dtype, &gradients).unwrap();
             assert_close(&dx, &wants[0], tolerance, &format!("dx {what}"));
             assert_close(&gradients.a, &wants[1], tolerance, &format!("dA {what}"));
-            assert_close(&gradients.b[0].1, &wants[2], tolerance, &format!("dB {what}"));
-            assert_close(&gradients.b[1].1, &wants[3], tolerance, &format!("second dB {what}"));
+            assert_close(&gradients.b[0].b, &wants[2], tolerance, &format!("dB {what}"));
+            assert_close(&gradients.b[1].b, &wants[3], tolerance, &format!("second dB {what}"));
         }
     }
 }
@@ -152,9 +158,9 @@ fn lora_linear_agrees_with_the_tape() {
 #[test]
 fn lora_gradients_add_up_over_calls() {
     let (x, dy, weight) = (numbers(&[20, 12], 1), numbers(&[20, 8], 2), numbers(&[8, 12], 3));
-    let pair = |b: Tensor, a: Tensor| Lora { a, b: vec![(0, b)], scale: 2.0 };
+    let pair = |b: Tensor, a: Tensor| Lora { a, b: vec![Up { column: 0, b, scale: 2.0 }], dropout: None };
     let lora = pair(numbers(&[4, 8], 5), numbers(&[4, 12], 4));
-    let gradients = pair(lora.b[0].1.zeros_like().unwrap(), lora.a.zeros_like().unwrap());
+    let gradients = pair(lora.b[0].b.zeros_like().unwrap(), lora.a.zeros_like().unwrap());
     let (_, xa) = linear::forward(&x, &weight, Some(&lora)).unwrap();
     let (_, u) = linear::backward(&dy, &weight, Some(&lora)).unwrap();
     let add = || linear::pair_gradients((&dy, u.as_ref().unwrap()), (&x, xa.as_ref().unwrap()), DType::F32, &gradients);

@@ -44,10 +44,11 @@ pub fn summary(run: &Prepared) -> String {
     line(
         "adapter",
         format!(
-            "{} trainable values, rank {}, {} new tokens",
+            "{} trainable values, rank {}, {} new tokens{}",
             run.workload.parameter_count(),
             config.lora.rank,
             run.new_token_count,
+            run.starting_adapter.as_ref().map_or(String::new(), |from| format!(", from `{}`", from.folder.display())),
         ),
     );
     line(

@@ -16,6 +16,16 @@ pub enum TrainError {
     /// The settings are wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A setting does not fit the model or what else it is used with.
+    #[error("`{key}`: {what}\nhint: {hint}")]
+    Setting {
+        /// The key.
+        key: String,
+        /// What is wrong.
+        what: String,
+        /// The way out.
+        hint: &'static str,
+    },
     /// Not even the leanest way fits into memory.
     #[error(
         "the run needs {}, and {} can be used\n{}",

@@ -166,7 +166,8 @@ impl Learner<'_> {
                 if requests.wants_stop() {
                     return Ok(Taken::Stopped);
                 }
-                let batch = batch(&run.data.train, &pass, number)?;
+                let mut batch = batch(&run.data.train, &pass, number)?;
+                batch.noise = run.config.noise(number, &pass.documents);
                 let of_pass = self
                     .decoder
                     .loss_and_gradients(&self.adapter, &batch, scale, run.fit.recompute, &self.gradients)
@@ -190,10 +191,9 @@ impl Learner<'_> {
             }
         }
         let learning_rate = run.schedule.learning_rate(self.position);
-        let parameters = self.adapter.parameters();
         let gradient_norm = self
             .optimizer
-            .apply(parameters, &self.gradients, &run.config.optimizer, learning_rate)
+            .apply(&self.adapter, &self.gradients, &run.config.optimizer, learning_rate)
             .map_err(|error| failed(error.into()))?;
         if !gradient_norm.is_finite() {
             return self.not_finite("gradient norm", gradient_norm, &worst);

@@ -8,6 +8,8 @@ pub mod material; // base model, chat format and data
 pub mod prepare; // all of it planned and estimated, refused before anything is written
 pub mod preflight; // time and disk
 
+pub mod start; // an adapter that is there already
+
 pub mod run; // then: from the start or a checkpoint to the exports
 mod learner; // the loop
 pub mod guard;

@@ -169,7 +169,7 @@ fn process_bytes(name: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use codeact_model::{LoraConfig, ModelConfig, Rotary, Target, Weights};
+    use codeact_model::{LoraConfig, ModelConfig, Rotary, Weights};
 
     use super::*;
 
@@ -224,7 +224,7 @@ mod tests {
             sliding_window: None,
             tie_word_embeddings: false,
         };
-        let lora = LoraConfig { rank: 16, alpha: 32.0, rslora: false, targets: Target::ALL.to_vec() };
+        let lora = LoraConfig::all_linear(16, 32.0);
         Workload { model, lora, new_token_count: 2, weights, is_on_card: true }
     }
 

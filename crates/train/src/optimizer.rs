@@ -1,6 +1,9 @@
 //! AdamW over the flat vector of an adapter, with clipping.
 
+use std::ops::Range;
+
 use candle_core::{DType, Device, Result, Tensor};
+use codeact_model::Adapter;
 use codeact_ops::optimizer::{AdamW, adamw_step, norm, zero};
 
 use crate::config::Optimizer as Settings;
@@ -29,16 +32,18 @@ impl Optimizer {
         Ok(Optimizer { m: zeros()?, v: zeros()?, step: 0 })
     }
 
-    /// One step: clips as torch's `clip_grad_norm_` does, updates `parameters` in place and clears `gradients`.
+    /// One step: clips as torch's `clip_grad_norm_` does, updates the adapter's parameters in place and clears `gradients`.
     /// Returns the norm before clipping. When that is not finite nothing is changed.
     ///
-    /// * `parameters`, `gradients`: `(P,)` f32.
+    /// With `lora_plus_ratio` every `B` has its own learning rate, as in PEFT's `create_loraplus_optimizer`.
+    ///
+    /// * `gradients`: `(P,)` f32.
     ///
     /// # Errors
     /// When the lengths differ.
     pub fn apply(
         &mut self,
-        parameters: &Tensor,
+        adapter: &Adapter,
         gradients: &Tensor,
         settings: &Settings,
         learning_rate: f64,
@@ -55,9 +60,34 @@ impl Optimizer {
             weight_decay: settings.weight_decay,
             gradient_scale: (settings.clip_norm / (gradient_norm + CLIP_EPS)).min(1.0),
         };
-        adamw_step(parameters, gradients, &self.m, &self.v, &adamw, self.step + 1)?;
+        match settings.lora_plus_ratio {
+            None => adamw_step(adapter.parameters(), gradients, &self.m, &self.v, &adamw, self.step + 1)?,
+            Some(ratio) => {
+                let faster = AdamW { learning_rate: learning_rate * ratio, ..adamw };
+                self.step_by_range(adapter, gradients, (&adamw, &faster))?;
+            }
+        }
         self.step += 1;
         zero(gradients)?;
         Ok(gradient_norm)
+    }
+
+    /// A step of the ranges of every `B` with the second settings, of what lies between with the first.
+    fn step_by_range(&self, adapter: &Adapter, gradients: &Tensor, (rest, up): (&AdamW, &AdamW)) -> Result<()> {
+        let step_range = |range: Range<usize>, settings: &AdamW| -> Result<()> {
+            if range.is_empty() {
+                return Ok(());
+            }
+            let part = |flat: &Tensor| flat.narrow(0, range.start, range.len());
+            let (m, v) = (part(&self.m)?, part(&self.v)?);
+            adamw_step(&part(adapter.parameters())?, &part(gradients)?, &m, &v, settings, self.step + 1)
+        };
+        let mut end = 0;
+        for range in adapter.up_ranges() {
+            step_range(end..range.start, rest)?;
+            end = range.end;
+            step_range(range, up)?;
+        }
+        step_range(end..adapter.parameter_count(), rest)
     }
 }

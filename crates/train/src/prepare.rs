@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use codeact_chat::ChatFormat;
 use codeact_data::{DataSet, Document, Plan, Watch};
-use codeact_model::{LoraConfig, ModelConfig, NewRows, Pass, Weights, Workload, source};
+use codeact_model::{LoraConfig, ModelConfig, NewRows, Noise, Pass, Weights, Workload, source};
 
 use crate::checkpoint::{self, Identity};
-use crate::config::{Config, DeviceChoice, Exported, NewTokens, Precision};
+use crate::config::{Config, DeviceChoice, Exported, Lora, NewTokens, Precision};
 use crate::error::TrainError;
 use crate::material::{self, Material, plan_settings};
 use crate::memory::{self, Fit};
 use crate::schedule::Schedule;
+use crate::start::StartingAdapter;
 use codeact_data::hash;
 
 /// A run that is ready to start.
@@ -40,6 +41,8 @@ pub struct Prepared {
     pub fit: Fit,
     /// Tokens that the chat format adds to the model's vocabulary; their rows are trained.
     pub new_token_count: usize,
+    /// What it starts from, if not from a fresh adapter.
+    pub starting_adapter: Option<StartingAdapter>,
     /// What a checkpoint has to agree with.
     pub identity: Identity,
 }
@@ -53,7 +56,7 @@ impl Prepared {
     /// # Errors
     /// Every fault of settings and input, before anything is written into `output.dir`.
     pub fn new(
-        config: Config,
+        mut config: Config,
         device: Option<Device>,
         say: &dyn Fn(&str),
         watch: &dyn Watch,
@@ -62,16 +65,20 @@ impl Prepared {
         let sources = material::locate(&config, say)?;
         let base_dir = source::resolve(&config.model.name, say)?;
         let model = ModelConfig::load(&base_dir).map_err(TrainError::Load)?;
+        let starting_adapter = StartingAdapter::find(&mut config, &model)?;
         let Material { format, data, .. } = Material::new(&config, sources, (&base_dir, Some(&model)), watch)?;
         if config.evaluation.every.is_some() && data.validation.documents.is_empty() {
             return Err(TrainError::NothingHeldOut { key: "evaluation.every" });
         }
+        let lora = config.lora_config();
+        check_lora(&lora, &model)?;
         let new_token_count = material::new_token_count(&model, &format);
+        starting_adapter.as_ref().map_or(Ok(()), |adapter| adapter.check_tokens(new_token_count))?;
         let plan = Plan::new(&data.train.documents, &data.train.shares, &plan_settings(&config));
         let schedule = Schedule::new(&config.optimizer, plan.steps.len());
         let workload = Workload {
             model: model.clone(),
-            lora: config.lora_config(),
+            lora,
             new_token_count,
             weights: config.weights(),
             is_on_card: config.train.device == DeviceChoice::Cuda,
@@ -79,7 +86,10 @@ impl Prepared {
         let budget = device.as_ref().map_or(Ok(None), memory::budget).map_err(TrainError::Device)?;
         let fit = fit(&config, &workload, (&plan, &data), budget)?;
         let plan_hash = plan.hash(&data.content_hash);
-        let identity = checkpoint::identity(&config, &plan_hash, &data.held_out_hash, &model_hash(&base_dir)?);
+        let mut identity = checkpoint::identity(&config, &plan_hash, &data.held_out_hash, &model_hash(&base_dir)?);
+        if let Some(adapter) = &starting_adapter {
+            identity.insert(checkpoint::STARTING_ADAPTER.to_owned(), adapter.content_hash.clone());
+        }
         Ok(Prepared {
             config,
             base_dir,
@@ -92,6 +102,7 @@ impl Prepared {
             workload,
             fit,
             new_token_count,
+            starting_adapter,
             identity,
         })
     }
@@ -140,13 +151,57 @@ impl Config {
 
     /// The adapter as the model takes it.
     pub fn lora_config(&self) -> LoraConfig {
+        self.lora.model_config()
+    }
+
+    /// The random numbers of these documents in a step, counted from 1; none where nothing draws any.
+    pub fn noise(&self, step: usize, documents: &[usize]) -> Option<Noise> {
+        let (seed, neftune_alpha) = (self.train.seed, self.train.neftune_alpha);
+        let documents = documents.iter().map(|document| *document as u32).collect();
+        let noise = Noise { seed, step: step as u64, documents, neftune_alpha };
+        (neftune_alpha > 0.0 || self.lora.dropout > 0.0).then_some(noise)
+    }
+}
+
+impl Lora {
+    /// The adapter as the model takes it.
+    pub(crate) fn model_config(&self) -> LoraConfig {
         LoraConfig {
-            rank: self.lora.rank,
-            alpha: self.lora.alpha,
-            rslora: self.lora.rslora,
-            targets: self.lora.targets.clone(),
+            rank: self.rank,
+            alpha: self.alpha,
+            rslora: self.rslora,
+            targets: self.targets.clone(),
+            layers: self.layers.clone(),
+            rank_pattern: self.rank_pattern.entries().to_vec(),
+            alpha_pattern: self.alpha_pattern.entries().to_vec(),
+            dropout: self.dropout,
         }
     }
+}
+
+/// Refuses layers that the model does not have, and patterns that change nothing.
+fn check_lora(lora: &LoraConfig, model: &ModelConfig) -> Result<(), TrainError> {
+    let count = model.layer_count;
+    if let Some(layer) = lora.layers.iter().flatten().find(|layer| **layer >= count) {
+        return Err(TrainError::Setting {
+            key: "lora.layers".to_owned(),
+            what: format!("names layer {layer} of a model with {count}"),
+            hint: "layers are counted from 0",
+        });
+    }
+    let Some(pattern) = lora.idle_patterns(model.layer_count).into_iter().next() else {
+        return Ok(());
+    };
+    Err(TrainError::Setting {
+        key: "lora.rank_pattern` and `lora.alpha_pattern".to_owned(),
+        what: format!(
+            "the pattern {:?} says nothing: no module of `lora.targets` in {} layers matches, or an earlier pattern does",
+            pattern.text(),
+            model.layer_count
+        ),
+        hint: "modules are named `model.layers.0.self_attn.q_proj`; a pattern matches the whole name or its end behind \
+               a dot",
+    })
 }
 
 /// The way to use memory, or a refusal with the ways out.
@@ -157,10 +212,11 @@ fn fit(
     budget: Option<usize>,
 ) -> Result<Fit, TrainError> {
     let documents: &[Document] = &data.train.documents;
+    let planner = workload.planner();
     let worst = |pass_tokens, level| {
         let passes = plan.passes(documents, pass_tokens);
         let passes = passes.map(|pack| Pass { token_count: pack.token_count, target_count: pack.target_count });
-        let plans = passes.map(|pass| workload.plan(pass, level));
+        let plans = passes.map(|pass| planner.plan(pass, level));
         plans.max_by_key(|plan| plan.total()).expect("a plan has a pack")
     };
     let all = documents.iter().chain(&data.validation.documents);

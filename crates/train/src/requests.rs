@@ -88,9 +88,8 @@ mod tests {
     fn only_the_same_signal_again_and_later_ends_at_once() {
         let (requests, mut before) = (Requests::default(), None);
         let begun = Instant::now();
-        let mut hear = |signal, milliseconds| {
-            requests.is_twice(signal, begun + Duration::from_millis(milliseconds), &mut before)
-        };
+        let mut hear =
+            |signal, milliseconds| requests.is_twice(signal, begun + Duration::from_millis(milliseconds), &mut before);
         assert_eq!([hear(SIGUSR1, 0), hear(SIGUSR1, 900), hear(SIGINT, 1000), hear(SIGINT, 1400)], [false; 4]);
         // As torchrun does after Ctrl-C on a terminal.
         assert!(!hear(SIGTERM, 3000));

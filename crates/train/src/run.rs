@@ -79,8 +79,12 @@ fn learner<'a>(
         None => {
             // New tokens of the chat format get rows of their own, which are trained like the rest.
             let (lora, seed) = (run.config.lora_config(), run.config.train.seed);
-            let adapter = decoder.new_adapter_with(&lora, run.format.vocab_size(), seed, run.config.new_rows());
-            let adapter = adapter.map_err(TrainError::Load)?;
+            let adapter = match &run.starting_adapter {
+                Some(adapter) => adapter.load(&lora, &run.model, device)?,
+                None => decoder
+                    .new_adapter_with(&lora, run.format.vocab_size(), seed, run.config.new_rows())
+                    .map_err(TrainError::Load)?,
+            };
             let optimizer = Optimizer::new(adapter.parameter_count(), device);
             (adapter, optimizer.map_err(|error| TrainError::Load(error.into()))?)
         }

@@ -39,7 +39,7 @@ fn losses(run: &Prepared, weights: Weights) -> Vec<f64> {
         let batch = Batch::new(pairs).unwrap();
         let scale = 1.0 / batch.labels.len() as f64;
         let loss = decoder.loss_and_gradients(&adapter, &batch, scale, Recompute::None, &gradients).unwrap();
-        optimizer.apply(adapter.parameters(), &gradients, &run.config.optimizer, 2e-3).unwrap();
+        optimizer.apply(&adapter, &gradients, &run.config.optimizer, 2e-3).unwrap();
         loss * scale
     };
     (0..STEPS).map(&mut take_step).collect()

@@ -10,7 +10,7 @@ use codeact_cpu::Isa;
 use codeact_engine::{Engine, EngineLimits};
 use codeact_model::serving::{ServedAdapter, ServedModel, ServedWeights, ServingOptions};
 use codeact_model::source::ModelFiles;
-use codeact_model::{Decoder, LoraConfig, Target};
+use codeact_model::{Decoder, LoraConfig};
 
 pub const VOCAB_SIZE: u32 = 96;
 const HIDDEN: usize = 32;
@@ -79,7 +79,7 @@ pub fn adapter(seed: u64, new_tokens: usize) -> Arc<ServedAdapter> {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path());
     let decoder = Decoder::load(folder.path(), DType::F32, &Device::Cpu).unwrap();
-    let lora = LoraConfig { rank: 2, alpha: 4.0, rslora: false, targets: Target::ALL.to_vec() };
+    let lora = LoraConfig::all_linear(2, 4.0);
     let adapter = decoder.new_adapter(&lora, VOCAB_SIZE as usize + new_tokens, seed).unwrap();
     // A fresh adapter changes nothing.
     let count = adapter.parameter_count();

@@ -1,9 +1,9 @@
 //! Where the matrices of an adapter lie in its flat vector.
 
 use candle_core::{Result, Tensor};
-use codeact_ops::linear::Lora;
+use codeact_ops::linear::{Lora, Up};
 
-use super::{LoraConfig, Target};
+use super::{LoraConfig, PairShape, Target};
 use crate::config::ModelConfig;
 
 /// Projections that read the same input and are one weight: their output columns lie side by side.
@@ -38,6 +38,9 @@ impl Fused {
 pub(super) struct Slot {
     pub(super) layer: usize,
     pub(super) target: Target,
+    /// `R`, and the factor on the update.
+    pub(super) rank: usize,
+    pub(super) scaling: f64,
     /// Where `A (R, in)` starts, and `Bᵀ (R, out)`.
     pub(super) a_start: usize,
     pub(super) b_start: usize,
@@ -50,7 +53,8 @@ pub(super) struct Slot {
 
 impl Slot {
     /// Views of `A` and `Bᵀ` in a flat vector.
-    pub(super) fn views(&self, flat: &Tensor, rank: usize) -> Result<(Tensor, Tensor)> {
+    pub(super) fn views(&self, flat: &Tensor) -> Result<(Tensor, Tensor)> {
+        let rank = self.rank;
         let a = flat.narrow(0, self.a_start, rank * self.c_in)?;
         let b = flat.narrow(0, self.b_start, rank * self.c_out)?;
         Ok((a.reshape((rank, self.c_in))?, b.reshape((rank, self.c_out))?))
@@ -68,16 +72,16 @@ pub(super) fn slots(model: &ModelConfig, config: &LoraConfig) -> (Vec<Slot>, usi
             let mut column = 0;
             for target in fused.targets() {
                 let (c_in, c_out) = target.widths(model);
-                if config.targets.contains(target) {
-                    let target = *target;
-                    slots.push(Slot { layer, target, a_start: start, b_start: 0, c_in, c_out, fused, column });
-                    start += config.rank * c_in;
+                if let Some(PairShape { rank, scaling }) = config.pair(layer, *target) {
+                    let (target, a_start) = (*target, start);
+                    slots.push(Slot { layer, target, rank, scaling, a_start, b_start: 0, c_in, c_out, fused, column });
+                    start += rank * c_in;
                 }
                 column += c_out;
             }
             for slot in &mut slots[first..] {
                 slot.b_start = start;
-                start += config.rank * slot.c_out;
+                start += slot.rank * slot.c_out;
             }
         }
     }
@@ -85,13 +89,19 @@ pub(super) fn slots(model: &ModelConfig, config: &LoraConfig) -> (Vec<Slot>, usi
 }
 
 /// Views of all pairs on one fused weight of a layer; `slots` are the layer's. `None` when it has none.
-pub(super) fn lora(slots: &[Slot], fused: Fused, flat: &Tensor, config: &LoraConfig) -> Result<Option<Lora>> {
+pub(super) fn lora(slots: &[Slot], fused: Fused, flat: &Tensor) -> Result<Option<Lora>> {
     let slots: Vec<&Slot> = slots.iter().filter(|slot| slot.fused == fused).collect();
     let Some(first) = slots.first() else {
         return Ok(None);
     };
-    let ranks = slots.len() * config.rank;
+    let ranks: usize = slots.iter().map(|slot| slot.rank).sum();
     let a = flat.narrow(0, first.a_start, ranks * first.c_in)?.reshape((ranks, first.c_in))?;
-    let b = slots.iter().map(|slot| Ok((slot.column, slot.views(flat, config.rank)?.1)));
-    Ok(Some(Lora { a, b: b.collect::<Result<_>>()?, scale: config.scaling() as f32 }))
+    let up = |slot: &&Slot| Ok(Up { column: slot.column, b: slot.views(flat)?.1, scale: slot.scaling as f32 });
+    Ok(Some(Lora { a, b: slots.iter().map(up).collect::<Result<_>>()?, dropout: None }))
+}
+
+/// For each pair on a fused weight the random numbers that are its own; `slots` are the layer's.
+pub(super) fn streams(slots: &[Slot], fused: Fused) -> Vec<u32> {
+    let slots = slots.iter().filter(|slot| slot.fused == fused);
+    slots.map(|slot| (slot.layer * Target::ALL.len() + slot.target as usize) as u32).collect()
 }

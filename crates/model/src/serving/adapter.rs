@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::{Device, Tensor};
 use codeact_cpu::{Format, Isa, Lora, Matrix, Part};
+use codeact_ops::linear::Up;
 
 use crate::ModelError;
 use crate::adapter::{Adapter, Fused};
@@ -16,8 +17,6 @@ pub struct ServedAdapter {
     id: u64,
     /// For each layer the pairs on each of its four matrices.
     layers: Vec<[Vec<Pair>; 4]>,
-    rank: usize,
-    scale: f32,
     new_tokens: Option<NewTokens>,
     byte_count: usize,
 }
@@ -30,6 +29,8 @@ struct Pair {
     b: Vec<f32>,
     /// The first output that it adds to.
     column: usize,
+    rank: usize,
+    scale: f32,
 }
 
 /// Rows for tokens that the base model does not have.
@@ -48,15 +49,18 @@ impl ServedAdapter {
     /// As [`Adapter::load`].
     pub fn load(folder: &Path, model: &ModelConfig) -> Result<Self, ModelError> {
         let adapter = Adapter::load(folder, model, &Device::Cpu)?;
-        let (flat, rank) = (adapter.parameters(), adapter.config().rank);
+        let flat = adapter.parameters();
         let mut layers = Vec::with_capacity(model.layer_count);
         for layer in 0..model.layer_count {
             let mut pairs = [const { Vec::new() }; 4];
             for fused in Fused::ALL {
                 let Some(lora) = adapter.lora(flat, layer, fused)? else { continue };
-                for (index, (column, b)) in lora.b.iter().enumerate() {
-                    let a = values(&lora.a.narrow(0, index * rank, rank)?)?;
-                    pairs[fused as usize].push(Pair { a, b: values(b)?, column: *column });
+                let mut next = 0;
+                for Up { column, b, scale } in lora.b {
+                    let rank = b.dim(0)?;
+                    let a = values(&lora.a.narrow(0, next, rank)?)?;
+                    pairs[fused as usize].push(Pair { a, b: values(&b)?, column, rank, scale });
+                    next += rank;
                 }
             }
             layers.push(pairs);
@@ -67,8 +71,7 @@ impl ServedAdapter {
         };
         static LOADED: AtomicU64 = AtomicU64::new(1);
         let id = LOADED.fetch_add(1, Ordering::Relaxed);
-        let scale = adapter.config().scaling() as f32;
-        Ok(Self { id, layers, rank, scale, new_tokens, byte_count: adapter.parameter_count() * size_of::<f32>() })
+        Ok(Self { id, layers, new_tokens, byte_count: adapter.parameter_count() * size_of::<f32>() })
     }
 
     /// Names this loading of the adapter, as long as the process lives.
@@ -88,14 +91,14 @@ impl ServedAdapter {
 
     /// The most inner rows that the pairs on one matrix have together.
     pub(super) fn ranks_max(&self) -> usize {
-        self.layers.iter().flatten().map(Vec::len).max().unwrap_or(0) * self.rank
+        let ranks = |pairs: &Vec<Pair>| pairs.iter().map(|pair| pair.rank).sum();
+        self.layers.iter().flatten().map(ranks).max().unwrap_or(0)
     }
 
     /// The pairs on a matrix, each with the first output that it adds to.
     pub(super) fn pairs(&self, layer: usize, fused: Fused) -> impl Iterator<Item = (usize, Lora<'_>)> {
-        let (rank, scale) = (self.rank, self.scale);
         let pairs = self.layers[layer][fused as usize].iter();
-        pairs.map(move |pair| (pair.column, Lora { a: &pair.a, b: &pair.b, rank, scale }))
+        pairs.map(|pair| (pair.column, Lora { a: &pair.a, b: &pair.b, rank: pair.rank, scale: pair.scale }))
     }
 
     pub(super) fn new_tokens(&self) -> Option<&NewTokens> {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use codeact_model::{LoraConfig, MemoryPlan, ModelConfig, ModelError, Pass, Recompute, Target, Weights, Workload};
+use codeact_model::{LoraConfig, MemoryPlan, ModelConfig, ModelError, Pass, Recompute, Weights, Workload};
 use serde_json::{Value, json};
 
 use crate::folder::config;
@@ -21,7 +21,7 @@ fn load(folder: &Path, config: &Value) -> Result<ModelConfig, ModelError> {
 
 /// What training computes from a config before it sees weights.
 fn plan(model: ModelConfig) -> MemoryPlan {
-    let lora = LoraConfig { rank: 4096, alpha: 16.0, rslora: false, targets: Target::ALL.to_vec() };
+    let lora = LoraConfig::all_linear(4096, 16.0);
     let workload = Workload { model, lora, new_token_count: 2, weights: Weights::Nf4, is_on_card: false };
     workload.plan(Pass { token_count: 1 << 20, target_count: 1 << 20 }, Recompute::Block)
 }

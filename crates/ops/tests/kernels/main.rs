@@ -10,8 +10,9 @@ mod serving;
 
 use candle_core::{DType, Tensor};
 use codeact_ops::cross_entropy::{self, Head};
-use codeact_ops::linear::{self, Lora};
+use codeact_ops::linear::{self, Lora, Up};
 use codeact_ops::nf4::Nf4;
+use codeact_ops::noise::{self, Dropout, Key, Rows};
 use codeact_ops::optimizer::{self, AdamW};
 use codeact_ops::rope::{self, Angles};
 use codeact_ops::weight::Weight;
@@ -135,6 +136,15 @@ fn cross_entropy() {
 
 #[test]
 fn linear() {
+    linear_with(None);
+}
+
+#[test]
+fn linear_with_dropout() {
+    linear_with(Some(0.3));
+}
+
+fn linear_with(probability: Option<f64>) {
     for (dtype, tolerance) in DTYPES {
         // Pairs with a gap between their columns, and without.
         for (t, c_in, c_out, rank, gap) in
@@ -142,22 +152,30 @@ fn linear() {
         {
             let first = c_out / 2;
             let last = c_out - first - gap;
+            let other = rank / 2 + 1;
             let shapes = [
                 vec![t, c_in],
                 vec![c_out, c_in],
-                vec![2 * rank, c_in],
+                vec![rank + other, c_in],
                 vec![rank, first],
-                vec![rank, last],
+                vec![other, last],
                 vec![t, c_out],
             ];
             let inputs: Vec<Tensor> = shapes.iter().zip(1..).map(|(shape, seed)| numbers(shape, seed)).collect();
             // Results are rounded to the dtype between base product and update.
             check("linear", dtype, 2.0 * tolerance, &inputs, &|inputs| {
                 let [x, weight, a, b, c, dy] = inputs else { unreachable!() };
+                // Rows of three documents, and a mask for each pair.
+                let ids = (0..t as u32).map(|row| [row % 3, row / 3]).collect();
+                let rows = Rows::new(ids, x).unwrap();
+                let dropout = probability.map(|p| Dropout::new(p, Key::new(5, 9), rows.clone(), vec![8, 10]));
                 let pairs = |a: &Tensor, b: &Tensor, c: &Tensor| Lora {
                     a: a.clone(),
-                    b: vec![(0, b.clone()), (c_out - last, c.clone())],
-                    scale: 0.7,
+                    b: vec![
+                        Up { column: 0, b: b.clone(), scale: 0.7 },
+                        Up { column: c_out - last, b: c.clone(), scale: 1.3 },
+                    ],
+                    dropout: dropout.clone(),
                 };
                 let lora = pairs(a, b, c);
                 let (y, xa) = linear::forward(x, weight, Some(&lora)).unwrap();
@@ -168,8 +186,24 @@ fn linear() {
                 let u = u.unwrap();
                 linear::pair_gradients((dy, &u), (x, &xa), weight.dtype(), &gradients).unwrap();
                 let plain = linear::backward(dy, weight, None).unwrap().0;
-                let [(_, db), (_, dc)] = &gradients.b[..] else { unreachable!() };
-                vec![y, xa, dx, u, plain, gradients.a, db.clone(), dc.clone()]
+                let [db, dc] = &gradients.b[..] else { unreachable!() };
+                vec![y, xa, dx, u, plain, gradients.a, db.b.clone(), dc.b.clone()]
+            });
+        }
+    }
+}
+
+#[test]
+fn noise() {
+    for (dtype, tolerance) in DTYPES {
+        for (t, c) in [(1, 1), (5, 33), (4, 1000)] {
+            check("noise", dtype, tolerance, &[numbers(&[t, c], 1)], &|inputs| {
+                let rows = Rows::new((0..t as u32).map(|row| [row % 2, row * 7]).collect(), &inputs[0]).unwrap();
+                let kept = Dropout::new(0.5, Key::new(1, 2), rows.clone(), vec![4]).kept(&inputs[0], 0).unwrap();
+                let noisy = inputs[0].copy().unwrap();
+                let magnitudes: Vec<f32> = (0..t).map(|row| 0.1 * row as f32).collect();
+                noise::add_uniform(&noisy, &rows, &magnitudes, Key::new(3, 4), noise::EMBEDDING_STREAM).unwrap();
+                vec![kept, noisy]
             });
         }
     }

@@ -2,18 +2,24 @@
 
 use candle_core::{DType, Device, Tensor};
 use codeact_ops::emulation::Emulation;
-use codeact_ops::linear::{self, Lora};
+use codeact_ops::linear::{self, Lora, Up};
 use codeact_ops::recording::{Recording, buffer, download, upload};
 use codeact_ops::row_lora::{NO_SLOT, Slots};
 use codeact_ops::{rms_norm, swiglu};
 
 use super::lab::{BF16, F32, check, numbers, values};
 
-/// An adapter with pairs on these columns of a weight, in this dtype.
+/// An adapter with pairs on these columns of a weight, in this dtype; each pair has a scale, every second a smaller rank.
 fn adapter(c_in: usize, rank: usize, pairs: &[(usize, usize)], seed: u32, dtype: DType) -> Lora {
     let of = |shape: &[usize], seed: u32| numbers(shape, seed).to_dtype(dtype).unwrap();
-    let b = pairs.iter().zip(seed..).map(|((first, columns), seed)| (*first, of(&[rank, *columns], seed)));
-    Lora { a: of(&[rank * pairs.len(), c_in], seed + 7), b: b.collect(), scale: 0.3 + seed as f32 / 10.0 }
+    let up = |((column, columns), seed): (&(usize, usize), u32)| Up {
+        column: *column,
+        b: of(&[rank - seed as usize % 2, *columns], seed),
+        scale: 0.3 + seed as f32 / 10.0,
+    };
+    let b: Vec<Up> = pairs.iter().zip(seed..).map(up).collect();
+    let ranks = b.iter().map(|up| up.b.dim(0).unwrap()).sum();
+    Lora { a: of(&[ranks, c_in], seed + 7), b, dropout: None }
 }
 
 fn u32s(values: &[u32]) -> Tensor {

@@ -8,7 +8,10 @@ use crate::config::Config;
 pub type Identity = BTreeMap<String, String>;
 
 /// Settings that may change between two parts of a run, because they do not change a bit of its numbers.
-const FREE_KEYS: [&str; 3] = ["train.recompute", "train.threads", "train.cache"];
+const FREE_KEYS: [&str; 4] = ["train.recompute", "train.threads", "train.cache", "model.adapter"];
+
+/// Key of the content of the adapter that a run started from; where it lay does not matter.
+pub const STARTING_ADAPTER: &str = "starting adapter";
 
 /// What makes a run this run.
 ///
@@ -22,6 +25,12 @@ pub fn identity(config: &Config, plan_hash: &str, held_out_hash: &str, model_has
         for (key, value) in table[name].as_table().into_iter().flatten() {
             identity.insert(format!("{name}.{key}"), value.to_string());
         }
+    }
+    if !config.lora.rank_pattern.is_empty() {
+        identity.insert("lora.rank_pattern".to_owned(), config.lora.rank_pattern.to_string());
+    }
+    if !config.lora.alpha_pattern.is_empty() {
+        identity.insert("lora.alpha_pattern".to_owned(), config.lora.alpha_pattern.to_string());
     }
     identity.retain(|key, _| !FREE_KEYS.contains(&key.as_str()));
     identity.insert("data plan".to_owned(), plan_hash.to_owned());
@@ -38,6 +47,9 @@ pub(super) fn differences(there: &Identity, here: &Identity) -> Vec<String> {
     let sentence = |key: &String| match key.as_str() {
         "data plan" => "its data plan differs (data files, chat template, order or lengths)".to_owned(),
         "held-out data" => "its held-out data differs".to_owned(),
+        STARTING_ADAPTER => {
+            "it did not start from the adapter of `model.adapter`, or from another content of it".to_owned()
+        }
         "base model" => "its base model had other weights".to_owned(),
         _ => {
             let value = |identity: &Identity| identity.get(key).unwrap_or(&unset).clone();

@@ -10,7 +10,7 @@ use candle_core::{DType, Device, Tensor};
 use codeact_model::{Adapter, ModelConfig};
 use serde::{Deserialize, Serialize};
 
-pub use identity::{Identity, identity};
+pub use identity::{Identity, STARTING_ADAPTER, identity};
 
 use crate::config::Config;
 use crate::error::TrainError;

@@ -2,8 +2,12 @@
 
 use super::Problem;
 use super::choices::{Exported, ScheduleShape};
+use super::patterns::quoted;
 use super::sources;
 use super::tables::Config;
+
+/// Largest rank of a module.
+const RANK_MAX: usize = 4096;
 
 /// Collects problems.
 struct List<'a> {
@@ -40,12 +44,32 @@ impl Config {
 
     fn check_lora(&self, list: &mut List) {
         let lora = &self.lora;
+        for (pattern, rank) in lora.rank_pattern.entries() {
+            let key = format!("lora.rank_pattern.{}", quoted(pattern.text()));
+            if !(1..=RANK_MAX).contains(rank) {
+                list.wrong(&key, format!("is {rank}, expected 1 to {RANK_MAX}"), "");
+            }
+        }
+        for (pattern, alpha) in lora.alpha_pattern.entries() {
+            let key = format!("lora.alpha_pattern.{}", quoted(pattern.text()));
+            if !(*alpha > 0.0 && alpha.is_finite()) {
+                list.wrong(&key, format!("is {alpha:?}, expected more than 0"), "");
+            }
+        }
         if lora.targets.is_empty() {
             list.wrong(
                 "lora.targets",
                 "is empty, so nothing would be trained".to_owned(),
                 "leave it out for all seven",
             );
+        }
+        for (index, layer) in lora.layers.iter().flatten().enumerate() {
+            if lora.layers.iter().flatten().take(index).any(|other| other == layer) {
+                list.wrong("lora.layers", format!("names layer {layer} twice"), "");
+            }
+        }
+        if lora.layers.as_ref().is_some_and(Vec::is_empty) {
+            list.wrong("lora.layers", "is empty, so nothing would be trained".to_owned(), "leave it out for all");
         }
         for (index, target) in lora.targets.iter().enumerate() {
             if lora.targets[..index].contains(target) {

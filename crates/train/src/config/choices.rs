@@ -4,8 +4,10 @@ use codeact_chat::Role;
 use codeact_data::{OnBadRow, RowFormat, Sort, TooLong};
 use codeact_model::Target;
 use serde::Serialize;
+use serde_json::json;
 
-use super::reader::Choice;
+use super::reader::{Choice, Setting};
+use super::tree::{Node, Value};
 
 macro_rules! choice {
     ($(#[$doc:meta])* $name:ident { $($(#[doc = $text:literal])+ $case:ident = $spelling:literal),+ $(,)? }) => {
@@ -142,6 +144,60 @@ impl Choice for Target {
         ("up_proj", Target::Up),
         ("down_proj", Target::Down),
     ];
+}
+
+/// PEFT's word for all seven.
+const ALL_LINEAR: &str = "all-linear";
+
+/// Projections, as a list or by PEFT's word.
+#[derive(Debug)]
+pub(super) struct Targets(pub(super) Vec<Target>);
+
+impl Setting for Targets {
+    fn expected() -> String {
+        format!("{ALL_LINEAR:?} or {}", Vec::<Target>::expected())
+    }
+    fn from_node(node: &Node) -> Option<Targets> {
+        match &node.value {
+            Value::Text(text) => (text == ALL_LINEAR).then(|| Targets(Target::ALL.to_vec())),
+            _ => Vec::from_node(node).map(Targets),
+        }
+    }
+    fn placeholder() -> Targets {
+        Targets(Target::ALL.to_vec())
+    }
+    fn schema() -> serde_json::Value {
+        let mut list = Vec::<Target>::schema();
+        (list["minItems"], list["uniqueItems"]) = (json!(1), json!(true));
+        json!({"anyOf": [{"const": ALL_LINEAR}, list]})
+    }
+}
+
+/// Layers, as a list or a range with both ends.
+#[derive(Debug)]
+pub(super) struct Layers(pub(super) Vec<usize>);
+
+/// Most layers of a range: beyond any model.
+const LAYERS_MAX: usize = 4096;
+
+impl Setting for Layers {
+    fn expected() -> String {
+        "a list of layers or a range like \"8-31\"".to_owned()
+    }
+    fn from_node(node: &Node) -> Option<Layers> {
+        let Value::Text(text) = &node.value else {
+            return Vec::from_node(node).map(Layers);
+        };
+        let (first, last) = text.split_once('-')?;
+        let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        (first <= last && last < LAYERS_MAX).then(|| Layers((first..=last).collect()))
+    }
+    fn placeholder() -> Layers {
+        Layers(vec![0])
+    }
+    fn schema() -> serde_json::Value {
+        json!({"anyOf": [{"type": "string", "pattern": "^ *[0-9]+ *- *[0-9]+ *$"}, Vec::<usize>::schema()]})
+    }
 }
 
 /// What becomes of a conversation longer than `train.sequence_tokens_max`.

@@ -7,6 +7,7 @@ mod sources; // the `[[data]]` tables
 mod check; // values that are each fine but wrong together
 mod choices; // settings with a fixed list of spellings
 mod range; // which numbers a key may have
+mod patterns; // settings of single modules
 mod reader;
 mod schema; // all of it for editors
 mod tree;
@@ -18,6 +19,7 @@ pub use choices::{
     ChatFormatChoice, DeviceChoice, Exported, NewTokens, OnNotFinite, OnSpike, Precision, RecomputeChoice,
     ScheduleShape,
 };
+pub use patterns::Patterns;
 pub use sources::{DataSource, FilterTable, Words};
 pub use tables::{Checkpoint, Config, Evaluation, Guard, Lora, Model, Optimizer, Output, Train};
 pub use tree::Origin;

@@ -254,10 +254,26 @@ impl<'a> TableReader<'a> {
     }
 
     /// Says more about the setting that was asked for last.
-    fn tell(&self, say: impl FnOnce(&mut Asked)) {
+    pub(super) fn tell(&self, say: impl FnOnce(&mut Asked)) {
         if let Some(asked) = self.findings.asked.borrow_mut().last_mut() {
             say(asked);
         }
+    }
+
+    /// The keys that were written.
+    pub(super) fn keys(&self) -> Vec<String> {
+        entries(self.node).iter().map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Notes a fault of a key that [`TableReader::node`] gave.
+    pub(super) fn fault(&self, node: &Node, key: &str, what: String) {
+        self.findings.fault(Some(&node.origin), &self.key(key), what, None);
+    }
+
+    /// Remembers where a key below one of this table was written. Returns the key.
+    pub(super) fn place(&self, node: &Node, key: &str) -> String {
+        self.findings.places.borrow_mut().insert(self.key(key), node.origin.clone());
+        key.to_owned()
     }
 
     /// A setting that may be absent.
@@ -314,25 +330,6 @@ impl<'a> TableReader<'a> {
             self.findings.fault(Some(&node.origin), &self.key(key), what, suggestion(&value, names));
         }
         value
-    }
-
-    /// A number that is known elsewhere and can only be 0 here: refused by name rather than ignored.
-    pub(super) fn only_zero(&mut self, key: &'static str, about: &str) {
-        let node = self.node(key);
-        let schema = json!({"type": "number", "const": 0, "description": about});
-        self.tell(|asked| {
-            asked.schema = schema.as_object().cloned();
-            asked.default = Some(json!(0));
-        });
-        if let Some(node) = node.filter(|node| !matches!(node.value, Value::Integer(0) | Value::Float(0.0))) {
-            let hint = "leave it out, or set it to 0".to_owned();
-            self.findings.fault(
-                Some(&node.origin),
-                &self.key(key),
-                format!("is {node}, but only 0 is supported"),
-                Some(hint),
-            );
-        }
     }
 
     /// A setting that must be there.

@@ -5,12 +5,12 @@ use codeact_data::{Sort, TooLong};
 use codeact_model::Target;
 use documented::DocumentedFields;
 use serde::Serialize;
-use serde_json::json;
 
 use super::choices::{
-    ChatFormatChoice, DeviceChoice, Exported, NewTokens, OnNotFinite, OnSpike, Precision, RecomputeChoice,
-    ScheduleShape,
+    ChatFormatChoice, DeviceChoice, Exported, Layers, NewTokens, OnNotFinite, OnSpike, Precision, RecomputeChoice,
+    ScheduleShape, Targets,
 };
+use super::patterns::{self, Patterns};
 use super::range::Range;
 use super::reader::{Findings, TableReader};
 use super::sources::{self, DataSource};
@@ -50,6 +50,10 @@ pub struct Config {
 pub struct Model {
     /// A folder, a `.gguf` file or a hub name. No default.
     pub name: String,
+    /// A PEFT folder, or a checkpoint of a run, whose weights the run starts from. What `[lora]` leaves out is then as the
+    /// adapter has it; what it says must agree, but for `dropout`. Default: a fresh adapter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<String>,
     /// Where the chat template comes from. Default `auto`.
     pub chat_format: ChatFormatChoice,
     /// What the rows of tokens that `chatml` adds start as. Default `mean`.
@@ -59,14 +63,34 @@ pub struct Model {
 /// `[lora]`: which layers get an adapter, and how large.
 #[derive(Debug, Clone, PartialEq, Serialize, DocumentedFields)]
 pub struct Lora {
-    /// Inner width `r` of `B A`. Typical 8 to 64; optimizer memory grows linearly. No default.
+    /// Inner width `r` of `B A`. Typical 8 to 64; optimizer memory grows linearly. No default, but with `model.adapter`.
     pub rank: usize,
-    /// The update is scaled by `alpha / rank`. No default.
+    /// The update is scaled by `alpha / rank`. No default, but with `model.adapter`.
     pub alpha: f64,
     /// Scale by `alpha / sqrt(rank)` instead. Default false.
     pub rslora: bool,
-    /// Projections that get an adapter. Default all seven.
+    /// Probability that a value in front of an adapter's pair is dropped, in training alone, as PEFT's `lora_dropout`:
+    /// 0 or more and less than 1. Default 0.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub dropout: f64,
+    /// Projections that get a pair: a list of names (`q_proj`, ...), or `all-linear` for all seven of a block; never the
+    /// head. Default all seven.
     pub targets: Vec<Target>,
+    /// Layers whose projections get a pair, counted from 0: a list (`[8, 9]`) or a range with both ends (`"8-31"`), PEFT's
+    /// `layers_to_transform`. Default all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layers: Option<Vec<usize>>,
+    /// Ranks of single modules, as PEFT's `rank_pattern`: each key is a regular expression that a module's name
+    /// (`model.layers.7.self_attn.q_proj`) or its end behind a dot (`q_proj`) matches as a whole, and the first that does
+    /// counts. Default none.
+    #[serde(skip_serializing_if = "Patterns::is_empty")]
+    pub rank_pattern: Patterns<usize>,
+    /// Alphas of single modules, likewise; the update of a module is scaled by its alpha and its rank. Default none.
+    #[serde(skip_serializing_if = "Patterns::is_empty")]
+    pub alpha_pattern: Patterns<f64>,
+    /// The keys that were written.
+    #[serde(skip)]
+    pub(crate) written: Written,
 }
 
 /// `[train]`: how much, in what portions, on what.
@@ -89,7 +113,11 @@ pub struct Train {
     pub too_long: TooLong,
     /// `random`, drawn for every epoch and packed by best fit, or `length`, longest first. Default `random`.
     pub sort: Sort,
-    /// Order of the data and start of the adapter. Default 0.
+    /// NEFTune (Jain et al. 2023): uniform noise on the embeddings of a conversation of L tokens within
+    /// `alpha / sqrt(L width)`, in training alone. Typical 5. Default 0, none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub neftune_alpha: f64,
+    /// Order of the data, start of the adapter, dropout and noise. Default 0.
     pub seed: u64,
     /// Where the run computes. Default `cpu`.
     pub device: DeviceChoice,
@@ -117,6 +145,11 @@ pub struct Optimizer {
     pub eps: f64,
     /// Decoupled weight decay. Default 0.
     pub weight_decay: f64,
+    /// LoRA+ (Hayou et al. 2024): the learning rate of every `B` is this many times that of the rest, which are every `A`
+    /// and the rows of new tokens. Weight decay stays as it is set. Typical 2 to 16, with a lower `learning_rate`. Default
+    /// 1, plain LoRA.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora_plus_ratio: Option<f64>,
     /// Longest gradient (L2 norm over all parameters). Default 1.
     pub clip_norm: f64,
     /// Shape of the learning rate after the warm-up. Default `cosine`.
@@ -184,13 +217,35 @@ pub struct Output {
     pub tensorboard: bool,
 }
 
+/// Keys of a table that were written rather than left out. Settings are the same with and without.
+#[derive(Debug, Clone)]
+pub(crate) struct Written(Vec<String>);
+
+impl Written {
+    /// Whether this key was.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.0.iter().any(|written| written == key)
+    }
+}
+
+impl PartialEq for Written {
+    fn eq(&self, _: &Written) -> bool {
+        true
+    }
+}
+
+/// Left out where it is off, so that a checkpoint of before the setting is still of the same run.
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
+}
+
 impl Config {
     /// Reads all tables; faults go to `findings`.
     pub(super) fn read(root: &Node, findings: &Findings) -> Config {
         let mut reader = TableReader::new("", Some(root), findings);
         let mut table = |name| TableReader::new(name, reader.node(name), findings);
         let model = Model::read(table("model"));
-        let lora = Lora::read(table("lora"));
+        let lora = Lora::read(table("lora"), model.adapter.is_none());
         let train = Train::read(table("train"));
         let optimizer = Optimizer::read(table("optimizer"));
         let checkpoint = Checkpoint::read(table("checkpoint"));
@@ -207,6 +262,7 @@ impl Model {
     fn read(mut table: TableReader<'_>) -> Model {
         let model = Model {
             name: table.required("name"),
+            adapter: table.optional("adapter"),
             chat_format: table.or("chat_format", ChatFormatChoice::Auto),
             new_tokens: table.or("new_tokens", NewTokens::Mean),
         };
@@ -216,14 +272,20 @@ impl Model {
 }
 
 impl Lora {
-    fn read(mut table: TableReader<'_>) -> Lora {
+    /// `is_new`: there is no adapter to take from what is left out.
+    fn read(mut table: TableReader<'_>, is_new: bool) -> Lora {
+        let (ranks, alphas) = (Range::at_least(1), Range::POSITIVE);
         let lora = Lora {
-            rank: table.within(Range::at_least(1)).required("rank"),
-            alpha: table.within(Range::POSITIVE).required("alpha"),
+            rank: if is_new { table.within(ranks).required("rank") } else { table.within(ranks).or("rank", 1) },
+            alpha: if is_new { table.within(alphas).required("alpha") } else { table.within(alphas).or("alpha", 1.0) },
             rslora: table.or("rslora", false),
-            targets: table.noting(json!({"minItems": 1, "uniqueItems": true})).or("targets", Target::ALL.to_vec()),
+            dropout: table.within(Range::LESS_THAN_ONE).or("dropout", 0.0),
+            targets: table.optional("targets").unwrap_or(Targets(Target::ALL.to_vec())).0,
+            layers: table.optional("layers").map(|Layers(layers)| layers),
+            rank_pattern: patterns::read(&mut table, "rank_pattern"),
+            alpha_pattern: patterns::read(&mut table, "alpha_pattern"),
+            written: Written(table.keys()),
         };
-        table.only_zero("dropout", "Known from PEFT; only 0 is supported.");
         table.finish();
         lora
     }
@@ -240,6 +302,7 @@ impl Train {
             sequence_tokens_max: table.within(Range::at_least(2)).or_that_of("sequence_tokens_max", pack_tokens),
             too_long: table.or("too_long", TooLong::Drop),
             sort: table.or("sort", Sort::Random),
+            neftune_alpha: table.within(Range::NOT_NEGATIVE).or("neftune_alpha", 0.0),
             seed: table.or("seed", 0),
             device: table.or("device", DeviceChoice::Cpu),
             dtype: table.or("dtype", Precision::Bf16),
@@ -260,6 +323,7 @@ impl Optimizer {
             beta2: table.within(Range::LESS_THAN_ONE).or("beta2", 0.999),
             eps: table.within(Range::POSITIVE).or("eps", 1e-8),
             weight_decay: table.within(Range::NOT_NEGATIVE).or("weight_decay", 0.0),
+            lora_plus_ratio: table.within(Range::POSITIVE).optional("lora_plus_ratio"),
             clip_norm: table.within(Range::POSITIVE).or("clip_norm", 1.0),
             schedule: table.or("schedule", ScheduleShape::Cosine),
             warmup_steps: table.optional("warmup_steps"),

@@ -124,6 +124,9 @@ fn step_into<'a>(place: &'a mut Node, part: &str, origin: &Origin) -> Result<&'a
 }
 
 fn table(entries: DeTable<'_>, origin: Origin, origin_of: &dyn Fn(usize) -> Origin) -> Node {
+    // As they were written: the parser sorts them, and of patterns the first that matches counts.
+    let mut entries: Vec<_> = entries.into_iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
     let entries = entries.into_iter().map(|(key, value)| {
         let origin = origin_of(key.span().start);
         let value = Node { origin, ..node(value, origin_of) };

@@ -83,7 +83,7 @@ nmae = "some/model"
 [lora]
 rank = -1
 alpha = "much"
-dropout = 0.1
+dropout = 1
 [train]
 pack_tokens = 512
 sequence_tokens_max = 1024

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use candle_core::{DType, Device, Tensor};
-use codeact_ops::linear::Lora;
+use codeact_ops::linear::{Lora, Up};
 use codeact_ops::row_lora::{NO_SLOT, Slots};
 
 use crate::ModelError;
@@ -111,17 +111,12 @@ impl Adapters {
         let mut pairs = Vec::new();
         for layer in 0..config.layer_count {
             for fused in Fused::ALL {
-                let mut a = Vec::new();
-                let mut lora: Option<Lora> = None;
+                let (mut a, mut b) = (Vec::new(), Vec::new());
                 for (column, pair) in adapter.pairs(layer, fused) {
                     a.push(tensor(pair.a, pair.rank)?);
-                    let b = (column, tensor(pair.b, pair.rank)?);
-                    let whole = Lora { a: a[0].clone(), b: Vec::new(), scale: pair.scale };
-                    lora.get_or_insert(whole).b.push(b);
+                    b.push(Up { column, b: tensor(pair.b, pair.rank)?, scale: pair.scale });
                 }
-                if let Some(lora) = &mut lora {
-                    lora.a = Tensor::cat(&a, 0)?;
-                }
+                let lora = if a.is_empty() { None } else { Some(Lora { a: Tensor::cat(&a, 0)?, b, dropout: None }) };
                 pairs.push((Self::weight(layer, fused), lora));
             }
         }
