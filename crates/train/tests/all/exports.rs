@@ -41,7 +41,7 @@ fn an_export_that_computes_something_else_is_kept_named_and_says_so() {
     let check = Check::of_run(&run, &decoder, &fresh).unwrap();
     let wording = codeact_agent::Wording::default();
     let base = Base { name: "some/base", dir: &run.base_dir, format: &run.format, wording: &wording };
-    let training = Training::of_run(&run, None);
+    let training = Training::of_run(&run, run.plan.steps.len(), None);
     let error = export::export(&tiny.path("other"), &trained, base, &check, &training).unwrap_err();
     assert!(error.to_string().contains("other/adapter"), "{error}");
     assert_eq!(error.exit_code(), 1);
