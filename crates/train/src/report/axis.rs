@@ -25,7 +25,7 @@ const LOGARITHMIC_FROM: f64 = 100.0;
 impl Axis {
     /// For whole steps.
     pub fn steps(low: f64, high: f64) -> Axis {
-        Axis { low, high: if high > low { high } else { low + 1.0 }, scale: Scale::Linear }
+        Axis { low, high: if high > low { high } else { low + low.abs().max(1.0) }, scale: Scale::Linear }
     }
 
     /// Around values from `low` to `high`, with a margin, from zero where that is near.

@@ -22,7 +22,7 @@ fn faults_of_the_settings_are_refused() {
     refused(&tiny, &["--set", "train.stpes=3"], &["`train.stpes` is not a setting", "did you mean `steps`?"]);
     refused(&tiny, &["--set", "train.device=cuda"], &["hint: ", "`--device cpu`"]);
     refused(&tiny, &["--set", "train.threads=100000"], &["`train.threads` is 100000, expected 1 to 1024"]);
-    refused(&tiny, &["--set", "lora.dropout=0.1"], &["`lora.dropout` is 0.1, but only 0 is supported"]);
+    refused(&tiny, &["--set", "lora.dropout=1"], &["`lora.dropout` is 1.0, expected 0 or more and less than 1"]);
     std::fs::remove_file(tiny.path("settings.toml")).unwrap();
     refused(&tiny, &[], &["cannot read settings", "settings.toml"]);
 }

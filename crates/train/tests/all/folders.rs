@@ -59,7 +59,7 @@ fn an_earlier_run_is_neither_overwritten_nor_continued_unasked() {
     tiny.run(&["--set", "output.overwrite=true", "--set", "train.steps=2"]).expect_code(0);
     assert_eq!(
         names(&tiny.path("run")),
-        ["adapter", "config.toml", "merged", "metrics.jsonl", "plan.jsonl", "step-000002"]
+        ["adapter", "config.toml", "merged", "metrics.jsonl", "plan.jsonl", "step-000002", "tensorboard"]
     );
 }
 
@@ -159,7 +159,7 @@ fn a_replacement_that_a_crash_cut_off_is_undone_or_completed() {
         std::fs::create_dir(room.path().join(name)).unwrap();
     }
     folder::recover(room.path()).unwrap();
-    assert_eq!(names(room.path()), ["merged", "step-000004", "step-000004.partial"]);
+    assert_eq!(names(room.path()), ["merged", "step-000004"]);
     let start = folder::inspect(room.path(), true, false).unwrap();
     assert_eq!(start, Start::Continue(room.path().join("step-000004")));
     // Not a run's folder: not ours to put in order.

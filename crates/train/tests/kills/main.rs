@@ -78,8 +78,9 @@ impl Room {
                 continue;
             }
             // Of a checkpoint that is not the last one a run may have been resumed; its settings name its place.
-            for file in names(&path).into_iter().filter(|file| !["config.toml", "SHA256SUMS"].contains(&file.as_str()))
-            {
+            // Card and manifest of a result name it, too.
+            let placed = ["config.toml", "SHA256SUMS", "README.md", "manifest.json"];
+            for file in names(&path).into_iter().filter(|file| !placed.contains(&file.as_str())) {
                 results.push((format!("{name}/{file}"), std::fs::read(path.join(&file)).unwrap()));
             }
         }

@@ -1,14 +1,16 @@
-//! Why a run cannot start or go on, with its exit code.
+//! Why a run cannot start or go on.
 
-use std::path::{Path, PathBuf};
+mod report; // how it is told
 
-use codeact_agent::AgentError;
+use std::path::PathBuf;
+
 use codeact_chat::FormatError;
 use codeact_data::DataError;
 use codeact_model::ModelError;
 use codeact_model::source::SourceError;
 
 use crate::config::ConfigError;
+use report::{hint, hint_for};
 
 /// Errors of the trainer.
 #[derive(Debug, thiserror::Error)]
@@ -351,97 +353,5 @@ fn foreign(entry: Option<&str>) -> String {
     match entry {
         Some(entry) => format!("holds `{entry}`, which belongs to no export"),
         None => "is something else than this export would be".to_owned(),
-    }
-}
-
-fn hint_for(source: &std::io::Error) -> &'static str {
-    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    match source.kind() {
-        StorageFull | QuotaExceeded | FileTooLarge => {
-            "\nhint: nothing half-written was left behind; free some space, then continue with `--resume`"
-        }
-        _ => "",
-    }
-}
-
-impl TrainError {
-    /// 2 for settings, arguments and input; 1 for a run that failed.
-    pub fn exit_code(&self) -> u8 {
-        use TrainError::{
-            Differs, Export, NotFinite, NotReached, ReadBack, Signals, Source, Spike, Step, TakenBackTooOften, Threads,
-            TokensDiffer, Write,
-        };
-        match self {
-            Source(SourceError::Exhausted { .. } | SourceError::Io { .. }) => 1,
-            Write { .. } | Export { .. } | Step { .. } | Threads { .. } | ReadBack { .. } | Signals(_) => 1,
-            NotFinite { .. } | Spike { .. } | TakenBackTooOften { .. } | NotReached { .. } => 1,
-            Differs { .. } | TokensDiffer { .. } => 1,
-            _ => 2,
-        }
-    }
-
-    pub(crate) fn write(path: &Path) -> impl FnOnce(std::io::Error) -> TrainError {
-        let path = path.to_owned();
-        move |source| TrainError::Write { path, source }
-    }
-
-    pub(crate) fn read_back(path: &Path) -> impl FnOnce(std::io::Error) -> TrainError {
-        let path = path.to_owned();
-        move |source| TrainError::ReadBack { path, source }
-    }
-
-    /// A failure of the agent crate while it writes into `dir`.
-    pub(crate) fn wording(dir: &Path) -> impl FnOnce(AgentError) -> TrainError {
-        let path = dir.to_owned();
-        move |error| match error {
-            AgentError::WordingFile { path, source, .. } => TrainError::Write { path, source },
-            error => TrainError::Write { path, source: std::io::Error::other(error) },
-        }
-    }
-
-    /// A failure of the model crate while it writes below `path`.
-    pub(crate) fn export(path: &Path) -> impl FnOnce(ModelError) -> TrainError {
-        let path = path.to_owned();
-        move |error| match error {
-            ModelError::Io { path, source } => TrainError::Write { path, source },
-            source => TrainError::Export { path, source },
-        }
-    }
-
-    /// A failure of the chat crate while it writes.
-    pub(crate) fn format(error: FormatError) -> TrainError {
-        match error {
-            FormatError::Io { action: "write" | "create", path, source } => TrainError::Write { path, source },
-            error => TrainError::Format(error),
-        }
-    }
-
-    /// The whole message: what happened, its causes, and the hints last.
-    pub fn report(&self) -> String {
-        let (mut text, mut hints) = (String::new(), String::new());
-        let mut next: Option<&dyn std::error::Error> = Some(self);
-        while let Some(error) = next {
-            let message = error.to_string();
-            let (what, hint) = message.split_once("\nhint: ").unwrap_or((&message, ""));
-            // Some errors already quote their cause.
-            if !text.contains(what) {
-                text.push_str(if text.is_empty() { "" } else { ": " });
-                text.push_str(what);
-            }
-            if !hint.is_empty() && !hints.contains(hint) {
-                hints.push_str("\nhint: ");
-                hints.push_str(hint);
-            }
-            next = error.source();
-        }
-        text + &hints
-    }
-}
-
-/// The ways out of [`TrainError::DoesNotFit`].
-fn hint(ways: &[String]) -> String {
-    match ways {
-        [] => "hint: no setting makes it fit; take a smaller model or more memory".to_owned(),
-        ways => format!("hint: set {}", ways.join(", or ")),
     }
 }
