@@ -340,7 +340,7 @@ mod tests {
     fn a_long_curve_is_small_and_has_all_its_words() {
         let html = chart((0..100_000).map(|step| (f64::from(step), f64::from(step % 7))).collect()).html(3);
         assert!(html.len() < 60_000, "{}", html.len());
-        let words = "&lt;a&gt; &amp; b: 0 at step 0, 4 at step 99,999; lowest 0 at step 0, highest 6 at step 6.";
+        let words = "&lt;a&gt; &amp; b: 0 at step 0, 4 at step 99,999; lowest 0 at step 0, highest 6 at step 99,994.";
         assert!(html.contains(words), "{}", html.chars().take(2000).collect::<String>());
         assert!(html.contains("Numbers, 24 of 100,000") && html.contains("aria-labelledby=\"title-3 words-3\""));
         assert!(!html.contains("<a>") && !html.contains("NaN") && !html.contains("inf"));
