@@ -9,6 +9,7 @@ use codeact_model::ModelError;
 use codeact_model::source::SourceError;
 
 use crate::config::ConfigError;
+use crate::ranks::RankError;
 
 /// Errors of the trainer.
 #[derive(Debug, thiserror::Error)]
@@ -253,6 +254,9 @@ pub enum TrainError {
         /// Bytes.
         free: usize,
     },
+    /// The ranks of the run cannot begin or go on together.
+    #[error(transparent)]
+    Ranks(#[from] RankError),
     /// The system does not let the program listen to signals.
     #[error("cannot listen to signals")]
     Signals(#[source] std::io::Error),
@@ -283,6 +287,7 @@ impl TrainError {
             Export, NotFinite, NotReached, ReadBack, Signals, Source, Spike, Step, TakenBackTooOften, Threads, Write,
         };
         match self {
+            TrainError::Ranks(error) => error.exit_code(),
             Source(SourceError::Exhausted { .. } | SourceError::Io { .. }) => 1,
             Write { .. } | Export { .. } | Step { .. } | Threads { .. } | ReadBack { .. } | Signals(_) => 1,
             NotFinite { .. } | Spike { .. } | TakenBackTooOften { .. } | NotReached { .. } => 1,

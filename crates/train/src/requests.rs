@@ -20,29 +20,35 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// Listens to SIGINT and SIGTERM, which end the run with a checkpoint, the second one at once without; and to SIGUSR1,
-    /// which asks for a checkpoint.
+    /// Listens to SIGINT and SIGTERM, which end the run with a checkpoint, the same one again at once without; and to
+    /// SIGUSR1, which asks for a checkpoint. A launcher that hears Ctrl-C sends SIGTERM after the terminal's SIGINT: that
+    /// is one request, not two.
     ///
     /// # Errors
     /// When the system gives no thread or refuses a handler.
     pub fn of_signals() -> std::io::Result<Arc<Requests>> {
         let requests = Arc::new(Requests::default());
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1])?;
-        let heard = Arc::clone(&requests);
+        let (heard, mut before) = (Arc::clone(&requests), None);
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
             for signal in &mut signals {
-                heard.hear(signal);
+                heard.hear(signal, &mut before);
             }
         })?;
         Ok(requests)
     }
 
-    fn hear(&self, signal: i32) {
+    /// * `before`: the signal that asked for the end first.
+    fn hear(&self, signal: i32, before: &mut Option<i32>) {
         if signal == SIGUSR1 {
             return self.save.store(true, Ordering::Relaxed);
         }
-        if self.stop.swap(true, Ordering::Relaxed) {
+        if *before == Some(signal) {
             std::process::exit(EXIT_INTERRUPTED);
+        }
+        *before = Some(signal);
+        if self.stop.swap(true, Ordering::Relaxed) {
+            return;
         }
         eprintln!("\nstopping after this pass and saving a checkpoint; once more ends the program at once");
     }
