@@ -32,6 +32,7 @@ type Communication = *mut c_void;
 #[derive(Clone, Copy)]
 struct UniqueId([u8; ID_BYTES]);
 
+// SAFETY of a call is what nccl.h asks for; each call below says how that is met.
 type GetVersion = unsafe extern "C" fn(*mut c_int) -> c_int;
 type GetUniqueId = unsafe extern "C" fn(*mut UniqueId) -> c_int;
 type InitRank = unsafe extern "C" fn(*mut Communication, c_int, UniqueId, c_int) -> c_int;
@@ -39,6 +40,7 @@ type Abort = unsafe extern "C" fn(Communication) -> c_int;
 type AsyncError = unsafe extern "C" fn(Communication, *mut c_int) -> c_int;
 type AllReduce =
     unsafe extern "C" fn(*const c_void, *mut c_void, usize, c_int, c_int, Communication, *mut c_void) -> c_int;
+// SAFETY of a call: as above.
 type Broadcast =
     unsafe extern "C" fn(*const c_void, *mut c_void, usize, c_int, c_int, Communication, *mut c_void) -> c_int;
 type ErrorString = unsafe extern "C" fn(c_int) -> *const c_char;
@@ -65,11 +67,9 @@ impl Nccl {
     /// When it is not there or not NCCL 2.
     pub fn load() -> Result<Nccl> {
         // SAFETY: what NCCL does when it is loaded asks nothing of this program.
-        let mut tries = NAMES.iter().map(|name| unsafe { Library::new(name) });
-        let found = tries.next().unwrap_or_else(|| unreachable!("there are names")).or_else(|first| {
-            // The first name is the usual one: why that failed is what matters.
-            tries.next().and_then(std::result::Result::ok).ok_or(first)
-        });
+        let open = |name: &str| unsafe { Library::new(name) };
+        // The first name is the usual one: why that failed is what matters.
+        let found = open(NAMES[0]).or_else(|why| open(NAMES[1]).map_err(|_| why));
         let library = found.map_err(|error| Error::Msg(format!("NCCL is not there: {error}")))?;
         // SAFETY: these are the signatures of nccl.h, and the functions live as long as the library beside them.
         unsafe {
@@ -114,8 +114,8 @@ impl Nccl {
     /// # Errors
     /// When the device is no card, two members have the same one, or they do not reach each other.
     pub fn join(self, device: &Device, id: [u8; ID_BYTES], (rank, count): (usize, usize)) -> Result<Communicator> {
-        let context = device.as_cuda_device()?.cuda_stream();
-        context.context().bind_to_thread().map_err(Error::wrap)?;
+        let stream = device.as_cuda_device()?.cuda_stream();
+        stream.context().bind_to_thread().map_err(Error::wrap)?;
         let mut communication: Communication = std::ptr::null_mut();
         let (rank, count) = (c_int::try_from(rank).map_err(Error::wrap)?, c_int::try_from(count).map_err(Error::wrap)?);
         // SAFETY: it writes one pointer to where the pointer leads; the context of the card is that of this thread.

@@ -14,7 +14,7 @@ use codeact_train::folder::{self, Start};
 use codeact_train::look::{self, Pick, Show};
 use codeact_train::prepare::Prepared;
 use codeact_train::progress::EncodeProgress;
-use codeact_train::ranks::launch::Started;
+use codeact_train::ranks::launch::{self, Started};
 use codeact_train::ranks::{self, Collective, RankError, Team, agreement};
 use codeact_train::requests::Requests;
 use codeact_train::run::{self, Outcome};
@@ -242,6 +242,7 @@ fn show(look: &Look) -> Result<ExitCode, TrainError> {
 
 /// Meets the other ranks, if there are any, trains with them, and tells them how it ended here.
 fn begin(args: &Args) -> Result<ExitCode, TrainError> {
+    launch::end_with_parent()?;
     let config = load(&args.config, &args.overrides)?;
     if args.dry_run {
         return plan(config, args);
@@ -251,8 +252,7 @@ fn begin(args: &Args) -> Result<ExitCode, TrainError> {
         (_, Some(_)) => return Err(RankError::Twice { there: "WORLD_SIZE" }.into()),
         (count, None) => {
             devices::check_count(&config, usize::from(count))?;
-            let program = std::env::current_exe().map_err(TrainError::Signals)?;
-            let (started, team, point) = Started::start(program, &arguments_of_ranks(args), usize::from(count))?;
+            let (started, team, point) = Started::start(None, &arguments_of_ranks(args), usize::from(count))?;
             (Some(started), Some(team), Some(point))
         }
     };
@@ -271,6 +271,11 @@ fn begin(args: &Args) -> Result<ExitCode, TrainError> {
         return Ok(ExitCode::from(error.exit_code()));
     }
     result
+}
+
+/// As shells report a program that Ctrl-C ended.
+fn interrupted() {
+    std::process::exit(130);
 }
 
 /// Ends a program that hangs while another rank is gone.
@@ -321,7 +326,7 @@ fn train(
             Start::Fresh => {}
         }
     }
-    let requests = Requests::of_signals().map_err(TrainError::Signals)?;
+    let requests = Requests::of_signals(interrupted).map_err(TrainError::Signals)?;
     let outcome = run::train(&run, &start, &requests, ranks).inspect_err(|_| {
         if let Some((_, newest)) = folder::checkpoints(run.dir()).pop().filter(|_| is_first) {
             eprintln!("saved so far: checkpoint `{}`", newest.display());

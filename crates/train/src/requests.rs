@@ -9,9 +9,6 @@ use signal_hook::iterator::Signals;
 
 use crate::folder;
 
-/// As shells report a program that Ctrl-C ended.
-const EXIT_INTERRUPTED: i32 = 130;
-
 /// Flags that signals set and the loop looks at.
 #[derive(Debug, Default)]
 pub struct Requests {
@@ -24,33 +21,40 @@ impl Requests {
     /// SIGUSR1, which asks for a checkpoint. A launcher that hears Ctrl-C sends SIGTERM after the terminal's SIGINT: that
     /// is one request, not two.
     ///
+    /// * `leave`: ends the program.
+    ///
     /// # Errors
     /// When the system gives no thread or refuses a handler.
-    pub fn of_signals() -> std::io::Result<Arc<Requests>> {
+    pub fn of_signals(leave: fn()) -> std::io::Result<Arc<Requests>> {
         let requests = Arc::new(Requests::default());
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1])?;
         let (heard, mut before) = (Arc::clone(&requests), None);
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
             for signal in &mut signals {
-                heard.hear(signal, &mut before);
+                if heard.is_twice(signal, &mut before) {
+                    leave();
+                }
             }
         })?;
         Ok(requests)
     }
 
-    /// * `before`: the signal that asked for the end first.
-    fn hear(&self, signal: i32, before: &mut Option<i32>) {
+    /// Does what a signal asks for, unless it asked for the end before.
+    ///
+    /// * `before`: the signal that did last.
+    fn is_twice(&self, signal: i32, before: &mut Option<i32>) -> bool {
         if signal == SIGUSR1 {
-            return self.save.store(true, Ordering::Relaxed);
+            self.save.store(true, Ordering::Relaxed);
+            return false;
         }
-        if *before == Some(signal) {
-            std::process::exit(EXIT_INTERRUPTED);
+        if before.replace(signal) == Some(signal) {
+            return true;
         }
-        *before = Some(signal);
         if self.stop.swap(true, Ordering::Relaxed) {
-            return;
+            return false;
         }
         eprintln!("\nstopping after this pass and saving a checkpoint; once more ends the program at once");
+        false
     }
 
     /// Ends the run after the current pass, with a checkpoint.
@@ -68,5 +72,21 @@ impl Requests {
         let is_signalled = self.save.swap(false, Ordering::Relaxed);
         let is_touched = std::fs::remove_file(dir.join(folder::SAVE)).is_ok();
         is_signalled || is_touched
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_same_signal_again_ends_at_once() {
+        let (requests, mut before) = (Requests::default(), None);
+        let mut hear = |signal| requests.is_twice(signal, &mut before);
+        assert_eq!([hear(SIGUSR1), hear(SIGUSR1), hear(SIGINT)], [false; 3]);
+        // As torchrun does after Ctrl-C on a terminal.
+        assert!(!hear(SIGTERM));
+        assert!(hear(SIGTERM));
+        assert!(requests.wants_stop() && requests.save.load(Ordering::Relaxed));
     }
 }

@@ -50,7 +50,7 @@ impl Default for Patience {
             rendezvous: Duration::from_secs(300),
             silence: Duration::from_secs(60),
             beat: Duration::from_secs(2),
-            notice: Duration::from_secs(60),
+            notice: Duration::from_secs(30),
         }
     }
 }

@@ -184,7 +184,7 @@ fn a_program_starts_its_ranks_and_ends_them() {
         arguments.extend(settings.flat_map(|setting| ["--set".into(), setting.into()]));
         arguments
     };
-    let program = || env!("CARGO_BIN_EXE_codeact-train").into();
+    let program = || Some(env!("CARGO_BIN_EXE_codeact-train").into());
     let hang = |error: &RankError| panic!("{error}");
     let (started, team, point) = Started::start(program(), &arguments("settings.toml"), 3).unwrap();
     let ranks = Tcp::meet(team.place, &team.meeting, Some(point), Patience::default(), hang).unwrap();
@@ -206,4 +206,24 @@ fn a_program_starts_its_ranks_and_ends_them() {
     let (started, ..) = Started::start(program(), &arguments("settings.toml"), 3).unwrap();
     drop(started);
     assert!(begun.elapsed() < SECONDS);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_rank_ends_with_the_process_that_started_it() {
+    let tiny = Tiny::new();
+    let trainer = tiny.command(&[]);
+    let mut command = Command::new("sh");
+    // Rank 0 never comes, so that the rank would wait for minutes.
+    command.arg("-c").arg("CODEACT_PARENT_PROCESS=$$ \"$0\" \"$@\" & echo started; wait");
+    command.arg(trainer.get_program()).args(trainer.get_args());
+    let mut parent = spawn(command, (1, 2), &free_port());
+    let mut said = BufReader::new(parent.stdout.take().unwrap());
+    said.read_line(&mut String::new()).unwrap();
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    let begun = Instant::now();
+    // The rank has the same stdout: its end is the end of both.
+    std::io::copy(&mut said, &mut std::io::sink()).unwrap();
+    assert!(begun.elapsed() < SECONDS, "the rank lived on");
 }
