@@ -190,7 +190,7 @@ const LEGEND: &str = "<p><i class=\"t\">Learned</i>, <i class=\"n\">seen and not
 <i class=\"c\">control token</i>; ids show under the mouse.</p>\n";
 
 /// The text with everything that a page would read as its own replaced.
-fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

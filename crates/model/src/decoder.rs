@@ -147,6 +147,14 @@ impl Decoder {
         self.head_logits(&self.hidden(adapter, batch, None)?, adapter)
     }
 
+    /// Logits that predict the supervised tokens, `(N, V)`, in the dtype of the activations.
+    ///
+    /// # Errors
+    /// When a token is outside the vocabulary.
+    pub fn target_logits(&self, adapter: Option<&Adapter>, batch: &Batch) -> Result<Tensor, ModelError> {
+        self.head_logits(&self.hidden(adapter, batch, Some(&batch.target_rows))?, adapter)
+    }
+
     /// The loss of [`Decoder::loss`], unscaled, and the gradient of `scale * loss` added to `gradients`.
     ///
     /// * `scale`: one over the supervised tokens of the whole optimizer step, so that accumulation over any split of

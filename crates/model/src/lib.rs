@@ -15,6 +15,7 @@ mod adapter;
 mod batch;
 mod block;
 mod decoder;
+pub mod gguf;
 mod memory;
 mod save;
 
@@ -28,5 +29,5 @@ pub use decoder::{Decoder, NewRows};
 pub use error::ModelError;
 pub use memory::{MemoryPlan, Pass, Workload};
 pub use rotary::Rotary;
-pub use save::merge_and_save;
-pub use weights::Weights;
+pub use save::{SHARD_BYTES, merge_and_save, merge_into_shards};
+pub use weights::{Weights, stored_dtype};

@@ -1,24 +1,35 @@
 //! Writing safetensors and merged models.
 
+use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use candle_core::safetensors::MmapedSafetensors;
 use candle_core::{DType, Device, Tensor};
+use safetensors::{Dtype, View};
 use serde_json::json;
 
 use crate::ModelError;
 use crate::adapter::{Adapter, Target};
 use crate::config::ModelConfig;
-use crate::weights::safetensors_files;
+use crate::small_file::{CONFIG_BYTES_MAX, read_text};
+use crate::weights::WeightFiles;
 
 /// Bytes of one file of a sharded model, as transformers cuts them.
-const SHARD_BYTES: usize = 5_000_000_000;
+pub const SHARD_BYTES: u64 = 5_000_000_000;
 
 /// Writes tensors with the metadata that transformers looks for.
 pub(crate) fn write_safetensors(path: &Path, tensors: HashMap<String, Tensor>) -> Result<(), ModelError> {
+    write_views(path, tensors)
+}
+
+fn write_views<S, V>(path: &Path, views: impl IntoIterator<Item = (S, V)>) -> Result<(), ModelError>
+where
+    S: AsRef<str> + Ord + std::fmt::Display,
+    V: View,
+{
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    safetensors::serialize_to_file(tensors, Some(metadata), path).map_err(|error| match error {
+    safetensors::serialize_to_file(views, Some(metadata), path).map_err(|error| match error {
         safetensors::SafeTensorError::IoError(source) => ModelError::io(path, source),
         other => ModelError::weights(path, other.to_string()),
     })
@@ -35,34 +46,152 @@ pub(crate) fn write_safetensors(path: &Path, tensors: HashMap<String, Tensor>) -
 /// # Errors
 /// When a file cannot be read or written, or the adapter does not fit.
 pub fn merge_and_save(base: &Path, adapter: &Adapter, out: &Path) -> Result<(), ModelError> {
-    let config = ModelConfig::load(base)?;
-    write_config(base, config.vocab_size + adapter.new_token_count(), out)?;
-    // SAFETY: the base folder is only read and not rewritten while in use.
-    let files = unsafe { MmapedSafetensors::multi(&safetensors_files(base)?)? };
-    let deltas = deltas(&config, adapter);
-    let shards = shards(&files);
-    let mut index = BTreeMap::new();
+    merge_into_shards(base, adapter, SHARD_BYTES, out)
+}
+
+/// As [`merge_and_save`], with weights of more than `shard_bytes` split into files of at most so many; a tensor that is
+/// larger has a file of its own. One tensor is in memory at a time.
+///
+/// # Errors
+/// As [`merge_and_save`].
+pub fn merge_into_shards(base: &Path, adapter: &Adapter, shard_bytes: u64, out: &Path) -> Result<(), ModelError> {
+    let weights = MergedWeights::open(base, Some(adapter))?;
+    write_config(base, weights.config.vocab_size, out)?;
+    let shards = shards(&weights, shard_bytes);
+    let (mut index, mut total) = (BTreeMap::new(), 0);
     for (number, names) in shards.iter().enumerate() {
         let file = match shards.len() {
             1 => "model.safetensors".to_owned(),
             count => format!("model-{:05}-of-{count:05}.safetensors", number + 1),
         };
-        let mut tensors = HashMap::new();
-        for name in names {
-            let weight = files.load(name, &Device::Cpu)?;
-            let weight = match deltas.get(name) {
-                Some((layer, target)) => merged(&weight, adapter, *layer, *target)?,
-                None => extended(weight, adapter, name)?,
-            };
-            tensors.insert(name.clone(), weight);
-            index.insert(name.clone(), file.clone());
+        let fault = RefCell::new(None);
+        let views = names.iter().map(|name| Ok((name.as_str(), Pending::new(&weights, name, &fault)?)));
+        let views = views.collect::<Result<Vec<_>, ModelError>>()?;
+        total += views.iter().map(|(_, view)| view.data_len()).sum::<usize>();
+        write_views(&out.join(&file), views)?;
+        if let Some(fault) = fault.take() {
+            return Err(fault);
         }
-        write_safetensors(&out.join(&file), tensors)?;
+        index.extend(names.iter().map(|name| (name.clone(), file.clone())));
     }
-    if shards.len() > 1 {
-        write_index(&files, &index, out)?;
+    match shards.len() {
+        1 => Ok(()),
+        _ => write_index(total, &index, out),
     }
-    Ok(())
+}
+
+/// The weights of a base model with an adapter merged in, or as they are, one at a time.
+pub(crate) struct MergedWeights<'a> {
+    /// Shape of the merged model.
+    pub(crate) config: ModelConfig,
+    files: WeightFiles,
+    adapter: Option<&'a Adapter>,
+    deltas: HashMap<String, (usize, Target)>,
+}
+
+impl<'a> MergedWeights<'a> {
+    /// Opens a Hugging Face folder.
+    ///
+    /// # Errors
+    /// When it cannot be read, or lacks a weight that the adapter changes, or has it in another shape.
+    pub(crate) fn open(base: &Path, adapter: Option<&'a Adapter>) -> Result<Self, ModelError> {
+        let mut config = ModelConfig::load(base)?;
+        let files = WeightFiles::open(base)?;
+        files.refuse_biases()?;
+        let deltas = adapter.map(|adapter| deltas(&config, adapter)).unwrap_or_default();
+        for (name, (_, target)) in &deltas {
+            let (c_in, c_out) = target.widths(&config);
+            files.raw(name, &[c_out, c_in])?;
+        }
+        config.vocab_size += adapter.map_or(0, Adapter::new_token_count);
+        Ok(Self { config, files, adapter, deltas })
+    }
+
+    /// Names of all tensors, in order.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.files.names()
+    }
+
+    /// Dtype and shape of a tensor as it is after merging.
+    fn describe(&self, name: &str) -> Result<(Dtype, Vec<usize>), ModelError> {
+        let (dtype, mut shape) = self.files.describe(name)?;
+        if TABLES.contains(&name) && !shape.is_empty() {
+            shape[0] += self.adapter.map_or(0, Adapter::new_token_count);
+        }
+        Ok((dtype, shape))
+    }
+
+    /// A tensor after merging, on the CPU and in the dtype of the base.
+    ///
+    /// # Errors
+    /// When it cannot be read, or holds a value that its type cannot hold after merging.
+    pub(crate) fn get(&self, name: &str) -> Result<Tensor, ModelError> {
+        let weight = self.files.load(name)?;
+        let Some(adapter) = self.adapter else {
+            return Ok(weight);
+        };
+        let Some((layer, target)) = self.deltas.get(name) else {
+            return extended(weight, adapter, name);
+        };
+        let merged = merged(&weight, adapter, *layer, *target)?;
+        // NaN and infinity are the only values whose product with 0 is not 0.
+        let zero = (merged.to_dtype(DType::F32)? * 0.0)?.sum_all()?.to_scalar::<f32>()?;
+        match zero == 0.0 {
+            true => Ok(merged),
+            false => {
+                let dtype = merged.dtype().as_str();
+                Err(self
+                    .files
+                    .fault(format!("`{name}` has a value beyond {dtype} after merging: base or adapter is damaged")))
+            }
+        }
+    }
+}
+
+/// Tensors that get the rows of new tokens.
+const TABLES: [&str; 2] = ["model.embed_tokens.weight", "lm_head.weight"];
+
+/// A tensor that is computed when it is written.
+struct Pending<'a> {
+    weights: &'a MergedWeights<'a>,
+    name: &'a str,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    /// The first failure: a writer cannot be told of one.
+    fault: &'a RefCell<Option<ModelError>>,
+}
+
+impl<'a> Pending<'a> {
+    fn new(
+        weights: &'a MergedWeights<'a>,
+        name: &'a str,
+        fault: &'a RefCell<Option<ModelError>>,
+    ) -> Result<Self, ModelError> {
+        let (dtype, shape) = weights.describe(name)?;
+        Ok(Self { weights, name, dtype, shape, fault })
+    }
+}
+
+impl View for Pending<'_> {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let bytes = self.weights.get(self.name).map(|tensor| View::data(&tensor).into_owned());
+        Cow::Owned(bytes.unwrap_or_else(|error| {
+            self.fault.borrow_mut().get_or_insert(error);
+            vec![0; self.data_len()]
+        }))
+    }
+
+    fn data_len(&self) -> usize {
+        self.shape.iter().product::<usize>() * self.dtype.bitsize() / 8
+    }
 }
 
 /// Names of the weights that carry a pair.
@@ -101,7 +230,7 @@ fn extended(weight: Tensor, adapter: &Adapter, name: &str) -> Result<Tensor, Mod
 /// `config.json` of the base, with the vocabulary as it is after merging.
 fn write_config(base: &Path, vocab_size: usize, out: &Path) -> Result<(), ModelError> {
     let (from, to) = (base.join("config.json"), out.join("config.json"));
-    let text = std::fs::read_to_string(&from).map_err(|source| ModelError::io(&from, source))?;
+    let text = read_text(&from, CONFIG_BYTES_MAX)?;
     let mut config: serde_json::Value =
         serde_json::from_str(&text).map_err(|source| ModelError::Json { path: from, source })?;
     config["vocab_size"] = vocab_size.into();
@@ -109,16 +238,15 @@ fn write_config(base: &Path, vocab_size: usize, out: &Path) -> Result<(), ModelE
     std::fs::write(&to, text + "\n").map_err(|source| ModelError::io(&to, source))
 }
 
-/// Tensor names in order, cut into files of at most [`SHARD_BYTES`].
-fn shards(files: &MmapedSafetensors) -> Vec<Vec<String>> {
-    let mut sizes: Vec<(String, usize)> =
-        files.tensors().into_iter().map(|(name, view)| (name, view.data().len())).collect();
-    sizes.sort();
-    let mut shards = vec![Vec::new()];
-    let mut filled = 0;
-    for (name, bytes) in sizes {
+/// Tensor names in order, cut into files of at most `shard_bytes`.
+fn shards(weights: &MergedWeights<'_>, shard_bytes: u64) -> Vec<Vec<String>> {
+    let (mut shards, mut filled) = (vec![Vec::new()], 0);
+    for name in weights.names() {
+        let bytes = weights
+            .describe(&name)
+            .map_or(0, |(dtype, shape)| (shape.iter().product::<usize>() * dtype.bitsize() / 8) as u64);
         let current = shards.last_mut().expect("starts with one");
-        if filled + bytes > SHARD_BYTES && !current.is_empty() {
+        if filled + bytes > shard_bytes && !current.is_empty() {
             shards.push(vec![name]);
             filled = bytes;
         } else {
@@ -129,8 +257,7 @@ fn shards(files: &MmapedSafetensors) -> Vec<Vec<String>> {
     shards
 }
 
-fn write_index(files: &MmapedSafetensors, index: &BTreeMap<String, String>, out: &Path) -> Result<(), ModelError> {
-    let total: usize = files.tensors().iter().map(|(_, view)| view.data().len()).sum();
+fn write_index(total: usize, index: &BTreeMap<String, String>, out: &Path) -> Result<(), ModelError> {
     let path = out.join("model.safetensors.index.json");
     let text = serde_json::to_string_pretty(&json!({"metadata": {"total_size": total}, "weight_map": index}))
         .expect("a JSON value serialises");

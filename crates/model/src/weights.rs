@@ -188,6 +188,25 @@ impl WeightFiles {
         Ok((dtype, view.data()))
     }
 
+    /// Names of all tensors, in order.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.files.tensors().into_iter().map(|(name, _)| name).collect();
+        names.sort();
+        names
+    }
+
+    /// Dtype and shape as the file has them.
+    pub(crate) fn describe(&self, name: &str) -> Result<(Dtype, Vec<usize>), ModelError> {
+        let view = self.files.get(name).map_err(|_| self.fault(format!("tensor `{name}` is missing")))?;
+        Ok((view.dtype(), view.shape().to_vec()))
+    }
+
+    /// A tensor as the file has it, on the CPU.
+    pub(crate) fn load(&self, name: &str) -> Result<Tensor, ModelError> {
+        let what = |error| self.fault(format!("tensor `{name}` cannot be read: {error}"));
+        self.files.load(name, &Device::Cpu).map_err(what)
+    }
+
     pub(crate) fn fault(&self, what: impl Into<String>) -> ModelError {
         ModelError::weights(&self.folder, what)
     }
@@ -202,6 +221,16 @@ impl WeightFiles {
             None => Ok(()),
         }
     }
+}
+
+/// The dtype in which a model folder has its projections.
+///
+/// # Errors
+/// When the weights cannot be read.
+pub fn stored_dtype(folder: &Path) -> Result<DType, ModelError> {
+    let files = WeightFiles::open(folder)?;
+    let name = "model.layers.0.self_attn.q_proj.weight";
+    files.dtype(name).ok_or_else(|| files.fault(format!("tensor `{name}` is missing")))
 }
 
 /// The files that hold the model's weights: those of the index, or `model.safetensors`.

@@ -1,6 +1,8 @@
 //! A prepared run in words: data, plan, memory, and one conversation with its mask made visible.
 
+use std::collections::HashMap;
 use std::fmt::Write;
+use std::path::Path;
 
 use codeact_data::FileReport;
 use codeact_data::preview::{MARKS, Preview, Style, harmless};
@@ -9,7 +11,9 @@ use serde_json::json;
 
 use crate::error::TrainError;
 use crate::memory::{LEVELS, level_name};
+use crate::preflight::{self, Writes};
 use crate::prepare::Prepared;
+use crate::progress;
 
 /// Data, plan and memory, a line each.
 pub fn summary(run: &Prepared) -> String {
@@ -80,6 +84,38 @@ pub fn summary(run: &Prepared) -> String {
     text
 }
 
+/// Time and disk, a line each, and what of the data is never learned.
+///
+/// # Errors
+/// When the device refuses the product that is timed.
+pub fn outlook(run: &Prepared) -> Result<String, TrainError> {
+    let mut lines = Vec::new();
+    if let Some(device) = &run.device {
+        let speed = preflight::speed(run, device).map_err(TrainError::Device)?;
+        let all = progress::duration(speed.duration);
+        lines.push(format!("speed    about {:.0} tok/s, {all} in all", speed.tokens_per_second));
+    }
+    let writes = Writes::of(run);
+    let [total, checkpoint, adapter, merged] =
+        [writes.total(), writes.checkpoint, writes.adapter, writes.merged].map(bytes);
+    let free = preflight::free_bytes(run.dir()).map_or(String::new(), |free| format!("; {} free", bytes(free)));
+    let count = writes.checkpoint_count;
+    lines.push(format!(
+        "writes   at most {total} into `{}`: {count} checkpoints of {checkpoint}, adapter {adapter}, merged {merged}{free}",
+        run.dir().display()
+    ));
+    let mut is_learned = vec![false; run.data.train.documents.len()];
+    run.plan.packs().flat_map(|pack| &pack.documents).for_each(|index| is_learned[*index] = true);
+    let unused = is_learned.iter().filter(|is_learned| !**is_learned).count();
+    if unused > 0 {
+        lines.push(format!(
+            "unused   {unused} of {} conversations: the steps end before, or their source has no share left for them",
+            is_learned.len()
+        ));
+    }
+    Ok(lines.into_iter().map(|line| line + "\n").collect())
+}
+
 /// What of a file was not used.
 fn left_out(report: &FileReport) -> Vec<String> {
     let mut lines = Vec::new();
@@ -108,7 +144,20 @@ pub fn example(run: &Prepared) -> Result<String, TrainError> {
 /// pack by their index.
 pub fn plan_lines(run: &Prepared) -> String {
     let (plan, data) = (&run.plan, &run.data);
-    let files = data.reports.iter().map(|report| json!({"path": report.path, "sha256": report.sha256}));
+    let planned = planned_tokens(run);
+    let files = data.reports.iter().map(|report| {
+        json!({
+            "path": report.path,
+            "sha256": report.sha256,
+            "is_held_out": report.is_held_out,
+            "rows": report.row_count,
+            "conversations": report.train_count,
+            "held_out": report.held_out,
+            "tokens": report.token_count,
+            "supervised_tokens": report.target_count,
+            "planned_tokens": planned.get(&(report.source, report.path.as_path())).copied().unwrap_or(0),
+        })
+    });
     let head = json!({
         "plan_hash": plan.hash(&data.content_hash),
         "files": files.collect::<Vec<_>>(),
@@ -133,6 +182,17 @@ pub fn plan_lines(run: &Prepared) -> String {
         let _ = writeln!(text, "{line}");
     }
     text
+}
+
+/// Tokens that all steps together take of each file, by the index of its source and its path.
+fn planned_tokens(run: &Prepared) -> HashMap<(usize, &Path), usize> {
+    let train = &run.data.train;
+    let mut planned = HashMap::new();
+    for index in run.plan.packs().flat_map(|pack| &pack.documents) {
+        let document = &train.documents[*index];
+        *planned.entry((document.group, train.entry(*index).0.path.as_path())).or_insert(0) += document.token_count;
+    }
+    planned
 }
 
 /// Bytes as MiB or GiB.

@@ -1,4 +1,4 @@
-//! Where a run computes: the processor, or the card of this rank.
+//! Where a run computes, the processor or the card of this rank; and what there is.
 
 use candle_core::Device;
 use codeact_ops::device;
@@ -53,4 +53,17 @@ pub fn check_count(config: &Config, asked: usize) -> Result<(), TrainError> {
         },
     };
     Err(RankError::NotSoManyGpus { asked, there }.into())
+}
+
+/// What `--version` says after the version: the same build behaves differently with another driver or card.
+pub fn version_details() -> String {
+    if !device::BUILT_WITH_CUDA {
+        return "cuda     no; see --help".to_owned();
+    }
+    let mut lines = vec![format!("cuda     {}; kernels {}", device::built_for(), device::kernels().join(", "))];
+    match device::gpus() {
+        Ok(gpus) => lines.extend(gpus.iter().map(|gpu| format!("gpu {}    {gpu}", gpu.ordinal))),
+        Err(error) => lines.push(error.to_string()),
+    }
+    lines.join("\n")
 }

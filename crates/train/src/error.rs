@@ -148,6 +148,20 @@ pub enum TrainError {
         /// What is wrong.
         what: String,
     },
+    /// There is no run to report about.
+    #[error("`{dir}` holds no run\nhint: name the folder that `output.dir` named, with metrics.jsonl in it")]
+    NoRun {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// A page cannot hold so many.
+    #[error("{count} runs, but a page can tell at most {max} apart")]
+    TooManyRuns {
+        /// Runs asked for.
+        count: usize,
+        /// Most of them.
+        max: usize,
+    },
     /// The record of an earlier run cannot be read.
     #[error("cannot read `{path}`\nhint: move it away to continue without it")]
     ReadBack {
@@ -171,6 +185,65 @@ pub enum TrainError {
         path: PathBuf,
         /// Why.
         source: ModelError,
+    },
+    /// An export computes something else than the model it was made of.
+    #[error(
+        "`{path}` was written, but computes something else than the model it was made of: read again, its logits are off by \
+         {found} of the largest one, allowed is {bound:.0e}\n\
+         hint: do not use it; its manifest has the figures. A base with very large weights may need one in f32"
+    )]
+    Differs {
+        /// The folder or file.
+        path: PathBuf,
+        /// The difference of logits, of the largest one.
+        found: String,
+        /// The largest that is allowed.
+        bound: f64,
+    },
+    /// The tokenizer in a GGUF file gives other ids.
+    #[error(
+        "`{path}` was not written: read again, its tokenizer gives other tokens for {what}\n\
+         hint: GGUF files have no way to describe this tokenizer; use the safetensors folder"
+    )]
+    TokensDiffer {
+        /// The file.
+        path: PathBuf,
+        /// The text.
+        what: String,
+    },
+    /// An export would replace an earlier one.
+    #[error("`{path}` is there already\nhint: replace it with `--overwrite`, or choose another `--out`")]
+    TargetTaken {
+        /// `--out`.
+        path: PathBuf,
+    },
+    /// An export would replace something else.
+    #[error("`{path}` {}\nhint: choose another `--out`", foreign(.entry.as_deref()))]
+    TargetForeign {
+        /// `--out`.
+        path: PathBuf,
+        /// What it holds; `None` when it is itself of another kind.
+        entry: Option<String>,
+    },
+    /// An export would replace what it is made of.
+    #[error("`{path}` holds `{input}`, which this export is made of\nhint: choose another `--out`")]
+    TargetIsInput {
+        /// `--out`.
+        path: PathBuf,
+        /// What would be overwritten.
+        input: PathBuf,
+    },
+    /// The name of a GGUF file.
+    #[error("`{path}` does not end with `.gguf`, by which such files are recognised\nhint: choose another `--out`")]
+    NotGgufName {
+        /// `--out`.
+        path: PathBuf,
+    },
+    /// The adapter does not say what it belongs to.
+    #[error("`{adapter}/adapter_config.json` names no base model\nhint: name it with `--base`")]
+    NoBase {
+        /// The adapter.
+        adapter: PathBuf,
     },
     /// Loss or gradient is not a number.
     #[error(
@@ -270,6 +343,13 @@ pub enum TrainError {
     },
 }
 
+fn foreign(entry: Option<&str>) -> String {
+    match entry {
+        Some(entry) => format!("holds `{entry}`, which belongs to no export"),
+        None => "is something else than this export would be".to_owned(),
+    }
+}
+
 fn hint_for(source: &std::io::Error) -> &'static str {
     use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     match source.kind() {
@@ -284,13 +364,15 @@ impl TrainError {
     /// 2 for settings, arguments and input; 1 for a run that failed.
     pub fn exit_code(&self) -> u8 {
         use TrainError::{
-            Export, NotFinite, NotReached, ReadBack, Signals, Source, Spike, Step, TakenBackTooOften, Threads, Write,
+            Differs, Export, NotFinite, NotReached, ReadBack, Signals, Source, Spike, Step, TakenBackTooOften, Threads,
+            TokensDiffer, Write,
         };
         match self {
             TrainError::Ranks(error) => error.exit_code(),
             Source(SourceError::Exhausted { .. } | SourceError::Io { .. }) => 1,
             Write { .. } | Export { .. } | Step { .. } | Threads { .. } | ReadBack { .. } | Signals(_) => 1,
             NotFinite { .. } | Spike { .. } | TakenBackTooOften { .. } | NotReached { .. } => 1,
+            Differs { .. } | TokensDiffer { .. } => 1,
             _ => 2,
         }
     }

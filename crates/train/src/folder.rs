@@ -23,8 +23,9 @@ const STEP: &str = "step-";
 /// What a finished run leaves.
 const RESULTS: [&str; 2] = ["adapter", "merged"];
 
-/// Everything else a run writes into its folder.
-const RECORDS: [&str; 3] = ["metrics.jsonl", "config.toml", "plan.jsonl"];
+/// Everything else a run writes into its folder, and what is written about it.
+const RECORDS: [&str; 7] =
+    ["metrics.jsonl", "config.toml", "plan.jsonl", "samples.jsonl", "tensorboard", "report.html", "comparison.html"];
 
 /// How a run begins.
 #[derive(Debug, PartialEq, Eq)]
@@ -135,6 +136,27 @@ pub fn write_file(target: &Path, content: &[u8]) -> Result<(), TrainError> {
     })
 }
 
+/// Writes a file as a whole that is too large to be held: `fill` makes it beside `target`, under another name. What was at
+/// `target` stays until then, and after an error.
+///
+/// # Errors
+/// What `fill` says, or what the file system says.
+pub fn write_file_by(target: &Path, fill: impl FnOnce(&Path) -> Result<(), TrainError>) -> Result<(), TrainError> {
+    let partial = with_suffix(target, PARTIAL);
+    if let Some(parent) = target.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        fs::create_dir_all(parent).map_err(TrainError::write(parent))?;
+    }
+    let created = File::create(&partial).map(|_| ()).map_err(TrainError::write(target));
+    let written = created.and_then(|()| fill(&partial)).and_then(|()| {
+        let renamed = File::open(&partial).and_then(|file| file.sync_all()).and_then(|()| fs::rename(&partial, target));
+        renamed.map_err(TrainError::write(target))
+    });
+    if written.is_err() {
+        let _ = fs::remove_file(&partial);
+    }
+    written
+}
+
 /// Decides how a run in `dir` begins, without changing anything.
 ///
 /// # Errors
@@ -185,6 +207,17 @@ pub fn checkpoints(dir: &Path) -> Vec<(usize, PathBuf)> {
 /// Name of the checkpoint after `step` steps.
 pub fn step_name(step: usize) -> String {
     format!("{STEP}{step:06}")
+}
+
+/// Bytes of the files in a folder and one level below it.
+pub fn bytes(dir: &Path) -> usize {
+    let files = |dir: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect()
+    };
+    let below = |path: PathBuf| if path.is_dir() { files(&path) } else { vec![path] };
+    let sizes = files(dir).into_iter().flat_map(below).filter_map(|path| fs::metadata(path).ok());
+    sizes.map(|file| file.len() as usize).sum()
 }
 
 /// Gives a damaged checkpoint a name that none has.

@@ -7,6 +7,7 @@ pub mod config; // read first: what can be set
 pub mod material; // base model, chat format and data
 pub mod devices;
 pub mod prepare; // all of it planned and estimated, refused before anything is written
+pub mod preflight; // time and disk
 
 pub mod run; // then: from the start or a checkpoint to the exports
 mod learner; // the loop
@@ -21,12 +22,14 @@ pub mod checkpoint; // what survives
 pub mod export;
 pub mod folder;
 pub mod metrics;
+pub mod tensorboard;
 
 pub mod describe; // what the user sees
 pub mod look; // preview and statistics of the data
 pub mod evaluate;
 pub mod memory;
 pub mod progress;
+pub mod report; // a page about runs
 
 mod error;
 

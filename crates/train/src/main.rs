@@ -18,7 +18,7 @@ use codeact_train::ranks::launch::{self, Started};
 use codeact_train::ranks::{self, Collective, RankError, Team, agreement};
 use codeact_train::requests::Requests;
 use codeact_train::run::{self, Outcome};
-use codeact_train::{TrainError, checkpoint, describe, devices};
+use codeact_train::{TrainError, checkpoint, describe, devices, preflight, report};
 
 #[global_allocator]
 static ALLOCATOR: codeact_ops::allocator::Allocator = codeact_ops::allocator::Allocator;
@@ -56,7 +56,7 @@ struct Settings {
     overrides: Vec<String>,
 }
 
-/// Look at the data instead of training.
+/// Look at data or runs instead of training.
 #[derive(Debug, Subcommand)]
 enum Look {
     /// Show conversations as the model sees them, with what is learned made visible
@@ -82,6 +82,17 @@ enum Look {
         #[arg(long, value_enum, default_value_t = Colour::Auto)]
         color: Colour,
     },
+    /// Write one page about a run, finished or not; about several, their curves over each other
+    Report {
+        /// Folders of runs
+        #[arg(value_name = "RUN", required = true)]
+        runs: Vec<PathBuf>,
+        /// Where to write it; without it, into the first folder
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    #[command(flatten)]
+    Export(codeact_train::export::command::Command),
     /// Count: sources, mix, lengths, packs, steps, what was left out
     Stats {
         #[command(flatten)]
@@ -135,7 +146,7 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(args) => args,
         Err(error) if error.kind() == ErrorKind::DisplayVersion => {
-            println!("{error}{}", version_details());
+            println!("{error}{}", devices::version_details());
             return ExitCode::SUCCESS;
         }
         Err(error) => error.exit(),
@@ -162,19 +173,6 @@ fn concluded(result: Result<ExitCode, TrainError>) -> ExitCode {
     }
 }
 
-/// What `--version` says after the version: the same build behaves differently with another driver or card.
-fn version_details() -> String {
-    if !device::BUILT_WITH_CUDA {
-        return "cuda     no; see --help".to_owned();
-    }
-    let mut lines = vec![format!("cuda     {}; kernels {}", device::built_for(), device::kernels().join(", "))];
-    match device::gpus() {
-        Ok(gpus) => lines.extend(gpus.iter().map(|gpu| format!("gpu {}    {gpu}", gpu.ordinal))),
-        Err(error) => lines.push(error.to_string()),
-    }
-    lines.join("\n")
-}
-
 fn load(path: &Path, overrides: &[String]) -> Result<Config, TrainError> {
     let config = Config::load(path, overrides)?;
     if let Some(threads) = config.train.threads {
@@ -187,8 +185,6 @@ fn load(path: &Path, overrides: &[String]) -> Result<Config, TrainError> {
 fn say(line: &str) {
     eprintln!("{line}");
 }
-
-fn say_nothing(_line: &str) {}
 
 /// To stdout. Whoever has seen enough of it may close it.
 fn print(text: &str) {
@@ -203,6 +199,7 @@ fn print(text: &str) {
 fn show(look: &Look) -> Result<ExitCode, TrainError> {
     let watch = EncodeProgress::default();
     match look {
+        Look::Report { runs, out } => eprintln!("wrote `{}`", report::write(runs, out.as_deref())?.display()),
         Look::Stats { settings, json } => {
             let stats = look::statistics(&load(&settings.config, &settings.overrides)?, &say, &watch)?;
             match json {
@@ -210,6 +207,7 @@ fn show(look: &Look) -> Result<ExitCode, TrainError> {
                 false => print(&stats.to_string()),
             }
         }
+        Look::Export(command) => print(&command.run(&say)?),
         Look::Preview { settings, index, id, random, html, ids, color } => {
             // Nobody wants to see the same ones again.
             let seed = || std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), 0);
@@ -257,12 +255,11 @@ fn begin(args: &Args) -> Result<ExitCode, TrainError> {
         }
     };
     let is_first = team.as_ref().is_none_or(|team| team.place.is_first());
-    let say: &dyn Fn(&str) = if is_first { &say } else { &say_nothing };
+    let say: &dyn Fn(&str) = if is_first { &say } else { &|_| {} };
     let device = devices::open(&config, false, team.as_ref(), say)?;
     let ranks = ranks::join(team.as_ref(), point, device.as_ref().unwrap_or(&Device::Cpu), say, give_up)?;
     let result = train(config, args, device, ranks.as_ref(), say);
-    let failure = result.as_ref().err().map(TrainError::report);
-    ranks.leave(failure.as_deref());
+    ranks.leave(result.as_ref().err().map(TrainError::report).as_deref());
     if let (Ok(_), Some(started)) = (&result, started) {
         started.wait();
     }
@@ -271,11 +268,6 @@ fn begin(args: &Args) -> Result<ExitCode, TrainError> {
         return Ok(ExitCode::from(error.exit_code()));
     }
     result
-}
-
-/// As shells report a program that Ctrl-C ended.
-fn interrupted() {
-    std::process::exit(130);
 }
 
 /// Ends a program that hangs while another rank is gone.
@@ -298,7 +290,8 @@ fn plan(config: Config, args: &Args) -> Result<ExitCode, TrainError> {
     let device = devices::open(&config, true, None, &say)?;
     start(&config, args)?;
     let run = Prepared::new(config, device, &say, &EncodeProgress::default())?;
-    print(&format!("{}\n{}", describe::summary(&run), describe::example(&run)?));
+    print(&format!("{}{}\n{}", describe::summary(&run), describe::outlook(&run)?, describe::example(&run)?));
+    preflight::check_disk(&run)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -317,7 +310,8 @@ fn train(
         false => agreement::prepared(config, device, ranks, say, &())?,
     };
     if is_first {
-        eprint!("{}", describe::summary(&run));
+        eprint!("{}{}", describe::summary(&run), describe::outlook(&run)?);
+        preflight::check_disk(&run)?;
         match &start {
             Start::Continue(checkpoint) => eprintln!("continuing `{}`", checkpoint.display()),
             Start::Fresh if args.resume => {
@@ -326,7 +320,7 @@ fn train(
             Start::Fresh => {}
         }
     }
-    let requests = Requests::of_signals(interrupted).map_err(TrainError::Signals)?;
+    let requests = Requests::of_signals().map_err(TrainError::Signals)?;
     let outcome = run::train(&run, &start, &requests, ranks).inspect_err(|_| {
         if let Some((_, newest)) = folder::checkpoints(run.dir()).pop().filter(|_| is_first) {
             eprintln!("saved so far: checkpoint `{}`", newest.display());

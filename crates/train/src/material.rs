@@ -32,13 +32,7 @@ impl Material {
         (base_dir, model): (&Path, Option<&ModelConfig>),
         watch: &dyn Watch,
     ) -> Result<Material, TrainError> {
-        let format = match config.model.chat_format {
-            ChatFormatChoice::Auto => ChatFormat::load(base_dir),
-            ChatFormatChoice::ChatMl => ChatFormat::chatml_added(base_dir),
-            ChatFormatChoice::Llama2 => ChatFormat::llama2(base_dir),
-            ChatFormatChoice::Mistral => ChatFormat::mistral(base_dir),
-        };
-        let format = format.map_err(TrainError::Format)?;
+        let format = chat_format(config, base_dir)?;
         if let Some(model) = model {
             check_tokens(config, base_dir, model, &format)?;
         }
@@ -65,6 +59,20 @@ impl Material {
         let model = has_shape.then(|| ModelConfig::load(&base_dir)).transpose().map_err(TrainError::Load)?;
         Material::new(config, sources, (&base_dir, model.as_ref()), watch)
     }
+}
+
+/// Tokenizer and template of the settings, made from those of the base model.
+///
+/// # Errors
+/// When they cannot be used.
+pub fn chat_format(config: &Config, base_dir: &Path) -> Result<ChatFormat, TrainError> {
+    let format = match config.model.chat_format {
+        ChatFormatChoice::Auto => ChatFormat::load(base_dir),
+        ChatFormatChoice::ChatMl => ChatFormat::chatml_added(base_dir),
+        ChatFormatChoice::Llama2 => ChatFormat::llama2(base_dir),
+        ChatFormatChoice::Mistral => ChatFormat::mistral(base_dir),
+    };
+    format.map_err(TrainError::Format)
 }
 
 /// The files of every `[[data]]`, fetched where they come from the hub.

@@ -1,4 +1,5 @@
 //! `metrics.jsonl`: one object per optimizer step and one per measure of the held-out loss, for plots and for the record.
+//! Every row goes out here, to TensorBoard's event files too where they are wanted.
 
 use std::cmp::Ordering;
 use std::fs::{File, OpenOptions};
@@ -11,6 +12,7 @@ use crate::error::TrainError;
 use crate::evaluate::HeldOut;
 use crate::folder;
 use crate::progress::StepReport;
+use crate::tensorboard::{self, Events};
 
 /// Key of the held-out loss.
 const HELD_OUT: &str = "held_out_loss";
@@ -20,6 +22,9 @@ const HELD_OUT: &str = "held_out_loss";
 pub struct Metrics {
     file: File,
     path: PathBuf,
+    /// Steps taken when it was opened.
+    step: usize,
+    events: Option<Events>,
 }
 
 impl Metrics {
@@ -49,7 +54,27 @@ impl Metrics {
         let kept: String = earlier.lines().filter(is_earlier).map(|line| format!("{line}\n")).collect();
         folder::write_file(path, kept.as_bytes())?;
         let file = OpenOptions::new().append(true).open(path).map_err(TrainError::write(path))?;
-        Ok(Metrics { file, path: path.to_owned() })
+        Ok(Metrics { file, path: path.to_owned(), step, events: None })
+    }
+
+    /// Writes every row from now on to event files of TensorBoard beside the file, too, if they are wanted.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn with_tensorboard(mut self, is_wanted: bool) -> Result<Metrics, TrainError> {
+        if !is_wanted {
+            return Ok(self);
+        }
+        let mut events = Events::begin(&self.path.with_file_name(tensorboard::FOLDER), self.step)?;
+        // What the steps before have written of this one is forgotten with what came after it.
+        let kept = std::fs::read_to_string(&self.path).map_err(TrainError::read_back(&self.path))?;
+        for row in kept.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+            if self.step > 0 && row["step"].as_u64() == Some(self.step as u64) {
+                events.row(&row)?;
+            }
+        }
+        self.events = Some(events);
+        Ok(self)
     }
 
     /// Appends a step.
@@ -98,7 +123,8 @@ impl Metrics {
     }
 
     fn append(&mut self, row: &Value) -> Result<(), TrainError> {
-        self.file.write_all(format!("{row}\n").as_bytes()).map_err(TrainError::write(&self.path))
+        self.file.write_all(format!("{row}\n").as_bytes()).map_err(TrainError::write(&self.path))?;
+        self.events.as_mut().map_or(Ok(()), |events| events.row(row))
     }
 }
 

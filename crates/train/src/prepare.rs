@@ -174,7 +174,7 @@ fn fit(
 
 /// Stands for the base weights in a checkpoint: the config's content, and the weight files' names and sizes. Reading
 /// all weights for a hash would cost more than the check is worth.
-fn model_hash(dir: &Path) -> Result<String, TrainError> {
+pub(crate) fn model_hash(dir: &Path) -> Result<String, TrainError> {
     let io = |path: &Path| {
         let path = path.to_owned();
         move |source| TrainError::Load(codeact_model::ModelError::Io { path, source })

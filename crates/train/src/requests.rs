@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
 
 use crate::folder;
 
@@ -21,18 +22,17 @@ impl Requests {
     /// SIGUSR1, which asks for a checkpoint. A launcher that hears Ctrl-C sends SIGTERM after the terminal's SIGINT: that
     /// is one request, not two.
     ///
-    /// * `leave`: ends the program.
-    ///
     /// # Errors
     /// When the system gives no thread or refuses a handler.
-    pub fn of_signals(leave: fn()) -> std::io::Result<Arc<Requests>> {
+    pub fn of_signals() -> std::io::Result<Arc<Requests>> {
         let requests = Arc::new(Requests::default());
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1])?;
         let (heard, mut before) = (Arc::clone(&requests), None);
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
             for signal in &mut signals {
                 if heard.is_twice(signal, &mut before) {
-                    leave();
+                    // As if nobody listened. Should that fail, the first one still holds.
+                    let _ = emulate_default_handler(signal);
                 }
             }
         })?;

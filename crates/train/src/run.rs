@@ -10,7 +10,7 @@ use crate::checkpoint::{self, State};
 use crate::config::Exported;
 use crate::describe;
 use crate::error::TrainError;
-use crate::export::{self, Base, Exports};
+use crate::export::{self, Base, Check, Exports, Training};
 use crate::folder::{self, Start};
 use crate::guard;
 use crate::learner::{Ended, Learner};
@@ -155,7 +155,11 @@ fn learner<'a>(
         Some((_, state)) => (state.step, state.standing, state.guard),
     };
     let record = run.dir().join("metrics.jsonl");
-    let metrics = is_first.then(|| Metrics::open(&record, position, standing.is_measured(position))).transpose()?;
+    let open = || {
+        let metrics = Metrics::open(&record, position, standing.is_measured(position))?;
+        metrics.with_tensorboard(run.config.output.tensorboard)
+    };
+    let metrics = is_first.then(open).transpose()?;
     let is_stopping = false;
     let learner =
         Learner { run, ranks, decoder, adapter, optimizer, gradients, position, standing, guard, metrics, is_stopping };
@@ -177,9 +181,8 @@ fn finish(learner: Learner<'_>, ended: Ended) -> Result<Outcome, TrainError> {
         let estimate = describe::bytes(learner.run.fit.plan.total());
         eprintln!("memory: {} at the peak, estimated {estimate}", describe::bytes(peak));
     }
-    // Merging reads the base from disk again and needs the room of what is no longer used.
     let Learner { run, adapter, standing, position, decoder, optimizer, gradients, .. } = learner;
-    drop((decoder, optimizer));
+    drop(optimizer);
     let best = standing.best.filter(|best| run.config.exported() == Exported::Best && best.step != position);
     let (adapter, measure) = match best {
         None => (adapter, standing.newest.filter(|newest| newest.step == position)),
@@ -190,14 +193,16 @@ fn finish(learner: Learner<'_>, ended: Ended) -> Result<Outcome, TrainError> {
             (adapter, Some(best))
         }
     };
-    drop(gradients);
+    let check = Check::of_run(run, &decoder, &adapter)?;
+    // Merging reads the base from disk again and needs the room of what is no longer used.
+    drop((decoder, gradients));
     let output = &run.config.output;
     let profile = Profile::named(&output.profile).expect("the settings are checked for its name");
     let format = ActionFormat::named(&output.action_format).expect("the settings are checked for its name");
     let wording = Wording { profile, format };
     let base = Base { name: &run.config.model.name, dir: &run.base_dir, format: &run.format, wording: &wording };
-    let exports = export::export(run.dir(), &adapter, base)?;
-    let step = measure.map_or(position, |measure: Measure| measure.step);
-    let held_out_loss = standing.before.zip(measure.map(|measure| measure.loss));
+    let step = best.map_or(position, |best| best.step);
+    let held_out_loss = standing.before.zip(measure.map(|measure: Measure| measure.loss));
+    let exports = export::export(run.dir(), &adapter, base, &check, &Training::of_run(run, step, held_out_loss))?;
     Ok(Outcome::Finished { exports, step, is_early: ended == Ended::NoProgress, held_out_loss })
 }

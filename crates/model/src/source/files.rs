@@ -35,6 +35,14 @@ impl ModelFiles {
         if !is_gguf {
             return Ok(Self::in_folder(resolve_with(name, options, progress)?));
         }
+        Self::in_gguf(path)
+    }
+
+    /// A GGUF file of any name.
+    ///
+    /// # Errors
+    /// When there is no such file, it is damaged, or holds something that is not supported.
+    pub fn in_gguf(path: &Path) -> Result<Self, SourceError> {
         if !path.is_file() {
             return Err(SourceError::NoSuchPath { path: path.to_path_buf() });
         }

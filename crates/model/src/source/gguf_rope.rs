@@ -12,7 +12,7 @@ use super::gguf::Gguf;
 use crate::rotary::Rotary;
 
 /// The tensor with the factors.
-pub(super) const FACTORS: &str = "rope_freqs.weight";
+pub(crate) const FACTORS: &str = "rope_freqs.weight";
 
 /// Parameters of every published model.
 const LOW: f64 = 1.0;

@@ -18,7 +18,7 @@ const TYPE_USER_DEFINED: i64 = 4;
 
 /// How Llama 3 cuts text: contractions, words with what stands before them, numbers of three digits, signs, line ends and
 /// blanks. From its tokenizer.json.
-const LLAMA3_PATTERN: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+pub(crate) const LLAMA3_PATTERN: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// The tokenizer files, and the ids that other files repeat.
 pub(super) struct TokenizerFiles {

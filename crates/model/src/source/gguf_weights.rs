@@ -11,20 +11,21 @@ use super::error::SourceError;
 use super::gguf::Gguf;
 use super::gguf_config::LlamaConfig;
 use super::gguf_rope;
+use crate::config::ModelConfig;
 
 /// One tensor of a Llama model, as a GGUF file and as a Hugging Face folder have it.
-pub(super) struct Plan {
-    pub(super) gguf_name: String,
-    pub(super) name: String,
+pub(crate) struct Plan {
+    pub(crate) gguf_name: String,
+    pub(crate) name: String,
     /// `[rows, columns]`, or `[columns]` for a norm.
-    pub(super) shape: Vec<usize>,
+    pub(crate) shape: Vec<usize>,
     /// Heads whose rows are interleaved in the GGUF file: q and k only.
     interleaved_heads: Option<usize>,
 }
 
 impl Plan {
     /// The GGUF row that is row `row` in Hugging Face's order.
-    pub(super) fn gguf_row(&self, row: usize) -> usize {
+    pub(crate) fn gguf_row(&self, row: usize) -> usize {
         match self.interleaved_heads {
             Some(heads) => interleaved_row(row, self.shape[0] / heads),
             None => row,
@@ -32,7 +33,7 @@ impl Plan {
     }
 
     /// Whether rows lie in another order than Hugging Face's.
-    pub(super) fn is_interleaved(&self) -> bool {
+    pub(crate) fn is_interleaved(&self) -> bool {
         self.interleaved_heads.is_some()
     }
 }
@@ -65,17 +66,57 @@ pub(super) fn write(gguf: &mut Gguf, config: &LlamaConfig, path: &Path) -> Resul
 /// # Errors
 /// When one is missing, has another shape, or is not part of the architecture.
 pub(super) fn checked_plan(gguf: &Gguf, config: &LlamaConfig) -> Result<Vec<Plan>, SourceError> {
-    let plans = plan(config);
+    let plans = plan(&config.into());
     check(gguf, &plans)?;
     Ok(plans)
 }
 
-fn plan(config: &LlamaConfig) -> Vec<Plan> {
-    let hidden = config.hidden_size as usize;
-    let inner = config.intermediate_size as usize;
-    let vocab = config.vocab_size as usize;
-    let (heads, kv_heads) = (config.head_count as usize, config.kv_head_count as usize);
-    let (queries, keys) = (heads * config.head_width as usize, kv_heads * config.head_width as usize);
+/// The sizes that decide which tensors a model has.
+pub(crate) struct Sizes {
+    pub(crate) hidden: usize,
+    pub(crate) inner: usize,
+    pub(crate) vocab: usize,
+    pub(crate) layers: usize,
+    pub(crate) heads: usize,
+    pub(crate) kv_heads: usize,
+    pub(crate) head_width: usize,
+    pub(crate) is_tied: bool,
+}
+
+impl From<&LlamaConfig> for Sizes {
+    fn from(config: &LlamaConfig) -> Self {
+        Self {
+            hidden: config.hidden_size as usize,
+            inner: config.intermediate_size as usize,
+            vocab: config.vocab_size as usize,
+            layers: config.layer_count as usize,
+            heads: config.head_count as usize,
+            kv_heads: config.kv_head_count as usize,
+            head_width: config.head_width as usize,
+            is_tied: config.is_tied,
+        }
+    }
+}
+
+impl From<&ModelConfig> for Sizes {
+    fn from(config: &ModelConfig) -> Self {
+        Self {
+            hidden: config.hidden_size,
+            inner: config.intermediate_size,
+            vocab: config.vocab_size,
+            layers: config.layer_count,
+            heads: config.head_count,
+            kv_heads: config.kv_head_count,
+            head_width: config.head_width,
+            is_tied: config.tie_word_embeddings,
+        }
+    }
+}
+
+/// Every tensor of a model of these sizes.
+pub(crate) fn plan(sizes: &Sizes) -> Vec<Plan> {
+    let Sizes { hidden, inner, vocab, heads, kv_heads, .. } = *sizes;
+    let (queries, keys) = (heads * sizes.head_width, kv_heads * sizes.head_width);
     let plan = |gguf_name: &str, name: &str, shape: &[usize], interleaved_heads| Plan {
         gguf_name: format!("{gguf_name}.weight"),
         name: format!("{name}.weight"),
@@ -86,10 +127,10 @@ fn plan(config: &LlamaConfig) -> Vec<Plan> {
         plan("token_embd", "model.embed_tokens", &[vocab, hidden], None),
         plan("output_norm", "model.norm", &[hidden], None),
     ];
-    if !config.is_tied {
+    if !sizes.is_tied {
         plans.push(plan("output", "lm_head", &[vocab, hidden], None));
     }
-    for layer in 0..config.layer_count {
+    for layer in 0..sizes.layers {
         let mut add = |from: &str, to: &str, shape: &[usize], interleaved_heads| {
             let (from, to) = (format!("blk.{layer}.{from}"), format!("model.layers.{layer}.{to}"));
             plans.push(plan(&from, &to, shape, interleaved_heads));

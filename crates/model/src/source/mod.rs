@@ -31,7 +31,10 @@ use std::time::Duration;
 pub use data_set::{resolve_data_set, resolve_data_set_with};
 pub use error::{Attempt, Attempts, SourceError};
 pub use files::ModelFiles;
+pub(crate) use gguf_rope::FACTORS;
 pub(crate) use gguf_tensors::GgufTensors;
+pub(crate) use gguf_tokenizer::LLAMA3_PATTERN;
+pub(crate) use gguf_weights::{Plan, plan};
 pub use local::missing_file;
 pub use wheel::Wheel;
 

@@ -169,6 +169,8 @@ pub struct Output {
     pub profile: String,
     /// How the model writes its actions, written there too: `code`, `json` or `text`. Default `code`.
     pub action_format: String,
+    /// Write the numbers of the run as event files for TensorBoard, too, into `tensorboard/`. Default true.
+    pub tensorboard: bool,
 }
 
 impl Config {
@@ -312,6 +314,7 @@ impl Output {
             overwrite: table.or("overwrite", false),
             profile: table.or("profile", "codeactinstruct".to_owned()),
             action_format: table.or("action_format", "code".to_owned()),
+            tensorboard: table.or("tensorboard", true),
         };
         table.finish();
         output

@@ -82,7 +82,7 @@ fn a_second_signal_ends_the_run_at_once() {
     signal(&child, "INT");
     signal(&child, "INT");
     let code = child.wait().unwrap().code();
-    assert!(code == Some(130) || code == Some(0), "{code:?}");
+    assert!(code.is_none() || code == Some(0), "{code:?}");
 }
 
 #[test]

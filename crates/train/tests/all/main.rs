@@ -9,6 +9,7 @@ mod endings;
 mod evaluating;
 mod folders;
 mod looks;
+mod reports;
 mod runs;
 mod schedules;
 mod settings;

@@ -35,7 +35,16 @@ fn a_whole_run_learns_and_leaves_everything_a_user_needs() {
     assert!(ended.stdout.contains(&format!("codeact-chat -- --model {}", tiny.path("run/merged").display())));
     assert_eq!(
         names(&tiny.path("run")),
-        ["adapter", "config.toml", "merged", "metrics.jsonl", "plan.jsonl", "step-000003", "step-000006"]
+        [
+            "adapter",
+            "config.toml",
+            "merged",
+            "metrics.jsonl",
+            "plan.jsonl",
+            "step-000003",
+            "step-000006",
+            "tensorboard"
+        ]
     );
     let rows = metrics(&tiny);
     assert_eq!(rows.len(), 6);
@@ -203,10 +212,31 @@ fn new_tokens_start_as_the_mean_or_as_the_last_row_and_learn_apart() {
 }
 
 #[test]
+fn a_run_that_the_disk_cannot_hold_is_refused_before_it_begins() {
+    let tiny = Tiny::new();
+    // 60,000 checkpoints of 6 MB.
+    let settings = ["train.steps=60000", "checkpoint.every=1", "checkpoint.keep_last=60000", "lora.rank=512"];
+    let settings = settings.map(|setting| ["--set", setting]).concat();
+    let ended = tiny.run(&settings).expect_code(2).says("are free there").says("hint: lower `checkpoint.keep_last`");
+    assert!(ended.stderr.contains("writes   at most "));
+    assert!(!tiny.path("run").exists());
+    tiny.run(&[&settings[..], &["--dry-run"]].concat()).expect_code(2).says("are free there");
+}
+
+#[test]
+fn what_is_never_learned_is_told() {
+    let tiny = Tiny::new();
+    tiny.run(&["--set", "train.steps=1"]).expect_code(0).says("of 24 conversations: the steps end before");
+    let ended = tiny.run(&["--set", "output.overwrite=true"]).expect_code(0);
+    assert!(!ended.stderr.contains("unused  "), "{}", ended.stderr);
+}
+
+#[test]
 fn a_dry_run_prints_plan_and_mask_and_writes_nothing() {
     let tiny = Tiny::new();
     let ended = tiny.run(&["--dry-run"]).expect_code(0);
-    for part in ["model  ", "data  ", "plan     6 steps", "memory   about", "⟦"] {
+    for part in ["model  ", "data  ", "plan     6 steps", "memory   about", "speed    about", "writes   at most", "⟦"]
+    {
         assert!(ended.stdout.contains(part), "no `{part}` in:\n{}", ended.stdout);
     }
     // Learned: the answer and its end-of-turn token; not learned: the user's words.

@@ -68,7 +68,8 @@ impl Room {
     /// Everything that a run left, by name, without wall times, memory and its own place.
     fn results(&self, run: &str) -> Vec<(String, Vec<u8>)> {
         let mut results = Vec::new();
-        for name in names(&self.tiny.path(run)) {
+        // Event files of TensorBoard carry times; there is one more of them for every time that a run went on.
+        for name in names(&self.tiny.path(run)).into_iter().filter(|name| name != "tensorboard") {
             let path = self.tiny.path(run).join(&name);
             if !path.is_dir() {
                 let text =

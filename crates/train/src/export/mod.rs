@@ -1,0 +1,159 @@
+//! What a run leaves for others, and what its commands make of that: a PEFT adapter, a merged Hugging Face folder, a GGUF
+//! file.
+//!
+//! Each is read again before it counts as done: its logits are compared with those of the model it was made of, and the
+//! difference is written into its `manifest.json`.
+
+pub mod command; // `codeact-train merge`, `gguf`
+pub mod probe; // the tokens on which logits are compared
+
+mod agreement; // how far two models are apart, and how far they may be
+mod card; // README.md
+mod manifest; // manifest.json
+mod markdown; // text of others in Markdown
+mod origin; // what a command makes an export of
+mod target; // where an export may go
+mod training; // what a run was
+
+pub use agreement::{Agreement, Reference};
+pub use training::Training;
+
+use std::path::{Path, PathBuf};
+
+use candle_core::Device;
+use codeact_agent::Wording;
+use codeact_chat::ChatFormat;
+use codeact_model::{Adapter, Decoder, ModelConfig, Weights, merge_and_save};
+
+use crate::error::TrainError;
+use crate::folder;
+use crate::prepare::{self, Prepared};
+use agreement::Rounding;
+use card::Card;
+use manifest::{Kind, Manifest};
+use probe::Probe;
+
+/// Where the results are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exports {
+    /// PEFT adapter.
+    pub adapter: PathBuf,
+    /// Base model with the adapter merged in.
+    pub merged: PathBuf,
+}
+
+/// What the exports are made of besides the adapter.
+#[derive(Debug, Clone, Copy)]
+pub struct Base<'a> {
+    /// The name in the settings, which PEFT looks up.
+    pub name: &'a str,
+    /// The folder it was found in.
+    pub dir: &'a Path,
+    /// Tokenizer and template the adapter was trained with.
+    pub format: &'a ChatFormat,
+    /// Prompt style and form of actions of the agent.
+    pub wording: &'a Wording,
+}
+
+/// What the live model says, to hold the exports to, and how the exports are to be loaded for that.
+#[derive(Debug)]
+pub struct Check {
+    /// Logits of the model as it was trained.
+    pub reference: Reference,
+    /// How its weights were kept.
+    pub weights: Weights,
+    /// Where it computed.
+    pub device: Device,
+}
+
+impl Check {
+    /// Asks the live model, on the first conversations that are held out, or else learned.
+    ///
+    /// # Errors
+    /// When the data cannot be read any more, or an operation fails.
+    pub fn of_run(run: &Prepared, decoder: &Decoder, adapter: &Adapter) -> Result<Check, TrainError> {
+        let probe = Probe::of_data(&run.data)?;
+        let reference = Reference::of(decoder, Some(adapter), probe).map_err(TrainError::Load)?;
+        let device = adapter.parameters().device().clone();
+        Ok(Check { reference, weights: run.config.weights(), device })
+    }
+}
+
+/// Writes `<dir>/adapter` and `<dir>/merged`, each with tokenizer, chat template, stop tokens, `codeact.json`, a model card
+/// and a manifest. Each is loaded once more and compared with `check`; nothing else of the model may be in memory.
+///
+/// # Errors
+/// When something cannot be written; then neither is left half-written. When an export computes something else than the
+/// live model; then it is kept, and named.
+pub fn export(
+    dir: &Path,
+    adapter: &Adapter,
+    base: Base<'_>,
+    check: &Check,
+    training: &Training,
+) -> Result<Exports, TrainError> {
+    let exports = Exports { adapter: dir.join("adapter"), merged: dir.join("merged") };
+    let fingerprint = prepare::model_hash(base.dir)?;
+    let (mut of_adapter, mut of_merged) = (None, None);
+    let manifest = |kind, agreement: &Agreement| Manifest {
+        kind,
+        base: base.name.to_owned(),
+        base_fingerprint: Some(fingerprint.clone()),
+        training: Some(training.clone()),
+        agreement: agreement.clone(),
+    };
+    folder::write_whole(&exports.adapter, |partial| {
+        adapter.save(partial, base.name).map_err(TrainError::export(partial))?;
+        save_format(partial, base)?;
+        let rounding = Rounding::same(&check.device);
+        let agreement = of_adapter.insert(check.adapter(partial, base.dir, rounding)?);
+        finish_folder(partial, &exports.adapter, &manifest(Kind::Adapter, agreement), base.dir)
+    })?;
+    folder::write_whole(&exports.merged, |partial| {
+        merge_and_save(base.dir, adapter, partial).map_err(TrainError::export(partial))?;
+        save_format(partial, base)?;
+        let rounding = Rounding::merged(base.dir, check.weights).map_err(TrainError::Load)?;
+        let agreement = of_merged.insert(check.merged(partial, rounding)?);
+        finish_folder(partial, &exports.merged, &manifest(Kind::Merged, agreement), base.dir)
+    })?;
+    for (agreement, path) in [(of_adapter, &exports.adapter), (of_merged, &exports.merged)] {
+        agreement.expect("it was written").require(path)?;
+    }
+    Ok(exports)
+}
+
+impl Check {
+    /// The base with the adapter in `folder`.
+    fn adapter(&self, folder: &Path, base: &Path, rounding: Rounding) -> Result<Agreement, TrainError> {
+        let decoder = Decoder::load(base, self.weights, &self.device).map_err(TrainError::export(folder))?;
+        let adapter = Adapter::load(folder, decoder.config(), &self.device).map_err(TrainError::export(folder))?;
+        self.reference.with_decoder(&decoder, Some(&adapter), rounding).map_err(TrainError::export(folder))
+    }
+
+    /// The model in `folder`.
+    fn merged(&self, folder: &Path, rounding: Rounding) -> Result<Agreement, TrainError> {
+        let decoder = Decoder::load(folder, self.weights, &self.device).map_err(TrainError::export(folder))?;
+        self.reference.with_decoder(&decoder, None, rounding).map_err(TrainError::export(folder))
+    }
+}
+
+/// Card and manifest, the last files of a folder that will lie at `target`.
+fn finish_folder(folder: &Path, target: &Path, manifest: &Manifest, base_dir: &Path) -> Result<(), TrainError> {
+    let card = Card { manifest, target, license: card::license_of(base_dir) };
+    folder::write_file(&folder.join("README.md"), card.text().as_bytes())?;
+    manifest.write(folder)
+}
+
+fn save_format(dir: &Path, base: Base<'_>) -> Result<(), TrainError> {
+    base.format.save(dir).map_err(TrainError::format)?;
+    base.wording.save(dir).map_err(TrainError::wording(dir))
+}
+
+/// How a command loads models: as exactly as memory allows.
+fn weights_that_fit(config: &ModelConfig) -> Weights {
+    let need = config.weight_bytes(candle_core::DType::F32);
+    match crate::memory::budget(&Device::Cpu) {
+        Ok(Some(budget)) if need > budget => Weights::Bf16,
+        _ => Weights::F32,
+    }
+}

@@ -1,0 +1,154 @@
+//! What a run will take: time, by counting and a short probe of the device, and room on the disk.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use candle_core::{Device, Tensor};
+use codeact_model::{Recompute, Target};
+use codeact_ops::linear;
+
+use crate::error::TrainError;
+use crate::folder;
+use crate::prepare::Prepared;
+
+/// Tokens of the probe's products.
+const PROBE_TOKENS: usize = 512;
+
+/// So long the device is probed, after a product to warm up.
+const PROBE: Duration = Duration::from_millis(300);
+
+/// Part of the speed of products alone that whole steps reach: norms, softmax, the adapter's narrow products and the
+/// optimizer are not counted. Measured with the quickstart; see `bench/results`.
+const STEP_SHARE: f64 = 0.75;
+
+/// Bytes of a trainable value: all are f32.
+const VALUE_BYTES: usize = 4;
+
+/// How long a run will take, about.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Speed {
+    /// Tokens of data a second.
+    pub tokens_per_second: f64,
+    /// All steps.
+    pub duration: Duration,
+}
+
+/// What a run will write into its folder, at most, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Writes {
+    /// One checkpoint.
+    pub checkpoint: usize,
+    /// How many there are at once, one being written included.
+    pub checkpoint_count: usize,
+    /// The adapter folder.
+    pub adapter: usize,
+    /// The merged model.
+    pub merged: usize,
+}
+
+impl Writes {
+    /// What the settings make the run write.
+    pub fn of(run: &Prepared) -> Writes {
+        let (settings, steps) = (&run.config.checkpoint, run.plan.steps.len());
+        let saved = settings.every.map_or(1, |every| steps.div_ceil(every));
+        let multiples = settings.keep_every.map_or(0, |every| steps / every);
+        let best = usize::from(run.config.evaluation.every.is_some());
+        let values = run.workload.parameter_count() * VALUE_BYTES;
+        Writes {
+            checkpoint: 3 * values,
+            checkpoint_count: (settings.keep_last + multiples).min(saved) + best + 1,
+            adapter: values,
+            merged: weight_bytes(&run.base_dir),
+        }
+    }
+
+    /// All of it.
+    pub fn total(&self) -> usize {
+        self.checkpoint * self.checkpoint_count + self.adapter + self.merged
+    }
+}
+
+/// Bytes of the weights in a model's folder: a merged one has as many.
+fn weight_bytes(dir: &Path) -> usize {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let weights = entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "safetensors"));
+    weights.filter_map(|entry| std::fs::metadata(entry.path()).ok()).map(|file| file.len() as usize).sum()
+}
+
+/// Bytes that are free where `dir` is or will be, if the system says so.
+pub fn free_bytes(dir: &Path) -> Option<usize> {
+    let dir = std::path::absolute(dir).ok()?;
+    let place = dir.ancestors().find(|place| place.exists())?;
+    // Some file systems do not count.
+    let disk = rustix::fs::statvfs(place).ok().filter(|disk| disk.f_blocks > 0)?;
+    usize::try_from(disk.f_bavail.saturating_mul(disk.f_frsize)).ok()
+}
+
+/// Refuses a run that the disk cannot hold. What an earlier part of it wrote counts as written.
+///
+/// # Errors
+/// When less is free than will be written.
+pub fn check_disk(run: &Prepared) -> Result<(), TrainError> {
+    let dir = run.dir();
+    let need = Writes::of(run).total().saturating_sub(folder::bytes(dir));
+    match free_bytes(dir) {
+        Some(free) if free < need => Err(TrainError::DiskTooSmall { dir: PathBuf::from(dir), need, free }),
+        _ => Ok(()),
+    }
+}
+
+/// Times products of the model's shape on `device` for a moment, and counts.
+///
+/// # Errors
+/// When the device refuses a product.
+pub fn speed(run: &Prepared, device: &Device) -> candle_core::Result<Speed> {
+    let seconds = flops(run) / (probe(run, device)? * STEP_SHARE);
+    let tokens_per_second = run.plan.token_count() as f64 / seconds.max(1e-9);
+    Ok(Speed { tokens_per_second, duration: Duration::from_secs_f64(seconds) })
+}
+
+/// Operations a second in products with the weight of an MLP.
+fn probe(run: &Prepared, device: &Device) -> candle_core::Result<f64> {
+    let (c, width) = (run.model.hidden_size, run.model.intermediate_size);
+    let dtype = run.config.weights().dtype();
+    let weight = Tensor::full(0.5f32, (width, c), device)?.to_dtype(dtype)?;
+    let x = Tensor::full(0.5f32, (PROBE_TOKENS, c), device)?;
+    let x = if device.is_cpu() { x } else { x.to_dtype(dtype)? };
+    linear::forward(&x, &weight, None)?;
+    device.synchronize()?;
+    let (begun, mut count) = (Instant::now(), 0.0);
+    while begun.elapsed() < PROBE {
+        linear::forward(&x, &weight, None)?;
+        device.synchronize()?;
+        count += 1.0;
+    }
+    Ok(count * 2.0 * (PROBE_TOKENS * c * width) as f64 / begun.elapsed().as_secs_f64())
+}
+
+/// Operations of all steps: two a weight and token forward, two backward, six a trainable value; attention over the pairs
+/// of each conversation; the head on supervised tokens; what backward computes again.
+fn flops(run: &Prepared) -> f64 {
+    let model = &run.model;
+    let of = |targets: &[Target]| {
+        let widths = targets.iter().map(|target| target.widths(model));
+        (model.layer_count * widths.map(|(c_in, c_out)| c_in * c_out).sum::<usize>()) as f64
+    };
+    let (all, mlp) = (of(&Target::ALL), of(&[Target::Gate, Target::Up, Target::Down]));
+    let documents = &run.data.train.documents;
+    let pairs = |index: &usize| {
+        let count = documents[*index].token_count as f64;
+        count * (count + 1.0) / 2.0
+    };
+    let pairs: f64 = run.plan.packs().flat_map(|pack| &pack.documents).map(pairs).sum();
+    let of_pair = (model.layer_count * model.head_count * model.head_width) as f64;
+    let (tokens, targets) = (run.plan.token_count() as f64, run.plan.target_count() as f64);
+    let head = 4.0 * (model.hidden_size * model.vocab_size) as f64;
+    // Scores and values: two products of two operations forward, five such backward.
+    let (forward, attention) = (4.0 * pairs * of_pair, 14.0 * pairs * of_pair);
+    let again = match run.fit.recompute {
+        Recompute::None => 0.0,
+        Recompute::Mlp => 2.0 * tokens * mlp,
+        Recompute::Block => 2.0 * tokens * all + forward,
+    };
+    tokens * (4.0 * all + 6.0 * run.workload.parameter_count() as f64) + attention + head * targets + again
+}

@@ -1,0 +1,149 @@
+//! The page about a run: of whole and broken folders, of several runs, and never anything but a page.
+
+use std::process::Command;
+
+use crate::tiny::{Ended, Tiny, names};
+
+fn report(tiny: &Tiny, arguments: &[&str]) -> Ended {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_codeact-train"));
+    Ended::new(command.arg("report").args(arguments).current_dir(tiny.path("")).output().unwrap())
+}
+
+fn page(tiny: &Tiny, name: &str) -> String {
+    let page = String::from_utf8(tiny.read(name)).unwrap();
+    assert_is_harmless(&page);
+    page
+}
+
+/// Nothing that runs, loads or leads elsewhere, and every number a number.
+#[track_caller]
+fn assert_is_harmless(page: &str) {
+    let lower = page.to_lowercase();
+    assert!(page.contains("content=\"default-src 'none'; style-src 'sha256-"), "no policy");
+    for text in ["<script", "<img", "<iframe", "<link", "<object", "href=", "src=", "url(", "@import", " style="] {
+        assert!(!lower.replace("style-src=", "").contains(text), "{text}");
+    }
+    for text in [">NaN", ">inf", "\"NaN", " NaN", "-inf"] {
+        assert!(!page.contains(text), "{text}");
+    }
+    assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
+    assert_eq!(page.matches("<main").count(), page.matches("</main>").count());
+}
+
+#[test]
+fn a_finished_run_has_a_page_with_all_there_is() {
+    let tiny = Tiny::new();
+    tiny.run(&[]).expect_code(0);
+    report(&tiny, &["run"]).expect_code(0).says("wrote `run/report.html`");
+    let page = page(&tiny, "run/report.html");
+    for text in [
+        "<h1>Run run</h1>",
+        "finished",
+        "6 of 6",
+        "Training loss",
+        "Held-out loss",
+        "Learning rate",
+        "Gradient norm",
+        "Speed",
+        "train.jsonl",
+        "validation.jsonl",
+        "measured only",
+        "100.0%",
+        "pack_tokens = 220",
+        "clipped beyond",
+    ] {
+        assert!(page.contains(text), "no {text:?}");
+    }
+    assert!(!page.contains("Success rate"), "a chart of nothing");
+    // The page belongs to the run: it may be continued and replaced.
+    tiny.run(&["--set", "output.overwrite=true", "--set", "train.steps=1"]).expect_code(0);
+    assert!(!names(&tiny.path("run")).contains(&"report.html".to_owned()));
+}
+
+#[test]
+fn a_run_that_goes_on_or_was_killed_has_a_page_too() {
+    let tiny = Tiny::new();
+    std::fs::create_dir(tiny.path("run")).unwrap();
+    tiny.write("run/metrics.jsonl", "{\"step\":1,\"loss\":2.5}\n{\"step\":2,\"loss\":NaN}\n{\"step\":3,\"lo");
+    tiny.write("run/plan.jsonl", "{\"steps\":9}\n");
+    report(&tiny, &["run", "--out", "page.html"]).expect_code(0);
+    let page = page(&tiny, "page.html");
+    for text in ["step 1 of 9: going on, or stopped", "line 2 is not a JSON object", "last line is incomplete"] {
+        assert!(page.contains(text), "no {text:?}");
+    }
+    assert_eq!(names(&tiny.path("run")), ["metrics.jsonl", "plan.jsonl"]);
+}
+
+#[test]
+fn several_runs_are_compared() {
+    let tiny = Tiny::new();
+    tiny.run(&["--set", "train.steps=2"]).expect_code(0);
+    tiny.run(&["--set", "train.steps=2", "--set", "lora.rank=2", "--set", "output.dir=other"]).expect_code(0);
+    report(&tiny, &["run", "other"]).expect_code(0).says("wrote `run/comparison.html`");
+    let page = page(&tiny, "run/comparison.html");
+    for text in ["2 runs: run, other", "Settings that differ", "<code>lora.rank</code>", "Data of other"] {
+        assert!(page.contains(text), "no {text:?}");
+    }
+    assert!(!page.contains("<code>lora.alpha</code>"));
+}
+
+#[test]
+fn what_strangers_wrote_is_never_markup() {
+    const HOSTILE: &str = "</pre></style></title></script><script>alert(1)</script><img src=x onerror=alert(1)>";
+    let tiny = Tiny::new();
+    let folder = "a<b>&\"'run";
+    std::fs::create_dir(tiny.path(folder)).unwrap();
+    let write = |name: &str, content: String| tiny.write(&format!("{folder}/{name}"), &content);
+    let line = |value: serde_json::Value| format!("{value}\n");
+    let losses = serde_json::json!({HOSTILE: 1.0, format!("{HOSTILE}2"): 2.0});
+    let rows = [
+        serde_json::json!({"step": 1, "loss": 1.0}),
+        serde_json::json!({"step": 1, "held_out_loss": 1.0, "held_out_by_source": losses}),
+        serde_json::json!({"step": 1, "checkpoint": HOSTILE, "best": true}),
+    ];
+    write("metrics.jsonl", rows.into_iter().map(line).collect());
+    write("plan.jsonl", line(serde_json::json!({"steps": 1, "files": [{"path": HOSTILE, "sha256": HOSTILE}, 5]})));
+    write("samples.jsonl", line(serde_json::json!({"step": 1, "prompt": HOSTILE, "text": HOSTILE, "source": HOSTILE})));
+    write("config.toml", format!("[model]\nname = '{HOSTILE}'\n[lora]\nrank = 1\nalpha = {HOSTILE:?}\n"));
+    report(&tiny, &[folder, "--out", "page.html"]).expect_code(0);
+    let text = String::from_utf8(tiny.read("page.html")).unwrap();
+    // What is left of the texts is escaped, so the words in them are no attributes.
+    assert_is_harmless(&text.replace("&lt;img src=x onerror=alert(1)&gt;", ""));
+    assert!(text.matches("&lt;script&gt;alert(1)").count() >= 6, "the texts are there, escaped");
+    assert_eq!(
+        (text.matches("</style>").count(), text.matches("</title>").count()),
+        (1, 1 + text.matches("<desc").count())
+    );
+}
+
+#[test]
+fn a_hundred_thousand_steps_are_a_small_page() {
+    let tiny = Tiny::new();
+    std::fs::create_dir(tiny.path("run")).unwrap();
+    let rows = (1..=100_000).map(|step| {
+        let noise = f64::from(step * 7919 % 1000) / 1000.0;
+        format!(
+            "{{\"step\":{step},\"loss\":{},\"learning_rate\":{},\"gradient_norm\":{},\"tokens\":700,\
+             \"supervised_tokens\":300,\"seconds\":{},\"memory_bytes\":{}}}\n",
+            2.0 + noise,
+            1e-3 * noise,
+            1e3 * noise + 1e-3,
+            1.0 + noise,
+            1_000_000_000 + step
+        )
+    });
+    tiny.write("run/metrics.jsonl", &rows.collect::<String>());
+    report(&tiny, &["run"]).expect_code(0);
+    let page = page(&tiny, "run/report.html");
+    assert!(page.len() < 500_000, "{} bytes", page.len());
+    assert!(page.contains("100,000") && page.contains("logarithmic scale"));
+}
+
+#[test]
+fn folders_without_a_run_and_too_many_runs_are_refused() {
+    let tiny = Tiny::new();
+    report(&tiny, &["model"]).expect_code(2).says("`model` holds no run").says("hint: ");
+    report(&tiny, &["missing"]).expect_code(2).says("`missing` holds no run");
+    report(&tiny, &["run"; 9]).expect_code(2).says("9 runs, but a page can tell at most 8 apart");
+    report(&tiny, &[]).expect_code(2);
+}
