@@ -75,6 +75,7 @@ const UNSAFE_FILES: &[&str] = &[
     "crates/ops/src/gemm/pack.rs",
     "crates/ops/src/gpu/card.rs",
     "crates/ops/src/gpu/emulation.rs",
+    "crates/ops/src/nccl.rs",
     "crates/sandbox/src/cgroup/tests.rs",
     "crates/sandbox/src/jail/calls.rs",
     "crates/sandbox/src/jail/landlock.rs",

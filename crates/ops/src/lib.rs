@@ -21,6 +21,8 @@ pub mod attention;
 pub mod cross_entropy;
 pub mod embedding;
 pub mod linear;
+#[cfg(feature = "cuda")]
+pub mod nccl; // sums over cards of several processes
 pub mod nf4;
 pub mod noise;
 pub mod optimizer;

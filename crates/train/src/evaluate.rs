@@ -4,6 +4,7 @@ use codeact_data::{Pack, Part, plan};
 use codeact_model::{Adapter, Batch, Decoder};
 
 use crate::error::TrainError;
+use crate::ranks::{self, Collective};
 use crate::requests::Requests;
 
 /// What was measured on held-out data: mean negative log-likelihoods per supervised token, in nats.
@@ -25,37 +26,43 @@ pub(crate) fn batch(part: &Part, pack: &Pack, step: usize) -> Result<Batch, Trai
     Batch::new(examples).map_err(|source| TrainError::Step { step, source })
 }
 
-/// Measures in passes of at most `pass_tokens` tokens, which need less memory than those of training. `None` without
-/// data, or when a stop was asked for meanwhile.
+/// Measures in passes of at most `pass_tokens` tokens, which need less memory than those of training; each rank takes its
+/// share of them. `None` without data, or when a stop was asked for meanwhile, on any rank.
 ///
 /// # Errors
-/// When the model refuses a token.
+/// When the model refuses a token, or a rank is gone.
 pub fn held_out(
     decoder: &Decoder,
     adapter: &Adapter,
     part: &Part,
     pass_tokens: usize,
     requests: &Requests,
+    ranks: &dyn Collective,
 ) -> Result<Option<HeldOut>, TrainError> {
-    let mut by_source = Vec::new();
-    let (mut sum, mut target_count) = (0.0, 0);
-    for source in 0..part.shares.len() {
+    let (mut sums, mut counts) = (vec![0.0; part.shares.len()], vec![0; part.shares.len()]);
+    let mut passes = Vec::new();
+    for (source, count) in counts.iter_mut().enumerate() {
         let is_its = |index: &usize| part.documents[*index].group == source;
         let order: Vec<usize> = (0..part.documents.len()).filter(is_its).collect();
-        let (mut source_sum, mut source_count) = (0.0, 0);
-        for pack in plan::fill(&part.documents, &order, pass_tokens) {
-            if requests.wants_stop() {
-                return Ok(None);
-            }
-            let loss = decoder.loss(Some(adapter), &batch(part, &pack, 0)?);
-            source_sum += loss.map_err(|source| TrainError::Step { step: 0, source })?;
-            source_count += pack.target_count;
-        }
-        if source_count > 0 {
-            by_source.push((source, source_sum / source_count as f64));
-        }
-        sum += source_sum;
-        target_count += source_count;
+        let of_source = plan::fill(&part.documents, &order, pass_tokens);
+        *count = of_source.iter().map(|pack| pack.target_count).sum();
+        passes.extend(of_source.into_iter().map(|pack| (source, pack)));
     }
+    for (source, pack) in ranks.place().share(passes.iter()) {
+        ranks.check()?;
+        if requests.wants_stop() {
+            break;
+        }
+        let loss = decoder.loss(Some(adapter), &batch(part, pack, 0)?);
+        sums[*source] += loss.map_err(|source| TrainError::Step { step: 0, source })?;
+    }
+    let [is_stopped] = ranks::any(ranks, [requests.wants_stop()])?;
+    if is_stopped {
+        return Ok(None);
+    }
+    ranks.sum_f64(&mut sums)?;
+    let (sum, target_count) = (sums.iter().sum::<f64>(), counts.iter().sum::<usize>());
+    let measured = sums.iter().zip(&counts).enumerate().filter(|(_, (_, count))| **count > 0);
+    let by_source = measured.map(|(source, (sum, count))| (source, sum / *count as f64)).collect();
     Ok((target_count > 0).then(|| HeldOut { loss: sum / target_count as f64, by_source }))
 }

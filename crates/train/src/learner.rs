@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::optimizer::Optimizer;
 use crate::prepare::Prepared;
 use crate::progress::{Progress, StepReport};
+use crate::ranks::{self, Collective, Passes, Worst};
 use crate::requests::Requests;
 use crate::standing::{Measure, Standing};
 
@@ -28,6 +29,8 @@ const NAMED_MAX: usize = 5;
 /// Model, adapter and optimizer in the middle of a run.
 pub(crate) struct Learner<'a> {
     pub run: &'a Prepared,
+    /// Those that take the same steps.
+    pub ranks: &'a dyn Collective,
     pub decoder: Decoder,
     pub adapter: Adapter,
     pub optimizer: Optimizer,
@@ -37,7 +40,10 @@ pub(crate) struct Learner<'a> {
     pub position: usize,
     pub standing: Standing,
     pub guard: guard::Memory,
-    pub metrics: Metrics,
+    /// Of rank 0.
+    pub metrics: Option<Metrics>,
+    /// Whether all ranks know that the run shall end.
+    pub is_stopping: bool,
 }
 
 /// Why there are no more steps.
@@ -60,21 +66,6 @@ enum Taken {
     Stopped,
 }
 
-/// The pass of a step with the highest loss per supervised token.
-#[derive(Default)]
-struct Worst {
-    loss: f64,
-    documents: Vec<usize>,
-}
-
-impl Worst {
-    fn see(&mut self, loss: f64, documents: &[usize]) {
-        if self.documents.is_empty() || !loss.is_finite() || loss > self.loss {
-            *self = Worst { loss, documents: documents.to_vec() };
-        }
-    }
-}
-
 impl Learner<'_> {
     /// Takes the steps that are left.
     ///
@@ -83,7 +74,8 @@ impl Learner<'_> {
     pub fn take_steps(&mut self, requests: &Requests) -> Result<Ended, TrainError> {
         let steps = &self.run.plan.steps;
         let tokens_left = steps[self.position..].iter().map(Step::token_count).sum();
-        let mut progress = Progress::new(steps.len(), self.position, tokens_left);
+        let is_shown = self.ranks.place().is_first();
+        let mut progress = Progress::new(steps.len(), self.position, tokens_left, is_shown);
         let ended = self.go_on(requests, &mut progress);
         progress.finish();
         ended
@@ -94,32 +86,41 @@ impl Learner<'_> {
         let steps = &run.plan.steps;
         // Due before the first step, or where the run was stopped while it measured.
         self.measure(requests, progress)?;
-        while self.position < steps.len() && !self.is_stuck() && !requests.wants_stop() {
+        while self.position < steps.len() && !self.is_stuck() && !self.is_stopping {
             match self.take_step(&steps[self.position], requests, progress)? {
-                Taken::Stopped => break,
+                Taken::Stopped => {
+                    self.is_stopping = true;
+                    break;
+                }
                 Taken::Back(why) => {
                     self.position += 1;
                     progress.say(&format!("step {}: taken back: {why}", self.position));
-                    self.metrics.taken_back(self.position, &why)?;
+                    let position = self.position;
+                    self.record(|metrics| metrics.taken_back(position, &why))?;
                 }
                 Taken::Whole(report) => {
                     self.position += 1;
-                    self.metrics.step(&report)?;
+                    self.record(|metrics| metrics.step(&report))?;
                     progress.step(&report);
                 }
             }
             let is_best = self.measure(requests, progress)?;
             let is_due = run.config.checkpoint.every.is_some_and(|every| self.position.is_multiple_of(every));
             let is_over = self.position == steps.len() || self.is_stuck();
-            let is_wanted = requests.take_save(run.dir());
-            if is_best || is_due || is_wanted || is_over && !requests.wants_stop() {
-                let path = self.save()?;
-                let best = if is_best { ", the best so far" } else { "" };
-                progress.say(&format!("checkpoint `{}`{best}", path.display()));
+            // A signal reaches some ranks and not others, and not at the same step.
+            let asked = [requests.wants_stop() || self.is_stopping, requests.take_save(run.dir())];
+            let [wants_stop, is_wanted] = ranks::any(self.ranks, asked)?;
+            self.is_stopping = wants_stop;
+            if is_best || is_due || is_wanted || is_over && !self.is_stopping {
+                self.verify()?;
+                if let Some(path) = self.save()? {
+                    let best = if is_best { ", the best so far" } else { "" };
+                    progress.say(&format!("checkpoint `{}`{best}", path.display()));
+                }
             }
         }
         Ok(match () {
-            () if requests.wants_stop() => Ended::Stopped,
+            () if self.is_stopping => Ended::Stopped,
             () if self.position < steps.len() => Ended::NoProgress,
             () => Ended::Whole,
         })
@@ -134,16 +135,20 @@ impl Learner<'_> {
             return Ok(false);
         }
         let (held_out, pass_tokens) = (&run.data.validation, run.fit.pass_tokens);
-        let measured = evaluate::held_out(&self.decoder, &self.adapter, held_out, pass_tokens, requests)?;
-        let Some(measured) = measured else { return Ok(false) };
+        let (decoder, adapter) = (&self.decoder, &self.adapter);
+        let measured = evaluate::held_out(decoder, adapter, held_out, pass_tokens, requests, self.ranks)?;
+        let Some(measured) = measured else {
+            self.is_stopping |= !held_out.documents.is_empty();
+            return Ok(false);
+        };
         if !measured.loss.is_finite() {
             let (value, documents) = (measured.loss, "the adapter is past saving".to_owned());
             return Err(TrainError::NotFinite { step, what: "held-out loss", value, documents, kept: self.kept() });
         }
         let is_best = self.standing.note(Measure { step, loss: measured.loss });
-        self.metrics.held_out(step, &measured, &run.source_names())?;
+        self.record(|metrics| metrics.held_out(step, &measured, &run.source_names()))?;
         if is_best && every.is_some() {
-            self.metrics.best(step)?;
+            self.record(|metrics| metrics.best(step))?;
         }
         let when = if step == 0 { "before training".to_owned() } else { format!("after step {step}") };
         progress.say(&format!("held-out loss {when}: {:.4}", measured.loss));
@@ -155,31 +160,44 @@ impl Learner<'_> {
         self.run.config.evaluation.patience.is_some_and(|patience| self.standing.worse_in_a_row >= patience)
     }
 
+    /// Where rank 0 keeps the record.
+    fn record(&mut self, act: impl FnOnce(&mut Metrics) -> Result<(), TrainError>) -> Result<(), TrainError> {
+        self.metrics.as_mut().map_or(Ok(()), act)
+    }
+
     /// Adds up the packs' gradients, each divided by the supervised tokens of the whole step, and updates the adapter.
+    /// Each rank takes its share of the passes; behind them everything is decided on what all ranks have together.
     fn take_step(&mut self, step: &Step, requests: &Requests, progress: &Progress) -> Result<Taken, TrainError> {
         let (begun, run, number) = (Instant::now(), self.run, self.position + 1);
         let failed = |source: ModelError| TrainError::Step { step: number, source };
         let scale = 1.0 / step.target_count() as f64;
-        let (mut loss, mut worst) = (0.0, Worst::default());
-        for pack in &step.packs {
-            for pass in pack.passes(&run.data.train.documents, run.fit.pass_tokens) {
-                if requests.wants_stop() {
-                    return Ok(Taken::Stopped);
-                }
-                let mut batch = batch(&run.data.train, &pass, number)?;
-                batch.noise = run.config.noise(number, &pass.documents);
-                let of_pass = self
-                    .decoder
-                    .loss_and_gradients(&self.adapter, &batch, scale, run.fit.recompute, &self.gradients)
-                    .map_err(failed)?;
-                worst.see(of_pass / pass.target_count.max(1) as f64, &pass.documents);
-                loss += of_pass;
+        let mut mine = Passes::default();
+        let (documents, pass_tokens) = (&run.data.train.documents, run.fit.pass_tokens);
+        let passes = step.packs.iter().flat_map(|pack| pack.passes(documents, pass_tokens));
+        for pass in self.ranks.place().share(passes) {
+            self.ranks.check()?;
+            if requests.wants_stop() {
+                mine.is_stopped = true;
+                break;
             }
+            let mut batch = batch(&run.data.train, &pass, number)?;
+            batch.noise = run.config.noise(number, &pass.documents);
+            let of_pass = self
+                .decoder
+                .loss_and_gradients(&self.adapter, &batch, scale, run.fit.recompute, &self.gradients)
+                .map_err(failed)?;
+            mine.worst.see(of_pass / pass.target_count.max(1) as f64, &pass.documents);
+            mine.loss += of_pass;
+        }
+        let Passes { loss, worst, is_stopped } = mine.of_all(self.ranks)?;
+        if is_stopped {
+            return Ok(Taken::Stopped);
         }
         let loss = loss * scale;
         if !loss.is_finite() {
             return self.not_finite("loss", loss, &worst);
         }
+        self.ranks.sum(&self.gradients)?;
         if self.optimizer.step == 0 {
             self.check_reached()?;
         }
@@ -281,9 +299,26 @@ impl Learner<'_> {
         }
     }
 
-    fn save(&self) -> Result<PathBuf, TrainError> {
+    /// Makes sure that all ranks have the same adapter and moments, bit for bit.
+    ///
+    /// # Errors
+    /// Names the ranks that have not.
+    pub fn verify(&self) -> Result<(), TrainError> {
+        if self.ranks.place().count == 1 {
+            return Ok(());
+        }
+        let print = checkpoint::fingerprint(&self.adapter, &self.optimizer);
+        let print = print.map_err(|error| TrainError::Step { step: self.position, source: error.into() })?;
+        Ok(self.ranks.same(&format!("the adapter after step {}", self.position), &print)?)
+    }
+
+    /// Where rank 0 wrote a checkpoint; `None` on the others.
+    fn save(&self) -> Result<Option<PathBuf>, TrainError> {
+        if !self.ranks.place().is_first() {
+            return Ok(None);
+        }
         // What the checkpoint counts as recorded is on the disk before it is.
-        self.metrics.sync()?;
+        self.metrics.as_ref().map_or(Ok(()), Metrics::sync)?;
         let state = State {
             version: VERSION,
             step: self.position,
@@ -293,7 +328,7 @@ impl Learner<'_> {
             guard: self.guard.clone(),
             identity: self.run.identity.clone(),
         };
-        checkpoint::save(self.run.dir(), &state, &self.run.config, &self.adapter, &self.optimizer)
+        checkpoint::save(self.run.dir(), &state, &self.run.config, &self.adapter, &self.optimizer).map(Some)
     }
 
     /// The checkpoint of a run that is to stop, unless it is there. Passes of an unfinished step are forgotten: the same
@@ -306,7 +341,7 @@ impl Learner<'_> {
         match newest {
             Some((step, path)) if step == self.position => Ok(Some(path)),
             _ if self.position == 0 => Ok(None),
-            _ => self.save().map(Some),
+            _ => self.save(),
         }
     }
 }

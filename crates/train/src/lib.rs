@@ -5,6 +5,7 @@
 
 pub mod config; // read first: what can be set
 pub mod material; // base model, chat format and data
+pub mod devices;
 pub mod prepare; // all of it planned and estimated, refused before anything is written
 pub mod preflight; // time and disk
 
@@ -14,6 +15,7 @@ pub mod run; // then: from the start or a checkpoint to the exports
 mod learner; // the loop
 pub mod guard;
 pub mod optimizer;
+pub mod ranks; // many programs, one run
 pub mod requests;
 pub mod schedule;
 pub mod standing;

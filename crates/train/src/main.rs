@@ -9,14 +9,16 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand, ValueEnum};
 use codeact_data::preview::Style;
 use codeact_ops::device;
-use codeact_train::config::{Config, DeviceChoice};
+use codeact_train::config::Config;
 use codeact_train::folder::{self, Start};
 use codeact_train::look::{self, Pick, Show};
 use codeact_train::prepare::Prepared;
 use codeact_train::progress::{self, EncodeProgress};
+use codeact_train::ranks::launch::{self, Started};
+use codeact_train::ranks::{self, Collective, RankError, Team, agreement};
 use codeact_train::requests::Requests;
 use codeact_train::run::{self, Outcome};
-use codeact_train::{TrainError, checkpoint, describe, preflight, report};
+use codeact_train::{TrainError, checkpoint, describe, devices, preflight, report};
 
 #[global_allocator]
 static ALLOCATOR: codeact_ops::allocator::Allocator = codeact_ops::allocator::Allocator;
@@ -126,6 +128,10 @@ struct Args {
     /// Continue the newest checkpoint of this run
     #[arg(long)]
     resume: bool,
+    /// Train on so many GPUs of this machine: this program starts itself once more for each of them but one. On several
+    /// machines torchrun or srun starts it, and nothing has to be said here
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    gpus: Option<u16>,
     /// Check settings and data, print the plan, the memory estimate and one conversation with its mask, and stop
     #[arg(long)]
     dry_run: bool,
@@ -142,7 +148,7 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(args) => args,
         Err(error) if error.kind() == ErrorKind::DisplayVersion => {
-            println!("{error}{}", version_details());
+            println!("{error}{}", devices::version_details());
             return ExitCode::SUCCESS;
         }
         Err(error) => error.exit(),
@@ -156,7 +162,7 @@ fn main() -> ExitCode {
         OnDevice::Cpu => "train.device=cpu".to_owned(),
         OnDevice::Cuda => "train.device=cuda".to_owned(),
     }));
-    concluded(train(&args))
+    concluded(begin(&args))
 }
 
 fn concluded(result: Result<ExitCode, TrainError>) -> ExitCode {
@@ -167,19 +173,6 @@ fn concluded(result: Result<ExitCode, TrainError>) -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
-}
-
-/// What `--version` says after the version: the same build behaves differently with another driver or card.
-fn version_details() -> String {
-    if !device::BUILT_WITH_CUDA {
-        return "cuda     no; see --help".to_owned();
-    }
-    let mut lines = vec![format!("cuda     {}; kernels {}", device::built_for(), device::kernels().join(", "))];
-    match device::gpus() {
-        Ok(gpus) => lines.extend(gpus.iter().map(|gpu| format!("gpu {}    {gpu}", gpu.ordinal))),
-        Err(error) => lines.push(error.to_string()),
-    }
-    lines.join("\n")
 }
 
 fn load(path: &Path, overrides: &[String]) -> Result<Config, TrainError> {
@@ -248,50 +241,95 @@ fn show(look: &Look) -> Result<ExitCode, TrainError> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn train(args: &Args) -> Result<ExitCode, TrainError> {
+/// Meets the other ranks, if there are any, trains with them, and tells them how it ended here.
+fn begin(args: &Args) -> Result<ExitCode, TrainError> {
+    launch::end_with_parent()?;
     let config = load(&args.config, &args.overrides)?;
-    let device = device(&config, args)?;
-    let start = start(&config, args)?;
+    if args.dry_run {
+        return plan(config, args);
+    }
+    let (started, team, point) = match (args.gpus.unwrap_or(1), Team::of_environment()?) {
+        (1, team) => (None, team, None),
+        (_, Some(_)) => return Err(RankError::Twice { there: "WORLD_SIZE" }.into()),
+        (count, None) => {
+            devices::check_count(&config, usize::from(count))?;
+            let (started, team, point) = Started::start(None, &arguments_of_ranks(args), usize::from(count))?;
+            (Some(started), Some(team), Some(point))
+        }
+    };
+    let is_first = team.as_ref().is_none_or(|team| team.place.is_first());
+    let say: &dyn Fn(&str) = if is_first { &say } else { &|_| {} };
+    let device = devices::open(&config, false, team.as_ref(), say)?;
+    let ranks = ranks::join(team.as_ref(), point, device.as_ref().unwrap_or(&Device::Cpu), say, give_up)?;
+    let result = train(config, args, device, ranks.as_ref(), say);
+    ranks.leave(result.as_ref().err().map(TrainError::report).as_deref());
+    if let (Ok(_), Some(started)) = (&result, started) {
+        started.wait();
+    }
+    if let (false, Err(error)) = (is_first, &result) {
+        eprintln!("error: on rank {}: {}", ranks.place().rank, error.report());
+        return Ok(ExitCode::from(error.exit_code()));
+    }
+    result
+}
+
+/// Ends a program that hangs while another rank is gone.
+fn give_up(error: &RankError) {
+    eprintln!("error: {}", TrainError::from(error.clone()).report());
+    std::process::exit(1);
+}
+
+/// As the ranks that `--gpus` starts have them.
+fn arguments_of_ranks(args: &Args) -> Vec<std::ffi::OsString> {
+    let mut arguments = vec!["--config".into(), args.config.clone().into()];
+    for typed in &args.overrides {
+        arguments.extend(["--set".into(), typed.into()]);
+    }
+    arguments.extend(args.resume.then(|| "--resume".into()));
+    arguments
+}
+
+fn plan(config: Config, args: &Args) -> Result<ExitCode, TrainError> {
+    let device = devices::open(&config, true, None, &say)?;
+    start(&config, args)?;
     let run = Prepared::new(config, device, &say, &EncodeProgress::default())?;
-    let summary = format!("{}{}", describe::summary(&run), describe::outlook(&run)?);
-    if args.dry_run {
-        print(&format!("{summary}\n{}", describe::example(&run)?));
-    } else {
-        eprint!("{summary}");
-    }
+    print(&format!("{}{}\n{}", describe::summary(&run), describe::outlook(&run)?, describe::example(&run)?));
     preflight::check_disk(&run)?;
-    if args.dry_run {
-        return Ok(ExitCode::SUCCESS);
-    }
-    match &start {
-        Start::Continue(checkpoint) => eprintln!("continuing `{}`", checkpoint.display()),
-        Start::Fresh if args.resume => eprintln!("no checkpoint in `{}` yet: starting at step 1", run.dir().display()),
-        Start::Fresh => {}
+    Ok(ExitCode::SUCCESS)
+}
+
+fn train(
+    config: Config,
+    args: &Args,
+    device: Option<Device>,
+    ranks: &dyn Collective,
+    say: &dyn Fn(&str),
+) -> Result<ExitCode, TrainError> {
+    let is_first = ranks.place().is_first();
+    // Where rank 0 begins, all begin.
+    let start = if is_first { start(&config, args)? } else { Start::Fresh };
+    let run = match is_first {
+        true => agreement::prepared(config, device, ranks, say, &EncodeProgress::default())?,
+        false => agreement::prepared(config, device, ranks, say, &())?,
+    };
+    if is_first {
+        eprint!("{}{}", describe::summary(&run), describe::outlook(&run)?);
+        preflight::check_disk(&run)?;
+        match &start {
+            Start::Continue(checkpoint) => eprintln!("continuing `{}`", checkpoint.display()),
+            Start::Fresh if args.resume => {
+                eprintln!("no checkpoint in `{}` yet: starting at step 1", run.dir().display());
+            }
+            Start::Fresh => {}
+        }
     }
     let requests = Requests::of_signals().map_err(TrainError::Signals)?;
-    let outcome = run::train(&run, &start, &requests).inspect_err(|_| {
-        if let Some((_, newest)) = folder::checkpoints(run.dir()).pop() {
+    let outcome = run::train(&run, &start, &requests, ranks).inspect_err(|_| {
+        if let Some((_, newest)) = folder::checkpoints(run.dir()).pop().filter(|_| is_first) {
             eprintln!("saved so far: checkpoint `{}`", newest.display());
         }
     })?;
     Ok(conclude(&run, args, &outcome))
-}
-
-/// The device of the settings, opened early, so that nobody waits for a download to hear that there is no GPU. A plan
-/// can be looked at without one.
-fn device(config: &Config, args: &Args) -> Result<Option<Device>, TrainError> {
-    match config.train.device {
-        DeviceChoice::Cpu => {
-            let cuda = if device::BUILT_WITH_CUDA { "with" } else { "without" };
-            eprintln!("device   cpu, {} threads; a build {cuda} CUDA", rayon::current_num_threads());
-            return Ok(Some(Device::Cpu));
-        }
-        DeviceChoice::Cuda if args.dry_run && device::gpu(0).is_err() => return Ok(None),
-        DeviceChoice::Cuda => {}
-    }
-    let gpu = device::gpu(0).map_err(TrainError::Device)?;
-    eprintln!("device   {gpu}");
-    Ok(Some(device::open(0).map_err(TrainError::Device)?))
 }
 
 /// Asked early, so that nobody waits for a download to hear it; no result of an earlier run is lost by it.
@@ -330,6 +368,7 @@ fn conclude(run: &Prepared, args: &Args, outcome: &Outcome) -> ExitCode {
             println!("\nTry it:\n\n  cargo run --release --bin codeact-chat -- --model {}", exports.merged.display());
             ExitCode::SUCCESS
         }
+        Outcome::Followed => ExitCode::SUCCESS,
         Outcome::Stopped { checkpoint } => {
             match checkpoint {
                 Some(path) => eprintln!("stopped; checkpoint `{}`", path.display()),

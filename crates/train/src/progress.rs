@@ -28,12 +28,15 @@ pub struct LoadProgress(ProgressBar);
 
 impl LoadProgress {
     /// For the weight files of a folder.
-    pub fn new(folder: &Path) -> LoadProgress {
+    ///
+    /// * `is_shown`: false on ranks that say nothing.
+    pub fn new(folder: &Path, is_shown: bool) -> LoadProgress {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         let weights = entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "safetensors"));
         let bytes = weights.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum();
         let style = ProgressStyle::with_template("{bar:24} loading weights, {bytes} of {total_bytes}, {bytes_per_sec}");
-        let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr());
+        let target = if is_shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(Some(bytes), target);
         LoadProgress(bar.with_style(style.expect("the template is well formed")))
     }
 
@@ -131,6 +134,7 @@ pub struct StepReport {
 #[derive(Debug)]
 pub struct Progress {
     bar: Option<ProgressBar>,
+    is_shown: bool,
     step_count: usize,
     tokens_left: usize,
     tokens_done: usize,
@@ -140,15 +144,17 @@ pub struct Progress {
 
 impl Progress {
     /// For a run of `step_count` steps of which `first_step` are done and `tokens_left` tokens are not.
-    pub fn new(step_count: usize, first_step: usize, tokens_left: usize) -> Progress {
-        let draw = ProgressDrawTarget::stderr();
+    ///
+    /// * `is_shown`: false on ranks that say nothing.
+    pub fn new(step_count: usize, first_step: usize, tokens_left: usize, is_shown: bool) -> Progress {
+        let draw = if is_shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = (!draw.is_hidden()).then(|| {
             let style = ProgressStyle::with_template("{bar:24} {msg}").expect("the template is well formed");
             let bar = ProgressBar::with_draw_target(Some(step_count as u64), draw).with_style(style);
             bar.set_position(first_step as u64);
             bar
         });
-        Progress { bar, step_count, tokens_left, tokens_done: 0, seconds: 0.0, last_line: None }
+        Progress { bar, is_shown, step_count, tokens_left, tokens_done: 0, seconds: 0.0, last_line: None }
     }
 
     /// Shows a step.
@@ -163,7 +169,7 @@ impl Progress {
                 bar.set_position(report.step as u64);
                 bar.set_message(line);
             }
-            None => {
+            None if self.is_shown => {
                 let regular =
                     report.step == self.step_count || report.step.is_multiple_of(self.step_count.div_ceil(LINES));
                 if regular || self.last_line.is_none_or(|last| last.elapsed() > SILENCE_MAX) {
@@ -171,6 +177,7 @@ impl Progress {
                     self.last_line = Some(Instant::now());
                 }
             }
+            None => {}
         }
     }
 
@@ -192,6 +199,7 @@ impl Progress {
     pub fn say(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| tell(text)),
+            None if !self.is_shown => {}
             None => tell(text),
         }
     }
@@ -227,8 +235,7 @@ mod tests {
 
     #[test]
     fn a_line_names_step_loss_rate_speed_and_time_left() {
-        let progress =
-            Progress { bar: None, step_count: 166, tokens_left: 1200, tokens_done: 0, seconds: 0.0, last_line: None };
+        let progress = Progress::new(166, 0, 1200, false);
         let report = StepReport {
             step: 7,
             epoch: 0,

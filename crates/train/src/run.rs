@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::optimizer::Optimizer;
 use crate::prepare::Prepared;
 use crate::progress::{LoadProgress, tell};
+use crate::ranks::{Collective, RankError};
 use crate::requests::Requests;
 use crate::standing::{Measure, Standing};
 
@@ -36,6 +37,8 @@ pub enum Outcome {
         /// Held-out loss before training and of the results, nats per token; `None` without held-out data.
         held_out_loss: Option<(f64, f64)>,
     },
+    /// On a rank that is not the first: the first one did all that is left to do.
+    Followed,
     /// It was asked to stop.
     Stopped {
         /// From where `--resume` goes on; `None` when no step was finished.
@@ -44,39 +47,90 @@ pub enum Outcome {
 }
 
 /// Takes all steps of the plan and exports. Whoever has `requests` can stop the run after the current pass, with a
-/// checkpoint, and ask for checkpoints.
+/// checkpoint, and ask for checkpoints. When another rank is gone, rank 0 saves what all had after the last step.
+///
+/// * `start`: of rank 0; the others begin where it does, and need none of its files.
+/// * `ranks`: those that take the same steps, with the same identity and tokens of a pass.
 ///
 /// # Errors
-/// When the checkpoint in `start` is of another run, a result cannot be written, or the numbers are no longer finite.
-pub fn train(run: &Prepared, start: &Start, requests: &Requests) -> Result<Outcome, TrainError> {
-    let state = match start {
-        Start::Fresh => None,
-        Start::Continue(checkpoint) => Some((checkpoint, checkpoint::load_state(checkpoint, &run.identity)?)),
-    };
+/// When the checkpoint in `start` is of another run, a result cannot be written, the numbers are no longer finite, or a
+/// rank is gone.
+pub fn train(
+    run: &Prepared,
+    start: &Start,
+    requests: &Requests,
+    ranks: &dyn Collective,
+) -> Result<Outcome, TrainError> {
+    let state = state(run, start, ranks)?;
     // A plan of a card that was not there runs only if it is there now.
     let device = run.device.clone().map_or_else(|| codeact_ops::device::open(0).map_err(TrainError::Device), Ok)?;
-    if let Some((_, state)) = state.as_ref().filter(|(_, state)| state.pass_tokens != run.fit.pass_tokens) {
+    let is_first = ranks.place().is_first();
+    let other_passes = state.as_ref().filter(|(_, state)| is_first && state.pass_tokens != run.fit.pass_tokens);
+    if let Some((_, state)) = other_passes {
         let (before, now) = (state.pass_tokens, run.fit.pass_tokens);
         tell(&format!("note: passes of {now} tokens, {before} before: the same result but for rounding"));
     }
-    let mut learner = learner(run, state, &device)?;
-    folder::write_file(&run.dir().join("config.toml"), run.config.resolved().as_bytes())?;
-    folder::write_file(&run.dir().join("plan.jsonl"), describe::plan_lines(run).as_bytes())?;
-    match learner.take_steps(requests)? {
+    let mut learner = learner(run, state, &device, ranks)?;
+    if is_first {
+        folder::write_file(&run.dir().join("config.toml"), run.config.resolved().as_bytes())?;
+        folder::write_file(&run.dir().join("plan.jsonl"), describe::plan_lines(run).as_bytes())?;
+    }
+    let ended = match learner.take_steps(requests) {
+        // The adapter is that of the last whole step, on all ranks alike.
+        Err(error @ TrainError::Ranks(RankError::Lost { .. })) if is_first => {
+            learner.save_to_stop()?;
+            return Err(error);
+        }
+        ended => ended?,
+    };
+    if ended == Ended::Stopped {
+        learner.verify()?;
+    }
+    let outcome = match ended {
+        _ if !is_first => Ok(Outcome::Followed),
         Ended::Stopped => Ok(Outcome::Stopped { checkpoint: learner.save_to_stop()? }),
         ended => finish(learner, ended),
+    }?;
+    // All end together. What is written stays written, whoever is gone by now.
+    match ranks.gather(&[]) {
+        Err(error) if !is_first => Err(error.into()),
+        _ => Ok(outcome),
     }
+}
+
+/// Where rank 0 begins, as all ranks know it; each makes sure that it is of its run.
+fn state(run: &Prepared, start: &Start, ranks: &dyn Collective) -> Result<Option<(PathBuf, State)>, TrainError> {
+    let of_first = match start {
+        Start::Continue(checkpoint) if ranks.place().is_first() => {
+            let state = checkpoint::load_state(checkpoint, &run.identity)?;
+            serde_json::to_string(&(checkpoint, state)).expect("plain values are JSON")
+        }
+        _ => "null".to_owned(),
+    };
+    let text = ranks.spread_text(&of_first)?;
+    let nonsense =
+        |error: serde_json::Error| RankError::Nonsense { rank: 0, what: format!("no state of a run: {error}") };
+    let state: Option<(PathBuf, State)> = serde_json::from_str(&text).map_err(nonsense)?;
+    if let Some((checkpoint, state)) = &state {
+        checkpoint::check_identity(checkpoint, state, &run.identity)?;
+    }
+    Ok(state)
 }
 
 /// Model, adapter and optimizer as they were at a checkpoint, or as they begin.
 fn learner<'a>(
     run: &'a Prepared,
-    state: Option<(&PathBuf, State)>,
+    state: Option<(PathBuf, State)>,
     device: &Device,
+    ranks: &'a dyn Collective,
 ) -> Result<Learner<'a>, TrainError> {
-    let decoder = load(run, device)?;
-    let (adapter, optimizer) = match &state {
-        None => {
+    let is_first = ranks.place().is_first();
+    let decoder = load(run, device, is_first)?;
+    let (adapter, mut optimizer) = match &state {
+        Some((checkpoint, state)) if is_first => {
+            checkpoint::load_tensors(checkpoint, state.updates, &run.model, device)?
+        }
+        _ => {
             // New tokens of the chat format get rows of their own, which are trained like the rest.
             let (lora, seed) = (run.config.lora_config(), run.config.train.seed);
             let adapter = match &run.starting_adapter {
@@ -88,25 +142,38 @@ fn learner<'a>(
             let optimizer = Optimizer::new(adapter.parameter_count(), device);
             (adapter, optimizer.map_err(|error| TrainError::Load(error.into()))?)
         }
-        Some((checkpoint, state)) => checkpoint::load_tensors(checkpoint, state.updates, &run.model, device)?,
     };
+    if let Some((_, state)) = &state {
+        [adapter.parameters(), &optimizer.m, &optimizer.v].into_iter().try_for_each(|vector| ranks.spread(vector))?;
+        optimizer.step = state.updates;
+    }
     let gradients = Tensor::zeros(adapter.parameter_count(), DType::F32, device);
     let gradients = gradients.map_err(|error| TrainError::Load(error.into()))?;
     let (position, standing, guard) = match state {
         None => {
-            folder::clear(run.dir())?;
+            if is_first {
+                folder::clear(run.dir())?;
+            }
             (0, Standing::default(), guard::Memory::default())
         }
         Some((_, state)) => (state.step, state.standing, state.guard),
     };
-    let metrics = Metrics::open(&run.dir().join("metrics.jsonl"), position, standing.is_measured(position))?;
-    let metrics = metrics.with_tensorboard(run.config.output.tensorboard)?;
-    Ok(Learner { run, decoder, adapter, optimizer, gradients, position, standing, guard, metrics })
+    let record = run.dir().join("metrics.jsonl");
+    let open = || {
+        let metrics = Metrics::open(&record, position, standing.is_measured(position))?;
+        metrics.with_tensorboard(run.config.output.tensorboard)
+    };
+    let metrics = is_first.then(open).transpose()?;
+    let is_stopping = false;
+    let learner =
+        Learner { run, ranks, decoder, adapter, optimizer, gradients, position, standing, guard, metrics, is_stopping };
+    learner.verify()?;
+    Ok(learner)
 }
 
 /// The base model, shown as it goes to the device.
-fn load(run: &Prepared, device: &Device) -> Result<Decoder, TrainError> {
-    let progress = LoadProgress::new(&run.base_dir);
+fn load(run: &Prepared, device: &Device, is_shown: bool) -> Result<Decoder, TrainError> {
+    let progress = LoadProgress::new(&run.base_dir, is_shown);
     let decoder =
         Decoder::load_reporting(&run.base_dir, run.config.weights(), device, &mut |bytes| progress.add(bytes));
     progress.finish();

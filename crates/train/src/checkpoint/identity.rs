@@ -40,7 +40,7 @@ pub fn identity(config: &Config, plan_hash: &str, held_out_hash: &str, model_has
 }
 
 /// What differs, a sentence each.
-pub(super) fn differences(there: &Identity, here: &Identity) -> Vec<String> {
+pub fn differences(there: &Identity, here: &Identity) -> Vec<String> {
     let unset = "unset".to_owned();
     let keys: BTreeSet<&String> = there.keys().chain(here.keys()).collect();
     let differing = keys.into_iter().filter(|key| there.get(*key) != here.get(*key));

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use codeact_model::{Adapter, ModelConfig};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-pub use identity::{Identity, STARTING_ADAPTER, identity};
+pub use identity::{Identity, STARTING_ADAPTER, differences, identity};
 
 use crate::config::Config;
 use crate::error::TrainError;
@@ -80,6 +81,21 @@ fn surplus(steps: &[usize], keep_last: usize, keep_every: Option<usize>, best: O
     older.iter().copied().filter(|step| !stays(*step)).collect()
 }
 
+/// sha256 over everything that an update changes, bit for bit: `(P,)` f32 each.
+///
+/// # Errors
+/// When a tensor cannot be read.
+pub fn fingerprint(adapter: &Adapter, optimizer: &Optimizer) -> candle_core::Result<[u8; 32]> {
+    let mut hasher = Sha256::new();
+    hasher.update(optimizer.step.to_le_bytes());
+    for tensor in [adapter.parameters(), &optimizer.m, &optimizer.v] {
+        for values in tensor.to_vec1::<f32>()?.chunks(1 << 12) {
+            hasher.update(values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>());
+        }
+    }
+    Ok(hasher.finalize().into())
+}
+
 fn save_moments(path: &Path, optimizer: &Optimizer) -> Result<(), TrainError> {
     let tensors = HashMap::from([("m", &optimizer.m), ("v", &optimizer.v)]);
     safetensors::serialize_to_file(tensors, None, path).map_err(|error| match error {
@@ -141,12 +157,20 @@ pub fn load_state(checkpoint: &Path, identity: &Identity) -> Result<State, Train
         return Err(bad(format!("has format {version}, expected {VERSION}")));
     }
     let state: State = serde_json::from_value(value).map_err(|error| bad(error.to_string()))?;
-    let differences = identity::differences(&state.identity, identity);
-    if !differences.is_empty() {
-        let checkpoint = checkpoint.display().to_string();
-        return Err(TrainError::OtherRun { checkpoint, differences });
-    }
+    check_identity(checkpoint, &state, identity)?;
     Ok(state)
+}
+
+/// Makes sure that the state of a checkpoint is of the run `identity`.
+///
+/// # Errors
+/// Names everything that differs.
+pub fn check_identity(checkpoint: &Path, state: &State, identity: &Identity) -> Result<(), TrainError> {
+    let differences = differences(&state.identity, identity);
+    match differences.is_empty() {
+        true => Ok(()),
+        false => Err(TrainError::OtherRun { checkpoint: checkpoint.display().to_string(), differences }),
+    }
 }
 
 /// Reads the tensors of a checkpoint.

@@ -10,6 +10,7 @@ use codeact_model::ModelError;
 use codeact_model::source::SourceError;
 
 use crate::config::ConfigError;
+use crate::ranks::RankError;
 use report::{hint, hint_for};
 
 /// Errors of the trainer.
@@ -336,6 +337,9 @@ pub enum TrainError {
         /// Bytes.
         free: usize,
     },
+    /// The ranks of the run cannot begin or go on together.
+    #[error(transparent)]
+    Ranks(#[from] RankError),
     /// The system does not let the program listen to signals.
     #[error("cannot listen to signals")]
     Signals(#[source] std::io::Error),

@@ -27,6 +27,7 @@ impl TrainError {
             TokensDiffer, Write,
         };
         match self {
+            TrainError::Ranks(error) => error.exit_code(),
             Source(SourceError::Exhausted { .. } | SourceError::Io { .. }) => 1,
             Write { .. } | Export { .. } | Step { .. } | Threads { .. } | ReadBack { .. } | Signals(_) => 1,
             NotFinite { .. } | Spike { .. } | TakenBackTooOften { .. } | NotReached { .. } => 1,
