@@ -204,7 +204,7 @@ fn when_a_rank_is_gone_the_last_whole_step_is_saved() {
     });
     assert!(told[0].starts_with("rank 1 is gone: its thread has ended"), "{told:?}");
     assert!(told[2].starts_with("rank 1 is gone"), "{told:?}");
-    assert_eq!(names(&tiny.path("gone")), ["config.toml", "metrics.jsonl", "plan.jsonl", "step-000003"]);
+    assert_eq!(names(&tiny.path("gone")), ["config.toml", "metrics.jsonl", "plan.jsonl", "step-000003", "tensorboard"]);
     let one = prepared(&tiny, "one", &["train.steps=3000", "checkpoint.every=3", "checkpoint.keep_last=1"]);
     let stop_after = Mortal(Threads::new(1).remove(0), AtomicUsize::new(3));
     run::train(&one, &Start::Fresh, &Requests::default(), &stop_after).unwrap_err();
