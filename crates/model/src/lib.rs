@@ -32,4 +32,4 @@ pub use memory::{MemoryPlan, Pass, Planner, Workload};
 pub use noise::Noise;
 pub use rotary::Rotary;
 pub use save::{SHARD_BYTES, merge_and_save, merge_into_shards};
-pub use weights::{Weights, stored_dtype};
+pub use weights::{Weights, safetensors_files, stored_dtype};

@@ -236,7 +236,10 @@ pub fn stored_dtype(folder: &Path) -> Result<DType, ModelError> {
 /// The files that hold the model's weights: those of the index, or `model.safetensors`.
 ///
 /// Other safetensors files in the folder (an adapter, another layout of the same weights) are not the model's.
-pub(crate) fn safetensors_files(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
+///
+/// # Errors
+/// When there are none, or the index cannot be read.
+pub fn safetensors_files(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
     let index = folder.join("model.safetensors.index.json");
     if !index.exists() {
         let single = folder.join("model.safetensors");

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
-use codeact_model::{Recompute, Target};
+use codeact_model::{Recompute, Target, safetensors_files};
 use codeact_ops::linear;
 
 use crate::error::TrainError;
@@ -76,9 +76,8 @@ impl Writes {
 
 /// Bytes of the weights in a model's folder: a merged one has as many.
 fn weight_bytes(dir: &Path) -> usize {
-    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let weights = entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "safetensors"));
-    weights.filter_map(|entry| std::fs::metadata(entry.path()).ok()).map(|file| file.len() as usize).sum()
+    let files = safetensors_files(dir).unwrap_or_default();
+    files.iter().filter_map(|path| std::fs::metadata(path).ok()).map(|file| file.len() as usize).sum()
 }
 
 /// Bytes that are free where `dir` is or will be, if the system says so.
@@ -108,9 +107,10 @@ pub fn check_disk(run: &Prepared) -> Result<(), TrainError> {
 /// # Errors
 /// When the device refuses a product.
 pub fn speed(run: &Prepared, device: &Device) -> candle_core::Result<Speed> {
-    let seconds = flops(run) / (probe(run, device)? * STEP_SHARE);
-    let tokens_per_second = run.plan.token_count() as f64 / seconds.max(1e-9);
-    Ok(Speed { tokens_per_second, duration: Duration::from_secs_f64(seconds) })
+    let rate = probe(run, device)? * STEP_SHARE;
+    let (steps, all) = (flops(run) / rate, (flops(run) + flops_of_measures(run)) / rate);
+    let tokens_per_second = run.plan.token_count() as f64 / steps.max(1e-9);
+    Ok(Speed { tokens_per_second, duration: Duration::from_secs_f64(all) })
 }
 
 /// Operations a second in products with the weight of an MLP.
@@ -132,8 +132,7 @@ fn probe(run: &Prepared, device: &Device) -> candle_core::Result<f64> {
 }
 
 /// Operations of all steps: two a weight and token forward, two backward, six a trainable value; attention over the pairs
-/// of each conversation; the head on supervised tokens; what backward computes again; and forward over held-out data each
-/// time that it is measured.
+/// of each conversation; the head on supervised tokens; what backward computes again.
 fn flops(run: &Prepared) -> f64 {
     let model = &run.model;
     let of = |targets: &[Target]| {
@@ -157,8 +156,14 @@ fn flops(run: &Prepared) -> f64 {
         Recompute::Mlp => 2.0 * tokens * mlp,
         Recompute::Block => 2.0 * tokens * all + forward,
     };
+    tokens * (4.0 * all + 6.0 * run.workload.parameter_count() as f64) + attention + head * targets + again
+}
+
+/// Operations of going forward over held-out data each time that it is measured.
+fn flops_of_measures(run: &Prepared) -> f64 {
+    let widths = Target::ALL.map(|target| target.widths(&run.model));
+    let weights = run.model.layer_count * widths.map(|(c_in, c_out)| c_in * c_out).iter().sum::<usize>();
     let measures = 2 + run.config.evaluation.every.map_or(0, |every| run.plan.steps.len() / every);
-    let held_out: usize = run.data.validation.documents.iter().map(|document| document.token_count).sum();
-    let measured = (measures * held_out) as f64 * 2.0 * all;
-    tokens * (4.0 * all + 6.0 * run.workload.parameter_count() as f64) + attention + head * targets + again + measured
+    let tokens: usize = run.data.validation.documents.iter().map(|document| document.token_count).sum();
+    2.0 * (measures * tokens * weights) as f64
 }

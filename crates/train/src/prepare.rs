@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use codeact_chat::ChatFormat;
 use codeact_data::{DataSet, Document, Plan, Watch};
-use codeact_model::{LoraConfig, ModelConfig, NewRows, Noise, Pass, Weights, Workload, source};
+use codeact_model::{LoraConfig, ModelConfig, NewRows, Noise, Pass, Weights, Workload, safetensors_files, source};
 
 use crate::checkpoint::{self, Identity};
 use crate::config::{Config, DeviceChoice, Exported, Lora, NewTokens, Precision};
@@ -71,7 +71,8 @@ impl Prepared {
             return Err(TrainError::NothingHeldOut { key: "evaluation.every" });
         }
         let lora = config.lora_config();
-        check_lora(&lora, &model)?;
+        let is_own = ["rank_pattern", "alpha_pattern"].iter().any(|key| config.lora.written.has(key));
+        check_lora(&lora, &model, is_own)?;
         let new_token_count = material::new_token_count(&model, &format);
         starting_adapter.as_ref().map_or(Ok(()), |adapter| adapter.check_tokens(new_token_count))?;
         let plan = Plan::new(&data.train.documents, &data.train.shares, &plan_settings(&config));
@@ -180,7 +181,9 @@ impl Lora {
 }
 
 /// Refuses layers that the model does not have, and patterns that change nothing.
-fn check_lora(lora: &LoraConfig, model: &ModelConfig) -> Result<(), TrainError> {
+///
+/// * `is_own`: whether patterns are of the settings, not of an adapter that the run starts from.
+fn check_lora(lora: &LoraConfig, model: &ModelConfig, is_own: bool) -> Result<(), TrainError> {
     let count = model.layer_count;
     if let Some(layer) = lora.layers.iter().flatten().find(|layer| **layer >= count) {
         return Err(TrainError::Setting {
@@ -189,7 +192,7 @@ fn check_lora(lora: &LoraConfig, model: &ModelConfig) -> Result<(), TrainError> 
             hint: "layers are counted from 0",
         });
     }
-    let Some(pattern) = lora.idle_patterns(model.layer_count).into_iter().next() else {
+    let Some(pattern) = lora.idle_patterns(model.layer_count).into_iter().next().filter(|_| is_own) else {
         return Ok(());
     };
     Err(TrainError::Setting {
@@ -237,13 +240,10 @@ pub(crate) fn model_hash(dir: &Path) -> Result<String, TrainError> {
     };
     let config = dir.join("config.json");
     let mut parts = vec![hash::of_file(&config).map_err(io(&config))?];
-    for entry in std::fs::read_dir(dir).map_err(io(dir))? {
-        let path = entry.map_err(io(dir))?.path();
-        if path.extension().is_some_and(|extension| extension == "safetensors") {
-            let bytes = std::fs::metadata(&path).map_err(io(&path))?.len();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            parts.push(format!("{name} {bytes}"));
-        }
+    for path in safetensors_files(dir).map_err(TrainError::Load)? {
+        let bytes = std::fs::metadata(&path).map_err(io(&path))?.len();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        parts.push(format!("{name} {bytes}"));
     }
     parts[1..].sort();
     Ok(hash::of_text(&parts.join("\n")))

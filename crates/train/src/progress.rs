@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use codeact_data::Watch;
+use codeact_model::safetensors_files;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Plain lines per run, about.
@@ -31,9 +32,8 @@ impl LoadProgress {
     ///
     /// * `is_shown`: false on ranks that say nothing.
     pub fn new(folder: &Path, is_shown: bool) -> LoadProgress {
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        let weights = entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "safetensors"));
-        let bytes = weights.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum();
+        let files = safetensors_files(folder).unwrap_or_default();
+        let bytes = files.iter().filter_map(|path| Some(std::fs::metadata(path).ok()?.len())).sum();
         let style = ProgressStyle::with_template("{bar:24} loading weights, {bytes} of {total_bytes}, {bytes_per_sec}");
         let target = if is_shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(bytes), target);

@@ -77,7 +77,7 @@ pub fn train(
     }
     let ended = match learner.take_steps(requests) {
         // The adapter is that of the last whole step, on all ranks alike.
-        Err(error @ TrainError::Ranks(RankError::Lost { .. })) if is_first => {
+        Err(error @ TrainError::Ranks(RankError::Lost { .. } | RankError::Nccl(_))) if is_first => {
             learner.save_to_stop()?;
             return Err(error);
         }
@@ -144,6 +144,8 @@ fn learner<'a>(
         }
     };
     if let Some((_, state)) = &state {
+        // Whoever still loads takes nothing yet.
+        ranks.gather(&[])?;
         [adapter.parameters(), &optimizer.m, &optimizer.v].into_iter().try_for_each(|vector| ranks.spread(vector))?;
         optimizer.step = state.updates;
     }

@@ -7,7 +7,7 @@ use clap::{Subcommand, ValueEnum};
 use codeact_model::gguf::{self, Quant};
 use codeact_model::serving::{ServedModel, ServingOptions};
 use codeact_model::source::ModelFiles;
-use codeact_model::{Adapter, Decoder, ModelConfig, SHARD_BYTES, merge_into_shards};
+use codeact_model::{Adapter, Decoder, ModelConfig, SHARD_BYTES, Weights, merge_into_shards};
 
 use super::agreement::{Agreement, Reference, Rounding};
 use super::card;
@@ -157,7 +157,7 @@ impl Command {
 }
 
 /// The adapter, and what base and adapter say to the probe. Nothing else of the model stays in memory.
-fn ask(origin: &Origin, config: &ModelConfig) -> Result<(Option<Adapter>, Reference), TrainError> {
+fn ask(origin: &Origin, config: &ModelConfig, weights: Weights) -> Result<(Option<Adapter>, Reference), TrainError> {
     let adapter = origin.adapter_dir.as_deref().map(|dir| Adapter::load(dir, config, &Device::Cpu));
     let adapter = adapter.transpose().map_err(TrainError::Load)?;
     let vocab_size = config.vocab_size + adapter.as_ref().map_or(0, Adapter::new_token_count);
@@ -172,7 +172,7 @@ fn ask(origin: &Origin, config: &ModelConfig) -> Result<(Option<Adapter>, Refere
         Format::Chat(format) => Probe::of_format(format)?,
         Format::Plain(_) => Probe::drawn(vocab_size),
     };
-    let decoder = Decoder::load(&origin.base_dir, weights_that_fit(config), &Device::Cpu).map_err(TrainError::Load)?;
+    let decoder = Decoder::load(&origin.base_dir, weights, &Device::Cpu).map_err(TrainError::Load)?;
     let reference = Reference::of(&decoder, adapter.as_ref(), probe).map_err(TrainError::Load)?;
     Ok((adapter, reference))
 }
@@ -184,7 +184,7 @@ fn merge(origin: &Origin, out: &Path, shard_bytes: u64, say: &dyn Fn(&str)) -> R
     let mut found = None;
     // The folder first: one that cannot be written to is told before a model is loaded.
     folder::write_whole(out, |partial| {
-        let (adapter, reference) = ask(origin, &config)?;
+        let (adapter, reference) = ask(origin, &config, weights)?;
         let adapter = adapter.expect("merging is asked for with an adapter");
         say(&format!("merging into `{}`", origin.base_dir.display()));
         merge_into_shards(&origin.base_dir, &adapter, shard_bytes, partial).map_err(TrainError::export(partial))?;
@@ -207,6 +207,7 @@ fn merge(origin: &Origin, out: &Path, shard_bytes: u64, say: &dyn Fn(&str)) -> R
 
 fn write_gguf(origin: &Origin, out: &Path, quant: Quant, say: &dyn Fn(&str)) -> Result<String, TrainError> {
     let config = ModelConfig::load(&origin.base_dir).map_err(TrainError::Load)?;
+    let weights = weights_that_fit(&config);
     let files = tempfile::tempdir().map_err(TrainError::write(&std::env::temp_dir()))?;
     origin.format.save(files.path())?;
     let name = origin.adapter_dir.as_deref().unwrap_or(&origin.base_dir).file_name().unwrap_or_default();
@@ -214,7 +215,7 @@ fn write_gguf(origin: &Origin, out: &Path, quant: Quant, say: &dyn Fn(&str)) -> 
     let facts = gguf::Facts { name, license: card::license_of(&origin.base_dir) };
     let mut found = None;
     folder::write_file_by(out, |partial| {
-        let (adapter, reference) = ask(origin, &config)?;
+        let (adapter, reference) = ask(origin, &config, weights)?;
         say(&format!("writing `{}`", out.display()));
         gguf::write(&origin.base_dir, adapter.as_ref(), files.path(), (quant, &facts), partial)
             .map_err(TrainError::export(partial))?;
@@ -222,7 +223,7 @@ fn write_gguf(origin: &Origin, out: &Path, quant: Quant, say: &dyn Fn(&str)) -> 
         let served = ModelFiles::in_gguf(partial)?;
         check_tokens(origin, served.folder(), out)?;
         let mut model = ServedModel::load(&served, &ServingOptions::default()).map_err(TrainError::export(partial))?;
-        let rounding = Rounding::gguf(quant);
+        let rounding = Rounding::gguf(quant, weights);
         found = Some(reference.with_served(&mut model, rounding).map_err(TrainError::export(partial))?);
         Ok(())
     })?;

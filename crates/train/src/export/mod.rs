@@ -20,7 +20,7 @@ pub use training::Training;
 
 use std::path::{Path, PathBuf};
 
-use candle_core::Device;
+use candle_core::{DType, Device};
 use codeact_agent::Wording;
 use codeact_chat::ChatFormat;
 use codeact_model::{Adapter, Decoder, ModelConfig, Weights, merge_and_save};
@@ -151,9 +151,10 @@ fn save_format(dir: &Path, base: Base<'_>) -> Result<(), TrainError> {
 
 /// How a command loads models: as exactly as memory allows.
 fn weights_that_fit(config: &ModelConfig) -> Weights {
-    let need = config.weight_bytes(candle_core::DType::F32);
+    let need = |dtype| config.weight_bytes(dtype);
     match crate::memory::budget(&Device::Cpu) {
-        Ok(Some(budget)) if need > budget => Weights::Bf16,
+        Ok(Some(budget)) if need(DType::BF16) > budget => Weights::Nf4,
+        Ok(Some(budget)) if need(DType::F32) > budget => Weights::Bf16,
         _ => Weights::F32,
     }
 }

@@ -29,8 +29,9 @@ pub struct Team {
 impl Team {
     /// Reads a launcher's variables; `None` for a run of one rank.
     ///
-    /// `RANK`, `WORLD_SIZE`, `LOCAL_RANK`, `MASTER_ADDR` and `MASTER_PORT` come first; without them `SLURM_PROCID`,
-    /// `SLURM_NTASKS`, `SLURM_LOCALID` and the first host of `SLURM_JOB_NODELIST`. Where torchrun keeps MASTER_PORT for a
+    /// `RANK`, `WORLD_SIZE`, `LOCAL_RANK`, `MASTER_ADDR` and `MASTER_PORT` come first; without them, in what `srun` started
+    /// (`SLURM_STEP_ID`; a script of `sbatch` is no step), `SLURM_PROCID`, `SLURM_NTASKS`, `SLURM_LOCALID` and the first host
+    /// of `SLURM_STEP_NODELIST` or `SLURM_JOB_NODELIST`. Where torchrun keeps MASTER_PORT for a
     /// store of its own (`TORCHELASTIC_USE_AGENT_STORE`), the ranks meet at the port behind it.
     ///
     /// * `get`: a variable of the environment.
@@ -43,7 +44,7 @@ impl Team {
         if let Some(there) = is_torchrun {
             return Variables { get, hint: TORCHRUN }.torchrun(there);
         }
-        match read("SLURM_PROCID")?.is_some() {
+        match read("SLURM_STEP_ID")?.is_some() && read("SLURM_PROCID")?.is_some() {
             true => Variables { get, hint: SLURM }.slurm(),
             false => Ok(None),
         }
@@ -139,7 +140,8 @@ impl Variables<'_> {
             return Ok(None);
         }
         let local_rank = self.number("SLURM_LOCALID", 0..COUNT_MAX as u64)?;
-        let name = "SLURM_JOB_NODELIST";
+        let of_step = self.text("SLURM_STEP_NODELIST")?;
+        let name = if of_step.is_some() { "SLURM_STEP_NODELIST" } else { "SLURM_JOB_NODELIST" };
         let list = self.text(name)?;
         let address = self.text("MASTER_ADDR")?.filter(|host| !host.is_empty());
         let has_host = list.is_some() || address.is_some();
@@ -213,6 +215,7 @@ mod tests {
     #[test]
     fn variables_of_slurm_are_understood() {
         let job = [
+            ("SLURM_STEP_ID", "0"),
             ("SLURM_PROCID", "5"),
             ("SLURM_NTASKS", "6"),
             ("SLURM_LOCALID", "1"),
@@ -224,10 +227,14 @@ mod tests {
         assert_eq!(read(&port).expect("whole"), Some(team((5, 6), 1, "ib-node01", 4_000)));
         // torchrun inside of a job: its own variables count.
         assert_eq!(read(&[&job[..], &WHOLE].concat()).expect("whole").map(|team| team.place.rank), Some(3));
-        assert_eq!(read(&[("SLURM_PROCID", "0"), ("SLURM_NTASKS", "1")]).expect("one"), None);
-        let error = read(&job[..3]).expect_err("no host").to_string();
+        let step = [&job[..], &[("SLURM_STEP_NODELIST", "node[02-03]")]].concat();
+        assert_eq!(read(&step).expect("whole"), Some(team((5, 6), 1, "node02", 23_456)));
+        assert_eq!(read(&[&job[..1], &[("SLURM_PROCID", "0"), ("SLURM_NTASKS", "1")]].concat()).expect("one"), None);
+        // A script that sbatch runs is a run of one, whatever its job has.
+        assert_eq!(read(&job[1..]).expect("a script"), None);
+        let error = read(&job[..4]).expect_err("no host").to_string();
         assert!(error.contains("`SLURM_JOB_NODELIST` is not") && error.contains("srun"), "{error}");
-        let nonsense = [&job[..3], &[("SLURM_JOB_NODELIST", "node[")]].concat();
+        let nonsense = [&job[..4], &[("SLURM_JOB_NODELIST", "node[")]].concat();
         assert!(read(&nonsense).expect_err("no list").to_string().contains("hosts such as"));
     }
 

@@ -50,7 +50,8 @@ impl Default for Patience {
             rendezvous: Duration::from_secs(300),
             silence: Duration::from_secs(60),
             beat: Duration::from_secs(2),
-            notice: Duration::from_secs(30),
+            // Longer than a pass on a slow machine, or an export.
+            notice: Duration::from_secs(600),
         }
     }
 }

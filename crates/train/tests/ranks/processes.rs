@@ -157,8 +157,9 @@ fn variables_and_arguments_that_cannot_be_end_in_one_error() {
     told(&[("WORLD_SIZE", "0"), ("RANK", "0")], "`WORLD_SIZE` is \"0\", expected a whole number from 1");
     told(&[("WORLD_SIZE", "2"), ("RANK", "2")], "`RANK` is \"2\", expected a whole number from 0 to 1");
     told(&[("RANK", "0")], "`WORLD_SIZE`, `LOCAL_RANK`, `MASTER_ADDR`, `MASTER_PORT` are not");
-    told(&[("SLURM_PROCID", "1"), ("SLURM_NTASKS", "2")], "`SLURM_LOCALID`, `SLURM_JOB_NODELIST` are not");
-    let slurm = [("SLURM_PROCID", "1"), ("SLURM_NTASKS", "2"), ("SLURM_LOCALID", "0"), ("SLURM_JOB_NODELIST", "a[")];
+    let slurm = [("SLURM_STEP_ID", "0"), ("SLURM_PROCID", "1"), ("SLURM_NTASKS", "2")];
+    told(&slurm, "`SLURM_LOCALID`, `SLURM_JOB_NODELIST` are not");
+    let slurm = [&slurm[..], &[("SLURM_LOCALID", "0"), ("SLURM_JOB_NODELIST", "a[")]].concat();
     told(&slurm, "`SLURM_JOB_NODELIST` is \"a[\", expected hosts such as");
     let lost =
         [("RANK", "1"), ("WORLD_SIZE", "2"), ("LOCAL_RANK", "0"), ("MASTER_ADDR", "no host"), ("MASTER_PORT", "1")];
