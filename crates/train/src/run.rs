@@ -158,7 +158,12 @@ fn learner<'a>(
             }
             (0, Standing::default(), guard::Memory::default())
         }
-        Some((_, state)) => (state.step, state.standing, state.guard),
+        Some((_, state)) => {
+            if is_first {
+                checkpoint::rotate(run.dir(), &state.standing, &run.config)?;
+            }
+            (state.step, state.standing, state.guard)
+        }
     };
     let record = run.dir().join("metrics.jsonl");
     let open = || {

@@ -65,12 +65,22 @@ pub fn save(
         }
         sums::write(partial)
     })?;
-    let best = state.standing.best.as_ref().map(|best| best.step);
+    rotate(dir, &state.standing, config)?;
+    Ok(target)
+}
+
+/// Removes the checkpoints that the settings do not keep; also of a run that goes on, which may have been killed before it
+/// came to that.
+///
+/// # Errors
+/// When one cannot be removed.
+pub fn rotate(dir: &Path, standing: &Standing, config: &Config) -> Result<(), TrainError> {
+    let best = standing.best.as_ref().map(|best| best.step);
     let steps: Vec<usize> = folder::checkpoints(dir).into_iter().map(|(step, _)| step).collect();
     for step in surplus(&steps, config.checkpoint.keep_last, config.checkpoint.keep_every, best) {
         folder::discard(&dir.join(folder::step_name(step)))?;
     }
-    Ok(target)
+    Ok(())
 }
 
 /// Of checkpoints after `steps`, oldest first, those that do not stay: neither among the last, nor after a multiple of
