@@ -177,9 +177,11 @@ export class App implements Actions {
 
     /** After a crash the server may know less than this page does. Then the page begins again. */
     private async compare(id: string): Promise<void> {
+        // What comes while the answer is on its way is newer than the answer.
+        const { last } = this.conversation;
         const session = await api.session(id).catch(() => null);
         if (!session || this.session?.id !== id) return;
-        if (session.last_event < this.conversation.last) {
+        if (session.last_event < last) {
             this.session = null;
             this.open(id, 0, false);
         } else this.take(session);
