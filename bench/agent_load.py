@@ -51,7 +51,7 @@ TURNS_MAX = 60
 # Memory that may be added between the first quarter and the last: the allocator's, not the sessions'.
 GROWTH_MIB_MAX = 96
 # In less time it is still filling.
-MINUTES_FOR_GROWTH_MIN = 10
+MINUTES_FOR_GROWTH_MIN = 5
 
 
 class Load:
