@@ -6,6 +6,9 @@
 #[allow(dead_code)] // this file uses its part
 mod tiny; // a model small enough to train in a blink
 
+#[path = "all/written.rs"]
+mod written; // settings that are all right
+
 #[path = "methods/settings.rs"]
 mod settings;
 

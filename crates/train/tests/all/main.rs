@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test may fail where it stands
 
 mod tiny; // a model small enough to train in a blink
+mod written; // settings that are all right
 
 mod bad_input;
 mod endings;

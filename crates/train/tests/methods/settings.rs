@@ -1,42 +1,9 @@
 //! How the settings of single methods are written, and every fault with its place.
 
-use std::path::Path;
-
 use codeact_model::Target;
-use codeact_train::config::{Config, ConfigError, Problem};
+use codeact_train::config::Problem;
 
-const GOOD: &str = r#"
-[model]
-name = "some/model"
-
-[lora]
-rank = 8
-alpha = 16
-
-[[data]]
-path = "a.jsonl"
-
-[train]
-pack_tokens = 512
-
-[optimizer]
-learning_rate = 1e-3
-
-[output]
-dir = "run"
-"#;
-
-fn load(text: &str, overrides: &[&str]) -> Result<Config, ConfigError> {
-    let overrides: Vec<String> = overrides.iter().map(|typed| typed.to_string()).collect();
-    Config::parse(text, Path::new("x.toml"), &overrides)
-}
-
-fn problems(text: &str, overrides: &[&str]) -> Vec<Problem> {
-    match load(text, overrides) {
-        Err(ConfigError::Problems { problems, .. }) => problems,
-        other => panic!("expected problems, got {other:?}"),
-    }
-}
+use crate::written::{GOOD, load, problems};
 
 #[test]
 fn all_linear_is_all_seven_projections() {
