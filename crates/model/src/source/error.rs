@@ -79,6 +79,16 @@ pub enum SourceError {
         /// What to do about it; may be empty.
         hint: String,
     },
+    /// The hub did not take what was to be published.
+    #[error("nothing was published in `{name}`: {what}\nhint: {hint}")]
+    Publish {
+        /// The repository.
+        name: String,
+        /// Why not.
+        what: String,
+        /// What to do about it.
+        hint: String,
+    },
     /// The file system said no.
     #[error("cannot {action} `{path}`: {source}")]
     Io {
@@ -94,7 +104,7 @@ pub enum SourceError {
 impl SourceError {
     /// Whether what was asked for is at fault, rather than the way to it (the network, the disk).
     pub fn is_bad_input(&self) -> bool {
-        !matches!(self, SourceError::Exhausted { .. } | SourceError::Io { .. })
+        !matches!(self, SourceError::Exhausted { .. } | SourceError::Io { .. } | SourceError::Publish { .. })
     }
 
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {

@@ -204,7 +204,7 @@ fn check(folder: &Path, file: &RemoteFile) -> Result<(), HubError> {
     Err(HubError::Unreachable(format!("`{}` came damaged: its sha256 is {sha256}, the hub says {expected}", file.name)))
 }
 
-fn explain(name: &str, error: HFError) -> HubError {
+pub(super) fn explain(name: &str, error: HFError) -> HubError {
     let refused = |what: String, hint: String| HubError::Refused { what, hint };
     match error {
         HFError::AuthRequired { .. } => refused(

@@ -11,6 +11,7 @@ mod data_set;
 mod hub;
 mod hub_progress;
 mod hub_worker;
+mod publish;
 mod wheel;
 
 mod gguf;
@@ -36,6 +37,7 @@ pub(crate) use gguf_tensors::GgufTensors;
 pub(crate) use gguf_tokenizer::LLAMA3_PATTERN;
 pub(crate) use gguf_weights::{Plan, plan};
 pub use local::missing_file;
+pub use publish::{Publication, Published, publish};
 pub use wheel::Wheel;
 
 use hub::{Hub, HubError};

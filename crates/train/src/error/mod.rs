@@ -55,6 +55,16 @@ pub enum TrainError {
         /// What the thread pool said.
         source: rayon::ThreadPoolBuildError,
     },
+    /// A folder or file without a manifest that fits.
+    #[error(
+        "`{path}`: {what}\nhint: give a folder or GGUF file that this program exported; `merge` and `gguf` make them anew"
+    )]
+    NotExport {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// Data is wrong.
     #[error(transparent)]
     Data(#[from] DataError),

@@ -1,4 +1,4 @@
-//! `codeact-train merge` and `codeact-train gguf`.
+//! `codeact-train merge`, `codeact-train gguf` and `codeact-train push`.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use candle_core::Device;
 use clap::{Subcommand, ValueEnum};
 use codeact_model::gguf::{self, Quant};
 use codeact_model::serving::{ServedModel, ServingOptions};
-use codeact_model::source::ModelFiles;
+use codeact_model::source::{ModelFiles, Options};
 use codeact_model::{Adapter, Decoder, ModelConfig, SHARD_BYTES, Weights, merge_into_shards};
 
 use super::agreement::{Agreement, Reference, Rounding};
@@ -58,6 +58,8 @@ pub enum Command {
         #[arg(long)]
         overwrite: bool,
     },
+    /// Publish an export on the hub: one commit with the files of its manifest
+    Push(super::push::Args),
 }
 
 /// Spellings of [`Quant`], as llama.cpp has them.
@@ -149,9 +151,11 @@ impl Command {
                     return Err(TrainError::NotGgufName { path: out.clone() });
                 }
                 target::check_file(out, *overwrite, &[Path::new(model)])?;
+                target::check_file(&manifest_path(out), *overwrite, &[])?;
                 let origin = Origin::find(Some(model), adapter.as_deref(), say)?;
                 write_gguf(&origin, out, (*quant).into(), say)
             }
+            Command::Push(args) => super::push::run(args, &Options::from_environment(), say),
         }
     }
 }
@@ -236,7 +240,7 @@ fn write_gguf(origin: &Origin, out: &Path, quant: Quant, say: &dyn Fn(&str)) -> 
     Ok(format!("gguf     {} ({size})\nmanifest {}\ncheck    {}\n", out.display(), beside.display(), agreement.line()))
 }
 
-fn manifest_path(out: &Path) -> PathBuf {
+pub(super) fn manifest_path(out: &Path) -> PathBuf {
     let mut name = out.as_os_str().to_owned();
     name.push(".manifest.json");
     PathBuf::from(name)

@@ -53,6 +53,49 @@ struct EarlierBase {
     fingerprint: Option<String>,
 }
 
+/// A file that a manifest names.
+#[derive(Debug, Deserialize)]
+pub(super) struct Listed {
+    pub(super) name: String,
+    bytes: u64,
+    sha256: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Listing {
+    files: Vec<Listed>,
+}
+
+/// The files that a manifest names, which lie beside it as they were when it was written.
+///
+/// # Errors
+/// When it cannot be read, or one of them is missing or has changed.
+pub(super) fn read_files(manifest: &Path) -> Result<Vec<Listed>, TrainError> {
+    let wrong = |what: String| TrainError::NotExport { path: manifest.to_owned(), what };
+    let metadata = std::fs::metadata(manifest).map_err(|error| wrong(error.to_string()))?;
+    if !metadata.is_file() || metadata.len() > BYTES_MAX {
+        return Err(wrong("it is no manifest".to_owned()));
+    }
+    let text = std::fs::read_to_string(manifest).map_err(|error| wrong(error.to_string()))?;
+    let Listing { files } = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    if files.is_empty() {
+        return Err(wrong("it names no files".to_owned()));
+    }
+    let folder = manifest.parent().unwrap_or(Path::new("."));
+    for Listed { name, bytes, sha256 } in &files {
+        // The names come from a file that anybody may have written, and become paths.
+        if name.contains(['/', '\\']) || name.starts_with('.') || name.is_empty() {
+            return Err(wrong(format!("`{name}` is no name of a file")));
+        }
+        let path = folder.join(name);
+        let metadata = std::fs::symlink_metadata(&path).map_err(|error| wrong(format!("`{name}`: {error}")))?;
+        if !metadata.is_file() || metadata.len() != *bytes || hash::of_file(&path).ok().as_ref() != Some(sha256) {
+            return Err(wrong(format!("`{name}` is not the file that was exported")));
+        }
+    }
+    Ok(files)
+}
+
 impl Earlier {
     /// The manifest of an export, if it has one that this program can read.
     pub(super) fn read(dir: &Path) -> Option<Earlier> {

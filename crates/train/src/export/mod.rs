@@ -4,7 +4,7 @@
 //! Each is read again before it counts as done: its logits are compared with those of the model it was made of, and the
 //! difference is written into its `manifest.json`.
 
-pub mod command; // `codeact-train merge`, `gguf`
+pub mod command; // `codeact-train merge`, `gguf`, `push`
 pub mod probe; // the tokens on which logits are compared
 
 mod agreement; // how far two models are apart, and how far they may be
@@ -12,6 +12,7 @@ mod card; // README.md
 mod manifest; // manifest.json
 mod markdown; // text of others in Markdown
 mod origin; // what a command makes an export of
+mod push; // to the hub
 mod target; // where an export may go
 mod training; // what a run was
 

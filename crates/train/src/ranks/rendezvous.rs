@@ -98,7 +98,7 @@ impl RendezvousPoint {
     /// The port that `meeting` names. A host that is given as a number, or is `localhost`, listens there; for a name all
     /// addresses of the machine do, because a machine often finds itself under another one than the others find it.
     fn at(meeting: &Meeting) -> Result<RendezvousPoint, RankError> {
-        let address = resolve(meeting)?;
+        let address = resolve(meeting)?[0];
         if meeting.host == "localhost" || meeting.host.parse::<IpAddr>().is_ok() {
             return listen(address);
         }
@@ -119,15 +119,16 @@ fn listen(address: SocketAddr) -> Result<RendezvousPoint, RankError> {
     listener.map(|listener| RendezvousPoint { listener, ended: Box::new(|| None) }).map_err(refused)
 }
 
-fn resolve(meeting: &Meeting) -> Result<SocketAddr, RankError> {
+/// The addresses of rank 0, at least one.
+fn resolve(meeting: &Meeting) -> Result<Vec<SocketAddr>, RankError> {
     let unknown = |what: String| RankError::Host {
         host: meeting.host.chars().take(300).collect(),
         what,
         hint: "set MASTER_ADDR to a name or address of the machine of rank 0 that this machine knows",
     };
-    let mut found =
-        (meeting.host.as_str(), meeting.port).to_socket_addrs().map_err(|error| unknown(error.to_string()))?;
-    found.next().ok_or_else(|| unknown("it has no address".to_owned()))
+    let found = (meeting.host.as_str(), meeting.port).to_socket_addrs().map_err(|error| unknown(error.to_string()))?;
+    let found: Vec<SocketAddr> = found.collect();
+    if found.is_empty() { Err(unknown("it has no address".to_owned())) } else { Ok(found) }
 }
 
 /// The connections of rank 0, by rank.
@@ -247,9 +248,13 @@ fn is_open(stream: &TcpStream) -> bool {
 /// The connection to rank 0.
 pub(super) fn visit(place: Place, meeting: &Meeting, patience: Patience) -> Result<TcpStream, RankError> {
     let until = Instant::now() + patience.rendezvous;
-    let mut address = resolve(meeting)?;
-    loop {
-        let what = match greet(place, address, until) {
+    let mut addresses = resolve(meeting)?;
+    for turn in 0.. {
+        if turn % addresses.len() == 0 {
+            // A name may get another address while machines start.
+            addresses = resolve(meeting).unwrap_or(addresses);
+        }
+        let what = match greet(place, addresses[turn % addresses.len()], until) {
             Ok(stream) => return wait(stream, patience),
             Err(error) => error,
         };
@@ -259,9 +264,8 @@ pub(super) fn visit(place: Place, meeting: &Meeting, patience: Patience) -> Resu
             return Err(RankError::Unreached { rank, address, waited, what });
         }
         std::thread::sleep(RETRY);
-        // A name may get another address while machines start.
-        address = resolve(meeting).unwrap_or(address);
     }
+    unreachable!("the time ends before the numbers do")
 }
 
 fn greet(place: Place, address: SocketAddr, until: Instant) -> std::io::Result<TcpStream> {
