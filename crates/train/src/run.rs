@@ -15,7 +15,7 @@ use crate::folder::{self, Start};
 use crate::guard;
 use crate::learner::{Ended, Learner};
 use crate::memory;
-use crate::metrics::Metrics;
+use crate::metrics::{Known, Metrics};
 use crate::optimizer::Optimizer;
 use crate::prepare::Prepared;
 use crate::progress::{LoadProgress, tell};
@@ -166,16 +166,9 @@ fn learner<'a>(
             (state.step, state.standing, state.guard)
         }
     };
-    let record = run.dir().join("metrics.jsonl");
     let known = standing.known(position, run.config.evaluation.metric);
-    let open = || {
-        let metrics = Metrics::open(&record, position, known)?;
-        metrics.with_tensorboard(run.config.output.tensorboard)
-    };
-    let metrics = is_first.then(open).transpose()?;
-    let is_known = if run.tasks.is_empty() { known.loss } else { known.success };
-    let open = || Samples::open(&run.dir().join("samples.jsonl"), position, is_known);
-    let samples = (is_first && run.config.evaluation.samples > 0).then(open).transpose()?;
+    let records = is_first.then(|| records(run, position, known)).transpose()?;
+    let (metrics, samples) = records.map_or((None, None), |(metrics, samples)| (Some(metrics), samples));
     let learner = Learner {
         run,
         ranks,
@@ -192,6 +185,15 @@ fn learner<'a>(
     };
     learner.verify()?;
     Ok(learner)
+}
+
+/// What rank 0 writes down of a run after `position` steps.
+fn records(run: &Prepared, position: usize, known: Known) -> Result<(Metrics, Option<Samples>), TrainError> {
+    let metrics = Metrics::open(&run.dir().join("metrics.jsonl"), position, known)?;
+    let metrics = metrics.with_tensorboard(run.config.output.tensorboard)?;
+    let is_known = if run.tasks.is_empty() { known.loss } else { known.success };
+    let open = || Samples::open(&run.dir().join("samples.jsonl"), position, is_known);
+    Ok((metrics, (run.config.evaluation.samples > 0).then(open).transpose()?))
 }
 
 /// The base model, shown as it goes to the device.

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use codeact_agent::Profile;
 use codeact_engine::{EngineLimits, Sampling};
 use codeact_eval::{Actor, read_tasks, run_task};
 use codeact_model::serving::ServingOptions;
@@ -85,7 +86,10 @@ fn served(tiny: &Tiny, adapter: &str) -> Vec<String> {
     let files = ModelFiles::in_folder(&tiny.path("model"));
     let options = ServingOptions { kv_bytes: Some(1 << 20), ..ServingOptions::default() };
     let adapter = tiny.path(adapter);
-    let actor = Actor::load(&files, Some(&adapter), &options, EngineLimits::default()).unwrap();
+    let limits = EngineLimits { context_tokens_max: Some(400), ..EngineLimits::default() };
+    let actor = Actor::load(&files, Some(&adapter), &options, limits).unwrap();
+    // Checkpoints do not say it, results do.
+    let actor = Actor { profile: Profile::quickstart(), ..actor };
     let tasks = read_tasks(&tiny.path("tasks.jsonl")).unwrap();
     let replies = tasks.iter().map(|task| {
         let model = Box::new(actor.model(Sampling::default()));
@@ -170,7 +174,7 @@ fn without_a_sandbox_nothing_is_trained() {
     tiny.write("tasks.jsonl", "{\"id\": 5}\n");
     run(&tiny, &[], &[]).expect_code(2).says("tasks.jsonl` line 1");
     let success = ["--set", "evaluation.metric=success", "--set", "evaluation.patience=1"];
-    tiny.run(&success).expect_code(2).says("`evaluation.metric=success`: `evaluation.metric` needs `evaluation.tasks`");
+    tiny.run(&success).expect_code(2).says("`evaluation.metric` needs `evaluation.tasks`");
     let tasks = [&success[..], &["--set", "evaluation.tasks=tasks.jsonl"]].concat();
     tiny.run(&tasks).expect_code(2).says("`evaluation.patience` needs `evaluation.tasks_every`");
 }
