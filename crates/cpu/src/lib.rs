@@ -31,6 +31,6 @@ pub use error::CpuError;
 pub use format::Format;
 pub use isa::Isa;
 pub use lora::{Lora, LoraUpdate, add_loras};
-pub use matrix::{Activations, Matrix, Part, Wants};
+pub use matrix::{Activations, Lender, LentRows, Matrix, Part, Wants};
 pub use quant::PackError;
 pub use team::Team;

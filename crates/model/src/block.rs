@@ -94,6 +94,21 @@ impl Block {
         })
     }
 
+    /// A frozen projection.
+    pub(crate) fn projection(&self, fused: Fused) -> &Weight {
+        match fused {
+            Fused::Qkv => &self.attention.qkv,
+            Fused::Output => &self.attention.output,
+            Fused::GateUp => &self.mlp.gate_up,
+            Fused::Down => &self.mlp.down,
+        }
+    }
+
+    /// Weights of the norms before attention and before the MLP, `(C,)`.
+    pub(crate) fn norms(&self) -> [&Tensor; 2] {
+        [&self.attention_norm, &self.mlp_norm]
+    }
+
     /// Residual stream in, residual stream out: each as a sum `(T, C)` and what is still to be added to it, so that the
     /// addition and the norm behind it are one pass. Out come the layer's rows.
     pub(crate) fn forward(&self, stream: Stream, layer: Layer<'_>, recompute: Recompute) -> Result<(Stream, Saved)> {

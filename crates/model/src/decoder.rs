@@ -92,6 +92,11 @@ impl Decoder {
         &self.config
     }
 
+    /// Embedding `(V, C)`, blocks, weight of the final norm `(C,)`, and the head `(V, C)` unless it is the embedding.
+    pub(crate) fn parts(&self) -> (&Tensor, &[Block], &Tensor, Option<&Tensor>) {
+        (&self.embedding, &self.blocks, &self.norm, self.head.as_ref())
+    }
+
     /// [`Decoder::new_adapter_with`] new rows that start as the mean of all others.
     ///
     /// # Errors

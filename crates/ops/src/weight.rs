@@ -4,7 +4,8 @@ use candle_core::{DType, Result, Tensor, bail};
 
 use crate::nf4::{Nf4, byte_count_of};
 
-/// A frozen matrix `(out, in)`.
+/// A frozen matrix `(out, in)`. Clones share its memory.
+#[derive(Clone)]
 pub enum Weight {
     /// f32 or bf16 values; their dtype is the precision of the products.
     Dense(Tensor),

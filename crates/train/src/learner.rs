@@ -11,7 +11,7 @@ use codeact_ops::optimizer::{norm, zero};
 use crate::checkpoint::{self, State, VERSION};
 use crate::config::{OnNotFinite, OnSpike};
 use crate::error::TrainError;
-use crate::evaluate::{self, batch};
+use crate::evaluate::batch;
 use crate::folder;
 use crate::guard;
 use crate::memory;
@@ -21,7 +21,8 @@ use crate::prepare::Prepared;
 use crate::progress::{Progress, StepReport};
 use crate::ranks::{self, Collective, Passes, Worst};
 use crate::requests::Requests;
-use crate::standing::{Measure, Standing};
+use crate::samples::Samples;
+use crate::standing::Standing;
 
 /// Conversations that are named where a step went wrong.
 const NAMED_MAX: usize = 5;
@@ -42,6 +43,8 @@ pub(crate) struct Learner<'a> {
     pub guard: guard::Memory,
     /// Of rank 0.
     pub metrics: Option<Metrics>,
+    /// Of rank 0, where there are to be any.
+    pub samples: Option<Samples>,
     /// Whether all ranks know that the run shall end.
     pub is_stopping: bool,
 }
@@ -51,7 +54,7 @@ pub(crate) struct Learner<'a> {
 pub enum Ended {
     /// All were taken.
     Whole,
-    /// The held-out loss did not get better for as long as the settings allow.
+    /// Neither held-out loss nor tasks, whichever counts, got better for as long as the settings allow.
     NoProgress,
     /// It was asked to stop.
     Stopped,
@@ -126,42 +129,11 @@ impl Learner<'_> {
         })
     }
 
-    /// Measures held-out data if that is due and was not done. Whether this is the best so far.
-    fn measure(&mut self, requests: &Requests, progress: &Progress) -> Result<bool, TrainError> {
-        let (run, step) = (self.run, self.position);
-        let every = run.config.evaluation.every;
-        let is_due = step == 0 || step == run.plan.steps.len() || every.is_some_and(|every| step.is_multiple_of(every));
-        if !is_due || self.standing.is_measured(step) {
-            return Ok(false);
-        }
-        let (held_out, pass_tokens) = (&run.data.validation, run.fit.pass_tokens);
-        let (decoder, adapter) = (&self.decoder, &self.adapter);
-        let measured = evaluate::held_out(decoder, adapter, held_out, pass_tokens, requests, self.ranks)?;
-        let Some(measured) = measured else {
-            self.is_stopping |= !held_out.documents.is_empty();
-            return Ok(false);
-        };
-        if !measured.loss.is_finite() {
-            let (value, documents) = (measured.loss, "the adapter is past saving".to_owned());
-            return Err(TrainError::NotFinite { step, what: "held-out loss", value, documents, kept: self.kept() });
-        }
-        let is_best = self.standing.note(Measure { step, loss: measured.loss });
-        self.record(|metrics| metrics.held_out(step, &measured, &run.source_names()))?;
-        if is_best && every.is_some() {
-            self.record(|metrics| metrics.best(step))?;
-        }
-        let when = if step == 0 { "before training".to_owned() } else { format!("after step {step}") };
-        progress.say(&format!("held-out loss {when}: {:.4}", measured.loss));
-        Ok(is_best && every.is_some())
-    }
-
-    /// Whether nothing got better for as long as the settings allow.
-    fn is_stuck(&self) -> bool {
-        self.run.config.evaluation.patience.is_some_and(|patience| self.standing.worse_in_a_row >= patience)
-    }
-
     /// Where rank 0 keeps the record.
-    fn record(&mut self, act: impl FnOnce(&mut Metrics) -> Result<(), TrainError>) -> Result<(), TrainError> {
+    pub(crate) fn record(
+        &mut self,
+        act: impl FnOnce(&mut Metrics) -> Result<(), TrainError>,
+    ) -> Result<(), TrainError> {
         self.metrics.as_mut().map_or(Ok(()), act)
     }
 
@@ -292,7 +264,7 @@ impl Learner<'_> {
         format!("the highest, {:.4}, in a pass of conversations {}{more}", worst.loss, names.join(", "))
     }
 
-    fn kept(&self) -> String {
+    pub(crate) fn kept(&self) -> String {
         match folder::checkpoints(self.run.dir()).pop() {
             Some((_, path)) => format!("the last checkpoint is `{}`", path.display()),
             None => "there is no checkpoint yet".to_owned(),
@@ -319,6 +291,7 @@ impl Learner<'_> {
         }
         // What the checkpoint counts as recorded is on the disk before it is.
         self.metrics.as_ref().map_or(Ok(()), Metrics::sync)?;
+        self.samples.as_ref().map_or(Ok(()), Samples::sync)?;
         let state = State {
             version: VERSION,
             step: self.position,

@@ -13,6 +13,7 @@ pub mod start; // an adapter that is there already
 
 pub mod run; // then: from the start or a checkpoint to the exports
 mod learner; // the loop
+mod measuring; // what it measures
 pub mod guard;
 pub mod optimizer;
 pub mod ranks; // many programs, one run
@@ -29,6 +30,8 @@ pub mod tensorboard;
 pub mod describe; // what the user sees
 pub mod look; // preview and statistics of the data
 pub mod evaluate;
+pub mod samples;
+pub mod tasks; // the agent while it is trained
 pub mod memory;
 pub mod progress;
 pub mod report; // a page about runs

@@ -8,6 +8,7 @@ use candle_core::Device;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand, ValueEnum};
 use codeact_data::preview::Style;
+use codeact_eval::SandboxArgs;
 use codeact_ops::device;
 use codeact_train::config::Config;
 use codeact_train::folder::{self, Start};
@@ -18,7 +19,7 @@ use codeact_train::ranks::launch::{self, Started};
 use codeact_train::ranks::{self, Collective, RankError, Team, agreement};
 use codeact_train::requests::Requests;
 use codeact_train::run::{self, Outcome};
-use codeact_train::{TrainError, checkpoint, describe, devices, preflight, report};
+use codeact_train::{TrainError, checkpoint, describe, devices, preflight, report, tasks};
 
 #[global_allocator]
 static ALLOCATOR: codeact_ops::allocator::Allocator = codeact_ops::allocator::Allocator;
@@ -43,6 +44,9 @@ struct Cli {
     look: Option<Look>,
     #[command(flatten)]
     train: Option<Args>,
+    // Beside the others: an optional group can hold no other one.
+    #[command(flatten)]
+    sandbox: SandboxArgs,
 }
 
 /// Which settings.
@@ -162,7 +166,7 @@ fn main() -> ExitCode {
         OnDevice::Cpu => "train.device=cpu".to_owned(),
         OnDevice::Cuda => "train.device=cuda".to_owned(),
     }));
-    concluded(begin(&args))
+    concluded(begin(&args, &cli.sandbox))
 }
 
 fn concluded(result: Result<ExitCode, TrainError>) -> ExitCode {
@@ -242,11 +246,11 @@ fn show(look: &Look) -> Result<ExitCode, TrainError> {
 }
 
 /// Meets the other ranks, if there are any, trains with them, and tells them how it ended here.
-fn begin(args: &Args) -> Result<ExitCode, TrainError> {
+fn begin(args: &Args, sandbox: &SandboxArgs) -> Result<ExitCode, TrainError> {
     launch::end_with_parent()?;
     let config = load(&args.config, &args.overrides)?;
     if args.dry_run {
-        return plan(config, args);
+        return plan(config, args, sandbox);
     }
     let (started, team, point) = match (args.gpus.unwrap_or(1), Team::of_environment()?) {
         (1, team) => (None, team, None),
@@ -261,7 +265,7 @@ fn begin(args: &Args) -> Result<ExitCode, TrainError> {
     let say: &dyn Fn(&str) = if is_first { &say } else { &|_| {} };
     let device = devices::open(&config, false, team.as_ref(), say)?;
     let ranks = ranks::join(team.as_ref(), point, device.as_ref().unwrap_or(&Device::Cpu), say, give_up)?;
-    let result = train(config, args, device, ranks.as_ref(), say);
+    let result = train(config, (args, sandbox), device, ranks.as_ref(), say);
     ranks.leave(result.as_ref().err().map(TrainError::report).as_deref());
     if let (Ok(_), Some(started)) = (&result, started) {
         started.wait();
@@ -289,10 +293,11 @@ fn arguments_of_ranks(args: &Args) -> Vec<std::ffi::OsString> {
     arguments
 }
 
-fn plan(config: Config, args: &Args) -> Result<ExitCode, TrainError> {
+fn plan(config: Config, args: &Args, sandbox: &SandboxArgs) -> Result<ExitCode, TrainError> {
     let device = devices::open(&config, true, None, &say)?;
     start(&config, args)?;
-    let run = Prepared::new(config, device, &say, &EncodeProgress::default())?;
+    let mut run = Prepared::new(config, device, &say, &EncodeProgress::default())?;
+    tasks::open_sandbox(&mut run, sandbox, &say)?;
     print(&format!("{}{}\n{}", describe::summary(&run), describe::outlook(&run)?, describe::example(&run)?));
     preflight::check_disk(&run)?;
     Ok(ExitCode::SUCCESS)
@@ -300,7 +305,7 @@ fn plan(config: Config, args: &Args) -> Result<ExitCode, TrainError> {
 
 fn train(
     config: Config,
-    args: &Args,
+    (args, sandbox): (&Args, &SandboxArgs),
     device: Option<Device>,
     ranks: &dyn Collective,
     say: &dyn Fn(&str),
@@ -308,11 +313,12 @@ fn train(
     let is_first = ranks.place().is_first();
     // Where rank 0 begins, all begin.
     let start = if is_first { start(&config, args)? } else { Start::Fresh };
-    let run = match is_first {
+    let mut run = match is_first {
         true => agreement::prepared(config, device, ranks, say, &EncodeProgress::default())?,
         false => agreement::prepared(config, device, ranks, say, &())?,
     };
     if is_first {
+        tasks::open_sandbox(&mut run, sandbox, say)?;
         eprint!("{}{}", describe::summary(&run), describe::outlook(&run)?);
         preflight::check_disk(&run)?;
         match &start {
@@ -358,7 +364,8 @@ fn conclude(run: &Prepared, args: &Args, outcome: &Outcome) -> ExitCode {
         Outcome::Finished { exports, step, is_early, held_out_loss } => {
             if *is_early {
                 let (patience, last) = (run.config.evaluation.patience.unwrap_or(0), run.plan.steps.len());
-                eprintln!("ended before step {last}: no better held-out loss in the last {patience} measures");
+                let what = run.config.evaluation.metric.no_progress();
+                eprintln!("ended before step {last}: {what} in the last {patience} measures");
             }
             if let Some((before, after)) = held_out_loss {
                 eprintln!("held-out loss before training and after step {step}: {before:.4} -> {after:.4}");

@@ -1,4 +1,4 @@
-//! `metrics.jsonl`: one object per optimizer step and one per measure of the held-out loss, for plots and for the record.
+//! `metrics.jsonl`: one object per optimizer step and one per measure, for plots and for the record.
 //! Every row goes out here, to TensorBoard's event files too where they are wanted.
 
 use std::cmp::Ordering;
@@ -12,10 +12,54 @@ use crate::error::TrainError;
 use crate::evaluate::HeldOut;
 use crate::folder;
 use crate::progress::StepReport;
+use crate::tasks::Tried;
 use crate::tensorboard::{self, Events};
 
 /// Key of the held-out loss.
 const HELD_OUT: &str = "held_out_loss";
+
+/// Key of the part of the tasks that was solved.
+const SUCCESS: &str = "success_rate";
+
+/// What was measured after a step.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The held-out loss.
+    pub loss: bool,
+    /// Whether tasks are solved.
+    pub success: bool,
+    /// What says which step is the best.
+    pub best: bool,
+}
+
+/// Opens a file of JSON lines to append to after `step` steps. Of what an interrupted run left stay the rows of earlier
+/// steps, and of this very one those that `counts` says.
+///
+/// # Errors
+/// When the file cannot be read or written.
+pub(crate) fn reopen(path: &Path, step: usize, counts: &dyn Fn(&Value) -> bool) -> Result<File, TrainError> {
+    let mut earlier = match std::fs::read(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        read => read.map_err(TrainError::read_back(path))?,
+    };
+    // A full disk or a crash may have cut the last line anywhere.
+    earlier.truncate(earlier.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
+    // The record must not be written over because it could not be read.
+    let earlier = String::from_utf8(earlier).map_err(std::io::Error::other).map_err(TrainError::read_back(path))?;
+    let is_earlier = |line: &&str| {
+        let row: Option<Value> = serde_json::from_str(line).ok();
+        row.is_some_and(|row| {
+            row["step"].as_u64().is_some_and(|found| match found.cmp(&(step as u64)) {
+                Ordering::Less => true,
+                Ordering::Equal => counts(&row),
+                Ordering::Greater => false,
+            })
+        })
+    };
+    let kept: String = earlier.lines().filter(is_earlier).map(|line| format!("{line}\n")).collect();
+    folder::write_file(path, kept.as_bytes())?;
+    OpenOptions::new().append(true).open(path).map_err(TrainError::write(path))
+}
 
 /// The open file.
 #[derive(Debug)]
@@ -30,33 +74,16 @@ pub struct Metrics {
 impl Metrics {
     /// Opens `path` to continue after `step` steps: lines of later steps, from before an interruption, are removed.
     ///
-    /// * `is_measured`: whether what was measured after this very step counts, or is measured again.
+    /// * `known`: what was measured after this very step and counts; the rest is measured again.
     ///
     /// # Errors
     /// When the file cannot be read or written.
-    pub fn open(path: &Path, step: usize, is_measured: bool) -> Result<Metrics, TrainError> {
-        let mut earlier = match std::fs::read(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            read => read.map_err(TrainError::read_back(path))?,
-        };
-        // A full disk or a crash may have cut the last line anywhere.
-        earlier.truncate(earlier.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
-        // The record must not be written over because it could not be read.
-        let earlier = String::from_utf8(earlier).map_err(std::io::Error::other).map_err(TrainError::read_back(path))?;
-        let is_earlier = |line: &&str| {
-            let row: Option<Value> = serde_json::from_str(line).ok();
-            row.is_some_and(|row| {
-                let is_of_step = row["loss"].is_number() || row["taken_back"].is_string();
-                row["step"].as_u64().is_some_and(|found| match found.cmp(&(step as u64)) {
-                    Ordering::Less => true,
-                    Ordering::Equal => is_of_step || is_measured,
-                    Ordering::Greater => false,
-                })
-            })
-        };
-        let kept: String = earlier.lines().filter(is_earlier).map(|line| format!("{line}\n")).collect();
-        folder::write_file(path, kept.as_bytes())?;
-        let file = OpenOptions::new().append(true).open(path).map_err(TrainError::write(path))?;
+    pub fn open(path: &Path, step: usize, known: Known) -> Result<Metrics, TrainError> {
+        let file = reopen(path, step, &|row| {
+            let is_of_step = row["loss"].is_number() || row["taken_back"].is_string();
+            let is_known = [(HELD_OUT, known.loss), (SUCCESS, known.success), ("best", known.best)];
+            is_of_step || is_known.iter().any(|(key, is_known)| *is_known && !row[*key].is_null())
+        })?;
         Ok(Metrics { file, path: path.to_owned(), step, events: None })
     }
 
@@ -117,6 +144,22 @@ impl Metrics {
         self.append(&json!({"step": step, HELD_OUT: measured.loss, "held_out_by_source": by_source}))
     }
 
+    /// Appends how many tasks the agent solved after `step` steps, all together and by family, and what it took.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn tried(&mut self, step: usize, tried: &Tried) -> Result<(), TrainError> {
+        self.append(&json!({
+            "step": step,
+            SUCCESS: tried.solved as f64 / tried.tasks as f64,
+            "solved": tried.solved,
+            "tasks": tried.tasks,
+            "executions": tried.executions,
+            "completion_tokens": tried.completion_tokens,
+            "solved_by_family": tried.by_family,
+        }))
+    }
+
     /// Appends that the checkpoint after `step` steps is the best so far.
     ///
     /// # Errors
@@ -148,7 +191,7 @@ mod tests {
         let room = tempfile::tempdir().expect("a folder");
         let path = room.path().join("metrics.jsonl");
         std::fs::write(&path, b"{\"step\": 1}\n\xff\n").expect("a file");
-        let error = Metrics::open(&path, 1, true).expect_err("not UTF-8");
+        let error = Metrics::open(&path, 1, Known { loss: true, success: true, best: true }).expect_err("not UTF-8");
         assert!(error.to_string().contains("cannot read"), "{error}");
         assert_eq!(std::fs::read(&path).expect("still there"), b"{\"step\": 1}\n\xff\n");
     }
@@ -163,12 +206,20 @@ mod tests {
             r#"{"step":5,"held_out_loss":1.6}"#,
             r#"{"step":6,"loss":1.5}"#,
             r#"{"step":6,"held_out_loss":1.5}"#,
+            r#"{"step":6,"success_rate":0.5}"#,
             r#"{"step":7,"taken_back":"a leap"}"#,
         ];
-        for (step, is_measured, kept) in [(6, true, 4), (6, false, 3), (7, false, 5), (0, true, 1), (0, false, 0)] {
+        for (step, loss, success, kept) in [
+            (6, true, true, 5),
+            (6, true, false, 4),
+            (6, false, false, 3),
+            (7, false, false, 6),
+            (0, true, false, 1),
+            (0, false, false, 0),
+        ] {
             std::fs::write(&path, text(&rows) + "{\"step\":7,\"lo").expect("a file");
-            drop(Metrics::open(&path, step, is_measured).expect("the file"));
-            assert_eq!(std::fs::read_to_string(&path).expect("the file"), text(&rows[..kept]), "{step} {is_measured}");
+            drop(Metrics::open(&path, step, Known { loss, success, best: loss }).expect("the file"));
+            assert_eq!(std::fs::read_to_string(&path).expect("the file"), text(&rows[..kept]), "{step} {loss}");
         }
     }
 }

@@ -53,12 +53,12 @@ impl Writes {
         // Steps that may be saved: when due, when the best so far, and the last.
         let may_be = |step: usize| {
             let is_due = |every: Option<usize>| every.is_some_and(|every| step.is_multiple_of(every));
-            step == steps || is_due(settings.every) || is_due(run.config.evaluation.every)
+            step == steps || is_due(settings.every) || is_due(run.config.evaluation.best_every())
         };
         let saved = (1..=steps).filter(|step| may_be(*step)).count();
         let stays = |step: &usize| settings.keep_every.is_some_and(|every| step.is_multiple_of(every));
         let multiples = (1..=steps).filter(|step| may_be(*step)).filter(stays).count();
-        let best = usize::from(run.config.evaluation.every.is_some());
+        let best = usize::from(run.config.evaluation.best_every().is_some());
         let values = run.workload.parameter_count() * VALUE_BYTES;
         Writes {
             checkpoint: 3 * values,

@@ -1,11 +1,14 @@
 //! Everything that can be known, checked and refused before the first step, without writing anything.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use candle_core::Device;
 use codeact_chat::ChatFormat;
 use codeact_data::{DataSet, Document, Plan, Watch};
+use codeact_eval::Task;
 use codeact_model::{LoraConfig, ModelConfig, NewRows, Noise, Pass, Weights, Workload, safetensors_files, source};
+use codeact_sandbox::Policy;
 
 use crate::checkpoint::{self, Identity};
 use crate::config::{Config, DeviceChoice, Exported, Lora, NewTokens, Precision};
@@ -14,6 +17,7 @@ use crate::material::{self, Material, plan_settings};
 use crate::memory::{self, Fit};
 use crate::schedule::Schedule;
 use crate::start::StartingAdapter;
+use crate::tasks;
 use codeact_data::hash;
 
 /// A run that is ready to start.
@@ -26,7 +30,7 @@ pub struct Prepared {
     /// Shape of the base model.
     pub model: ModelConfig,
     /// Tokenizer and template.
-    pub format: ChatFormat,
+    pub format: Arc<ChatFormat>,
     /// Tokens and masks.
     pub data: DataSet,
     /// What is learned when.
@@ -45,6 +49,10 @@ pub struct Prepared {
     pub starting_adapter: Option<StartingAdapter>,
     /// What a checkpoint has to agree with.
     pub identity: Identity,
+    /// What the agent is to solve while it is trained.
+    pub tasks: Arc<[Task]>,
+    /// What the code of these tasks runs under.
+    pub policy: Policy,
 }
 
 impl Prepared {
@@ -67,9 +75,8 @@ impl Prepared {
         let model = ModelConfig::load(&base_dir).map_err(TrainError::Load)?;
         let starting_adapter = StartingAdapter::find(&mut config, &model)?;
         let Material { format, data, .. } = Material::new(&config, sources, (&base_dir, Some(&model)), watch)?;
-        if config.evaluation.every.is_some() && data.validation.documents.is_empty() {
-            return Err(TrainError::NothingHeldOut { key: "evaluation.every" });
-        }
+        check_held_out(&config, &data)?;
+        let tasks = tasks::read(&config.evaluation)?;
         let lora = config.lora_config();
         let is_own = ["rank_pattern", "alpha_pattern"].iter().any(|key| config.lora.written.has(key));
         check_lora(&lora, &model, is_own)?;
@@ -95,7 +102,7 @@ impl Prepared {
             config,
             base_dir,
             model,
-            format,
+            format: Arc::new(format),
             data,
             plan,
             schedule,
@@ -105,6 +112,8 @@ impl Prepared {
             new_token_count,
             starting_adapter,
             identity,
+            tasks,
+            policy: Policy::default(),
         })
     }
 
@@ -138,7 +147,7 @@ impl Config {
 
     /// Of which step the results are.
     pub fn exported(&self) -> Exported {
-        let default = if self.evaluation.every.is_some() { Exported::Best } else { Exported::Last };
+        let default = if self.evaluation.best_every().is_some() { Exported::Best } else { Exported::Last };
         self.evaluation.export.unwrap_or(default)
     }
 
@@ -177,6 +186,18 @@ impl Lora {
             alpha_pattern: self.alpha_pattern.entries().to_vec(),
             dropout: self.dropout,
         }
+    }
+}
+
+/// Refuses to measure what is not there.
+fn check_held_out(config: &Config, data: &DataSet) -> Result<(), TrainError> {
+    let evaluation = &config.evaluation;
+    let has_tasks = evaluation.tasks.is_some();
+    // What `every` says may be meant for tasks alone.
+    let keys = [("evaluation.every", evaluation.every.is_some()), ("evaluation.samples", evaluation.samples > 0)];
+    match keys.into_iter().find(|(_, is_set)| *is_set && !has_tasks && data.validation.documents.is_empty()) {
+        Some((key, _)) => Err(TrainError::NothingHeldOut { key }),
+        None => Ok(()),
     }
 }
 
@@ -220,7 +241,7 @@ fn fit(
         let passes = plan.passes(documents, pass_tokens);
         let passes = passes.map(|pack| Pass { token_count: pack.token_count, target_count: pack.target_count });
         let plans = passes.map(|pass| planner.plan(pass, level));
-        plans.max_by_key(|plan| plan.total()).expect("a plan has a pack")
+        tasks::reserved(plans.max_by_key(|plan| plan.total()).expect("a plan has a pack"), config, workload)
     };
     let all = documents.iter().chain(&data.validation.documents);
     let longest = all.map(|document| document.token_count).max().unwrap_or(0);

@@ -7,7 +7,7 @@ use codeact_agent::{ActionFormat, Profile, Wording};
 use codeact_model::{Adapter, Decoder};
 
 use crate::checkpoint::{self, State};
-use crate::config::Exported;
+use crate::config::{Exported, Metric};
 use crate::describe;
 use crate::error::TrainError;
 use crate::export::{self, Base, Check, Exports, Training};
@@ -15,18 +15,19 @@ use crate::folder::{self, Start};
 use crate::guard;
 use crate::learner::{Ended, Learner};
 use crate::memory;
-use crate::metrics::Metrics;
+use crate::metrics::{Known, Metrics};
 use crate::optimizer::Optimizer;
 use crate::prepare::Prepared;
 use crate::progress::{LoadProgress, tell};
 use crate::ranks::{Collective, RankError};
 use crate::requests::Requests;
-use crate::standing::{Measure, Standing};
+use crate::samples::Samples;
+use crate::standing::Standing;
 
 /// How a run ended without an error.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// All steps were taken, or the held-out loss did not get better any more.
+    /// All steps were taken, or what is measured did not get better any more.
     Finished {
         /// The results.
         exports: Exports,
@@ -165,17 +166,34 @@ fn learner<'a>(
             (state.step, state.standing, state.guard)
         }
     };
-    let record = run.dir().join("metrics.jsonl");
-    let open = || {
-        let metrics = Metrics::open(&record, position, standing.is_measured(position))?;
-        metrics.with_tensorboard(run.config.output.tensorboard)
+    let known = standing.known(position, run.config.evaluation.metric);
+    let records = is_first.then(|| records(run, position, known)).transpose()?;
+    let (metrics, samples) = records.map_or((None, None), |(metrics, samples)| (Some(metrics), samples));
+    let learner = Learner {
+        run,
+        ranks,
+        decoder,
+        adapter,
+        optimizer,
+        gradients,
+        position,
+        standing,
+        guard,
+        metrics,
+        samples,
+        is_stopping: false,
     };
-    let metrics = is_first.then(open).transpose()?;
-    let is_stopping = false;
-    let learner =
-        Learner { run, ranks, decoder, adapter, optimizer, gradients, position, standing, guard, metrics, is_stopping };
     learner.verify()?;
     Ok(learner)
+}
+
+/// What rank 0 writes down of a run after `position` steps.
+fn records(run: &Prepared, position: usize, known: Known) -> Result<(Metrics, Option<Samples>), TrainError> {
+    let metrics = Metrics::open(&run.dir().join("metrics.jsonl"), position, known)?;
+    let metrics = metrics.with_tensorboard(run.config.output.tensorboard)?;
+    let is_known = if run.tasks.is_empty() { known.loss } else { known.success };
+    let open = || Samples::open(&run.dir().join("samples.jsonl"), position, is_known);
+    Ok((metrics, (run.config.evaluation.samples > 0).then(open).transpose()?))
 }
 
 /// The base model, shown as it goes to the device.
@@ -194,10 +212,11 @@ fn finish(learner: Learner<'_>, ended: Ended) -> Result<Outcome, TrainError> {
     }
     let Learner { run, adapter, standing, position, decoder, optimizer, gradients, .. } = learner;
     drop(optimizer);
-    let best = standing.best.filter(|best| run.config.exported() == Exported::Best && best.step != position);
+    let best = standing.best_step(run.config.evaluation.metric);
+    let best = best.filter(|best| run.config.exported() == Exported::Best && *best != position);
     // It was written long ago.
     let best = best.filter(|best| {
-        let checkpoint = run.dir().join(folder::step_name(best.step));
+        let checkpoint = run.dir().join(folder::step_name(*best));
         let checked = checkpoint::check(&checkpoint);
         if let Err(what) = &checked {
             let path = checkpoint.display();
@@ -207,13 +226,12 @@ fn finish(learner: Learner<'_>, ended: Ended) -> Result<Outcome, TrainError> {
         }
         checked.is_ok()
     });
-    let (adapter, measure) = match best {
-        None => (adapter, standing.newest.filter(|newest| newest.step == position)),
+    let adapter = match best {
+        None => adapter,
         Some(best) => {
-            let checkpoint = run.dir().join(folder::step_name(best.step));
-            tell(&format!("the results are of step {}, whose held-out loss {:.4} is the best", best.step, best.loss));
-            let adapter = Adapter::load(&checkpoint, &run.model, gradients.device()).map_err(TrainError::Load)?;
-            (adapter, Some(best))
+            tell(&format!("the results are of step {best}, {}", why_best(&standing, run.config.evaluation.metric)));
+            let checkpoint = run.dir().join(folder::step_name(best));
+            Adapter::load(&checkpoint, &run.model, gradients.device()).map_err(TrainError::Load)?
         }
     };
     let check = Check::of_run(run, &decoder, &adapter)?;
@@ -224,8 +242,17 @@ fn finish(learner: Learner<'_>, ended: Ended) -> Result<Outcome, TrainError> {
     let format = ActionFormat::named(&output.action_format).expect("the settings are checked for its name");
     let wording = Wording { profile, format };
     let base = Base { name: &run.config.model.name, dir: &run.base_dir, format: &run.format, wording: &wording };
-    let step = best.map_or(position, |best| best.step);
-    let held_out_loss = standing.before.zip(measure.map(|measure: Measure| measure.loss));
+    let step = best.unwrap_or(position);
+    let held_out_loss = standing.before.zip(standing.loss_after(step));
     let exports = export::export(run.dir(), &adapter, base, &check, &Training::of_run(run, step, held_out_loss))?;
     Ok(Outcome::Finished { exports, step, is_early: ended == Ended::NoProgress, held_out_loss })
+}
+
+/// Why the best step is it.
+fn why_best(standing: &Standing, metric: Metric) -> String {
+    match (metric, standing.best, standing.success.best) {
+        (Metric::Loss, Some(best), _) => format!("whose held-out loss {:.4} is the best", best.loss),
+        (Metric::Success, _, Some(best)) => format!("which solves the most tasks, {} of {}", best.solved, best.tasks),
+        _ => "the best".to_owned(),
+    }
 }

@@ -5,6 +5,7 @@
 //! first to last, in the same instructions whatever the number of rows: a row's results do not depend on its company.
 
 mod activations; // what is multiplied, in the shapes that kernels want
+mod lent; // plain numbers, elsewhere
 mod panels; // plain numbers, packed
 mod product; // their kernels
 #[cfg(target_arch = "x86_64")]
@@ -13,12 +14,16 @@ mod product_bf16; // the kernel on pairs of bf16
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use half::{bf16, f16};
 
 use crate::disjoint::Disjoint;
 use crate::quant::{PackError, QuantPanels};
 use crate::{CpuError, Format, Isa, Team};
 pub use activations::{Activations, Wants};
+use lent::Lent;
+pub use lent::{Lender, LentRows};
 use panels::{PANEL, PairPanels, Panels};
 use product::Job;
 
@@ -97,9 +102,25 @@ enum Values {
     /// For the dot products of AVX512-BF16, which round activations to bf16.
     Bf16Pairs(PairPanels),
     Quantised(QuantPanels),
+    /// Not packed: all of a matrix or none.
+    Lent(Lent),
 }
 
 impl Matrix {
+    /// Weights that stay where they are: results have the bits of packed ones, and each product takes longer.
+    ///
+    /// * `shape`: `(N, K)`.
+    /// * `format`: [`Format::F32`] or [`Format::Bf16`], as the lender has them.
+    ///
+    /// # Panics
+    /// When this processor does not have the instructions, or the format is another one.
+    pub fn lent(lender: Arc<dyn Lender>, shape: (usize, usize), format: Format, isa: Isa) -> Self {
+        assert!(isa <= Isa::best(), "{isa:?} on a processor that has {:?}", Isa::best());
+        let mut matrix = Self { isa, rows: 0, columns: shape.1, sections: Vec::new() };
+        matrix.push(Values::Lent(Lent::new(lender, shape, format, isa)));
+        matrix
+    }
+
     /// Packs parts that lie under each other for the kernels of an instruction set.
     ///
     /// # Errors
@@ -160,6 +181,8 @@ impl Matrix {
         self.sections.iter().fold(none, |wants, section| match section.values {
             Values::F32(_) | Values::F16(_) | Values::Bf16(_) => Wants { f32: true, ..wants },
             Values::Bf16Pairs(_) => Wants { bf16: true, ..wants },
+            Values::Lent(ref lent) if lent.is_paired() => Wants { bf16: true, ..wants },
+            Values::Lent(_) => Wants { f32: true, ..wants },
             Values::Quantised(_) => Wants { int8: true, ..wants },
         })
     }
@@ -182,6 +205,7 @@ impl Matrix {
             Values::Bf16(panels) => panels.decode_row(row, out),
             Values::Bf16Pairs(panels) => panels.decode_row(row, out),
             Values::Quantised(panels) => panels.decode_row(row, out),
+            Values::Lent(lent) => lent.decode_row(row, out),
         }
     }
 
@@ -198,6 +222,9 @@ impl Matrix {
         assert!(x.has().covers(self.wants()), "activations were not set with what the matrix wants");
         let jobs = self.jobs(team.thread_count(), x);
         let out = Disjoint::new(y);
+        if let [Section { values: Values::Lent(lent), .. }] = &self.sections[..] {
+            return lent.lend(|rows| team.each(jobs.len(), &|index| lent.multiply(rows, x, &jobs[index].1, &out)));
+        }
         team.each(jobs.len(), &|index| {
             let (section, job) = &jobs[index];
             section.values.multiply(self.isa, x, job, &out);
@@ -238,6 +265,7 @@ impl Values {
             Self::Bf16(panels) => panels.rows(),
             Self::Bf16Pairs(panels) => panels.rows(),
             Self::Quantised(panels) => panels.rows(),
+            Self::Lent(lent) => lent.rows,
         }
     }
 
@@ -255,6 +283,7 @@ impl Values {
             Self::Bf16(panels) => panels.byte_count(),
             Self::Bf16Pairs(panels) => panels.byte_count(),
             Self::Quantised(panels) => panels.byte_count(),
+            Self::Lent(lent) => lent.byte_count(),
         }
     }
 
@@ -267,6 +296,7 @@ impl Values {
             Self::Bf16Pairs(panels) => product_bf16::multiply(panels, x, job, out),
             #[cfg(not(target_arch = "x86_64"))]
             Self::Bf16Pairs(_) => unreachable!("packed only where the processor has the instructions"),
+            Self::Lent(_) => unreachable!("lent weights are all of their matrix"),
             Self::Quantised(panels) => {
                 let (tiles, panel_range) = (x.int8_tiles(&job.rows), job.panels.clone());
                 // SAFETY: no two jobs have the same rows and panels.

@@ -20,6 +20,20 @@ impl<E: Element> Panels<E> {
         Self { rows: rows.len(), columns, values }
     }
 
+    /// Room for one panel, as soon as it is [`Panels::resized`].
+    pub(super) fn room() -> Self {
+        Self { rows: PANEL, columns: 0, values: Table::zeros(0) }
+    }
+
+    /// The only panel, for so many inputs. What it holds is left from before.
+    pub(super) fn resized(&mut self, columns: usize) -> &mut [[E; PANEL]] {
+        if self.values.len() < columns * PANEL {
+            self.values = Table::zeros(columns * PANEL);
+        }
+        self.columns = columns;
+        &mut self.values.as_chunks_mut().0[..columns]
+    }
+
     pub(super) fn rows(&self) -> usize {
         self.rows
     }
@@ -53,6 +67,21 @@ impl PairPanels {
     pub(super) fn pack(rows: &[&[u8]], columns: usize) -> Self {
         let values = pack(rows, columns.div_ceil(2), u32::from_le_bytes);
         Self { rows: rows.len(), columns, values }
+    }
+
+    /// As [`Panels::room`].
+    pub(super) fn room() -> Self {
+        Self { rows: PANEL, columns: 0, values: Table::zeros(0) }
+    }
+
+    /// As [`Panels::resized`].
+    pub(super) fn resized(&mut self, columns: usize) -> &mut [[u32; PANEL]] {
+        let pairs = columns.div_ceil(2);
+        if self.values.len() < pairs * PANEL {
+            self.values = Table::zeros(pairs * PANEL);
+        }
+        self.columns = columns;
+        &mut self.values.as_chunks_mut().0[..pairs]
     }
 
     pub(super) fn rows(&self) -> usize {

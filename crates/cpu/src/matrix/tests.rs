@@ -85,6 +85,45 @@ fn a_row_has_the_same_bits_alone_and_in_any_batch() {
     }
 }
 
+/// Numbers as somebody else has them.
+struct Held(Vec<f32>, Format);
+
+impl Lender for Held {
+    fn lend(&self, act: &mut dyn FnMut(LentRows<'_>)) {
+        match self.1 {
+            Format::F32 => act(LentRows::F32(&self.0)),
+            _ => act(LentRows::Bf16(&self.0.iter().map(|value| bf16::from_f32(*value)).collect::<Vec<_>>())),
+        }
+    }
+}
+
+#[test]
+fn lent_weights_give_the_bits_of_packed_ones() {
+    for isa in Isa::available() {
+        for (format, (n, k)) in [Format::F32, Format::Bf16]
+            .into_iter()
+            .flat_map(|format| [(1, 1), (31, 7), (70, 33), (97, 600)].map(|shape| (format, shape)))
+        {
+            let (bytes, values) = encoded(format, &noise(5, n * k), k);
+            let part = Part { format, bytes: &bytes, rows: n, columns: k, row_order: None };
+            let packed = Matrix::pack(&[part], isa).unwrap();
+            let lent = Matrix::lent(Arc::new(Held(values, format)), (n, k), format, isa);
+            assert_eq!((lent.rows(), lent.columns(), lent.byte_count()), (n, k, bytes.len()));
+            for t in [1, 2, 13, 40] {
+                let (x, team) = (noise(6, t * k), Team::new(2));
+                let bits = |matrix| product(matrix, &team, &x, t).into_iter().map(f32::to_bits).collect::<Vec<_>>();
+                assert!(bits(&lent) == bits(&packed), "{isa:?} {format} {t}x{k}x{n}");
+            }
+            let row = |matrix: &Matrix| {
+                let mut row = vec![0.0; k];
+                matrix.decode_row(n - 1, &mut row);
+                row
+            };
+            assert_eq!(row(&lent), row(&packed));
+        }
+    }
+}
+
 #[test]
 fn parts_of_several_formats_lie_under_each_other_in_the_order_asked_for() {
     let k = 64;

@@ -48,8 +48,15 @@ impl ServedAdapter {
     /// # Errors
     /// As [`Adapter::load`].
     pub fn load(folder: &Path, model: &ModelConfig) -> Result<Self, ModelError> {
-        let adapter = Adapter::load(folder, model, &Device::Cpu)?;
-        let flat = adapter.parameters();
+        Self::of(&Adapter::load(folder, model, &Device::Cpu)?, model)
+    }
+
+    /// A copy of an adapter of a model of this shape, with the values that it has now, wherever it lies.
+    ///
+    /// # Errors
+    /// When the device does not give them.
+    pub fn of(adapter: &Adapter, model: &ModelConfig) -> Result<Self, ModelError> {
+        let flat = &adapter.parameters().to_device(&Device::Cpu)?;
         let mut layers = Vec::with_capacity(model.layer_count);
         for layer in 0..model.layer_count {
             let mut pairs = [const { Vec::new() }; 4];

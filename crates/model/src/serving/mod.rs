@@ -9,6 +9,8 @@
 
 mod adapter; // LoRA pairs in the layout of passes
 pub mod card; // the same on a card
+mod live; // out of the memory that it is trained in
+mod live_memory; // what that takes
 mod options; // what a caller may ask for
 mod pass; // one pass
 mod projections; // packed weights of a layer
@@ -17,6 +19,7 @@ mod tensors; // weights out of safetensors or GGUF
 
 pub use adapter::ServedAdapter;
 pub use codeact_ops::sampling::Choice;
+pub use live_memory::LiveShape;
 pub use options::{ServedWeights, ServingOptions, ServingPlace};
 pub use pass::{Row, Step, Wanted};
 
@@ -50,6 +53,8 @@ enum Embedding {
     /// In the head: the model ties them.
     Head,
     Own(Table),
+    /// The decoder that is trained has them.
+    Lent(Matrix),
 }
 
 /// What a person wants to know about a loaded model.
@@ -118,6 +123,7 @@ impl ServedModel {
         let own = match &embedding {
             Embedding::Head => 0,
             Embedding::Own(table) => table.byte_count(),
+            Embedding::Lent(matrix) => matrix.byte_count(),
         };
         let facts = Facts {
             weight_bytes: loading.byte_count() + own,

@@ -14,7 +14,7 @@ use crate::adapter::Fused;
 use crate::config::ModelConfig;
 
 /// Rows whose logits exist at once. Each time the head is read once.
-const LOGIT_ROWS: usize = 64;
+pub(super) const LOGIT_ROWS: usize = 64;
 
 /// New tokens of one sequence.
 #[derive(Debug)]
@@ -190,6 +190,7 @@ impl Pass<'_> {
             match (id.checked_sub(self.config.vocab_size), self.embedding) {
                 (None, Embedding::Head) => self.head.decode_row(id, row),
                 (None, Embedding::Own(table)) => table.row(id, row),
+                (None, Embedding::Lent(matrix)) => matrix.decode_row(id, row),
                 (Some(new), _) => {
                     let tokens = adapter.and_then(ServedAdapter::new_tokens).expect("ids were checked");
                     row.copy_from_slice(tokens.embedding(new));

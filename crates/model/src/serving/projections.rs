@@ -42,6 +42,11 @@ impl Layer {
         Ok(Self { attention_norm, mlp_norm, projections })
     }
 
+    /// * `projections`: by [`Fused`].
+    pub(super) fn new([attention_norm, mlp_norm]: [Vec<f32>; 2], projections: [Matrix; 4]) -> Self {
+        Self { attention_norm, mlp_norm, projections }
+    }
+
     pub(super) fn projection(&self, fused: Fused) -> &Matrix {
         &self.projections[fused as usize]
     }

@@ -2,6 +2,9 @@
 
 use codeact_cpu::Activations;
 
+use super::pass::LOGIT_ROWS;
+use crate::config::ModelConfig;
+
 #[derive(Default)]
 pub(super) struct Scratch {
     /// The residual stream, `(T, C)`.
@@ -30,4 +33,16 @@ pub(super) fn sized(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
         buffer.resize(len, 0.0);
     }
     &mut buffer[..len]
+}
+
+impl Scratch {
+    /// Bytes at most in a pass of so many tokens of a model of this shape, all of them wanted, without what an adapter adds.
+    pub(super) fn byte_count(config: &ModelConfig, tokens: usize) -> usize {
+        let heads = config.head_count * config.head_width;
+        let qkv = heads + 2 * config.kv_head_count * config.head_width;
+        let (width, inner) = (config.hidden_size, config.intermediate_size);
+        // The input of the widest product a second time, as kernels want it.
+        let columns = 3 * width + qkv + inner.max(heads) + 2 * inner + inner.max(heads);
+        (tokens * columns + LOGIT_ROWS * config.vocab_size) * size_of::<f32>()
+    }
 }

@@ -11,6 +11,7 @@ use candle_core::{DType, Result, Tensor, bail};
 pub use blocks::{BLOCK, Block, Format};
 
 use crate::gpu::{Argument, Gpu, Grid, Operand};
+use crate::nf4::Nf4;
 use blocks::UNIT;
 
 /// Rows that our kernels take in one product.
@@ -28,6 +29,8 @@ pub enum Matrix {
     Dense(Tensor),
     /// Blocks of 32 columns with a scale; products are in bf16 with f32 sums.
     Packed(Packed),
+    /// Matrices under each other in NF4, as the model in training has them, expanded to bf16 for each product.
+    Nf4(Vec<Nf4>),
 }
 
 /// A matrix in 8 or 4 bits.
@@ -89,6 +92,10 @@ impl Matrix {
         match self {
             Self::Dense(values) => values.dims2(),
             Self::Packed(packed) => Ok((packed.rows, packed.columns)),
+            Self::Nf4(parts) => {
+                let columns = parts.first().map_or(0, |part| part.dims().1);
+                Ok((parts.iter().map(|part| part.dims().0).sum(), columns))
+            }
         }
     }
 
@@ -97,6 +104,7 @@ impl Matrix {
         match self {
             Self::Dense(values) if values.dtype() == DType::F32 => "F32",
             Self::Dense(_) => "BF16",
+            Self::Nf4(_) => "NF4",
             Self::Packed(Packed { format: Format::Q8, .. }) => "Q8",
             Self::Packed(_) => "Q4",
         }
@@ -107,14 +115,16 @@ impl Matrix {
         match self {
             Self::Dense(values) => values.elem_count() * values.dtype().size_in_bytes(),
             Self::Packed(packed) => packed.values.elem_count() + packed.scales.elem_count(),
+            Self::Nf4(parts) => parts.iter().map(Nf4::byte_count).sum(),
         }
     }
 
-    /// Values that [`Matrix::multiply`] needs room for when it has many rows: zero unless packed.
+    /// Values that [`Matrix::multiply`] needs room for when it has many rows, in NF4 always: zero for dense ones.
     pub fn expanded_count(&self) -> usize {
         match self {
             Self::Dense(_) => 0,
             Self::Packed(packed) => packed.rows * packed.columns,
+            Self::Nf4(parts) => parts.iter().map(|part| part.dims().0 * part.dims().1).sum(),
         }
     }
 
@@ -155,13 +165,32 @@ impl Matrix {
                 let arguments = [Argument::Address(out.address), values, scales];
                 launch(&gpu, packed.format.name(), &arguments, x, out, (rows, columns))
             }
-            Self::Packed(packed) => {
+            Self::Packed(_) | Self::Nf4(_) => {
                 let Some(room) = expanded.filter(|room| room.elem_count() >= rows * columns) else {
                     bail!("packed: no room to expand {rows} x {columns} for {t} rows");
                 };
                 let weight = room.narrow(0, 0, rows * columns)?.reshape((rows, columns))?;
-                packed.expand(&gpu, &weight)?;
-                gpu.gemm(1.0, x, &weight.t()?, 0.0, y)
+                self.expand(&gpu, &weight)?;
+                Self::Dense(weight).multiply(x, y, None)
+            }
+        }
+    }
+}
+
+impl Matrix {
+    /// Expands into `out`, `(N, K)` bf16.
+    fn expand(&self, gpu: &Gpu, out: &Tensor) -> Result<()> {
+        match self {
+            Self::Dense(_) => Ok(()),
+            Self::Packed(packed) => packed.expand(gpu, out),
+            Self::Nf4(parts) => {
+                let mut first = 0;
+                for part in parts {
+                    let rows = part.dims().0;
+                    part.dequantise_into(&out.narrow(0, first, rows)?)?;
+                    first += rows;
+                }
+                Ok(())
             }
         }
     }

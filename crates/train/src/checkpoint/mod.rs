@@ -32,7 +32,7 @@ pub struct State {
     pub updates: u64,
     /// Tokens of a pass at most: with others the numbers agree to rounding, not bit for bit.
     pub pass_tokens: usize,
-    /// What was measured on held-out data.
+    /// What was measured on held-out data and tasks.
     pub standing: Standing,
     /// What the guard remembers.
     pub guard: guard::Memory,
@@ -75,7 +75,7 @@ pub fn save(
 /// # Errors
 /// When one cannot be removed.
 pub fn rotate(dir: &Path, standing: &Standing, config: &Config) -> Result<(), TrainError> {
-    let best = standing.best.as_ref().map(|best| best.step);
+    let best = standing.best_step(config.evaluation.metric);
     let steps: Vec<usize> = folder::checkpoints(dir).into_iter().map(|(step, _)| step).collect();
     for step in surplus(&steps, config.checkpoint.keep_last, config.checkpoint.keep_every, best) {
         folder::discard(&dir.join(folder::step_name(step)))?;

@@ -1,7 +1,7 @@
 //! Values that are each fine and wrong together. What one key alone may be is said where it is read.
 
 use super::Problem;
-use super::choices::{Exported, ScheduleShape};
+use super::choices::{Exported, Metric, ScheduleShape};
 use super::patterns::quoted;
 use super::sources;
 use super::tables::Config;
@@ -92,11 +92,25 @@ impl Config {
 
     fn check_evaluation(&self, list: &mut List) {
         let evaluation = &self.evaluation;
+        let is_by_success = evaluation.metric == Metric::Success;
+        let keys = [
+            ("evaluation.tasks_every", evaluation.tasks_every.is_some()),
+            ("evaluation.task_count", evaluation.task_count.is_some()),
+            ("evaluation.metric", is_by_success),
+        ];
+        for (key, _) in keys.into_iter().filter(|(_, is_set)| *is_set && evaluation.tasks.is_none()) {
+            if list.is_sound("evaluation.tasks") {
+                list.wrong(key, "needs `evaluation.tasks`".to_owned(), "name a file of tasks");
+            }
+        }
         let wants_best = evaluation.export == Some(Exported::Best);
+        let needed = if is_by_success { "evaluation.tasks_every" } else { "evaluation.every" };
         for (key, is_set) in [("evaluation.patience", evaluation.patience.is_some()), ("evaluation.export", wants_best)]
         {
-            if is_set && evaluation.every.is_none() && list.is_sound("evaluation.every") {
-                list.wrong(key, "needs `evaluation.every`".to_owned(), "set the steps between two measures");
+            let is_sound =
+                list.is_sound("evaluation.every") && list.is_sound("evaluation.metric") && list.is_sound(needed);
+            if is_set && evaluation.best_every().is_none() && is_sound {
+                list.wrong(key, format!("needs `{needed}`"), "set the steps between two measures");
             }
         }
     }

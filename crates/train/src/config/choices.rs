@@ -125,11 +125,21 @@ choice! {
 }
 
 choice! {
+    /// By what one step is better than another.
+    Metric {
+        /// The lowest held-out loss.
+        Loss = "loss",
+        /// The most tasks solved.
+        Success = "success",
+    }
+}
+
+choice! {
     /// Of which step the results are.
     Exported {
         /// Of the last one.
         Last = "last",
-        /// Of that with the lowest held-out loss.
+        /// Of the best one by `evaluation.metric`.
         Best = "best",
     }
 }

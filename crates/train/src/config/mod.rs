@@ -2,6 +2,7 @@
 
 mod tables; // read first: what can be set, and the defaults
 
+mod evaluation; // the `[evaluation]` table
 mod sources; // the `[[data]]` tables
 
 mod check; // values that are each fine but wrong together
@@ -16,12 +17,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use choices::{
-    ChatFormatChoice, DeviceChoice, Exported, NewTokens, OnNotFinite, OnSpike, Precision, RecomputeChoice,
+    ChatFormatChoice, DeviceChoice, Exported, Metric, NewTokens, OnNotFinite, OnSpike, Precision, RecomputeChoice,
     ScheduleShape,
 };
+pub use evaluation::Evaluation;
 pub use patterns::Patterns;
 pub use sources::{DataSource, FilterTable, Words};
-pub use tables::{Checkpoint, Config, Evaluation, Guard, Lora, Model, Optimizer, Output, Train};
+pub use tables::{Checkpoint, Config, Guard, Lora, Model, Optimizer, Output, Train};
 pub use tree::Origin;
 
 use reader::Findings;

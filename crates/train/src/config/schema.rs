@@ -7,9 +7,10 @@
 use documented::DocumentedFields;
 use serde_json::{Map, Value, json};
 
+use super::Evaluation;
 use super::reader::{Asked, Findings};
 use super::sources::{DataSource, FilterTable};
-use super::tables::{Checkpoint, Config, Evaluation, Guard, Lora, Model, Optimizer, Output, Train};
+use super::tables::{Checkpoint, Config, Guard, Lora, Model, Optimizer, Output, Train};
 use super::tree;
 
 /// Name of the only table that there can be several of.

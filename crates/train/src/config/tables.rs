@@ -7,9 +7,10 @@ use documented::DocumentedFields;
 use serde::Serialize;
 
 use super::choices::{
-    ChatFormatChoice, DeviceChoice, Exported, Layers, NewTokens, OnNotFinite, OnSpike, Precision, RecomputeChoice,
-    ScheduleShape, Targets,
+    ChatFormatChoice, DeviceChoice, Layers, NewTokens, OnNotFinite, OnSpike, Precision, RecomputeChoice, ScheduleShape,
+    Targets,
 };
+use super::evaluation::Evaluation;
 use super::patterns::{self, Patterns};
 use super::range::Range;
 use super::reader::{Findings, TableReader};
@@ -35,7 +36,7 @@ pub struct Config {
     pub optimizer: Optimizer,
     /// What survives a crash.
     pub checkpoint: Checkpoint,
-    /// Held-out data measured while the run goes on.
+    /// Held-out data and tasks measured while the run goes on.
     pub evaluation: Evaluation,
     /// What to do when numbers go wrong.
     pub guard: Guard,
@@ -175,20 +176,6 @@ pub struct Checkpoint {
     /// Those after a multiple of so many steps stay, too. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_every: Option<usize>,
-}
-
-/// `[evaluation]`: held-out data measured while the run goes on.
-#[derive(Debug, Clone, PartialEq, Serialize, DocumentedFields)]
-pub struct Evaluation {
-    /// Optimizer steps between measures; the checkpoint of the best one stays. Default: before and after training only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub every: Option<usize>,
-    /// Measures in a row without a better one after which the run ends. Default: it takes all steps.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub patience: Option<usize>,
-    /// Of which step the results are, `last` or `best`. Default `best` with `every`, and `last` without.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub export: Option<Exported>,
 }
 
 /// `[guard]`: what to do when numbers go wrong.
@@ -344,18 +331,6 @@ impl Checkpoint {
         };
         table.finish();
         checkpoint
-    }
-}
-
-impl Evaluation {
-    fn read(mut table: TableReader<'_>) -> Evaluation {
-        let evaluation = Evaluation {
-            every: table.within(Range::at_least(1)).optional("every"),
-            patience: table.within(Range::at_least(1)).optional("patience"),
-            export: table.optional("export"),
-        };
-        table.finish();
-        evaluation
     }
 }
 

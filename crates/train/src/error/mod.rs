@@ -332,6 +332,15 @@ pub enum TrainError {
         /// The setting.
         key: &'static str,
     },
+    /// There are tasks, and nowhere to run their code.
+    #[error(
+        "`evaluation.tasks` is set, and the code that a model writes for tasks runs in a sandbox alone, which cannot be had \
+         here\nhint: leave `evaluation.tasks` out to train without"
+    )]
+    NoSandbox(#[source] Box<codeact_sandbox::SandboxError>),
+    /// Tasks cannot be read, or the model cannot be asked for their solutions.
+    #[error(transparent)]
+    Tasks(Box<codeact_eval::EvalError>),
     /// The disk is too small for what the run will write.
     #[error(
         "the run will write about {} into `{dir}`, and {} are free there\n\

@@ -27,8 +27,14 @@ const KILLS: usize = 10;
 /// Kills of one run at most before it may end.
 const IN_A_ROW_MAX: u32 = 3;
 
-const SETTINGS: [&str; 5] =
-    ["train.steps=8", "checkpoint.every=1", "checkpoint.keep_last=2", "checkpoint.keep_every=3", "evaluation.every=4"];
+const SETTINGS: [&str; 6] = [
+    "train.steps=8",
+    "checkpoint.every=1",
+    "checkpoint.keep_last=2",
+    "checkpoint.keep_every=3",
+    "evaluation.every=4",
+    "evaluation.samples=1",
+];
 
 /// ENOSPC, EIO, EROFS.
 const ERRORS: [&str; 3] = ["28", "5", "30"];

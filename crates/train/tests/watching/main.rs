@@ -10,3 +10,4 @@ mod deploy;
 mod events;
 mod reports;
 mod schema;
+mod tasks;

@@ -30,6 +30,7 @@ use super::tensors::Tensors;
 use super::{Compute, Facts, ServedAdapter, ServedWeights, ServingOptions};
 use crate::ModelError;
 use crate::config::ModelConfig;
+use crate::decoder::Decoder;
 use crate::source::ModelFiles;
 
 use adapters::{ADDED_MAX, Adapters};
@@ -39,6 +40,9 @@ use weights::{Loading, Weights};
 
 /// Rows of a large pass for which memory is left where all the rest goes to pages.
 const PASS_ROWS: usize = 4096;
+
+/// What recordings and cuBLAS take beside a model in training, which has a workspace already.
+const RECORDING_BYTES: usize = 256 << 20;
 
 /// Memory left for adapters, recordings, cuBLAS and the driver.
 const SPARE_BYTES: usize = 1 << 30;
@@ -91,8 +95,30 @@ impl CardModel {
         dtype: DType,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        let like = Tensor::zeros(1, dtype, device)?;
         let weights = Loading { tensors, weights: options.weights, dtype, device }.all(&config)?;
+        Self::from_weights(config, weights, options, dtype, device)
+    }
+
+    /// A decoder on a card, served as its weights lie: the same memory, which it keeps alive.
+    ///
+    /// * `options`: how it computes; how weights are kept is the decoder's affair.
+    ///
+    /// # Errors
+    /// When the card cannot hold the pages, or they hold less than one sequence of 256 tokens.
+    pub fn of_decoder(decoder: &Decoder, options: &ServingOptions) -> Result<Self, ModelError> {
+        let (embedding, ..) = decoder.parts();
+        let (config, weights) = (decoder.config().clone(), Weights::of_decoder(decoder));
+        Self::from_weights(config, weights, options, embedding.dtype(), embedding.device())
+    }
+
+    fn from_weights(
+        config: ModelConfig,
+        weights: Weights,
+        options: &ServingOptions,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        let like = Tensor::zeros(1, dtype, device)?;
         let attention = config.attention(dtype);
         let page_bytes = config.layer_count * Pages::page_bytes(dtype, &attention);
         let expanded = expanded(&weights, &like)?;
@@ -230,6 +256,15 @@ fn partial_room(config: &ModelConfig, page_count: usize) -> usize {
     let all = chunks(page_count * PAGE_TOKENS) + ROWS_MAX;
     let longest = chunks(config.context_tokens_max.min(page_count * PAGE_TOKENS)).next_power_of_two();
     all.next_power_of_two().max(longest * DECODE_TOKENS_MAX)
+}
+
+/// What a decoder takes while it is served, beside its weights and pages, but for adapters and expanded weights: buffers of
+/// passes of up to so many rows, attention's sums, logits, and what recordings and cuBLAS hold.
+pub(super) fn live_bytes(config: &ModelConfig, dtype: DType, page_count: usize, pass_rows: usize) -> usize {
+    let logits = ROWS_MAX * (config.vocab_size + ADDED_MAX) * size_of::<f32>();
+    let passes = Buffers::byte_count(pass_rows + ROWS_MAX, config, dtype);
+    let partial = partial_room(config, page_count) * config.head_count * (config.head_width + 2) * size_of::<f32>();
+    passes + logits + partial + RECORDING_BYTES
 }
 
 /// The dtype of activations: that of the products that most weights ask for.

@@ -7,6 +7,7 @@ use codeact_ops::emulation::Emulation;
 use super::small::{Known, Recorded};
 use super::*;
 use crate::serving::{Step, Wanted};
+use crate::{Decoder, Weights};
 
 fn model() -> CardModel {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/models/llama-tiny");
@@ -60,4 +61,36 @@ fn recordings_are_bounded_and_the_oldest_go() {
         let small = model.small.as_ref().unwrap();
         assert_eq!((small.known.len(), model.recording_count()), (2, 1));
     }
+}
+
+#[test]
+fn a_decoder_serves_out_of_its_own_memory_recorded_or_not() {
+    let _emulation = Emulation::begin(0);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/models/llama-tiny");
+    let options = ServingOptions { kv_bytes: Some(1 << 20), ..ServingOptions::default() };
+    for (weights, served) in [(Weights::F32, ServedWeights::F32), (Weights::Bf16, ServedWeights::Bf16)] {
+        let decoder = Decoder::load(&folder, weights, &Device::Cpu).unwrap();
+        let mut live = CardModel::of_decoder(&decoder, &options).unwrap();
+        let own = ServingOptions { weights: served, ..options.clone() };
+        let mut loaded = CardModel::load(&ModelFiles::in_folder(&folder), &own, &Device::Cpu).unwrap();
+        assert_eq!(live.facts().formats, loaded.facts().formats);
+        for _ in 0..3 {
+            assert_eq!(logits(&mut live, 3), logits(&mut loaded, 3), "{weights:?}");
+        }
+    }
+    let decoder = Decoder::load(&folder, Weights::Nf4, &Device::Cpu).unwrap();
+    let mut live = CardModel::of_decoder(&decoder, &options).unwrap();
+    let first = logits(&mut live, 3);
+    for _ in 0..2 {
+        assert_eq!(logits(&mut live, 3), first);
+    }
+    assert_eq!((live.recording_count(), live.facts().formats.clone()), (1, vec!["NF4", "BF16"]));
+    let batch = |id: u32| crate::Batch::new([(&[id][..], &[false][..])]).unwrap();
+    let trained = (0..3).flat_map(|at| {
+        let row = decoder.logits(None, &batch(at * 7 % 90)).unwrap();
+        row.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    });
+    let off = trained.zip(&first).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    // Training keeps every activation in bf16, and sums in another order.
+    assert!(off < 0.1, "logits off by {off}");
 }

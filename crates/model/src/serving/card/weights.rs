@@ -3,11 +3,13 @@
 use candle_core::{DType, Device, Tensor};
 use codeact_cpu::Format;
 use codeact_ops::packed::{Block, Matrix, Packed};
+use codeact_ops::weight::Weight;
 
 use super::blocks::{self, mixed};
 use crate::ModelError;
 use crate::adapter::Fused;
 use crate::config::ModelConfig;
+use crate::decoder::Decoder;
 use crate::serving::ServedWeights;
 use crate::serving::projections::recoded;
 use crate::serving::tensors::{Stored, Tensors};
@@ -179,6 +181,28 @@ impl Loading<'_> {
 }
 
 impl Weights {
+    /// Those of a decoder on the card: the same memory.
+    pub(super) fn of_decoder(decoder: &Decoder) -> Self {
+        let (embedding, blocks, norm, head) = decoder.parts();
+        let projection = |weight: Weight| {
+            let matrix = match weight {
+                Weight::Dense(values) => Matrix::Dense(values),
+                Weight::Nf4(parts) => Matrix::Nf4(parts),
+            };
+            Projection { parts: vec![(0, matrix)] }
+        };
+        let layers = blocks.iter().map(|block| {
+            let [attention_norm, mlp_norm] = block.norms().map(Tensor::clone);
+            let projections = Fused::ALL.map(|fused| projection(block.projection(fused).clone()));
+            Layer { attention_norm, mlp_norm, projections }
+        });
+        let head = projection(head.unwrap_or(embedding).clone().into());
+        let layers = layers.collect();
+        let mut weights = Self { embedding: embedding.clone(), layers, norm: norm.clone(), head, formats: Vec::new() };
+        weights.formats = weights.formats_by_size();
+        weights
+    }
+
     fn matrices(&self) -> impl Iterator<Item = &Matrix> {
         let projections = self.layers.iter().flat_map(|layer| &layer.projections).chain([&self.head]);
         projections.flat_map(|projection| projection.parts.iter().map(|(_, matrix)| matrix))
