@@ -4,7 +4,7 @@
 """
 
 from scripts.quickstart_data.family import slips
-from scripts.quickstart_data.pools import distinct_integers, integer, integers, phrase, word
+from scripts.quickstart_data.pools import distinct_integers, integers, phrase
 
 from .practised import Practised
 
@@ -128,16 +128,6 @@ FAMILIES = [
         slips=slips(("text = $text\nprint(text[-1])", "the last letter")),
         hinted=["Use `split` on $text and take the element [-1].",
                 "With text = $text, what is text.split()[-1]?"]),
-    Practised(
-        "repeat_text", {"text": word(), "n": integer(2, 7)}, lambda text, n: "".join(text for _ in range(n)),
-        ["Write $text $n times in a row without spaces.", "Repeat the word $text $n times, with nothing between.",
-         "What text do I get if $text is written $n times directly one after another?",
-         "A printer prints $text $n times on one line with no gaps. What does the line show?",
-         "Join $n copies of $text to one text without separators.", "Make a text of $n times $text, no blanks in it."],
-        ["I will repeat the text."], ["print($text * $n)"],
-        slips=slips(("print(\" \".join([$text] * $n))", "with spaces")),
-        hinted=["What is $text * $n in Python?",
-                "In Python, what is the text $text multiplied by the number $n?"]),
     Practised(
         "hyphenate", {"text": phrase(2, 5)}, lambda text: "-".join(text.split(" ")),
         ["Replace each space in $text by a hyphen (-).", "Join the words of $text with hyphens (-).",

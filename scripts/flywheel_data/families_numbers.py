@@ -66,7 +66,7 @@ FAMILIES = [
         ["I will sum the range."], ["print(sum(range(1, $n + 1)))"],
         slips=slips(("print(sum(range(1, $n)))", "the last number is missing")),
         hinted=["What is sum(range(1, $n + 1)), the sum of the numbers from 1 to $n?",
-                "Compute $n * ($n + 1) // 2, the sum of 1 to $n.",
+                "Compute $n * ($n + 1) / 2, the sum of 1 to $n.",
                 "Use `range` and `sum` to add the numbers from 1 to $n, $n included."]),
     Practised(
         "least_common_multiple", _related, lambda a, b: next(m for m in range(a, a * b + 1, a) if m % b == 0),
@@ -146,4 +146,20 @@ FAMILIES = [
         slips=slips(("f = $f\nprint(round(f - 32 * 5 / 9, 1))", "parentheses are missing")),
         hinted=["Compute ($f - 32) * 5 / 9, which is $f degrees Fahrenheit in Celsius, and round to 1 decimal.",
                 "What is round(($f - 32) * 5 / 9, 1)?"]),
+    Practised(
+        "product_of_three", {"a": integer(2, 60), "b": integer(2, 60), "c": integer(3, 60)}, lambda a, b, c: c * b * a,
+        ["What is $a times $b times $c?", "Multiply $a, $b and $c.", "$a shelves hold $b boxes of $c pens each. How many pens are there?",
+         "Find the product of the three numbers $a, $b and $c.", "A hotel has $a floors with $b rooms, each with $c lamps. How many lamps are in the rooms?",
+         "For $a days I do $b rounds of $c jumps each day. How many jumps do I do?"],
+        ["I will multiply the three numbers."], ["print($a * $b * $c)"], slips=slips(("print($a + $b + $c)", "added")),
+        hinted=["Compute $a * $b * $c.", "What is the value of $a * $b * $c?"]),
+    Practised(
+        "parallelogram_area", {"b": integer(3, 200), "h": integer(3, 200)}, lambda b, h: sum(b for _ in range(h)),
+        ["What is the area of a parallelogram with base $b and height $h?", "A parallelogram has base $b cm and height $h cm. What is its area in square cm?",
+         "Compute the area of a parallelogram: base $b, height $h.", "A field is a parallelogram with a base of $b m and a height of $h m. How many square metres is it?",
+         "parallelogram, base $b, height $h: area?", "Find the area of the parallelogram whose base is $b and whose height on it is $h."],
+        ["I will multiply base and height."], ["base = $b\nheight = $h\nprint(base * height)"],
+        slips=slips(("base = $b\nheight = $h\nprint(base * height / 2)", "that of a triangle")),
+        hinted=["The area of a parallelogram is base times height. What is $b times $h?",
+                "Compute $b * $h, the area of a parallelogram with base $b and height $h."]),
 ]
