@@ -35,7 +35,7 @@ def order_plants(plant: str, pieces: int, pot_cm: int, delivery: str) -> str:
     """Order plants in pots of 9, 13 or 19 cm, delivered on a day (YYYY-MM-DD). Returns a code."""
     if pot_cm not in (9, 13, 19):
         raise ValueError(f"pots have 9, 13 or 19 cm, not {pot_cm}")
-    return _code("P", plant.strip().lower(), _between(pieces, 1, 500, "pieces"), pot_cm, _day(delivery))
+    return _code("P", plant.strip().lower(), _between(pieces, 1, 500, "pieces"), int(pot_cm), _day(delivery))
 
 
 def soil_bags(length_m: float, width_m: float, depth_cm: float, litres: int = 40) -> int:

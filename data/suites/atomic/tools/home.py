@@ -61,4 +61,4 @@ def run_washer(programme: str, degrees: int, delay_minutes: int = 0) -> str:
     if degrees not in (20, 30, 40, 60):
         raise ValueError(f"degrees must be 20, 30, 40 or 60, not {degrees}")
     programme = _one_of(programme, ("cotton", "wool", "quick"), "programme")
-    return _code("M", programme, degrees, _between(delay_minutes, 0, 720, "delay_minutes"))
+    return _code("M", programme, int(degrees), _between(delay_minutes, 0, 720, "delay_minutes"))

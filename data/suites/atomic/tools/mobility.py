@@ -41,7 +41,7 @@ def _between(value, low, high, what):
 def call_taxi(pickup: str, destination: str, time: str, passengers: int = 1, luggage: bool = False) -> str:
     """Call a taxi for today at HH:MM. Returns a code."""
     _between(passengers, 1, 8, "passengers")
-    return _code("T", pickup.strip().lower(), destination.strip().lower(), _time(time), passengers, bool(luggage))
+    return _code("T", pickup.strip().lower(), destination.strip().lower(), _time(time), int(passengers), bool(luggage))
 
 
 def rent_car(kind: str, first: str, days: int, kilometres: int = 100) -> str:

@@ -60,7 +60,7 @@ def move_reminder(code: str, days: int) -> str:
     """Move a reminder by a number of days: positive is later, negative is earlier. Returns the new code."""
     if days == 0:
         raise ValueError("days must not be 0")
-    return _code("R", code.strip().upper(), days)
+    return _code("R", code.strip().upper(), int(days))
 
 
 def delete_reminders(before: str, only_done: bool = True) -> str:

@@ -62,4 +62,4 @@ def mean_grade(grades: list[float], weights: list[float] | None = None) -> float
 def book_room(room: str, day: str, lesson: int, lessons: int = 1) -> str:
     """Book a room such as "B12" on a day from a lesson (1 to 10) on, for some lessons. Returns a code."""
     _between(lesson, 1, 10, "lesson")
-    return _code("R", room.strip().upper(), _day(day), lesson, _between(lessons, 1, 4, "lessons"))
+    return _code("R", room.strip().upper(), _day(day), int(lesson), _between(lessons, 1, 4, "lessons"))
