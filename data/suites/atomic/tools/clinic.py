@@ -53,7 +53,8 @@ def move_visit(code: str, day: str, time: str) -> str:
 def refill(patient: str, medicine: str, milligrams: int, days: int = 30) -> str:
     """Ask for more of a medicine in a strength for a number of days. Returns a code."""
     _between(milligrams, 1, 2000, "milligrams")
-    return _code("F", patient.strip().lower(), medicine.strip().lower(), int(milligrams), _between(days, 1, 180, "days"))
+    _between(days, 1, 180, "days")
+    return _code("F", patient.strip().lower(), medicine.strip().lower(), int(milligrams), int(days))
 
 
 def sick_note(patient: str, first: str, last: str) -> str:
