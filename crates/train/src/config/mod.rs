@@ -16,7 +16,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use choices::{
-    ChatFormatChoice, DeviceChoice, Exported, NewTokens, OnNotFinite, OnSpike, Precision, RecomputeChoice,
+    ChatFormatChoice, DeviceChoice, Exported, Method, NewTokens, OnNotFinite, OnSpike, Precision, RecomputeChoice,
     ScheduleShape,
 };
 pub use patterns::Patterns;
