@@ -35,6 +35,7 @@ template <class T>
 __device__ void backward_extra(float* gradient, const T* dy, const uint32_t* tokens, const uint32_t* starts, int width) {
     float* to = gradient + size_t(blockIdx.x) * width;
     const uint32_t first = starts[blockIdx.x], last = starts[blockIdx.x + 1];
+    if (first == last) return;
     for (int i = threadIdx.x; i < width; i += blockDim.x) {
         float sum = to[i];
         for (uint32_t at = first; at < last; ++at) sum += to_float(dy[size_t(tokens[at]) * width + i]);

@@ -69,6 +69,22 @@ __device__ void backward_row(T* dx, const T* dy, const T* x, const T* weight, co
     });
 }
 
+// partial = sum over the rows of a slab of dy x r: each thread adds to columns of its own, row after row.
+template <class T>
+__device__ void weight_slab(float* partial, const T* dy, const T* x, int rows, int slab_rows, int width, float eps) {
+    __shared__ float scratch[WARP];
+    const int first = blockIdx.x * slab_rows, last = min(first + slab_rows, rows);
+    float* to = partial + size_t(blockIdx.x) * width;
+    for (int i = threadIdx.x; i < width; i += blockDim.x) to[i] = 0.0f;
+    for (int row = first; row < last; ++row) {
+        const T *g = dy + size_t(row) * width, *v = x + size_t(row) * width;
+        float square = 0.0f;
+        for (int i = threadIdx.x; i < width; i += blockDim.x) square += to_float(v[i]) * to_float(v[i]);
+        const float r = rsqrtf(block_sum(square, scratch) / width + eps);
+        for (int i = threadIdx.x; i < width; i += blockDim.x) to[i] += to_float(g[i]) * to_float(v[i]) * r;
+    }
+}
+
 template <class T>
 __device__ void forward(T* normed, T* sum, const T* x, const T* delta, const T* weight, int width, float eps) {
     const size_t row = size_t(blockIdx.x) * width;
@@ -94,7 +110,7 @@ __device__ void backward(T* dx, const T* dy, const T* x, const T* weight, const 
 
 }  // namespace
 
-// Grid: one block for each row.
+// Grid: one block for each row; of weight_slabs one for each `slab_rows` rows.
 #define ENTRIES(T, dtype)                                                                                            \
     extern "C" __global__ void rms_norm_forward_##dtype(T* normed, T* sum, const T* x, const T* delta,               \
                                                         const T* weight, int width, float eps) {                    \
@@ -105,7 +121,22 @@ __device__ void backward(T* dx, const T* dy, const T* x, const T* weight, const 
                                                          const T* residual, int width, float eps) {                 \
         backward<T>(dx, dy, x, weight, residual, width, eps);                                                        \
     }                                                                                                                \
-    KERNEL(rms_norm_backward_##dtype)
+    KERNEL(rms_norm_backward_##dtype)                                                                                \
+    extern "C" __global__ void rms_norm_weight_slabs_##dtype(float* partial, const T* dy, const T* x, int rows,      \
+                                                             int slab_rows, int width, float eps) {                 \
+        weight_slab<T>(partial, dy, x, rows, slab_rows, width, eps);                                                 \
+    }                                                                                                                \
+    KERNEL(rms_norm_weight_slabs_##dtype)
 ENTRIES(float, f32)
 ENTRIES(bf16, bf16)
 #undef ENTRIES
+
+// Grid: a thread for each column. Adds what the slabs have, in their order.
+extern "C" __global__ void rms_norm_weight_sum_f32(float* gradient, const float* partial, int slabs, int width) {
+    const int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= width) return;
+    float sum = 0.0f;
+    for (int slab = 0; slab < slabs; ++slab) sum += partial[size_t(slab) * width + i];
+    gradient[i] += sum;
+}
+KERNEL(rms_norm_weight_sum_f32)

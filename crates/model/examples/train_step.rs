@@ -188,7 +188,7 @@ impl Training {
     fn planned_bytes(&self, args: &Args) -> usize {
         let workload = Workload {
             model: self.decoder.config().clone(),
-            lora: self.adapter.config().clone(),
+            lora: Some(self.adapter.config().clone()),
             new_token_count: 0,
             weights: weights(args.dtype),
             is_on_card: matches!(args.device, Place::Cuda),

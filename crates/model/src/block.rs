@@ -13,6 +13,7 @@ use codeact_ops::{SeqBounds, embedding, linear, rms_norm};
 use crate::ModelError;
 use crate::adapter::{Adapter, Fused};
 use crate::config::ModelConfig;
+use crate::full::{BlockPlaces, Layout, Place};
 use crate::noise::StepDropout;
 use crate::weights::WeightSource;
 
@@ -42,6 +43,8 @@ pub(crate) struct Step<'a> {
     pub(crate) adapter: Option<(&'a Adapter, Tensor)>,
     /// What the adapter drops, in training.
     pub(crate) dropout: Option<StepDropout>,
+    /// Where the gradients of the weights go, where they are trained themselves.
+    pub(crate) places: Option<&'a Layout>,
 }
 
 impl Step<'_> {
@@ -109,6 +112,17 @@ impl Block {
         [&self.attention_norm, &self.mlp_norm]
     }
 
+    /// A block of views into a flat vector.
+    pub(crate) fn of_views(places: &BlockPlaces, flat: &Tensor) -> Result<Self> {
+        let linear = |fused| places.projection(fused).view(flat).map(Weight::from);
+        Ok(Self {
+            attention_norm: places.attention_norm.view(flat)?,
+            attention: SelfAttention { qkv: linear(Fused::Qkv)?, output: linear(Fused::Output)? },
+            mlp_norm: places.mlp_norm.view(flat)?,
+            mlp: Mlp { gate_up: linear(Fused::GateUp)?, down: linear(Fused::Down)? },
+        })
+    }
+
     /// Residual stream in, residual stream out: each as a sum `(T, C)` and what is still to be added to it, so that the
     /// addition and the norm behind it are one pass. Out come the layer's rows.
     pub(crate) fn forward(&self, stream: Stream, layer: Layer<'_>, recompute: Recompute) -> Result<(Stream, Saved)> {
@@ -128,7 +142,7 @@ impl Block {
         Ok((Stream { sum: middle, delta: Some(mixed) }, saved))
     }
 
-    /// Gradient of the input from that of the output's rows; adds the layer's LoRA gradients to `gradients`.
+    /// Gradient of the input from that of the output's rows; adds the gradients of what the layer trains to `gradients`.
     pub(crate) fn backward(
         &self,
         doutput: Tensor,
@@ -156,11 +170,13 @@ impl Block {
             None => self.mlp.open(&mlp_input, layer)?,
         };
         let dmlp_input = self.mlp.backward(&doutput, &mlp_input, mlp, layer, gradients)?;
+        layer.norm_gradient(|block| &block.mlp_norm, (&dmlp_input, &middle), gradients)?;
         let dmiddle = rms_norm::backward(&dmlp_input, &middle, &self.mlp_norm, eps, Some(&doutput))?;
         drop((middle, mlp_input, dmlp_input, doutput));
         let normed = rms_norm::forward(&input, &self.attention_norm, eps)?;
         let dnormed = self.attention.backward(&dmiddle, &normed, attention, layer, gradients)?;
         drop(normed);
+        layer.norm_gradient(|block| &block.attention_norm, (&dnormed, &input), gradients)?;
         let dmiddle = layer.put_back(dmiddle, input.dim(0)?)?;
         rms_norm::backward(&dnormed, &input, &self.attention_norm, eps, Some(&dmiddle))
     }
@@ -224,20 +240,24 @@ impl Layer<'_> {
         Ok(lora.map(|lora| Lora { dropout, ..lora }))
     }
 
-    /// Gradient of the input of [`Layer::project`], and the side product that [`Layer::pair_gradients`] takes.
+    /// Gradient of the input of [`Layer::project`], and the side product that [`Layer::gradients`] takes.
     fn project_backward(self, dy: &Tensor, weight: &Weight, fused: Fused) -> Result<(Tensor, Option<Tensor>)> {
         linear::backward(dy, &weight.dense()?, self.lora(fused)?.as_ref())
     }
 
-    /// Adds the gradients of the pairs of [`Layer::project`], if it has any. `u` is of [`Layer::project_backward`]; `xa` is
-    /// what stood beside the projection of `x`, or is computed again.
-    fn pair_gradients(
+    /// Adds the gradients of what [`Layer::project`] trains: its weight, or its pairs, if it has any. `u` is of
+    /// [`Layer::project_backward`]; `xa` is what stood beside the projection of `x`, or is computed again.
+    fn gradients(
         self,
         (dy, u): (&Tensor, Option<Tensor>),
         (x, xa): (&Tensor, Option<Tensor>),
         fused: Fused,
         gradients: &Tensor,
     ) -> Result<()> {
+        if let Some(places) = self.step.places {
+            let gradient = places.blocks[self.index].projection(fused).view(gradients)?;
+            return linear::weight_gradient(dy, x, self.step.weights, &gradient);
+        }
         let (Some((adapter, _)), Some(lora), Some(u)) = (&self.step.adapter, self.lora(fused)?, u) else {
             return Ok(());
         };
@@ -247,5 +267,20 @@ impl Layer<'_> {
             bail!("{fused:?} of layer {} has LoRA pairs but its gradients no place", self.index);
         };
         linear::pair_gradients((dy, &u), (x, &xa), weights, &places)
+    }
+
+    /// Adds the gradient of a norm's weight where it is trained: `dy` of what comes out, `x` what went in.
+    fn norm_gradient(
+        self,
+        norm: impl Fn(&BlockPlaces) -> &Place,
+        (dy, x): (&Tensor, &Tensor),
+        gradients: &Tensor,
+    ) -> Result<()> {
+        match self.step.places {
+            Some(places) => {
+                rms_norm::weight_gradient(dy, x, self.step.eps, &norm(&places.blocks[self.index]).view(gradients)?)
+            }
+            None => Ok(()),
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! The decoder that learns: embedding, blocks, final norm, head.
 
+mod to_train;
+
 use std::path::Path;
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use codeact_ops::cross_entropy::Head;
@@ -12,9 +15,10 @@ use crate::adapter::{Adapter, LoraConfig};
 use crate::batch::Batch;
 use crate::block::{Block, Layer, Recompute, Step, Stream};
 use crate::config::ModelConfig;
+use crate::full::Layout;
 use crate::weights::{WeightFiles, WeightSource, Weights};
 
-/// A frozen Llama or Mistral decoder.
+/// A Llama or Mistral decoder: frozen, or views of [`crate::FullWeights`].
 pub struct Decoder {
     config: ModelConfig,
     embedding: Tensor,
@@ -22,6 +26,8 @@ pub struct Decoder {
     norm: Tensor,
     /// `None` when tied to the embedding.
     head: Option<Tensor>,
+    /// Where the weights lie in the vector that they are views of, where they are trained.
+    layout: Option<Arc<Layout>>,
 }
 
 /// What the embedding rows of new tokens start as.
@@ -84,6 +90,7 @@ impl Decoder {
             norm: source.norm("model.norm.weight", config.hidden_size)?,
             head,
             config,
+            layout: None,
         })
     }
 
@@ -124,11 +131,7 @@ impl Decoder {
         let mut rows = Vec::new();
         let tables = std::iter::once(&self.embedding).chain(&self.head);
         for table in tables.filter(|_| count > 0) {
-            let row = match start {
-                NewRows::Mean => table.to_dtype(DType::F32)?.mean(0)?,
-                NewRows::CopyOfLast => table.get(table.dim(0)? - 1)?.to_dtype(DType::F32)?,
-            };
-            rows.extend(row.to_vec1::<f32>()?.repeat(count));
+            rows.extend(new_row(table, start)?.to_vec1::<f32>()?.repeat(count));
         }
         Ok(Adapter::with_new_tokens(&self.config, lora, seed, self.embedding.device(), &rows)?)
     }
@@ -177,13 +180,26 @@ impl Decoder {
         recompute: Recompute,
         gradients: &Tensor,
     ) -> Result<f64, ModelError> {
+        self.learn(Some(adapter), None, batch, scale, recompute, gradients)
+    }
+
+    fn learn(
+        &self,
+        adapter: Option<&Adapter>,
+        places: Option<&Layout>,
+        batch: &Batch,
+        scale: f64,
+        recompute: Recompute,
+        gradients: &Tensor,
+    ) -> Result<f64, ModelError> {
         let angles = self.angles(&batch.bounds.positions())?;
         let attention = self.config.attention(self.embedding.dtype());
-        let mut step = self.step(&batch.bounds, &angles, &attention, Some(adapter))?;
-        let embedded = self.embed(&batch.token_ids, Some(adapter))?;
+        let mut step = Step { places, ..self.step(&batch.bounds, &angles, &attention, adapter)? };
+        let embedded = self.embed(&batch.token_ids, adapter)?;
         if let Some(noise) = &batch.noise {
             noise.add_to_embeddings(&embedded, &batch.bounds)?;
-            step.dropout = noise.dropout(adapter, &batch.bounds, &batch.target_rows, &embedded)?;
+            let dropout = |adapter: &Adapter| noise.dropout(adapter, &batch.bounds, &batch.target_rows, &embedded);
+            step.dropout = adapter.map_or(Ok(None), dropout)?;
         }
         let mut stream = Stream::new(embedded);
         let mut saved = Vec::with_capacity(self.blocks.len());
@@ -194,11 +210,16 @@ impl Decoder {
             stream = output;
         }
         let (rows, normed) = stream.settle(&self.norm, step.eps)?;
-        let new_head = new_head(Some(adapter))?;
+        let new_head = new_head(adapter)?;
         let head = self.head(new_head.as_ref());
-        let output = cross_entropy::forward_backward(&normed, head, &batch.labels, scale as f32)?;
-        if let (Some(dextra), Some(gradient)) = (&output.dextra, adapter.new_head(gradients)?) {
+        let dhead = places.map(|places| places.head().view(gradients)).transpose()?;
+        let output = cross_entropy::forward_backward_into(&normed, head, &batch.labels, scale as f32, dhead.as_ref())?;
+        let new_head = adapter.map_or(Ok(None), |adapter| adapter.new_head(gradients))?;
+        if let (Some(dextra), Some(gradient)) = (&output.dextra, new_head) {
             residual::add_assign(&gradient, dextra)?;
+        }
+        if let Some(places) = places {
+            rms_norm::weight_gradient(&output.dhidden, &rows, step.eps, &places.norm.view(gradients)?)?;
         }
         let mut dx = rms_norm::backward(&output.dhidden, &rows, &self.norm, step.eps, None)?;
         let loss = output.loss;
@@ -207,8 +228,11 @@ impl Decoder {
             let kept = saved.pop().expect("one entry for each block");
             dx = block.backward(dx, kept, self.layer(&step, index, Some(&batch.target_rows)), gradients)?;
         }
-        if let Some(gradient) = adapter.new_embedding(gradients)? {
+        if let Some(gradient) = adapter.map_or(Ok(None), |adapter| adapter.new_embedding(gradients))? {
             embedding::backward_extra(&dx, &batch.token_ids, self.config.vocab_size, &gradient)?;
+        }
+        if let Some(places) = places {
+            embedding::backward_extra(&dx, &batch.token_ids, 0, &places.embedding.view(gradients)?)?;
         }
         // Last, so that a card is handed the whole step before anyone waits for it.
         Ok(loss.value()?)
@@ -273,8 +297,16 @@ impl Decoder {
             None => None,
         };
         let (eps, weights) = (self.config.rms_norm_eps, self.embedding.dtype());
-        Ok(Step { bounds, angles, attention, eps, weights, adapter, dropout: None })
+        Ok(Step { bounds, angles, attention, eps, weights, adapter, dropout: None, places: None })
     }
+}
+
+/// What the row of a new token starts as, `(C,)` f32.
+fn new_row(table: &Tensor, start: NewRows) -> Result<Tensor, ModelError> {
+    Ok(match start {
+        NewRows::Mean => table.to_dtype(DType::F32)?.mean(0)?,
+        NewRows::CopyOfLast => table.get(table.dim(0)? - 1)?.to_dtype(DType::F32)?,
+    })
 }
 
 /// Head rows of the adapter's new tokens.

@@ -1,7 +1,7 @@
-//! Llama and Mistral models with LoRA: one that learns and one that serves.
+//! Llama and Mistral models, with LoRA or trained as a whole: one that learns and one that serves.
 //!
-//! [`source`] finds a model by name and [`ModelConfig`] reads its shape. Learning: [`Decoder`] holds the frozen weights
-//! and [`Adapter`] the trainable ones; `forward` and `backward` of every part are run by hand, without a tape. Serving:
+//! [`source`] finds a model by name and [`ModelConfig`] reads its shape. Learning: [`Decoder`] holds the weights, frozen
+//! beside an [`Adapter`] or views of [`FullWeights`], which are trained as a whole; `forward` and `backward` of every part are run by hand, without a tape. Serving:
 //! [`serving::ServedModel`] holds packed weights, and keys and values in pages.
 mod error;
 
@@ -15,6 +15,7 @@ mod adapter;
 mod batch;
 mod block;
 mod decoder;
+mod full;
 pub mod gguf;
 mod memory;
 mod noise;
@@ -28,8 +29,9 @@ pub use block::Recompute;
 pub use config::ModelConfig;
 pub use decoder::{Decoder, NewRows};
 pub use error::ModelError;
+pub use full::FullWeights;
 pub use memory::{MemoryPlan, Pass, Planner, Workload};
 pub use noise::Noise;
 pub use rotary::Rotary;
-pub use save::{SHARD_BYTES, merge_and_save, merge_into_shards};
+pub use save::{SHARD_BYTES, merge_and_save, merge_into_shards, save_trained, saves_exactly};
 pub use weights::{Weights, safetensors_files, stored_dtype};

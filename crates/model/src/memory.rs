@@ -3,6 +3,7 @@
 //! The counts follow `decoder.rs` and `block.rs` line by line; a test runs steps in the emulation and compares the bytes
 //! that are alive at the worst moment with what is said here.
 
+use candle_core::DType;
 use codeact_ops::cross_entropy::{CHUNK_ROWS, CHUNK_ROWS_ON_CARD, logit_stride};
 use codeact_ops::weight::Weight;
 
@@ -16,11 +17,11 @@ use crate::weights::Weights;
 pub struct Workload {
     /// Shape of the base model.
     pub model: ModelConfig,
-    /// Shape of the adapter.
-    pub lora: LoraConfig,
+    /// Shape of the adapter; `None` where all weights are trained.
+    pub lora: Option<LoraConfig>,
     /// Tokens that get trained rows of their own.
     pub new_token_count: usize,
-    /// How the frozen weights are kept.
+    /// How the weights are kept that products read.
     pub weights: Weights,
     /// On a card activations have the dtype of the weights, on the CPU they are f32.
     pub is_on_card: bool,
@@ -38,9 +39,10 @@ pub struct Pass {
 /// Bytes, by what they are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryPlan {
-    /// Frozen weights.
+    /// What products read: frozen weights, or trained ones.
     pub weights: usize,
-    /// Trainable values, and their copy in the dtype of the activations.
+    /// Trainable values beside them, and their copy in the dtype of the activations. Where all weights are trained in f32
+    /// there is nothing beside them; in bf16 there is their f32.
     pub adapter: usize,
     /// Gradients and the two moments.
     pub optimizer: usize,
@@ -60,7 +62,7 @@ impl MemoryPlan {
 const F32_BYTES: usize = 4;
 
 impl Workload {
-    /// Trainable values: the LoRA pairs, and the embedding and head rows of new tokens.
+    /// Trainable values: the LoRA pairs, and the embedding and head rows of new tokens; or every weight.
     pub fn parameter_count(&self) -> usize {
         self.planner().parameter_count
     }
@@ -72,7 +74,9 @@ impl Workload {
 
     /// For the plans of many passes: what they share is found once.
     pub fn planner(&self) -> Planner<'_> {
-        let pair = |layer: usize, target: &Target| self.lora.pair(layer, *target).map_or(0, |pair| pair.rank);
+        let pair = |layer: usize, target: &Target| {
+            self.lora.as_ref().and_then(|lora| lora.pair(layer, *target)).map_or(0, |pair| pair.rank)
+        };
         let sides = (0..self.model.layer_count).map(|layer| {
             Fused::ALL.map(|fused| fused.targets().iter().map(|target| pair(layer, target)).sum::<usize>())
         });
@@ -84,9 +88,19 @@ impl Workload {
                 pair(layer, &target) * (c_in + c_out)
             })
             .sum();
-        let tables = if self.model.tie_word_embeddings { 1 } else { 2 };
-        let parameter_count = pairs + self.new_token_count * tables * self.model.hidden_size;
+        let parameter_count = self.new_row_values() + if self.lora.is_some() { pairs } else { self.base_values() };
         Planner { workload: self, sides: sides.collect(), parameter_count }
+    }
+
+    /// Values of the embedding and head rows of new tokens.
+    fn new_row_values(&self) -> usize {
+        let tables = if self.model.tie_word_embeddings { 1 } else { 2 };
+        self.new_token_count * tables * self.model.hidden_size
+    }
+
+    /// Values of the base model.
+    fn base_values(&self) -> usize {
+        self.model.weight_bytes(DType::F32) / F32_BYTES
     }
 
     fn activation_bytes(&self) -> usize {
@@ -96,9 +110,12 @@ impl Workload {
         }
     }
 
-    /// Bytes of the frozen weights.
+    /// Bytes of the weights that products read.
     fn weight_bytes(&self) -> usize {
-        let dense = self.model.weight_bytes(self.weights.dtype());
+        let mut dense = self.model.weight_bytes(self.weights.dtype());
+        if self.lora.is_none() {
+            dense += self.new_row_values() * self.weights.dtype().size_in_bytes();
+        }
         if self.weights != Weights::Nf4 {
             return dense;
         }
@@ -156,7 +173,12 @@ impl Planner<'_> {
     pub fn plan(&self, pass: Pass, recompute: Recompute) -> MemoryPlan {
         let workload = self.workload;
         let (parameters, bytes) = (self.parameter_count, workload.activation_bytes());
-        let copy = if bytes == F32_BYTES { 0 } else { parameters * bytes };
+        let adapter = match workload.lora {
+            Some(_) if bytes == F32_BYTES => parameters * F32_BYTES,
+            Some(_) => parameters * (F32_BYTES + bytes),
+            None if workload.weights.dtype() == DType::F32 => 0,
+            None => parameters * F32_BYTES,
+        };
         // The last block works on supervised rows only, behind its attention.
         let all = Pass { target_count: pass.token_count, ..pass };
         let of_layer = |layer: usize| if layer + 1 == self.sides.len() { pass } else { all };
@@ -170,7 +192,7 @@ impl Planner<'_> {
         let angles = pass.token_count * workload.model.head_width * F32_BYTES;
         MemoryPlan {
             weights: workload.weight_bytes(),
-            adapter: parameters * F32_BYTES + copy,
+            adapter,
             optimizer: 3 * parameters * F32_BYTES,
             saved: gone,
             working: angles + workload.loss(pass).max(backward),
@@ -216,7 +238,8 @@ impl Planner<'_> {
         // Gradient of the block's output, input of the MLP, the gradient of the gated product; then, on a card in its
         // place, the gated product.
         // What dropout keeps of an input, or its gradient before it.
-        let dropped = |bytes: usize| if self.workload.lora.dropout > 0.0 { bytes } else { 0 };
+        let drops = self.workload.lora.as_ref().is_some_and(|lora| lora.dropout > 0.0);
+        let dropped = |bytes: usize| if drops { bytes } else { 0 };
         let side_down = self.side(layer, Fused::Down);
         let down = again + of(2 * c + mlp + side_down) + self.workload.expanded(Fused::Down);
         let gated = if self.workload.is_on_card { mlp } else { 2 * mlp };

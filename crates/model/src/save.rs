@@ -12,8 +12,9 @@ use serde_json::json;
 use crate::ModelError;
 use crate::adapter::{Adapter, Target};
 use crate::config::ModelConfig;
+use crate::full::FullWeights;
 use crate::small_file::{CONFIG_BYTES_MAX, read_text};
-use crate::weights::WeightFiles;
+use crate::weights::{WeightFiles, Weights};
 
 /// Bytes of one file of a sharded model, as transformers cuts them.
 pub const SHARD_BYTES: u64 = 5_000_000_000;
@@ -55,9 +56,37 @@ pub fn merge_and_save(base: &Path, adapter: &Adapter, out: &Path) -> Result<(), 
 /// # Errors
 /// As [`merge_and_save`].
 pub fn merge_into_shards(base: &Path, adapter: &Adapter, shard_bytes: u64, out: &Path) -> Result<(), ModelError> {
-    let weights = MergedWeights::open(base, Some(adapter))?;
+    write_shards(&MergedWeights::open(base, Some(adapter))?, base, shard_bytes, out)
+}
+
+/// Writes trained weights as a Hugging Face folder, each tensor in the dtype that the base has it in, rounded once.
+///
+/// * `base`, `out`: as [`merge_and_save`] takes them.
+///
+/// # Errors
+/// When a file cannot be read or written, or a value is beyond what its type can hold.
+pub fn save_trained(base: &Path, weights: &FullWeights, out: &Path) -> Result<(), ModelError> {
+    write_shards(&MergedWeights::trained(base, weights)?, base, SHARD_BYTES, out)
+}
+
+/// Whether [`save_trained`] rounds nothing that a decoder with these weights reads.
+///
+/// # Errors
+/// When the base cannot be read.
+pub fn saves_exactly(base: &Path, weights: Weights) -> Result<bool, ModelError> {
+    let files = WeightFiles::open(base)?;
+    let is_exact = |dtype| match dtype {
+        Dtype::F32 | Dtype::F64 => true,
+        Dtype::BF16 => weights == Weights::Bf16,
+        _ => false,
+    };
+    let dtypes = files.names().into_iter().map(|name| Ok(files.describe(&name)?.0));
+    Ok(dtypes.collect::<Result<Vec<_>, ModelError>>()?.into_iter().all(is_exact))
+}
+
+fn write_shards(weights: &MergedWeights<'_>, base: &Path, shard_bytes: u64, out: &Path) -> Result<(), ModelError> {
     write_config(base, weights.config.vocab_size, out)?;
-    let shards = shards(&weights, shard_bytes);
+    let shards = shards(weights, shard_bytes);
     let (mut index, mut total) = (BTreeMap::new(), 0);
     for (number, names) in shards.iter().enumerate() {
         let file = match shards.len() {
@@ -65,7 +94,7 @@ pub fn merge_into_shards(base: &Path, adapter: &Adapter, shard_bytes: u64, out: 
             count => format!("model-{:05}-of-{count:05}.safetensors", number + 1),
         };
         let fault = RefCell::new(None);
-        let views = names.iter().map(|name| Ok((name.as_str(), Pending::new(&weights, name, &fault)?)));
+        let views = names.iter().map(|name| Ok((name.as_str(), Pending::new(weights, name, &fault)?)));
         let views = views.collect::<Result<Vec<_>, ModelError>>()?;
         total += views.iter().map(|(_, view)| view.data_len()).sum::<usize>();
         write_views(&out.join(&file), views)?;
@@ -80,13 +109,14 @@ pub fn merge_into_shards(base: &Path, adapter: &Adapter, shard_bytes: u64, out: 
     }
 }
 
-/// The weights of a base model with an adapter merged in, or as they are, one at a time.
+/// The weights of a base model with an adapter merged in, trained, or as they are, one at a time.
 pub(crate) struct MergedWeights<'a> {
     /// Shape of the merged model.
     pub(crate) config: ModelConfig,
     files: WeightFiles,
     adapter: Option<&'a Adapter>,
     deltas: HashMap<String, (usize, Target)>,
+    trained: Option<&'a FullWeights>,
 }
 
 impl<'a> MergedWeights<'a> {
@@ -104,19 +134,31 @@ impl<'a> MergedWeights<'a> {
             files.raw(name, &[c_out, c_in])?;
         }
         config.vocab_size += adapter.map_or(0, Adapter::new_token_count);
-        Ok(Self { config, files, adapter, deltas })
+        Ok(Self { config, files, adapter, deltas, trained: None })
+    }
+
+    /// As [`MergedWeights::open`], with all weights from elsewhere: of the base only their dtypes count.
+    fn trained(base: &Path, weights: &'a FullWeights) -> Result<Self, ModelError> {
+        let opened = Self::open(base, None)?;
+        Ok(Self { config: weights.model().clone(), trained: Some(weights), ..opened })
     }
 
     /// Names of all tensors, in order.
     pub(crate) fn names(&self) -> Vec<String> {
-        self.files.names()
+        // A tied model's files may have a head that nobody reads, which is not trained.
+        let mut names = match self.trained {
+            Some(weights) => weights.names().map(str::to_owned).collect(),
+            None => self.files.names(),
+        };
+        names.sort();
+        names
     }
 
     /// Dtype and shape of a tensor as it is after merging.
     fn describe(&self, name: &str) -> Result<(Dtype, Vec<usize>), ModelError> {
         let (dtype, mut shape) = self.files.describe(name)?;
         if TABLES.contains(&name) && !shape.is_empty() {
-            shape[0] += self.adapter.map_or(0, Adapter::new_token_count);
+            shape[0] = self.config.vocab_size.max(shape[0]);
         }
         Ok((dtype, shape))
     }
@@ -126,6 +168,11 @@ impl<'a> MergedWeights<'a> {
     /// # Errors
     /// When it cannot be read, or holds a value that its type cannot hold after merging.
     pub(crate) fn get(&self, name: &str) -> Result<Tensor, ModelError> {
+        if let Some(trained) = self.trained.map_or(Ok(None), |weights| weights.get(name))? {
+            let (dtype, _) = self.files.describe(name)?;
+            let dtype = DType::try_from(dtype).map_err(ModelError::Op)?;
+            return self.checked(trained.to_device(&Device::Cpu)?.to_dtype(dtype)?, name);
+        }
         let weight = self.files.load(name)?;
         let Some(adapter) = self.adapter else {
             return Ok(weight);
@@ -133,23 +180,27 @@ impl<'a> MergedWeights<'a> {
         let Some((layer, target)) = self.deltas.get(name) else {
             return extended(weight, adapter, name);
         };
-        let merged = merged(&weight, adapter, *layer, *target)?;
+        self.checked(merged(&weight, adapter, *layer, *target)?, name)
+    }
+
+    /// Refuses a value that is no number.
+    fn checked(&self, merged: Tensor, name: &str) -> Result<Tensor, ModelError> {
         // NaN and infinity are the only values whose product with 0 is not 0.
         let zero = (merged.to_dtype(DType::F32)? * 0.0)?.sum_all()?.to_scalar::<f32>()?;
         match zero == 0.0 {
             true => Ok(merged),
             false => {
                 let dtype = merged.dtype().as_str();
-                Err(self
-                    .files
-                    .fault(format!("`{name}` has a value beyond {dtype} after merging: base or adapter is damaged")))
+                Err(self.files.fault(format!(
+                    "`{name}` has a value beyond {dtype} after merging or training: base, adapter or run is damaged"
+                )))
             }
         }
     }
 }
 
 /// Tensors that get the rows of new tokens.
-const TABLES: [&str; 2] = ["model.embed_tokens.weight", "lm_head.weight"];
+pub(crate) const TABLES: [&str; 2] = ["model.embed_tokens.weight", "lm_head.weight"];
 
 /// A tensor that is computed when it is written.
 struct Pending<'a> {
@@ -228,7 +279,7 @@ fn extended(weight: Tensor, adapter: &Adapter, name: &str) -> Result<Tensor, Mod
 }
 
 /// `config.json` of the base, with the vocabulary as it is after merging.
-fn write_config(base: &Path, vocab_size: usize, out: &Path) -> Result<(), ModelError> {
+pub(crate) fn write_config(base: &Path, vocab_size: usize, out: &Path) -> Result<(), ModelError> {
     let (from, to) = (base.join("config.json"), out.join("config.json"));
     let text = read_text(&from, CONFIG_BYTES_MAX)?;
     let mut config: serde_json::Value =

@@ -198,6 +198,37 @@ fn the_memory_plan_is_what_a_step_with_dropout_holds() {
     plan_is_what_a_step_holds(0.1);
 }
 
+#[test]
+fn the_memory_plan_is_what_a_step_of_all_weights_holds() {
+    emulated(|place| {
+        for (weights, recompute) in [
+            (Weights::Bf16, Recompute::None),
+            (Weights::Bf16, Recompute::Block),
+            (Weights::F32, Recompute::Mlp),
+            (Weights::F32, Recompute::Block),
+        ] {
+            let start = counting::live();
+            let model = ModelConfig { vocab_size: 94 + NEW_TOKENS, ..config(3, 64) };
+            let (decoder, full) = Decoder::random_to_train(model, weights, &place.device, 3).unwrap();
+            let batch = batch(&[150, 60]);
+            let moments = [0, 1].map(|_| full.parameters().zeros_like().unwrap());
+            counting::reset_peak();
+            let gradients = full.parameters().zeros_like().unwrap();
+            let scale = 1.0 / batch.labels.len() as f64;
+            decoder.loss_and_weight_gradients(&batch, scale, recompute, &gradients).unwrap();
+            let counted = counting::peak() - start;
+            drop((moments, gradients));
+            let model = decoder.config().clone();
+            let workload = Workload { model, lora: None, new_token_count: 0, weights, is_on_card: true };
+            let pass = Pass { token_count: batch.token_ids.len(), target_count: batch.labels.len() };
+            let plan = workload.plan(pass, recompute);
+            let off = (plan.total() as f64 - counted as f64) / counted as f64;
+            println!("{weights:?} {recompute:?}: planned {}, counted {counted}: {off:+.4}", plan.total());
+            assert!(off.abs() < PLAN_TOLERANCE, "{weights:?} {recompute:?}: {plan:?}, counted {counted}");
+        }
+    });
+}
+
 fn plan_is_what_a_step_holds(dropout: f64) {
     let lora = LoraConfig { dropout, ..lora() };
     emulated(|place| {
@@ -220,7 +251,7 @@ fn plan_is_what_a_step_holds(dropout: f64) {
                 drop(moments);
                 let workload = Workload {
                     model: decoder.config().clone(),
-                    lora: lora.clone(),
+                    lora: Some(lora.clone()),
                     new_token_count: NEW_TOKENS,
                     weights,
                     is_on_card: true,

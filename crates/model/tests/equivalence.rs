@@ -7,7 +7,9 @@ mod place;
 use std::path::{Path, PathBuf};
 
 use candle_core::{D, DType, Device, Result, Tensor, Var};
-use codeact_model::{Adapter, Batch, Decoder, LoraConfig, Noise, Recompute, Target};
+use codeact_model::{
+    Adapter, Batch, Decoder, FullWeights, LoraConfig, ModelConfig, NewRows, Noise, Recompute, Target, Weights,
+};
 
 use place::{Place, in_each_place, repository};
 
@@ -174,6 +176,83 @@ fn two_runs_give_the_same_bits() {
         let first = gradients(&decoder, &adapter, &batches, Recompute::None);
         assert_eq!(first, gradients(&decoder, &adapter, &batches, Recompute::None));
     });
+}
+
+fn weight_gradients(
+    decoder: &Decoder,
+    weights: &FullWeights,
+    batches: &[Batch],
+    recompute: Recompute,
+) -> (f64, Vec<f32>) {
+    let flat = weights.parameters().zeros_like().unwrap();
+    let targets: usize = batches.iter().map(|batch| batch.labels.len()).sum();
+    let scale = 1.0 / targets as f64;
+    let losses = batches.iter().map(|batch| decoder.loss_and_weight_gradients(batch, scale, recompute, &flat).unwrap());
+    (losses.sum::<f64>() * scale, flat.to_vec1().unwrap())
+}
+
+#[test]
+fn all_weights_have_the_same_gradient_however_a_step_is_cut_and_recomputed() {
+    in_each_place(|place| {
+        for (model, weights) in models().iter().zip([Weights::F32, Weights::Bf16, Weights::F32]) {
+            let size = ModelConfig::load(model).unwrap().vocab_size + NEW_TOKENS;
+            let rows = (size, NewRows::CopyOfLast);
+            let (decoder, full) = Decoder::load_to_train(model, weights, rows, &place.device, &mut |_| {}).unwrap();
+            assert_eq!(decoder.config().vocab_size, size);
+            let frozen = Decoder::load(model, weights, &place.device).unwrap();
+            let documents: Vec<Document> = documents(&frozen, &[13, 2, 40, 25]);
+            let together = weight_gradients(&decoder, &full, &[batch(&documents)], Recompute::None);
+            let apart: Vec<Batch> = documents.iter().map(|one| batch(std::slice::from_ref(one))).collect();
+            let apart = weight_gradients(&decoder, &full, &apart, Recompute::None);
+            let (loss, gradient) = match (place.name, weights) {
+                ("card", Weights::Bf16) => (2e-3, 2e-2),
+                ("card", _) => (1e-5, 1e-5),
+                _ => (1e-6, 4e-6),
+            };
+            assert!((together.0 - apart.0).abs() < loss * together.0, "{} {}", together.0, apart.0);
+            assert_close(&apart.1, &together.1, gradient, &format!("{} {}", model.display(), place.name));
+            for recompute in [Recompute::Mlp, Recompute::Block] {
+                let again = weight_gradients(&decoder, &full, &[batch(&documents)], recompute);
+                assert!(again == together, "{recompute:?} {} {}", model.display(), place.name);
+            }
+            // Known tokens have the model's own logits; the new rows start as the last one.
+            let known = batch(&[((0..20).collect(), [vec![false], vec![true; 19]].concat())]);
+            let logits = |decoder: &Decoder| decoder.logits(None, &known).unwrap().to_dtype(DType::F32).unwrap();
+            let (ours, theirs) = (logits(&decoder), logits(&frozen));
+            let flat = |tensor: Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let width = size - NEW_TOKENS;
+            assert_eq!(flat(ours.narrow(1, 0, width).unwrap()), flat(theirs));
+            assert_eq!(flat(ours.narrow(1, width, 1).unwrap()), flat(ours.narrow(1, width - 1, 1).unwrap()));
+        }
+    });
+}
+
+#[test]
+fn gradients_of_all_weights_agree_with_finite_differences() {
+    for model in models() {
+        let rows = (0, NewRows::Mean);
+        let (decoder, full) = Decoder::load_to_train(&model, Weights::F32, rows, CPU, &mut |_| {}).unwrap();
+        let batch = batch(&[((1..30).collect(), [vec![false], vec![true; 28]].concat())]);
+        let (_, gradient) = weight_gradients(&decoder, &full, std::slice::from_ref(&batch), Recompute::Mlp);
+        let flat = Tensor::from_vec(gradient, full.parameter_count(), CPU).unwrap();
+        for (name, tensor) in full.named(&flat).unwrap() {
+            // The entry whose slope is steepest, where f32 shows it best.
+            let values: Vec<f32> = tensor.flatten_all().unwrap().to_vec1().unwrap();
+            let (at, want) = values.iter().enumerate().max_by(|a, b| a.1.abs().total_cmp(&b.1.abs())).unwrap();
+            let parameters = full.named(full.parameters()).unwrap();
+            let parameter = parameters.iter().find(|(named, _)| *named == name).unwrap().1.flatten_all().unwrap();
+            let start = parameter.get(at).unwrap().to_scalar::<f32>().unwrap();
+            let step = 2e-3f32;
+            let loss_at = |value: f32| {
+                parameter.slice_set(&Tensor::new(&[value], CPU).unwrap(), 0, at).unwrap();
+                decoder.loss(None, &batch).unwrap() / batch.labels.len() as f64
+            };
+            let slope = (loss_at(start + step) - loss_at(start - step)) / f64::from(2.0 * step);
+            loss_at(start);
+            let off = (slope - f64::from(*want)).abs();
+            assert!(off < 0.01 * f64::from(want.abs()) + 1e-3, "{} {name}: {slope}, {want}", model.display());
+        }
+    }
 }
 
 #[test]

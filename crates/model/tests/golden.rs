@@ -4,6 +4,8 @@
 //! where it lies beside the checkout, and counted as skipped where not.
 #![allow(clippy::unwrap_used)] // a test that cannot go on should stop
 
+#[path = "golden/full.rs"]
+mod full;
 mod place;
 
 use std::collections::HashMap;

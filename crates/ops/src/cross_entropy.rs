@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use crate::cpu::{Values, blocked_sum, exp, row_max, tensor, uninit, vectorized, view};
 use crate::gemm::{Matrix, Precision, Threads, gemm};
 use crate::gpu::{Argument, Gpu, Grid, kernel_name};
+use crate::linear::add_product;
 
 /// Rows whose logits exist at once on the CPU: 128 x 49,152 f32 are 24 MiB.
 pub const CHUNK_ROWS: usize = 128;
@@ -17,10 +18,10 @@ pub const CHUNK_ROWS_ON_CARD: usize = 2048;
 /// Threads that share a row of logits on a card.
 const ROW_THREADS: usize = 512;
 
-/// The head: a frozen matrix, and trainable rows appended to it.
+/// The head: a matrix, and trainable rows appended to it where it is frozen itself.
 #[derive(Clone, Copy)]
 pub struct Head<'a> {
-    /// `(V, C)`, f32 or bf16, frozen; its dtype is the precision of the products.
+    /// `(V, C)`, f32 or bf16; its dtype is the precision of the products.
     pub frozen: &'a Tensor,
     /// `(N, C)` f32: the tokens `V..V + N`.
     pub extra: Option<&'a Tensor>,
@@ -65,7 +66,7 @@ impl Loss {
 /// When the counts disagree or a label is outside the vocabulary.
 pub fn forward(hidden: &Tensor, head: Head<'_>, labels: &[u32]) -> Result<f64> {
     if let Some(gpu) = Gpu::of(hidden) {
-        return on_card(&gpu, hidden, head, labels, None)?.loss.value();
+        return on_card(&gpu, hidden, head, labels, None, None)?.loss.value();
     }
     let mut run = Run::new(hidden, head, labels, None)?;
     run.all()?;
@@ -74,15 +75,34 @@ pub fn forward(hidden: &Tensor, head: Head<'_>, labels: &[u32]) -> Result<f64> {
 
 /// The loss of [`forward`] together with the gradients of `scale * loss`.
 ///
-/// `dlogits = scale (softmax - onehot)` takes the place of the logits, chunk by chunk; the frozen head gets none.
+/// `dlogits = scale (softmax - onehot)` takes the place of the logits, chunk by chunk; the head itself gets none.
 ///
 /// # Errors
 /// As [`forward`].
 pub fn forward_backward(hidden: &Tensor, head: Head<'_>, labels: &[u32], scale: f32) -> Result<Output> {
+    forward_backward_into(hidden, head, labels, scale, None)
+}
+
+/// As [`forward_backward`], with a head that is trained itself: adds its gradient to `dhead`, `(V, C)` f32, a view of the
+/// flat gradient.
+///
+/// # Errors
+/// As [`forward`], and when `dhead` has another shape.
+pub fn forward_backward_into(
+    hidden: &Tensor,
+    head: Head<'_>,
+    labels: &[u32],
+    scale: f32,
+    dhead: Option<&Tensor>,
+) -> Result<Output> {
+    if let Some(dhead) = dhead.filter(|dhead| dhead.dims() != head.frozen.dims()) {
+        bail!("cross entropy: the head is {:?}, its gradient {:?}", head.frozen.dims(), dhead.dims());
+    }
     if let Some(gpu) = Gpu::of(hidden) {
-        return on_card(&gpu, hidden, head, labels, Some(scale));
+        return on_card(&gpu, hidden, head, labels, Some(scale), dhead);
     }
     let mut run = Run::new(hidden, head, labels, Some(scale))?;
+    run.dhead = dhead;
     run.all()?;
     let dextra = match head.extra {
         Some(extra) => Some(tensor(run.dextra, extra.dims())?),
@@ -110,7 +130,14 @@ fn check(hidden: &Tensor, head: Head<'_>, labels: &[u32]) -> Result<(usize, usiz
 }
 
 /// Loss and gradients with the products of a card: logits in f32, their gradient in the dtype of `hidden`.
-fn on_card(gpu: &Gpu, hidden: &Tensor, head: Head<'_>, labels: &[u32], scale: Option<f32>) -> Result<Output> {
+fn on_card(
+    gpu: &Gpu,
+    hidden: &Tensor,
+    head: Head<'_>,
+    labels: &[u32],
+    scale: Option<f32>,
+    dhead: Option<&Tensor>,
+) -> Result<Output> {
     let (v, new) = check(hidden, head, labels)?;
     let ((n, c), dtype, width) = (hidden.dims2()?, hidden.dtype(), v + new);
     let (rows_max, stride) = (CHUNK_ROWS_ON_CARD.min(n), logit_stride(width));
@@ -145,6 +172,9 @@ fn on_card(gpu: &Gpu, hidden: &Tensor, head: Head<'_>, labels: &[u32], scale: Op
         };
         let dx = dhidden.narrow(0, start, rows)?;
         gpu.gemm(1.0, &dlogits.narrow(1, 0, v)?, head.frozen, 0.0, &dx)?;
+        if let Some(dhead) = dhead {
+            gpu.gemm(1.0, &dlogits.narrow(1, 0, v)?.t()?, &x, 1.0, dhead)?;
+        }
         if let (Some(extra), Some(dextra)) = (&extra, &dextra) {
             let dnew = dlogits.narrow(1, v, new)?;
             gpu.gemm(1.0, &dnew, extra, 1.0, &dx)?;
@@ -163,6 +193,8 @@ struct Run<'a> {
     loss: f64,
     dhidden: Vec<f32>,
     dextra: Vec<f32>,
+    /// Where the gradient of the head itself is added.
+    dhead: Option<&'a Tensor>,
 }
 
 impl<'a> Run<'a> {
@@ -172,7 +204,7 @@ impl<'a> Run<'a> {
         let kept = if scale.is_some() { n * c } else { 0 };
         let precision = Precision::of(head.frozen.dtype());
         let (dhidden, dextra) = (uninit(kept), vec![0.0; new * c]);
-        Ok(Self { hidden, head, labels, scale, precision, loss: 0.0, dhidden, dextra })
+        Ok(Self { hidden, head, labels, scale, precision, loss: 0.0, dhidden, dextra, dhead: None })
     }
 
     fn all(&mut self) -> Result<()> {
@@ -187,13 +219,20 @@ impl<'a> Run<'a> {
         for (chunk, labels) in self.labels.chunks(CHUNK_ROWS).enumerate() {
             let start = chunk * CHUNK_ROWS * c;
             let x = Matrix::dense(Values::F32(&rows[start..start + labels.len() * c]), labels.len(), c);
-            self.chunk(start, x, labels, [frozen, extra], &mut logits);
+            self.chunk(start, x, labels, [frozen, extra], &mut logits)?;
         }
         Ok(())
     }
 
     /// One chunk: logits, loss, and with a scale the gradients.
-    fn chunk(&mut self, start: usize, x: Matrix<'_>, labels: &[u32], head: [Matrix<'_>; 2], logits: &mut [f32]) {
+    fn chunk(
+        &mut self,
+        start: usize,
+        x: Matrix<'_>,
+        labels: &[u32],
+        head: [Matrix<'_>; 2],
+        logits: &mut [f32],
+    ) -> Result<()> {
         let [frozen, extra] = head;
         let (v, c, width) = (frozen.rows, frozen.cols, frozen.rows + extra.rows);
         let (precision, pool) = (self.precision, Threads::Pool);
@@ -204,7 +243,7 @@ impl<'a> Run<'a> {
         }
         self.loss += rows_loss(logits, labels, width, self.scale);
         if self.scale.is_none() {
-            return;
+            return Ok(());
         }
         let dhidden = &mut self.dhidden[start..start + labels.len() * c];
         let dfrozen = Matrix::rows(Values::F32(logits), labels.len(), v, width);
@@ -214,6 +253,7 @@ impl<'a> Run<'a> {
             gemm(precision, pool, 1.0, dextra, extra, 1.0, (dhidden, c));
             gemm(precision, pool, 1.0, dextra.t(), x, 1.0, (&mut self.dextra, c));
         }
+        self.dhead.map_or(Ok(()), |dhead| add_product(dhead, (1.0, precision), dfrozen.t(), x))
     }
 }
 

@@ -59,9 +59,11 @@ pub fn forward(table: &Tensor, extra: Option<&Tensor>, indices: &[u32]) -> Resul
     tensor(y, (indices.len(), c))
 }
 
-/// Adds the gradients of rows picked from `extra` in [`forward`]: `gradient[indices[t] - v] += dy[t]`.
+/// Adds the gradients of rows picked from `extra` in [`forward`]: `gradient[indices[t] - v] += dy[t]`. With `v` of 0 those of
+/// a table that is trained itself.
 ///
-/// * `dy`: `(T, C)` f32; `v`: rows of the frozen table, whose picks are passed over; `gradient`: `(N, C)` f32.
+/// * `dy`: `(T, C)` f32, on a card of any dtype; `v`: rows of the frozen table, whose picks are passed over; `gradient`:
+///   `(N, C)` f32.
 ///
 /// # Errors
 /// When the shapes disagree.
@@ -74,11 +76,15 @@ pub fn backward_extra(dy: &Tensor, indices: &[u32], v: usize, gradient: &Tensor)
         return gradient.inplace_op2(dy, &AddPicked { indices, v });
     };
     // For each new row its tokens in order, so that the sum has one order.
-    let (mut tokens, mut starts) = (Vec::new(), vec![0u32]);
-    for row in 0..new_rows {
-        let picks = indices.iter().enumerate().filter(|(_, index)| **index as usize == v + row);
-        tokens.extend(picks.map(|(token, _)| token as u32));
-        starts.push(tokens.len() as u32);
+    let picks =
+        || indices.iter().zip(0u32..).filter_map(|(index, token)| Some(((*index as usize).checked_sub(v)?, token)));
+    let mut starts = vec![0u32; new_rows + 1];
+    picks().for_each(|(row, _)| starts[row + 1] += 1);
+    (0..new_rows).for_each(|row| starts[row + 1] += starts[row]);
+    let (mut next, mut tokens) = (starts.clone(), vec![0u32; starts[new_rows] as usize]);
+    for (row, token) in picks() {
+        tokens[next[row] as usize] = token;
+        next[row] += 1;
     }
     let (tokens, starts) = (gpu.list(&tokens, dy)?, gpu.list(&starts, dy)?);
     let arguments = [

@@ -1,4 +1,4 @@
-//! Frozen linear projections with optional LoRA pairs: `y = x Wᵀ + s (x Aᵀ) Bᵀ`.
+//! Linear projections with optional LoRA pairs: `y = x Wᵀ + s (x Aᵀ) Bᵀ`.
 //!
 //! Projections of the same input (queries, keys and values; gate and up) are one weight whose output columns lie side by
 //! side, so that each product reads `x` once. Their pairs are fused likewise: the rows of all `A` lie under each other,
@@ -158,7 +158,7 @@ fn columns(values: &[f32], t: usize, ranks: usize, at: usize, rank: usize) -> Ma
 }
 
 /// Gradient of the projection's input: `dx = dy W + u A` with `u = s dy B`, with dropout of `u A` only what is kept. The
-/// frozen weight gets none.
+/// weight gets its own by [`weight_gradient`], where it is trained.
 ///
 /// * `dy`: `(T, out)`. Returns `dx` `(T, in)` and, with pairs, `u` `(T, R1 + R2 + ...)`, which
 ///   [`pair_gradients`] takes.
@@ -266,8 +266,33 @@ pub fn pair_gradients(
     Ok(())
 }
 
+/// Adds the gradient of the weight itself, where it is trained: `dW += dyᵀ x`.
+///
+/// * `dy`: `(T, out)`; `x`: `(T, in)`. `weights`: dtype of the weight, the precision of the product. `gradient`: `(out, in)`
+///   f32, a view of the flat gradient.
+///
+/// # Errors
+/// When the shapes disagree; the message gives them.
+pub fn weight_gradient(dy: &Tensor, x: &Tensor, weights: DType, gradient: &Tensor) -> Result<()> {
+    let ((t, c_out), (rows, c_in)) = (dy.dims2()?, x.dims2()?);
+    if rows != t || gradient.dims() != [c_out, c_in] {
+        bail!("weight gradient: dy is {t} x {c_out}, x {rows} x {c_in}, the gradient {:?}", gradient.dims());
+    }
+    if let Some(gpu) = Gpu::of(dy) {
+        return gpu.gemm(1.0, &dy.t()?, x, 1.0, gradient);
+    }
+    let (dy, x) = (view("linear", dy)?, view("linear", x)?);
+    let (dy, x) = (Matrix::dense(Values::F32(dy.f32()?), t, c_out), Matrix::dense(Values::F32(x.f32()?), t, c_in));
+    add_product(gradient, (1.0, Precision::of(weights)), dy.t(), x)
+}
+
 /// `c += scale * left right` into a view of the flat gradient.
-fn add_product(c: &Tensor, (scale, precision): (f32, Precision), left: Matrix<'_>, right: Matrix<'_>) -> Result<()> {
+pub(crate) fn add_product(
+    c: &Tensor,
+    (scale, precision): (f32, Precision),
+    left: Matrix<'_>,
+    right: Matrix<'_>,
+) -> Result<()> {
     c.inplace_op1(&AddProduct { scale, precision, left, right })
 }
 
@@ -280,7 +305,7 @@ struct AddProduct<'a> {
 
 impl InplaceOp1 for AddProduct<'_> {
     fn name(&self) -> &'static str {
-        "lora_gradient"
+        "add_product"
     }
 
     fn cpu_fwd(&self, c: &mut CpuStorage, layout: &Layout) -> Result<()> {

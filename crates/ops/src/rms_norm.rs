@@ -1,16 +1,23 @@
-//! Root-mean-square norm with a frozen weight, fused with the residual sum before it and behind its backward.
+//! Root-mean-square norm, fused with the residual sum before it and behind its backward.
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Result, Tensor, bail};
+use rayon::prelude::*;
 
-use crate::cpu::{blocked_sum, for_each_row, for_each_row_pair, tensor, to_f32, uninit, vectorized, view};
+use crate::cpu::{blocked_sum, for_each_row, for_each_row_pair, slice_mut, tensor, to_f32, uninit, vectorized, view};
 use crate::gpu::{Argument, Gpu, Grid, kernel_name};
 
 /// Threads that share a row on a card: four 16-byte accesses each at a width of 4,096.
 const ROW_THREADS: usize = 128;
 
+/// Sums over rows that a card makes side by side for the gradient of a weight, two for each multiprocessor of a large one.
+pub const SLABS: usize = 264;
+
+/// Columns of that gradient that one task on the CPU adds up.
+const COLUMNS: usize = 64;
+
 /// Root-mean-square norm of every row: `y = x * r * weight`, with `r = 1 / sqrt(mean(x^2) + eps)`.
 ///
-/// * `x`: `(T, C)`, contiguous. `weight`: `(C,)`, f32 or bf16, frozen: it gets no gradient.
+/// * `x`: `(T, C)`, contiguous. `weight`: `(C,)`, f32 or bf16; [`weight_gradient`] is its own where it is trained.
 /// * Returns `y` `(T, C)` in the dtype of `x`. [`backward`] recomputes `r`: one pass over a row that it reads anyway.
 ///
 /// # Errors
@@ -104,6 +111,81 @@ pub fn backward(dy: &Tensor, x: &Tensor, weight: &Tensor, eps: f32, residual: Op
     tensor(dx, x.dims())
 }
 
+/// Adds the gradient of the norm's weight, where it is trained: `dw_i += sum_t dy_ti x_ti r_t`.
+///
+/// * `dy`, `x`: `(T, C)`, as in [`backward`]. `gradient`: `(C,)` f32, a view of the flat gradient.
+///
+/// On the CPU each sum is f64, in the order of the rows; on a card f32, of up to [`SLABS`] sums of neighbouring rows.
+///
+/// # Errors
+/// When the shapes disagree; the message gives both.
+pub fn weight_gradient(dy: &Tensor, x: &Tensor, eps: f32, gradient: &Tensor) -> Result<()> {
+    let c = checked_width(x, gradient)?;
+    if dy.dims() != x.dims() {
+        bail!("rms_norm weight gradient: dy is {:?}, x is {:?}", dy.dims(), x.dims());
+    }
+    if let Some(gpu) = Gpu::of(x) {
+        return weight_gradient_on(&gpu, (dy, x), eps, gradient);
+    }
+    let (dy_view, x_view) = (view("rms_norm", dy)?, view("rms_norm", x)?);
+    let (dy, x) = (dy_view.f32()?, x_view.f32()?);
+    let factors = x.par_chunks(c).map(|x| inverse_rms(x, eps)).collect();
+    gradient.inplace_op1(&AddColumns { dy, x, factors })
+}
+
+struct AddColumns<'a> {
+    dy: &'a [f32],
+    x: &'a [f32],
+    /// `r` of each row.
+    factors: Vec<f32>,
+}
+
+impl InplaceOp1 for AddColumns<'_> {
+    fn name(&self) -> &'static str {
+        "rms_norm_weight_gradient"
+    }
+
+    fn cpu_fwd(&self, gradient: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        let gradient = slice_mut(gradient, layout)?;
+        let c = gradient.len();
+        gradient.par_chunks_mut(COLUMNS).enumerate().for_each(|(index, gradient)| {
+            let (start, width) = (index * COLUMNS, gradient.len());
+            let mut sums = [0.0; COLUMNS];
+            for (row, factor) in self.factors.iter().enumerate() {
+                let at = row * c + start;
+                add_products(&mut sums[..width], &self.dy[at..at + width], &self.x[at..at + width], *factor);
+            }
+            for (gradient, sum) in gradient.iter_mut().zip(sums) {
+                *gradient += sum as f32;
+            }
+        });
+        Ok(())
+    }
+}
+
+fn weight_gradient_on(gpu: &Gpu, (dy, x): (&Tensor, &Tensor), eps: f32, gradient: &Tensor) -> Result<()> {
+    let (rows, c) = x.dims2()?;
+    check_dtypes(x, &[Some(dy)])?;
+    if rows == 0 {
+        return Ok(());
+    }
+    let slab_rows = rows.div_ceil(SLABS);
+    let slabs = rows.div_ceil(slab_rows);
+    let partial = gpu.empty(x, (slabs, c), DType::F32)?;
+    let arguments = [
+        Argument::write(&partial)?,
+        Argument::read(dy)?,
+        Argument::read(x)?,
+        Argument::int(rows)?,
+        Argument::int(slab_rows)?,
+        Argument::int(c)?,
+        eps.into(),
+    ];
+    gpu.launch(&kernel_name("rms_norm_weight_slabs", x.dtype()), Grid::of(slabs, ROW_THREADS), &arguments)?;
+    let arguments = [Argument::write(gradient)?, Argument::read(&partial)?, Argument::int(slabs)?, Argument::int(c)?];
+    gpu.launch("rms_norm_weight_sum_f32", Grid::covering(c, ROW_THREADS), &arguments)
+}
+
 /// `(sum, normed)`; without a delta the sum is `x` itself.
 fn forward_on(gpu: &Gpu, x: &Tensor, delta: Option<&Tensor>, weight: &Tensor, eps: f32) -> Result<(Tensor, Tensor)> {
     let (rows, c) = x.dims2()?;
@@ -188,6 +270,12 @@ vectorized! {
     fn add_row(a: &[f32], b: &[f32], sum: &mut [f32]) {
         for ((sum, a), b) in sum.iter_mut().zip(a).zip(b) {
             *sum = a + b;
+        }
+    }
+
+    fn add_products(sums: &mut [f64], dy: &[f32], x: &[f32], factor: f32) {
+        for ((sum, dy), x) in sums.iter_mut().zip(dy).zip(x) {
+            *sum += (dy * x * factor) as f64;
         }
     }
 

@@ -47,13 +47,18 @@ fn tape(y: &Tensor, dy: &Tensor, inputs: &[&Var]) -> Vec<Tensor> {
 #[test]
 fn rms_norm_agrees_with_the_tape() {
     for (t, c) in [(1, 3), (3, 33), (70, 576)] {
-        let (x, weight, dy) = (var(&[t, c], 1), numbers(&[c], 2), numbers(&[t, c], 3));
+        let (x, weight, dy) = (var(&[t, c], 1), var(&[c], 2), numbers(&[t, c], 3));
         let eps = 1e-5;
         let variance = (x.sqr().unwrap().mean_keepdim(D::Minus1).unwrap() + eps as f64).unwrap();
         let want = x.broadcast_div(&variance.sqrt().unwrap()).unwrap().broadcast_mul(&weight).unwrap();
         assert_close(&rms_norm::forward(&x, &weight, eps).unwrap(), &want, F32, "rms_norm");
         let dx = rms_norm::backward(&dy, &x, &weight, eps, None).unwrap();
-        assert_close(&dx, &tape(&want, &dy, &[&x])[0], F32, "rms_norm dx");
+        let wants = tape(&want, &dy, &[&x, &weight]);
+        assert_close(&dx, &wants[0], F32, "rms_norm dx");
+        let dweight = numbers(&[c], 5);
+        let before = dweight.copy().unwrap();
+        rms_norm::weight_gradient(&dy, &x, eps, &dweight).unwrap();
+        assert_close(&dweight, &(before + &wants[1]).unwrap(), F32, "rms_norm dw, added");
         let past = numbers(&[t, c], 4);
         let both = rms_norm::backward(&dy, &x, &weight, eps, Some(&past)).unwrap();
         assert_close(&both, &(dx + &past).unwrap(), F32, "rms_norm dx and residual");
@@ -124,7 +129,8 @@ fn lora_linear_agrees_with_the_tape() {
             let (first, last) = (c_out / 2, c_out / 3);
             let start = c_out - last;
             let (x, dy) = (var(&[t, c_in], 1), numbers(&[t, c_out], 2));
-            let weight = numbers(&[c_out, c_in], 3).to_dtype(dtype).unwrap();
+            let trained = Var::from_tensor(&numbers(&[c_out, c_in], 3).to_dtype(dtype).unwrap()).unwrap();
+            let weight = trained.as_tensor();
             // Each pair with a rank and a scale of its own.
             let other = rank / 2 + 1;
             let (a, b, c) = (var(&[rank + other, c_in], 4), var(&[rank, first], 5), var(&[other, last], 6));
@@ -138,15 +144,18 @@ fn lora_linear_agrees_with_the_tape() {
             let gap = Tensor::zeros((t, start - first), DType::F32, &Device::Cpu).unwrap();
             let side = Tensor::cat(&[part(0, &b, scale[0]), gap, part(rank, &c, scale[1])], 1).unwrap();
             let want = (base + side).unwrap();
-            let wants = tape(&want, &dy, &[&x, &a, &b, &c]);
+            let wants = tape(&want, &dy, &[&x, &a, &b, &c, &trained]);
             let pairs = lora(&a, [&b, &c], start, scale);
-            let (y, xa) = linear::forward(&x, &weight, Some(&pairs)).unwrap();
+            let (y, xa) = linear::forward(&x, weight, Some(&pairs)).unwrap();
             let what = format!("{dtype:?} {t}x{c_in}x{c_out} rank {rank}");
             assert_close(&y, &want, tolerance, &what);
             let zeros = |like: &Var| like.zeros_like().unwrap();
             let gradients = lora(&zeros(&a), [&zeros(&b), &zeros(&c)], start, scale);
-            let (dx, u) = linear::backward(&dy, &weight, Some(&pairs)).unwrap();
+            let (dx, u) = linear::backward(&dy, weight, Some(&pairs)).unwrap();
             linear::pair_gradients((&dy, &u.unwrap()), (&x, &xa.unwrap()), dtype, &gradients).unwrap();
+            let dweight = Tensor::zeros((c_out, c_in), DType::F32, &Device::Cpu).unwrap();
+            linear::weight_gradient(&dy, &x, dtype, &dweight).unwrap();
+            assert_close(&dweight, &wants[4].to_dtype(DType::F32).unwrap(), tolerance, &format!("dW {what}"));
             assert_close(&dx, &wants[0], tolerance, &format!("dx {what}"));
             assert_close(&gradients.a, &wants[1], tolerance, &format!("dA {what}"));
             assert_close(&gradients.b[0].b, &wants[2], tolerance, &format!("dB {what}"));
@@ -175,7 +184,8 @@ fn cross_entropy_agrees_with_the_tape() {
     for (dtype, tolerance) in [(DType::F32, F32), (DType::BF16, BF16)] {
         for (n, c, v, new) in [(1, 4, 3, 0), (7, 24, 97, 2), (300, 32, 500, 0), (300, 32, 500, 3)] {
             let hidden = Var::from_tensor(&(numbers(&[n, c], 1) * 3.0).unwrap()).unwrap();
-            let frozen = numbers(&[v, c], 2).to_dtype(dtype).unwrap();
+            let trained = Var::from_tensor(&numbers(&[v, c], 2).to_dtype(dtype).unwrap()).unwrap();
+            let frozen = trained.as_tensor();
             let extra = (new > 0).then(|| var(&[new, c], 3));
             let labels: Vec<u32> = (0..n).map(|row| (row * 31 % (v + new)) as u32).collect();
             let mut rows = vec![frozen.to_dtype(DType::F32).unwrap()];
@@ -186,14 +196,17 @@ fn cross_entropy_agrees_with_the_tape() {
             let picked = logits.gather(&index, 1).unwrap().squeeze(1).unwrap();
             let want = (sums - picked).unwrap().sum_all().unwrap();
             let scale = 0.25;
-            let head = Head { frozen: &frozen, extra: extra.as_deref() };
-            let got = cross_entropy::forward_backward(&hidden, head, &labels, scale).unwrap();
+            let head = Head { frozen, extra: extra.as_deref() };
+            let dhead = Tensor::zeros((v, c), DType::F32, &Device::Cpu).unwrap();
+            let got = cross_entropy::forward_backward_into(&hidden, head, &labels, scale, Some(&dhead)).unwrap();
             let want_loss = want.to_scalar::<f32>().unwrap() as f64;
             let loss = got.loss.value().unwrap();
             assert!((loss - want_loss).abs() < tolerance as f64 * want_loss, "{loss} {want_loss}");
             assert_eq!(loss, cross_entropy::forward(&hidden, head, &labels).unwrap());
             let store = (want * scale as f64).unwrap().backward().unwrap();
             assert_close(&got.dhidden, store.get(&hidden).unwrap(), tolerance, "dhidden");
+            let want = store.get(&trained).unwrap().to_dtype(DType::F32).unwrap();
+            assert_close(&dhead, &want, tolerance, "dhead");
             if let Some(extra) = &extra {
                 assert_close(&got.dextra.unwrap(), store.get(extra).unwrap(), tolerance, "dextra");
             }

@@ -41,16 +41,15 @@ pub fn summary(run: &Prepared) -> String {
             config.train.accumulation,
         ),
     );
-    line(
-        "adapter",
-        format!(
-            "{} trainable values, rank {}, {} new tokens{}",
-            run.workload.parameter_count(),
-            config.lora.rank,
-            run.new_token_count,
-            run.starting_adapter.as_ref().map_or(String::new(), |from| format!(", from `{}`", from.folder.display())),
-        ),
-    );
+    let (count, added) = (run.workload.parameter_count(), run.new_token_count);
+    match &config.lora {
+        Some(lora) => {
+            let from = run.starting_adapter.as_ref();
+            let from = from.map_or(String::new(), |from| format!(", from `{}`", from.folder.display()));
+            line("adapter", format!("{count} trainable values, rank {}, {added} new tokens{from}", lora.rank));
+        }
+        None => line("trained", format!("all weights of the model: {count} values, {added} new tokens")),
+    }
     line(
         "schedule",
         format!(
@@ -64,9 +63,10 @@ pub fn summary(run: &Prepared) -> String {
     line(
         "memory",
         format!(
-            "about {}: weights {}, adapter {}, gradients and moments {}, saved activations {}, work {}",
+            "about {}: weights {}, {} {}, gradients and moments {}, saved activations {}, work {}",
             bytes(plan.total()),
             bytes(plan.weights),
+            if config.lora.is_some() { "adapter" } else { "their 32 bits" },
             bytes(plan.adapter),
             bytes(plan.optimizer),
             bytes(plan.saved),
@@ -97,12 +97,16 @@ pub fn outlook(run: &Prepared) -> Result<String, TrainError> {
         lines.push(format!("speed    about {:.0} tok/s, {all} in all", speed.tokens_per_second));
     }
     let writes = Writes::of(run);
-    let [total, checkpoint, adapter, merged] =
-        [writes.total(), writes.checkpoint, writes.adapter, writes.merged].map(bytes);
+    let [total, checkpoint, adapter, model] =
+        [writes.total(), writes.checkpoint, writes.adapter, writes.model].map(bytes);
+    let results = match run.config.lora {
+        Some(_) => format!("adapter {adapter}, merged {model}"),
+        None => format!("model {model}"),
+    };
     let free = preflight::free_bytes(run.dir()).map_or(String::new(), |free| format!("; {} free", bytes(free)));
     let count = writes.checkpoint_count;
     lines.push(format!(
-        "writes   at most {total} into `{}`: {count} checkpoints of {checkpoint}, adapter {adapter}, merged {merged}{free}",
+        "writes   at most {total} into `{}`: {count} checkpoints of {checkpoint}, {results}{free}",
         run.dir().display()
     ));
     let mut is_learned = vec![false; run.data.train.documents.len()];

@@ -33,7 +33,7 @@ pub(crate) fn batch(part: &Part, pack: &Pack, step: usize) -> Result<Batch, Trai
 /// When the model refuses a token, or a rank is gone.
 pub fn held_out(
     decoder: &Decoder,
-    adapter: &Adapter,
+    adapter: Option<&Adapter>,
     part: &Part,
     pass_tokens: usize,
     requests: &Requests,
@@ -53,7 +53,7 @@ pub fn held_out(
         if requests.wants_stop() {
             break;
         }
-        let loss = decoder.loss(Some(adapter), &batch(part, pack, 0)?);
+        let loss = decoder.loss(adapter, &batch(part, pack, 0)?);
         sums[*source] += loss.map_err(|source| TrainError::Step { step: 0, source })?;
     }
     let [is_stopped] = ranks::any(ranks, [requests.wants_stop()])?;

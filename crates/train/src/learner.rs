@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use candle_core::Tensor;
 use codeact_data::Step;
-use codeact_model::{Adapter, Decoder, ModelError, Target};
-use codeact_ops::optimizer::{norm, zero};
+use codeact_model::{Decoder, ModelError};
+use codeact_ops::optimizer::zero;
 
 use crate::checkpoint::{self, State, VERSION};
 use crate::config::{OnNotFinite, OnSpike};
@@ -23,17 +23,18 @@ use crate::ranks::{self, Collective, Passes, Worst};
 use crate::requests::Requests;
 use crate::samples::Samples;
 use crate::standing::Standing;
+use crate::trained::Trained;
 
 /// Conversations that are named where a step went wrong.
 const NAMED_MAX: usize = 5;
 
-/// Model, adapter and optimizer in the middle of a run.
+/// Model, what is trained, and optimizer in the middle of a run.
 pub(crate) struct Learner<'a> {
     pub run: &'a Prepared,
     /// Those that take the same steps.
     pub ranks: &'a dyn Collective,
     pub decoder: Decoder,
-    pub adapter: Adapter,
+    pub trained: Trained,
     pub optimizer: Optimizer,
     /// `(P,)` f32, zero between steps.
     pub gradients: Tensor,
@@ -63,7 +64,7 @@ pub enum Ended {
 /// What became of a step.
 enum Taken {
     Whole(StepReport),
-    /// The adapter is as before it.
+    /// What is trained is as before it.
     Back(String),
     /// Asked to stop between two passes.
     Stopped,
@@ -137,7 +138,7 @@ impl Learner<'_> {
         self.metrics.as_mut().map_or(Ok(()), act)
     }
 
-    /// Adds up the packs' gradients, each divided by the supervised tokens of the whole step, and updates the adapter.
+    /// Adds up the packs' gradients, each divided by the supervised tokens of the whole step, and takes the update.
     /// Each rank takes its share of the passes; behind them everything is decided on what all ranks have together.
     fn take_step(&mut self, step: &Step, requests: &Requests, progress: &Progress) -> Result<Taken, TrainError> {
         let (begun, run, number) = (Instant::now(), self.run, self.position + 1);
@@ -155,8 +156,8 @@ impl Learner<'_> {
             let mut batch = batch(&run.data.train, &pass, number)?;
             batch.noise = run.config.noise(number, &pass.documents);
             let of_pass = self
-                .decoder
-                .loss_and_gradients(&self.adapter, &batch, scale, run.fit.recompute, &self.gradients)
+                .trained
+                .loss_and_gradients(&self.decoder, &batch, scale, run.fit.recompute, &self.gradients)
                 .map_err(failed)?;
             mine.worst.see(of_pass / pass.target_count.max(1) as f64, &pass.documents);
             mine.loss += of_pass;
@@ -183,7 +184,7 @@ impl Learner<'_> {
         let learning_rate = run.schedule.learning_rate(self.position);
         let gradient_norm = self
             .optimizer
-            .apply(&self.adapter, &self.gradients, &run.config.optimizer, learning_rate)
+            .apply(&self.trained, &self.gradients, &run.config.optimizer, learning_rate)
             .map_err(|error| failed(error.into()))?;
         if !gradient_norm.is_finite() {
             return self.not_finite("gradient norm", gradient_norm, &worst);
@@ -234,21 +235,14 @@ impl Learner<'_> {
         }
     }
 
-    /// Every `B` starts at zero and must be moved by the first step: one that is not is not part of the loss.
+    /// What the first step does not move is not part of the loss.
     fn check_reached(&self) -> Result<(), TrainError> {
-        let failed = |source: candle_core::Error| TrainError::Step { step: 1, source: source.into() };
-        for layer in 0..self.run.model.layer_count {
-            for target in Target::ALL {
-                let pair = self.adapter.pair(&self.gradients, layer, target).map_err(failed)?;
-                let Some((_, b)) = pair else { continue };
-                let length = norm(&b.flatten_all().map_err(failed)?).map_err(failed)?;
-                if length == 0.0 {
-                    let module = format!("model.layers.{layer}.{}.lora_B", target.module());
-                    return Err(TrainError::NotReached { module });
-                }
-            }
+        let layer_count = self.run.model.layer_count;
+        let module = self.trained.not_reached(&self.gradients, layer_count);
+        match module.map_err(|error| TrainError::Step { step: 1, source: error.into() })? {
+            Some(module) => Err(TrainError::NotReached { module }),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Conversations by number, id and place, as plan.jsonl and `preview` count them.
@@ -271,7 +265,7 @@ impl Learner<'_> {
         }
     }
 
-    /// Makes sure that all ranks have the same adapter and moments, bit for bit.
+    /// Makes sure that all ranks have the same trained values and moments, bit for bit.
     ///
     /// # Errors
     /// Names the ranks that have not.
@@ -279,9 +273,9 @@ impl Learner<'_> {
         if self.ranks.place().count == 1 {
             return Ok(());
         }
-        let print = checkpoint::fingerprint(&self.adapter, &self.optimizer);
+        let print = checkpoint::fingerprint(self.trained.parameters(), &self.optimizer);
         let print = print.map_err(|error| TrainError::Step { step: self.position, source: error.into() })?;
-        Ok(self.ranks.same(&format!("the adapter after step {}", self.position), &print)?)
+        Ok(self.ranks.same(&format!("{} after step {}", self.trained.what(), self.position), &print)?)
     }
 
     /// Where rank 0 wrote a checkpoint; `None` on the others.
@@ -301,7 +295,7 @@ impl Learner<'_> {
             guard: self.guard.clone(),
             identity: self.run.identity.clone(),
         };
-        checkpoint::save(self.run.dir(), &state, &self.run.config, &self.adapter, &self.optimizer).map(Some)
+        checkpoint::save(self.run, &state, &self.trained, &self.optimizer).map(Some)
     }
 
     /// The checkpoint of a run that is to stop, unless it is there. Passes of an unfinished step are forgotten: the same

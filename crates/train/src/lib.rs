@@ -1,4 +1,4 @@
-//! Fine-tune a Llama-family model with LoRA: settings, data plan, optimizer loop, checkpoints and exports.
+//! Fine-tune a Llama-family model, with LoRA or as a whole: settings, data plan, optimizer loop, checkpoints and exports.
 //!
 //! The arithmetic is `codeact-model`'s, the mask `codeact-chat`'s, data and plan `codeact-data`'s; this crate takes the
 //! steps, and sees to it that nothing is lost when a run stops.
@@ -20,6 +20,7 @@ pub mod ranks; // many programs, one run
 pub mod requests;
 pub mod schedule;
 pub mod standing;
+mod trained; // the adapter, or all weights
 
 pub mod checkpoint; // what survives
 pub mod export;
@@ -39,3 +40,4 @@ pub mod report; // a page about runs
 mod error;
 
 pub use error::TrainError;
+pub use trained::Trained;

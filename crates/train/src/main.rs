@@ -370,9 +370,12 @@ fn conclude(run: &Prepared, args: &Args, outcome: &Outcome) -> ExitCode {
             if let Some((before, after)) = held_out_loss {
                 eprintln!("held-out loss before training and after step {step}: {before:.4} -> {after:.4}");
             }
-            println!("adapter  {}", exports.adapter.display());
-            println!("merged   {}", exports.merged.display());
-            println!("\nTry it:\n\n  cargo run --release --bin codeact-chat -- --model {}", exports.merged.display());
+            let model = exports.model.display();
+            match &exports.adapter {
+                Some(adapter) => println!("adapter  {}\nmerged   {model}", adapter.display()),
+                None => println!("model    {model}"),
+            }
+            println!("\nTry it:\n\n  cargo run --release --bin codeact-chat -- --model {model}");
             ExitCode::SUCCESS
         }
         Outcome::Followed => ExitCode::SUCCESS,

@@ -6,7 +6,7 @@ use codeact_chat::ChatFormat;
 use codeact_data::{DataSet, LengthPolicy, LoadOptions, PlanSettings, Source, Watch};
 use codeact_model::{ModelConfig, source};
 
-use crate::config::{ChatFormatChoice, Config, DataSource};
+use crate::config::{ChatFormatChoice, Config, DataSource, Method};
 use crate::error::TrainError;
 
 /// Chat format and data.
@@ -123,6 +123,8 @@ pub fn new_token_count(model: &ModelConfig, format: &ChatFormat) -> usize {
 /// Only tokens of an added chat format get rows of their own; others would have no meaning.
 fn check_tokens(config: &Config, dir: &Path, model: &ModelConfig, format: &ChatFormat) -> Result<(), TrainError> {
     match config.model.chat_format {
+        // Where all rows are trained, spare ones are as good as added ones.
+        ChatFormatChoice::ChatMl if config.train.method == Method::Full => Ok(()),
         ChatFormatChoice::ChatMl => check_added_tokens(config, dir, model, format),
         _ if new_token_count(model, format) > 0 => {
             let (token_count, row_count) = (format.vocab_size(), model.vocab_size);

@@ -49,14 +49,14 @@ impl Learner<'_> {
             return Ok(false);
         }
         let (held_out, pass_tokens) = (&run.data.validation, run.fit.pass_tokens);
-        let (decoder, adapter) = (&self.decoder, &self.adapter);
+        let (decoder, adapter) = (&self.decoder, self.trained.adapter());
         let measured = evaluate::held_out(decoder, adapter, held_out, pass_tokens, requests, self.ranks)?;
         let Some(measured) = measured else {
             self.is_stopping |= !held_out.documents.is_empty();
             return Ok(false);
         };
         if !measured.loss.is_finite() {
-            let (value, documents) = (measured.loss, "the adapter is past saving".to_owned());
+            let (value, documents) = (measured.loss, "what is trained is past saving".to_owned());
             return Err(TrainError::NotFinite { step, what: "held-out loss", value, documents, kept: self.kept() });
         }
         if run.tasks.is_empty() && evaluation.samples > 0 && !self.write_samples(requests)? {
@@ -82,7 +82,7 @@ impl Learner<'_> {
         }
         let mut mine: Option<(Tried, Vec<Written>)> = None;
         if self.ranks.place().is_first() {
-            let live = Live::begin(run, &self.decoder, &self.adapter)?;
+            let live = Live::begin(run, &self.decoder, self.trained.adapter())?;
             let mut is_over = || self.ranks.check().map(|()| requests.wants_stop()).map_err(TrainError::from);
             mine = live.solve(run, &mut is_over, &|line| progress.say(line))?;
         }
@@ -111,7 +111,7 @@ impl Learner<'_> {
     fn write_samples(&mut self, requests: &Requests) -> Result<bool, TrainError> {
         let mut is_stopped = false;
         if let Some(file) = &mut self.samples {
-            let live = Live::begin(self.run, &self.decoder, &self.adapter)?;
+            let live = Live::begin(self.run, &self.decoder, self.trained.adapter())?;
             match live.continue_held_out(self.run, &|| requests.wants_stop())? {
                 Some(written) => file.append(self.position, &written)?,
                 None => is_stopped = true,

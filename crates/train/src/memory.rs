@@ -92,7 +92,11 @@ pub fn remedies(workload: &Workload, longest: usize, budget: usize) -> Vec<Strin
             ways.push(format!("{setting} (about {})", bytes(need)));
         }
     };
-    let is_dense = workload.weights != codeact_model::Weights::Nf4;
+    // Weights of 4 bits are trained beside, not themselves.
+    let is_dense = workload.weights != codeact_model::Weights::Nf4 && workload.lora.is_some();
+    if workload.lora.is_none() {
+        offer_less_than_full(workload, &mut |way, other| offer(way, need(other, longest)));
+    }
     if is_dense {
         offer("train.dtype = \"nf4\"".to_owned(), need(&quantised, longest));
     }
@@ -103,12 +107,13 @@ pub fn remedies(workload: &Workload, longest: usize, budget: usize) -> Vec<Strin
     if let Some(length) = shorter(workload) {
         offer(format!("train.sequence_tokens_max = {length}"), need(workload, length));
     }
+    let rank = |workload: &Workload| workload.lora.as_ref().map_or(1, |lora| lora.rank);
     let mut smaller = workload.clone();
-    while smaller.lora.rank > 1 && need(&smaller, longest) > budget {
-        smaller.lora.rank /= 2;
+    while rank(&smaller) > 1 && need(&smaller, longest) > budget {
+        smaller.lora.iter_mut().for_each(|lora| lora.rank /= 2);
     }
-    if smaller.lora.rank < workload.lora.rank {
-        offer(format!("lora.rank = {}", smaller.lora.rank), need(&smaller, longest));
+    if rank(&smaller) < rank(workload) {
+        offer(format!("lora.rank = {}", rank(&smaller)), need(&smaller, longest));
     }
     if let Some(length) = shorter(&quantised).filter(|_| is_dense) {
         let setting = format!("train.dtype = \"nf4\" with train.sequence_tokens_max = {length}");
@@ -116,6 +121,19 @@ pub fn remedies(workload: &Workload, longest: usize, budget: usize) -> Vec<Strin
     }
     ways.truncate(3);
     ways
+}
+
+/// Ways that train fewer values than all weights, or keep them once.
+fn offer_less_than_full(workload: &Workload, offer: &mut dyn FnMut(String, &Workload)) {
+    if !workload.is_on_card && workload.weights == codeact_model::Weights::Bf16 {
+        let once = Workload { weights: codeact_model::Weights::F32, ..workload.clone() };
+        offer("train.dtype = \"f32\", which keeps each weight once".to_owned(), &once);
+    }
+    let lora = Some(codeact_model::LoraConfig::all_linear(16, 32.0));
+    let beside = Workload { lora, ..workload.clone() };
+    offer("train.method = \"lora\" with lora.rank = 16 and lora.alpha = 32".to_owned(), &beside);
+    let quantised = Workload { weights: codeact_model::Weights::Nf4, ..beside };
+    offer("the same with train.dtype = \"nf4\"".to_owned(), &quantised);
 }
 
 /// The level as the settings spell it.
@@ -224,7 +242,7 @@ mod tests {
             sliding_window: None,
             tie_word_embeddings: false,
         };
-        let lora = LoraConfig::all_linear(16, 32.0);
+        let lora = Some(LoraConfig::all_linear(16, 32.0));
         Workload { model, lora, new_token_count: 2, weights, is_on_card: true }
     }
 
@@ -249,5 +267,23 @@ mod tests {
         assert!(remedies(&dense, 8192, 1_000_000_000).is_empty());
         let ways = remedies(&workload(Weights::Nf4), 16384, 9_000_000_000);
         assert!(ways[0].starts_with("train.sequence_tokens_max = "), "{ways:?}");
+        let full = |weights, is_on_card| Workload { lora: None, is_on_card, ..workload(weights) };
+        let ways = remedies(&full(Weights::Bf16, true), 1024, 40_000_000_000);
+        assert!(ways[0].starts_with("train.method = \"lora\" with lora.rank = 16"), "{ways:?}");
+        assert!(ways[1].starts_with("the same with train.dtype = \"nf4\""), "{ways:?}");
+        let ways = remedies(&full(Weights::Bf16, false), 1024, 128_000_000_000);
+        assert!(ways[0].starts_with("train.dtype = \"f32\""), "{ways:?}");
+    }
+
+    #[test]
+    fn all_weights_take_16_bytes_each_and_18_beside_16_bits() {
+        let pass = codeact_model::Pass { token_count: 1, target_count: 1 };
+        for (weights, of_each) in [(Weights::F32, 16), (Weights::Bf16, 18)] {
+            let workload = Workload { lora: None, ..workload(weights) };
+            let plan = workload.plan(pass, Recompute::Block);
+            // Mistral-7B, and a row of embedding and head for each new token.
+            assert_eq!(workload.parameter_count(), 7_241_732_096 + 2 * 2 * 4096);
+            assert_eq!(plan.weights + plan.adapter + plan.optimizer, of_each * workload.parameter_count());
+        }
     }
 }

@@ -1,12 +1,12 @@
-//! AdamW over the flat vector of an adapter, with clipping.
+//! AdamW over the flat vector of what is trained, with clipping.
 
 use std::ops::Range;
 
 use candle_core::{DType, Device, Result, Tensor};
-use codeact_model::Adapter;
 use codeact_ops::optimizer::{AdamW, adamw_step, norm, zero};
 
 use crate::config::Optimizer as Settings;
+use crate::trained::Trained;
 
 /// torch adds this to the norm before it divides.
 const CLIP_EPS: f64 = 1e-6;
@@ -32,10 +32,11 @@ impl Optimizer {
         Ok(Optimizer { m: zeros()?, v: zeros()?, step: 0 })
     }
 
-    /// One step: clips as torch's `clip_grad_norm_` does, updates the adapter's parameters in place and clears `gradients`.
+    /// One step: clips as torch's `clip_grad_norm_` does, updates the parameters in place and clears `gradients`.
     /// Returns the norm before clipping. When that is not finite nothing is changed.
     ///
-    /// With `lora_plus_ratio` every `B` has its own learning rate, as in PEFT's `create_loraplus_optimizer`.
+    /// With `lora_plus_ratio` every `B` has its own learning rate, as in PEFT's `create_loraplus_optimizer`. Weights of norms,
+    /// where they are trained, do not decay.
     ///
     /// * `gradients`: `(P,)` f32.
     ///
@@ -43,7 +44,7 @@ impl Optimizer {
     /// When the lengths differ.
     pub fn apply(
         &mut self,
-        adapter: &Adapter,
+        trained: &Trained,
         gradients: &Tensor,
         settings: &Settings,
         learning_rate: f64,
@@ -60,34 +61,45 @@ impl Optimizer {
             weight_decay: settings.weight_decay,
             gradient_scale: (settings.clip_norm / (gradient_norm + CLIP_EPS)).min(1.0),
         };
-        match settings.lora_plus_ratio {
-            None => adamw_step(adapter.parameters(), gradients, &self.m, &self.v, &adamw, self.step + 1)?,
-            Some(ratio) => {
+        match (trained, settings.lora_plus_ratio) {
+            (Trained::Adapter(adapter), Some(ratio)) => {
                 let faster = AdamW { learning_rate: learning_rate * ratio, ..adamw };
-                self.step_by_range(adapter, gradients, (&adamw, &faster))?;
+                self.step_by_range(trained, gradients, &adamw, (adapter.up_ranges(), &faster))?;
             }
+            (Trained::Weights(weights), _) if adamw.weight_decay != 0.0 => {
+                let undecayed = AdamW { weight_decay: 0.0, ..adamw };
+                self.step_by_range(trained, gradients, &adamw, (weights.norm_ranges(), &undecayed))?;
+            }
+            _ => adamw_step(trained.parameters(), gradients, &self.m, &self.v, &adamw, self.step + 1)?,
         }
+        trained.refresh()?;
         self.step += 1;
         zero(gradients)?;
         Ok(gradient_norm)
     }
 
-    /// A step of the ranges of every `B` with the second settings, of what lies between with the first.
-    fn step_by_range(&self, adapter: &Adapter, gradients: &Tensor, (rest, up): (&AdamW, &AdamW)) -> Result<()> {
+    /// A step of some ranges, ascending, with settings of their own, and of what lies between with `rest`.
+    fn step_by_range(
+        &self,
+        trained: &Trained,
+        gradients: &Tensor,
+        rest: &AdamW,
+        (ranges, own): (Vec<Range<usize>>, &AdamW),
+    ) -> Result<()> {
         let step_range = |range: Range<usize>, settings: &AdamW| -> Result<()> {
             if range.is_empty() {
                 return Ok(());
             }
             let part = |flat: &Tensor| flat.narrow(0, range.start, range.len());
             let (m, v) = (part(&self.m)?, part(&self.v)?);
-            adamw_step(&part(adapter.parameters())?, &part(gradients)?, &m, &v, settings, self.step + 1)
+            adamw_step(&part(trained.parameters())?, &part(gradients)?, &m, &v, settings, self.step + 1)
         };
         let mut end = 0;
-        for range in adapter.up_ranges() {
+        for range in ranges {
             step_range(end..range.start, rest)?;
             end = range.end;
-            step_range(range, up)?;
+            step_range(range, own)?;
         }
-        step_range(end..adapter.parameter_count(), rest)
+        step_range(end..trained.parameters().elem_count(), rest)
     }
 }

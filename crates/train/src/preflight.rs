@@ -40,10 +40,10 @@ pub struct Writes {
     pub checkpoint: usize,
     /// How many there are at once, one being written included.
     pub checkpoint_count: usize,
-    /// The adapter folder.
+    /// The adapter folder; nothing where all weights are trained.
     pub adapter: usize,
-    /// The merged model.
-    pub merged: usize,
+    /// The merged or trained model.
+    pub model: usize,
 }
 
 impl Writes {
@@ -63,14 +63,14 @@ impl Writes {
         Writes {
             checkpoint: 3 * values,
             checkpoint_count: (settings.keep_last + multiples + best).min(saved) + 1,
-            adapter: values,
-            merged: weight_bytes(&run.base_dir),
+            adapter: if run.config.lora.is_some() { values } else { 0 },
+            model: weight_bytes(&run.base_dir),
         }
     }
 
     /// All of it.
     pub fn total(&self) -> usize {
-        self.checkpoint * self.checkpoint_count + self.adapter + self.merged
+        self.checkpoint * self.checkpoint_count + self.adapter + self.model
     }
 }
 
@@ -131,7 +131,8 @@ fn probe(run: &Prepared, device: &Device) -> candle_core::Result<f64> {
     Ok(count * 2.0 * (PROBE_TOKENS * c * width) as f64 / begun.elapsed().as_secs_f64())
 }
 
-/// Operations of all steps: two a weight and token forward, two backward, six a trainable value; attention over the pairs
+/// Operations of all steps: two a weight and token forward, two backward, and two more where it is trained; six a value of
+/// an adapter; attention over the pairs
 /// of each conversation; the head on supervised tokens; what backward computes again.
 fn flops(run: &Prepared) -> f64 {
     let model = &run.model;
@@ -148,7 +149,12 @@ fn flops(run: &Prepared) -> f64 {
     let pairs: f64 = run.plan.packs().flat_map(|pack| &pack.documents).map(pairs).sum();
     let of_pair = (model.layer_count * model.head_count * model.head_width) as f64;
     let (tokens, targets) = (run.plan.token_count() as f64, run.plan.target_count() as f64);
-    let head = 4.0 * (model.hidden_size * model.vocab_size) as f64;
+    // Trained weights have a gradient of their own, which is one more product; of an adapter all values are in products.
+    let (each_way, adapter) = match run.config.lora {
+        Some(_) => (2.0, run.workload.parameter_count() as f64),
+        None => (3.0, 0.0),
+    };
+    let head = 2.0 * each_way * (model.hidden_size * model.vocab_size) as f64;
     // Scores and values: two products of two operations forward, five such backward.
     let (forward, attention) = (4.0 * pairs * of_pair, 14.0 * pairs * of_pair);
     let again = match run.fit.recompute {
@@ -156,7 +162,7 @@ fn flops(run: &Prepared) -> f64 {
         Recompute::Mlp => 2.0 * tokens * mlp,
         Recompute::Block => 2.0 * tokens * all + forward,
     };
-    tokens * (4.0 * all + 6.0 * run.workload.parameter_count() as f64) + attention + head * targets + again
+    tokens * (2.0 * each_way * all + 6.0 * adapter) + attention + head * targets + again
 }
 
 /// Operations of going forward over held-out data each time that it is measured.

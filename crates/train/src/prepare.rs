@@ -12,6 +12,7 @@ use codeact_sandbox::Policy;
 
 use crate::checkpoint::{self, Identity};
 use crate::config::{Config, DeviceChoice, Exported, Lora, NewTokens, Precision};
+use crate::describe;
 use crate::error::TrainError;
 use crate::material::{self, Material, plan_settings};
 use crate::memory::{self, Fit};
@@ -78,8 +79,10 @@ impl Prepared {
         check_held_out(&config, &data)?;
         let tasks = tasks::read(&config.evaluation)?;
         let lora = config.lora_config();
-        let is_own = ["rank_pattern", "alpha_pattern"].iter().any(|key| config.lora.written.has(key));
-        check_lora(&lora, &model, is_own)?;
+        if let Some((lora, settings)) = lora.as_ref().zip(config.lora.as_ref()) {
+            let is_own = ["rank_pattern", "alpha_pattern"].iter().any(|key| settings.written.has(key));
+            check_lora(lora, &model, is_own)?;
+        }
         let new_token_count = material::new_token_count(&model, &format);
         starting_adapter.as_ref().map_or(Ok(()), |adapter| adapter.check_tokens(new_token_count))?;
         let plan = Plan::new(&data.train.documents, &data.train.shares, &plan_settings(&config));
@@ -136,7 +139,7 @@ impl Prepared {
 }
 
 impl Config {
-    /// How the frozen weights are kept.
+    /// How the weights are kept that products read.
     pub fn weights(&self) -> Weights {
         match self.train.dtype {
             Precision::Nf4 => Weights::Nf4,
@@ -159,9 +162,9 @@ impl Config {
         }
     }
 
-    /// The adapter as the model takes it.
-    pub fn lora_config(&self) -> LoraConfig {
-        self.lora.model_config()
+    /// The adapter as the model takes it; `None` where all weights are trained.
+    pub fn lora_config(&self) -> Option<LoraConfig> {
+        self.lora.as_ref().map(Lora::model_config)
     }
 
     /// The random numbers of these documents in a step, counted from 1; none where nothing draws any.
@@ -169,7 +172,8 @@ impl Config {
         let (seed, neftune_alpha) = (self.train.seed, self.train.neftune_alpha);
         let documents = documents.iter().map(|document| *document as u32).collect();
         let noise = Noise { seed, step: step as u64, documents, neftune_alpha };
-        (neftune_alpha > 0.0 || self.lora.dropout > 0.0).then_some(noise)
+        let drops = self.lora.as_ref().is_some_and(|lora| lora.dropout > 0.0);
+        (neftune_alpha > 0.0 || drops).then_some(noise)
     }
 }
 
@@ -247,8 +251,16 @@ fn fit(
     let longest = all.map(|document| document.token_count).max().unwrap_or(0);
     let sizes = (plan.pack_tokens_max().max(longest), longest);
     memory::choose(config.train.recompute, budget, sizes, worst).map_err(|least| {
-        let budget = budget.unwrap_or(0);
-        TrainError::DoesNotFit { need: least.plan.total(), budget, ways: memory::remedies(workload, longest, budget) }
+        let (budget, plan) = (budget.unwrap_or(0), least.plan);
+        let fixed = match &workload.lora {
+            Some(_) => String::new(),
+            None => format!(
+                ", {} of it for {} trained weights with their gradients and moments",
+                describe::bytes(plan.weights + plan.adapter + plan.optimizer),
+                workload.parameter_count()
+            ),
+        };
+        TrainError::DoesNotFit { need: plan.total(), fixed, budget, ways: memory::remedies(workload, longest, budget) }
     })
 }
 

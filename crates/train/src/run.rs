@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor};
 use codeact_agent::{ActionFormat, Profile, Wording};
-use codeact_model::{Adapter, Decoder};
 
 use crate::checkpoint::{self, State};
 use crate::config::{Exported, Metric};
@@ -18,11 +17,12 @@ use crate::memory;
 use crate::metrics::{Known, Metrics};
 use crate::optimizer::Optimizer;
 use crate::prepare::Prepared;
-use crate::progress::{LoadProgress, tell};
+use crate::progress::tell;
 use crate::ranks::{Collective, RankError};
 use crate::requests::Requests;
 use crate::samples::Samples;
 use crate::standing::Standing;
+use crate::trained::Trained;
 
 /// How a run ended without an error.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,7 +77,7 @@ pub fn train(
         folder::write_file(&run.dir().join("plan.jsonl"), describe::plan_lines(run).as_bytes())?;
     }
     let ended = match learner.take_steps(requests) {
-        // The adapter is that of the last whole step, on all ranks alike.
+        // What is trained is that of the last whole step, on all ranks alike.
         Err(error @ TrainError::Ranks(RankError::Lost { .. } | RankError::Nccl(_))) if is_first => {
             learner.save_to_stop()?;
             return Err(error);
@@ -118,7 +118,7 @@ fn state(run: &Prepared, start: &Start, ranks: &dyn Collective) -> Result<Option
     Ok(state)
 }
 
-/// Model, adapter and optimizer as they were at a checkpoint, or as they begin.
+/// Model, what is trained, and optimizer as they were at a checkpoint, or as they begin.
 fn learner<'a>(
     run: &'a Prepared,
     state: Option<(PathBuf, State)>,
@@ -126,31 +126,21 @@ fn learner<'a>(
     ranks: &'a dyn Collective,
 ) -> Result<Learner<'a>, TrainError> {
     let is_first = ranks.place().is_first();
-    let decoder = load(run, device, is_first)?;
-    let (adapter, mut optimizer) = match &state {
-        Some((checkpoint, state)) if is_first => {
-            checkpoint::load_tensors(checkpoint, state.updates, &run.model, device)?
-        }
-        _ => {
-            // New tokens of the chat format get rows of their own, which are trained like the rest.
-            let (lora, seed) = (run.config.lora_config(), run.config.train.seed);
-            let adapter = match &run.starting_adapter {
-                Some(adapter) => adapter.load(&lora, &run.model, device)?,
-                None => decoder
-                    .new_adapter_with(&lora, run.format.vocab_size(), seed, run.config.new_rows())
-                    .map_err(TrainError::Load)?,
-            };
-            let optimizer = Optimizer::new(adapter.parameter_count(), device);
-            (adapter, optimizer.map_err(|error| TrainError::Load(error.into()))?)
-        }
+    let checkpoint = state.as_ref().filter(|_| is_first);
+    let (decoder, trained) = Trained::load(run, checkpoint.map(|(path, _)| path.as_path()), device, is_first)?;
+    let count = trained.parameters().elem_count();
+    let mut optimizer = match checkpoint {
+        Some((path, state)) => checkpoint::load_optimizer(path, state.updates, count, device)?,
+        None => Optimizer::new(count, device).map_err(|error| TrainError::Load(error.into()))?,
     };
     if let Some((_, state)) = &state {
         // Whoever still loads takes nothing yet.
         ranks.gather(&[])?;
-        [adapter.parameters(), &optimizer.m, &optimizer.v].into_iter().try_for_each(|vector| ranks.spread(vector))?;
+        [trained.parameters(), &optimizer.m, &optimizer.v].into_iter().try_for_each(|vector| ranks.spread(vector))?;
         optimizer.step = state.updates;
+        trained.refresh().map_err(|error| TrainError::Load(error.into()))?;
     }
-    let gradients = Tensor::zeros(adapter.parameter_count(), DType::F32, device);
+    let gradients = Tensor::zeros(count, DType::F32, device);
     let gradients = gradients.map_err(|error| TrainError::Load(error.into()))?;
     let (position, standing, guard) = match state {
         None => {
@@ -173,7 +163,7 @@ fn learner<'a>(
         run,
         ranks,
         decoder,
-        adapter,
+        trained,
         optimizer,
         gradients,
         position,
@@ -196,21 +186,12 @@ fn records(run: &Prepared, position: usize, known: Known) -> Result<(Metrics, Op
     Ok((metrics, (run.config.evaluation.samples > 0).then(open).transpose()?))
 }
 
-/// The base model, shown as it goes to the device.
-fn load(run: &Prepared, device: &Device, is_shown: bool) -> Result<Decoder, TrainError> {
-    let progress = LoadProgress::new(&run.base_dir, is_shown);
-    let decoder =
-        Decoder::load_reporting(&run.base_dir, run.config.weights(), device, &mut |bytes| progress.add(bytes));
-    progress.finish();
-    decoder.map_err(TrainError::Load)
-}
-
 fn finish(learner: Learner<'_>, ended: Ended) -> Result<Outcome, TrainError> {
     if let Some(peak) = memory::peak_bytes(learner.gradients.device()) {
         let estimate = describe::bytes(learner.run.fit.plan.total());
         tell(&format!("memory: {} at the peak, estimated {estimate}", describe::bytes(peak)));
     }
-    let Learner { run, adapter, standing, position, decoder, optimizer, gradients, .. } = learner;
+    let Learner { run, trained, standing, position, decoder, optimizer, gradients, .. } = learner;
     drop(optimizer);
     let best = standing.best_step(run.config.evaluation.metric);
     let best = best.filter(|best| run.config.exported() == Exported::Best && *best != position);
@@ -226,15 +207,14 @@ fn finish(learner: Learner<'_>, ended: Ended) -> Result<Outcome, TrainError> {
         }
         checked.is_ok()
     });
-    let adapter = match best {
-        None => adapter,
+    let trained = match best {
+        None => trained,
         Some(best) => {
             tell(&format!("the results are of step {best}, {}", why_best(&standing, run.config.evaluation.metric)));
-            let checkpoint = run.dir().join(folder::step_name(best));
-            Adapter::load(&checkpoint, &run.model, gradients.device()).map_err(TrainError::Load)?
+            trained.restored(&run.dir().join(folder::step_name(best)), &run.model)?
         }
     };
-    let check = Check::of_run(run, &decoder, &adapter)?;
+    let check = Check::of_run(run, &decoder, &trained)?;
     // Merging reads the base from disk again and needs the room of what is no longer used.
     drop((decoder, gradients));
     let output = &run.config.output;
@@ -244,7 +224,7 @@ fn finish(learner: Learner<'_>, ended: Ended) -> Result<Outcome, TrainError> {
     let base = Base { name: &run.config.model.name, dir: &run.base_dir, format: &run.format, wording: &wording };
     let step = best.unwrap_or(position);
     let held_out_loss = standing.before.zip(standing.loss_after(step));
-    let exports = export::export(run.dir(), &adapter, base, &check, &Training::of_run(run, step, held_out_loss))?;
+    let exports = export::export(run.dir(), trained, base, &check, &Training::of_run(run, step, held_out_loss))?;
     Ok(Outcome::Finished { exports, step, is_early: ended == Ended::NoProgress, held_out_loss })
 }
 

@@ -46,7 +46,8 @@ impl StartingAdapter {
             ));
         }
         let adapter = Adapter::load(&folder, model, &Device::Cpu).map_err(TrainError::Load)?;
-        config.lora.take(adapter.config(), model.layer_count)?;
+        // The settings are checked: a run of all weights starts from no adapter.
+        config.lora.as_mut().map_or(Ok(()), |lora| lora.take(adapter.config(), model.layer_count))?;
         let path = folder.join("adapter_model.safetensors");
         let content_hash = hash::of_file(&path).map_err(|source| TrainError::Load(ModelError::Io { path, source }))?;
         Ok(Some(StartingAdapter { folder, new_token_count: adapter.new_token_count(), content_hash }))

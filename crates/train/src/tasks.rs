@@ -128,7 +128,8 @@ pub(crate) fn pages(plan: &MemoryPlan, config: &Config, workload: &Workload, tas
 /// The model as it is at the moment, ready to act. Dropped, it is gone before training goes on.
 pub(crate) struct Live {
     engine: Engine,
-    adapter: Arc<ServedAdapter>,
+    /// None where all weights are trained.
+    adapter: Option<Arc<ServedAdapter>>,
     format: Arc<ChatFormat>,
     options: AgentOptions,
 }
@@ -142,10 +143,11 @@ impl Drop for Live {
 impl Live {
     /// # Errors
     /// When the device cannot hold the pages, or an adapter of this kind is not served there.
-    pub(crate) fn begin(run: &Prepared, decoder: &Decoder, adapter: &Adapter) -> Result<Live, TrainError> {
+    pub(crate) fn begin(run: &Prepared, decoder: &Decoder, adapter: Option<&Adapter>) -> Result<Live, TrainError> {
         let (config, shape) = (&run.config, shape(&run.config, &run.workload));
         let page_count = pages(&run.fit.plan, config, &run.workload, run.tasks.len());
-        let adapter = ServedAdapter::of(adapter, &run.model).map_err(TrainError::Load)?;
+        let adapter = adapter.map(|adapter| ServedAdapter::of(adapter, &run.model)).transpose();
+        let adapter = adapter.map_err(TrainError::Load)?;
         let options = ServingOptions {
             threads: config.train.threads.and_then(NonZeroUsize::new),
             kv_bytes: Some(page_count * shape.page_bytes()),
@@ -162,7 +164,7 @@ impl Live {
             ..EngineLimits::default()
         };
         let engine = if run.workload.is_on_card {
-            CardModel::check_adapter(&adapter).map_err(TrainError::Load)?;
+            adapter.as_ref().map_or(Ok(()), CardModel::check_adapter).map_err(TrainError::Load)?;
             Engine::start(CardModel::of_decoder(decoder, &options).map_err(TrainError::Load)?, limits)
         } else {
             Engine::start(ServedModel::of_decoder(decoder, &options).map_err(TrainError::Load)?, limits)
@@ -171,7 +173,7 @@ impl Live {
         let profile = Profile::named(&config.output.profile).expect("the settings are checked for its name");
         let format = ActionFormat::named(&config.output.action_format).expect("the settings are checked for its name");
         let options = AgentOptions { format, ..AgentOptions::new(profile) };
-        Ok(Live { engine, adapter: Arc::new(adapter), format: Arc::clone(&run.format), options })
+        Ok(Live { engine, adapter: adapter.map(Arc::new), format: Arc::clone(&run.format), options })
     }
 
     /// Solves all tasks, several at once. `None` when `is_over` said so meanwhile: what is still running is then left to
@@ -224,14 +226,14 @@ impl Live {
         let next = Arc::new(AtomicUsize::new(0));
         for _ in 0..parallel(&run.config, run.tasks.len()) {
             let (tasks, next, sender) = (Arc::clone(&run.tasks), Arc::clone(&next), sender.clone());
-            let (engine, adapter, format) = (self.engine.clone(), Arc::clone(&self.adapter), Arc::clone(&self.format));
+            let (engine, adapter, format) = (self.engine.clone(), self.adapter.clone(), Arc::clone(&self.format));
             let (options, policy) = (self.options.clone(), run.policy.clone());
             std::thread::spawn(move || {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(task) = tasks.get(index) else { return };
-                    let adapter = Some(Arc::clone(&adapter));
-                    let model = LocalModel::new(engine.clone(), adapter, Arc::clone(&format), Sampling::default());
+                    let model =
+                        LocalModel::new(engine.clone(), adapter.clone(), Arc::clone(&format), Sampling::default());
                     let outcome = run_task(task, Box::new(model), &options, &policy);
                     if sender.send((index, outcome)).is_err() {
                         return;
@@ -262,8 +264,8 @@ impl Live {
         let stop_ids = self.format.end_of_turn_ids().to_vec();
         let sampling = Sampling { max_new_tokens: SAMPLE_TOKENS, stop_ids, ..Sampling::default() };
         let written = codeact_eval::in_order(&samples, run.config.evaluation.parallel, |_, (prompt_ids, source)| {
-            let adapter = Some(Arc::clone(&self.adapter));
-            let request = Request { adapter, ..Request::new(prompt_ids.clone(), sampling.clone()) };
+            let request =
+                Request { adapter: self.adapter.clone(), ..Request::new(prompt_ids.clone(), sampling.clone()) };
             let reply = match self.engine.generate(request, &mut |_| !is_over()) {
                 Ok(reply) => reply.tokens.iter().map(|token| token.id).collect(),
                 // The rest of the conversations is no longer.

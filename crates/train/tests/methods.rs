@@ -9,6 +9,9 @@ mod tiny; // a model small enough to train in a blink
 #[path = "all/written.rs"]
 mod written; // settings that are all right
 
+#[path = "methods/full.rs"]
+mod full;
+
 #[path = "methods/settings.rs"]
 mod settings;
 

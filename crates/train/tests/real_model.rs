@@ -7,6 +7,7 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use codeact_model::{Batch, Decoder, Recompute, Weights};
 use codeact_ops::emulation::Emulation;
+use codeact_train::Trained;
 use codeact_train::config::Config;
 use codeact_train::optimizer::Optimizer;
 use codeact_train::prepare::Prepared;
@@ -23,9 +24,11 @@ const RELATIVE: f64 = 2e-2;
 fn losses(run: &Prepared, weights: Weights) -> Vec<f64> {
     let device = Device::Cpu;
     let decoder = Decoder::load(&run.base_dir, weights, &device).unwrap();
-    let adapter = decoder.new_adapter(&run.config.lora_config(), run.format.vocab_size(), 1).unwrap();
-    let mut optimizer = Optimizer::new(adapter.parameter_count(), &device).unwrap();
-    let gradients = Tensor::zeros(adapter.parameter_count(), DType::F32, &device).unwrap();
+    let adapter = decoder.new_adapter(&run.config.lora_config().unwrap(), run.format.vocab_size(), 1).unwrap();
+    let trained = Trained::Adapter(adapter);
+    let count = trained.parameters().elem_count();
+    let mut optimizer = Optimizer::new(count, &device).unwrap();
+    let gradients = Tensor::zeros(count, DType::F32, &device).unwrap();
     let mut take_step = |step: usize| {
         let mut tokens = 0;
         let documents = run.plan.steps[step].packs.iter().flat_map(|pack| &pack.documents);
@@ -38,8 +41,8 @@ fn losses(run: &Prepared, weights: Weights) -> Vec<f64> {
         let pairs = examples.iter().map(|example| (&example.token_ids[..], &example.is_target[..]));
         let batch = Batch::new(pairs).unwrap();
         let scale = 1.0 / batch.labels.len() as f64;
-        let loss = decoder.loss_and_gradients(&adapter, &batch, scale, Recompute::None, &gradients).unwrap();
-        optimizer.apply(&adapter, &gradients, &run.config.optimizer, 2e-3).unwrap();
+        let loss = trained.loss_and_gradients(&decoder, &batch, scale, Recompute::None, &gradients).unwrap();
+        optimizer.apply(&trained, &gradients, &run.config.optimizer, 2e-3).unwrap();
         loss * scale
     };
     (0..STEPS).map(&mut take_step).collect()

@@ -22,7 +22,7 @@ fn load(folder: &Path, config: &Value) -> Result<ModelConfig, ModelError> {
 /// What training computes from a config before it sees weights.
 fn plan(model: ModelConfig) -> MemoryPlan {
     let lora = LoraConfig::all_linear(4096, 16.0);
-    let workload = Workload { model, lora, new_token_count: 2, weights: Weights::Nf4, is_on_card: false };
+    let workload = Workload { model, lora: Some(lora), new_token_count: 2, weights: Weights::Nf4, is_on_card: false };
     workload.plan(Pass { token_count: 1 << 20, target_count: 1 << 20 }, Recompute::Block)
 }
 

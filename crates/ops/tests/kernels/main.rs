@@ -25,8 +25,17 @@ const DTYPES: [(DType, f64); 2] = [(DType::F32, F32), (DType::BF16, BF16)];
 #[test]
 fn rms_norm() {
     for (dtype, tolerance) in DTYPES {
-        for (t, c) in [(1, 1), (3, 33), (2, 64), (5, 1048)] {
+        for (t, c) in [(1, 1), (3, 33), (2, 64), (5, 1048), (0, 8), (600, 5)] {
             let inputs = [numbers(&[t, c], 1), numbers(&[t, c], 2), numbers(&[c], 3), numbers(&[t, c], 4)];
+            check("rms_norm weight", dtype, tolerance, &inputs, &|inputs| {
+                let [x, _, weight, dy] = inputs else { unreachable!() };
+                let gradient = weight.to_dtype(DType::F32).unwrap().copy().unwrap();
+                rms_norm::weight_gradient(dy, x, 1e-5, &gradient).unwrap();
+                vec![gradient]
+            });
+            if t == 0 || t > 5 {
+                continue;
+            }
             check("rms_norm", dtype, tolerance, &inputs, &|inputs| {
                 let [x, delta, weight, dy] = inputs else { unreachable!() };
                 let (sum, normed) = rms_norm::forward_sum(x, delta, weight, 1e-5).unwrap();
@@ -107,7 +116,9 @@ fn embedding() {
                 let back = embedding::backward(dy, &[0, 2, 3, 5, 6, 7, 9], 10).unwrap();
                 let gradient = extra.copy().unwrap();
                 embedding::backward_extra(dy, &indices, 10, &gradient).unwrap();
-                vec![rows, back, gradient]
+                let whole = Tensor::ones((13, c), DType::F32, dy.device()).unwrap();
+                embedding::backward_extra(dy, &indices, 0, &whole).unwrap();
+                vec![rows, back, gradient, whole]
             });
         }
     }
@@ -124,11 +135,13 @@ fn cross_entropy() {
             check("cross_entropy", dtype, tolerance, &inputs, &|inputs| {
                 let extra = inputs[2].to_dtype(DType::F32).unwrap();
                 let head = Head { frozen: &inputs[1], extra: (new > 0).then_some(&extra) };
-                let output = cross_entropy::forward_backward(&inputs[0], head, &labels, 0.25).unwrap();
+                let dhead = Tensor::ones((v, c), DType::F32, inputs[1].device()).unwrap();
+                let output =
+                    cross_entropy::forward_backward_into(&inputs[0], head, &labels, 0.25, Some(&dhead)).unwrap();
                 let alone = cross_entropy::forward(&inputs[0], head, &labels).unwrap();
                 let losses = [output.loss.value().unwrap() as f32, alone as f32];
                 let losses = Tensor::new(&losses, &candle_core::Device::Cpu).unwrap();
-                [Some(losses), Some(output.dhidden), output.dextra].into_iter().flatten().collect()
+                [Some(losses), Some(output.dhidden), output.dextra, Some(dhead)].into_iter().flatten().collect()
             });
         }
     }
@@ -186,8 +199,10 @@ fn linear_with(probability: Option<f64>) {
                 let u = u.unwrap();
                 linear::pair_gradients((dy, &u), (x, &xa), weight.dtype(), &gradients).unwrap();
                 let plain = linear::backward(dy, weight, None).unwrap().0;
+                let dweight = ones(weight);
+                linear::weight_gradient(dy, x, weight.dtype(), &dweight).unwrap();
                 let [db, dc] = &gradients.b[..] else { unreachable!() };
-                vec![y, xa, dx, u, plain, gradients.a, db.b.clone(), dc.b.clone()]
+                vec![y, xa, dx, u, plain, gradients.a, db.b.clone(), dc.b.clone(), dweight]
             });
         }
     }

@@ -22,15 +22,17 @@ pub fn identity(config: &Config, plan_hash: &str, held_out_hash: &str, model_has
     let table = toml::Value::try_from(config).expect("tables of plain values are TOML");
     let mut identity = Identity::new();
     for name in ["model", "lora", "train", "optimizer"] {
-        for (key, value) in table[name].as_table().into_iter().flatten() {
+        for (key, value) in table.get(name).and_then(toml::Value::as_table).into_iter().flatten() {
             identity.insert(format!("{name}.{key}"), value.to_string());
         }
     }
-    if !config.lora.rank_pattern.is_empty() {
-        identity.insert("lora.rank_pattern".to_owned(), config.lora.rank_pattern.to_string());
+    if let Some(patterns) = config.lora.as_ref().map(|lora| &lora.rank_pattern).filter(|patterns| !patterns.is_empty())
+    {
+        identity.insert("lora.rank_pattern".to_owned(), patterns.to_string());
     }
-    if !config.lora.alpha_pattern.is_empty() {
-        identity.insert("lora.alpha_pattern".to_owned(), config.lora.alpha_pattern.to_string());
+    if let Some(patterns) = config.lora.as_ref().map(|lora| &lora.alpha_pattern).filter(|patterns| !patterns.is_empty())
+    {
+        identity.insert("lora.alpha_pattern".to_owned(), patterns.to_string());
     }
     identity.retain(|key, _| !FREE_KEYS.contains(&key.as_str()));
     identity.insert("data plan".to_owned(), plan_hash.to_owned());

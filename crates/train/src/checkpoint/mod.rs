@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
-use codeact_model::{Adapter, ModelConfig};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -18,7 +17,9 @@ use crate::error::TrainError;
 use crate::folder;
 use crate::guard;
 use crate::optimizer::Optimizer;
+use crate::prepare::Prepared;
 use crate::standing::Standing;
+use crate::trained::Trained;
 
 /// `state.json`: all that is not a tensor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,7 +29,7 @@ pub struct State {
     pub version: u32,
     /// Steps of the plan that are over.
     pub step: usize,
-    /// Updates of the adapter: one for each of these steps but for those that were taken back.
+    /// Updates that were taken: one for each of these steps but for those that were taken back.
     pub updates: u64,
     /// Tokens of a pass at most: with others the numbers agree to rounding, not bit for bit.
     pub pass_tokens: usize,
@@ -43,20 +44,18 @@ pub struct State {
 /// The format that this code writes and reads.
 pub const VERSION: u32 = 3;
 
-/// Writes `<dir>/step-NNNNNN`, and removes the checkpoints that the settings do not keep.
+/// Values that [`fingerprint`] takes off a device at once.
+const HASHED_AT_ONCE: usize = 1 << 22;
+
+/// Writes `step-NNNNNN` into the folder of the run, and removes the checkpoints that the settings do not keep.
 ///
 /// # Errors
 /// When something cannot be written; then no folder of this step is left.
-pub fn save(
-    dir: &Path,
-    state: &State,
-    config: &Config,
-    adapter: &Adapter,
-    optimizer: &Optimizer,
-) -> Result<PathBuf, TrainError> {
+pub fn save(run: &Prepared, state: &State, trained: &Trained, optimizer: &Optimizer) -> Result<PathBuf, TrainError> {
+    let (dir, config) = (run.dir(), &run.config);
     let target = dir.join(folder::step_name(state.step));
     folder::write_whole(&target, |partial| {
-        adapter.save(partial, &config.model.name).map_err(TrainError::export(partial))?;
+        trained.save(partial, &config.model.name, &run.base_dir).map_err(TrainError::export(partial))?;
         save_moments(&partial.join("optimizer.safetensors"), optimizer)?;
         let text = serde_json::to_string_pretty(state).expect("plain values are JSON") + "\n";
         for (name, text) in [("state.json", text), ("config.toml", config.resolved())] {
@@ -95,12 +94,16 @@ fn surplus(steps: &[usize], keep_last: usize, keep_every: Option<usize>, best: O
 ///
 /// # Errors
 /// When a tensor cannot be read.
-pub fn fingerprint(adapter: &Adapter, optimizer: &Optimizer) -> candle_core::Result<[u8; 32]> {
+pub fn fingerprint(parameters: &Tensor, optimizer: &Optimizer) -> candle_core::Result<[u8; 32]> {
     let mut hasher = Sha256::new();
     hasher.update(optimizer.step.to_le_bytes());
-    for tensor in [adapter.parameters(), &optimizer.m, &optimizer.v] {
-        for values in tensor.to_vec1::<f32>()?.chunks(1 << 12) {
-            hasher.update(values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>());
+    for tensor in [parameters, &optimizer.m, &optimizer.v] {
+        // A part at a time: all weights of a model are more than is to exist twice.
+        for start in (0..tensor.elem_count()).step_by(HASHED_AT_ONCE) {
+            let part = tensor.narrow(0, start, HASHED_AT_ONCE.min(tensor.elem_count() - start))?;
+            for values in part.to_vec1::<f32>()?.chunks(1 << 12) {
+                hasher.update(values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>());
+            }
         }
     }
     Ok(hasher.finalize().into())
@@ -183,30 +186,29 @@ pub fn check_identity(checkpoint: &Path, state: &State, identity: &Identity) -> 
     }
 }
 
-/// Reads the tensors of a checkpoint.
+/// Reads the moments of a checkpoint, of so many trained values.
 ///
 /// # Errors
 /// When a file is missing, broken or of another shape.
-pub fn load_tensors(
+pub fn load_optimizer(
     checkpoint: &Path,
     updates: u64,
-    model: &ModelConfig,
+    parameter_count: usize,
     device: &Device,
-) -> Result<(Adapter, Optimizer), TrainError> {
-    let adapter = Adapter::load(checkpoint, model, device).map_err(TrainError::Load)?;
+) -> Result<Optimizer, TrainError> {
     let path = checkpoint.join("optimizer.safetensors");
     let bad = |what: String| TrainError::BadCheckpoint { path: path.clone(), what };
     let mut tensors = candle_core::safetensors::load(&path, device).map_err(|error| bad(error.to_string()))?;
     let mut take = |name: &str| -> Result<Tensor, TrainError> {
         let tensor = tensors.remove(name).ok_or_else(|| bad(format!("has no tensor `{name}`")))?;
-        if tensor.dtype() != DType::F32 || tensor.dims() != [adapter.parameter_count()] {
+        if tensor.dtype() != DType::F32 || tensor.dims() != [parameter_count] {
             let what = format!("`{name}` is {:?} {:?}", tensor.dtype(), tensor.dims());
-            return Err(bad(format!("{what}, expected F32 [{}]", adapter.parameter_count())));
+            return Err(bad(format!("{what}, expected F32 [{parameter_count}]")));
         }
         Ok(tensor)
     };
     let (m, v) = (take("m")?, take("v")?);
-    Ok((adapter, Optimizer { m, v, step: updates }))
+    Ok(Optimizer { m, v, step: updates })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Values that are each fine and wrong together. What one key alone may be is said where it is read.
 
 use super::Problem;
-use super::choices::{Exported, Metric, ScheduleShape};
+use super::choices::{Exported, Method, Metric, Precision, ScheduleShape};
 use super::patterns::quoted;
 use super::sources;
 use super::tables::Config;
@@ -36,6 +36,7 @@ impl Config {
         self.check_lora(&mut list);
         sources::check(&self.data, &mut |key, what, hint| list.wrong(key, what, hint));
         self.check_train(&mut list);
+        self.check_full(&mut list);
         self.check_optimizer(&mut list);
         self.check_evaluation(&mut list);
         list.found.retain(|problem| !unread.contains(&problem.key));
@@ -43,7 +44,9 @@ impl Config {
     }
 
     fn check_lora(&self, list: &mut List) {
-        let lora = &self.lora;
+        let Some(lora) = &self.lora else {
+            return;
+        };
         for (pattern, rank) in lora.rank_pattern.entries() {
             let key = format!("lora.rank_pattern.{}", quoted(pattern.text()));
             if !(1..=RANK_MAX).contains(rank) {
@@ -87,6 +90,29 @@ impl Config {
                 train.sequence_tokens_max, train.pack_tokens
             );
             list.wrong("train.sequence_tokens_max", what, "lower it, or raise `train.pack_tokens`");
+        }
+    }
+
+    /// What has no meaning where every weight is trained.
+    fn check_full(&self, list: &mut List) {
+        if self.train.method != Method::Full {
+            return;
+        }
+        if self.train.dtype == Precision::Nf4 {
+            let what = "is \"nf4\", and weights of 4 bits cannot be trained themselves".to_owned();
+            list.wrong(
+                "train.dtype",
+                what,
+                "\"bf16\" or \"f32\"; or `train.method = \"lora\"` beside weights in nf4 (QLoRA)",
+            );
+        }
+        if self.model.adapter.is_some() {
+            let what = "does nothing with `train.method = \"full\"`".to_owned();
+            list.wrong("model.adapter", what, "merge it first (`codeact-train merge`), and name the merged model");
+        }
+        if self.optimizer.lora_plus_ratio.is_some() {
+            let what = "does nothing with `train.method = \"full\"`".to_owned();
+            list.wrong("optimizer.lora_plus_ratio", what, "leave it out");
         }
     }
 

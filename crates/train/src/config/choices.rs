@@ -55,7 +55,17 @@ choice! {
 }
 
 choice! {
-    /// Numbers in which the frozen weights are kept.
+    /// What is trained.
+    Method {
+        /// Pairs of narrow matrices beside the frozen weights, as `[lora]` says.
+        Lora = "lora",
+        /// Every weight of the model: 16 bytes a weight, and 2 more with `dtype` bf16. There is no `[lora]` then.
+        Full = "full",
+    }
+}
+
+choice! {
+    /// Numbers in which the weights are kept that products read.
     Precision {
         /// 4 bits with doubly quantised scales, expanded to bf16 for each product: QLoRA.
         Nf4 = "nf4",

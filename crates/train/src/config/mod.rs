@@ -17,8 +17,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use choices::{
-    ChatFormatChoice, DeviceChoice, Exported, Metric, NewTokens, OnNotFinite, OnSpike, Precision, RecomputeChoice,
-    ScheduleShape,
+    ChatFormatChoice, DeviceChoice, Exported, Method, Metric, NewTokens, OnNotFinite, OnSpike, Precision,
+    RecomputeChoice, ScheduleShape,
 };
 pub use evaluation::Evaluation;
 pub use patterns::Patterns;

@@ -204,6 +204,23 @@ impl<T: Setting> Setting for Vec<T> {
     }
 }
 
+/// Keys of a table that were written rather than left out. Settings are the same with and without.
+#[derive(Debug, Clone)]
+pub(crate) struct Written(Vec<String>);
+
+impl Written {
+    /// Whether this key was.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.0.iter().any(|written| written == key)
+    }
+}
+
+impl PartialEq for Written {
+    fn eq(&self, _: &Written) -> bool {
+        true
+    }
+}
+
 /// One table, `[lora]` for example.
 pub(super) struct TableReader<'a> {
     name: String,
@@ -261,8 +278,8 @@ impl<'a> TableReader<'a> {
     }
 
     /// The keys that were written.
-    pub(super) fn keys(&self) -> Vec<String> {
-        entries(self.node).iter().map(|(key, _)| key.clone()).collect()
+    pub(super) fn written(&self) -> Written {
+        Written(entries(self.node).iter().map(|(key, _)| key.clone()).collect())
     }
 
     /// Notes a fault of a key that [`TableReader::node`] gave.

@@ -35,10 +35,12 @@ impl Config {
             root["properties"].as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
         for name in tables {
             // A list says for each of its items what it requires.
-            if name == LIST || root["properties"][&name].get("required").is_some() {
+            // What is trained decides whether there is a table of LoRA.
+            if name == LIST || name != "lora" && root["properties"][&name].get("required").is_some() {
                 require(&mut root, &name);
             }
         }
+        let root = together("", root);
         let mut schema = json!({"$schema": "https://json-schema.org/draft/2020-12/schema"});
         schema
             .as_object_mut()
@@ -163,6 +165,14 @@ fn require(table: &mut Value, key: &str) {
 /// What holds for several keys of a table together, as far as a schema can say it; `check.rs` says all of it.
 fn together(table: &str, mut schema: Value) -> Value {
     let rules = match table {
+        "" => {
+            let full = json!({"properties": {"method": {"const": "full"}}, "required": ["method"]});
+            json!({
+                "if": {"properties": {"train": full}, "required": ["train"]},
+                "then": {"properties": {"lora": false}},
+                "else": {"required": ["lora"]},
+            })
+        }
         "optimizer" => json!({"not": {"required": ["warmup_steps", "warmup_ratio"]}}),
         "data" => json!({
             "contains": {"properties": {"held_out": {"not": {"const": true}}}},

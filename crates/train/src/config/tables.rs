@@ -7,13 +7,13 @@ use documented::DocumentedFields;
 use serde::Serialize;
 
 use super::choices::{
-    ChatFormatChoice, DeviceChoice, Layers, NewTokens, OnNotFinite, OnSpike, Precision, RecomputeChoice, ScheduleShape,
-    Targets,
+    ChatFormatChoice, DeviceChoice, Layers, Method, NewTokens, OnNotFinite, OnSpike, Precision, RecomputeChoice,
+    ScheduleShape, Targets,
 };
 use super::evaluation::Evaluation;
 use super::patterns::{self, Patterns};
 use super::range::Range;
-use super::reader::{Findings, TableReader};
+use super::reader::{Findings, Setting, TableReader, Written};
 use super::sources::{self, DataSource};
 use super::tree::Node;
 
@@ -28,8 +28,9 @@ const THREADS_MAX: u32 = 1024;
 pub struct Config {
     /// What is fine-tuned.
     pub model: Model,
-    /// Which layers get an adapter, and how large.
-    pub lora: Lora,
+    /// Which layers get an adapter, and how large. Not with `train.method = "full"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora: Option<Lora>,
     /// How much, in what portions, on what.
     pub train: Train,
     /// AdamW and its learning rate.
@@ -97,6 +98,9 @@ pub struct Lora {
 /// `[train]`: how much, in what portions, on what.
 #[derive(Debug, Clone, PartialEq, Serialize, DocumentedFields)]
 pub struct Train {
+    /// What is trained. Default `lora`.
+    #[serde(skip_serializing_if = "is_lora")]
+    pub method: Method,
     /// Optimizer steps at most. Default: as many as the epochs have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<usize>,
@@ -122,7 +126,7 @@ pub struct Train {
     pub seed: u64,
     /// Where the run computes. Default `cpu`.
     pub device: DeviceChoice,
-    /// Numbers of the frozen weights. Default `bf16`.
+    /// Numbers of the weights that products read. What is trained is kept in 32 bits besides. Default `bf16`.
     pub dtype: Precision,
     /// What backward computes anew instead of keeping it: less memory for more work, same bits. Default `auto`.
     pub recompute: RecomputeChoice,
@@ -136,7 +140,7 @@ pub struct Train {
 /// `[optimizer]`: AdamW and its learning rate.
 #[derive(Debug, Clone, PartialEq, Serialize, DocumentedFields)]
 pub struct Optimizer {
-    /// Peak learning rate. No default; 1e-4 to 1e-3 suits LoRA.
+    /// Peak learning rate. No default; 1e-4 to 1e-3 suits LoRA, 1e-5 to 5e-5 training all weights.
     pub learning_rate: f64,
     /// Decay of the first moment. Default 0.9.
     pub beta1: f64,
@@ -144,7 +148,7 @@ pub struct Optimizer {
     pub beta2: f64,
     /// Added to the root of the second moment. Default 1e-8.
     pub eps: f64,
-    /// Decoupled weight decay. Default 0.
+    /// Decoupled weight decay; not of the weights of norms. Default 0.
     pub weight_decay: f64,
     /// LoRA+ (Hayou et al. 2024): the learning rate of every `B` is this many times that of the rest, which are every `A`
     /// and the rows of new tokens. Weight decay stays as it is set. Typical 2 to 16, with a lower `learning_rate`. Default
@@ -204,26 +208,13 @@ pub struct Output {
     pub tensorboard: bool,
 }
 
-/// Keys of a table that were written rather than left out. Settings are the same with and without.
-#[derive(Debug, Clone)]
-pub(crate) struct Written(Vec<String>);
-
-impl Written {
-    /// Whether this key was.
-    pub(crate) fn has(&self, key: &str) -> bool {
-        self.0.iter().any(|written| written == key)
-    }
-}
-
-impl PartialEq for Written {
-    fn eq(&self, _: &Written) -> bool {
-        true
-    }
-}
-
 /// Left out where it is off, so that a checkpoint of before the setting is still of the same run.
 fn is_zero(value: &f64) -> bool {
     *value == 0.0
+}
+
+fn is_lora(method: &Method) -> bool {
+    *method == Method::Lora
 }
 
 impl Config {
@@ -232,7 +223,9 @@ impl Config {
         let mut reader = TableReader::new("", Some(root), findings);
         let mut table = |name| TableReader::new(name, reader.node(name), findings);
         let model = Model::read(table("model"));
-        let lora = Lora::read(table("lora"), model.adapter.is_none());
+        let method = method(root);
+        let is_full = method == Some(Method::Full);
+        let lora = Lora::read(table("lora"), model.adapter.is_none() && method == Some(Method::Lora));
         let train = Train::read(table("train"));
         let optimizer = Optimizer::read(table("optimizer"));
         let checkpoint = Checkpoint::read(table("checkpoint"));
@@ -240,9 +233,20 @@ impl Config {
         let guard = Guard::read(table("guard"));
         let output = Output::read(table("output"));
         let data = sources::read(reader.node("data"), findings);
+        if let Some(node) = reader.node("lora").filter(|_| is_full) {
+            let what = "stands beside `train.method = \"full\"`, which trains every weight itself".to_owned();
+            let hint = "leave `[lora]` out, or set `train.method = \"lora\"`".to_owned();
+            findings.fault(Some(&node.origin), "lora", what, Some(hint));
+        }
         reader.finish();
+        let lora = (!is_full).then_some(lora);
         Config { model, lora, train, optimizer, checkpoint, evaluation, guard, output, data }
     }
+}
+
+/// `train.method`, which decides what `[lora]` must have and is read behind it; `None` where it is misspelt.
+fn method(root: &Node) -> Option<Method> {
+    root.get("train").and_then(|train| train.get("method")).map_or(Some(Method::Lora), Method::from_node)
 }
 
 impl Model {
@@ -271,7 +275,7 @@ impl Lora {
             layers: table.optional("layers").map(|Layers(layers)| layers),
             rank_pattern: patterns::read(&mut table, "rank_pattern"),
             alpha_pattern: patterns::read(&mut table, "alpha_pattern"),
-            written: Written(table.keys()),
+            written: table.written(),
         };
         table.finish();
         lora
@@ -282,6 +286,7 @@ impl Train {
     fn read(mut table: TableReader<'_>) -> Train {
         let pack_tokens = table.within(Range::at_least(2)).required("pack_tokens");
         let train = Train {
+            method: table.or("method", Method::Lora),
             steps: table.within(Range::to(1, COUNT_MAX)).optional("steps"),
             epochs: table.within(Range::to(1, COUNT_MAX)).optional("epochs"),
             pack_tokens,

@@ -43,6 +43,16 @@ pub(super) struct Node {
     pub(super) origin: Origin,
 }
 
+impl Node {
+    /// The value of a key, where this is a table that has it.
+    pub(super) fn get(&self, key: &str) -> Option<&Node> {
+        match &self.value {
+            Value::Table(entries) => entries.iter().find(|(name, _)| name == key).map(|(_, node)| node),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Node {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.value {

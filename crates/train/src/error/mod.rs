@@ -31,7 +31,7 @@ pub enum TrainError {
     },
     /// Not even the leanest way fits into memory.
     #[error(
-        "the run needs {}, and {} can be used\n{}",
+        "the run needs {}{fixed}, and {} can be used\n{}",
         crate::describe::bytes(*need),
         crate::describe::bytes(*budget),
         hint(ways)
@@ -39,6 +39,8 @@ pub enum TrainError {
     DoesNotFit {
         /// Bytes of the leanest way.
         need: usize,
+        /// What no shorter pass makes smaller, where that is most of it; empty elsewhere.
+        fixed: String,
         /// Bytes that may be planned with.
         budget: usize,
         /// Settings that fit.
@@ -314,10 +316,10 @@ pub enum TrainError {
         /// The checkpoint to continue from, as a phrase.
         kept: String,
     },
-    /// A part of the adapter does not learn.
+    /// A part of what is trained does not learn.
     #[error(
         "after the first step the gradient of `{module}` is zero, so that it cannot learn\n\
-         hint: leave it out of `lora.targets`, and look at the weights of the base model there"
+         hint: look at the weights of the base model there; with LoRA `lora.targets` can leave it out"
     )]
     NotReached {
         /// Name of the matrix.

@@ -5,7 +5,7 @@ use std::path::Path;
 use candle_core::{DType, Device};
 use codeact_model::gguf::Quant;
 use codeact_model::serving::{ServedModel, Step, Wanted};
-use codeact_model::{Adapter, Decoder, ModelError, Weights, stored_dtype};
+use codeact_model::{Adapter, Decoder, ModelError, Weights, saves_exactly, stored_dtype};
 use serde::{Deserialize, Serialize};
 
 use super::probe::Probe;
@@ -60,6 +60,17 @@ impl Rounding {
             Weights::Nf4 => bounds::NF4,
         };
         Ok(Rounding { bound })
+    }
+
+    /// Trained weights in the dtypes of their base, loaded as `weights`, which they were trained with.
+    ///
+    /// # Errors
+    /// When the base cannot be read.
+    pub(super) fn trained(base: &Path, weights: Weights, device: &Device) -> Result<Rounding, ModelError> {
+        match saves_exactly(base, weights)? {
+            true => Ok(Rounding::same(device)),
+            false => Rounding::merged(base, weights),
+        }
     }
 
     /// A GGUF file, served as it is, beside a model whose weights were kept as `weights`.

@@ -54,7 +54,8 @@ impl Card<'_> {
         }
         let library = if self.is_adapter() { "peft" } else { "transformers" };
         let _ = writeln!(text, "library_name: {library}\npipeline_tag: text-generation\ntags:");
-        for tag in ["codeact", "agent", "lora"] {
+        let method = if self.manifest.kind == Kind::Trained { "full-fine-tuning" } else { "lora" };
+        for tag in ["codeact", "agent", method] {
             let _ = writeln!(text, "- {tag}");
         }
         let sources = self.manifest.training.iter().flat_map(|training| &training.data);
@@ -79,6 +80,7 @@ impl Card<'_> {
         let _ = writeln!(text, "# {}\n", code(&title));
         let what = match self.manifest.kind {
             Kind::Adapter => format!("A LoRA adapter in PEFT's format for {base}"),
+            Kind::Trained => format!("{base}, of which all weights were trained"),
             _ => format!("{base} with a LoRA adapter merged into its weights"),
         };
         let _ = writeln!(

@@ -26,6 +26,8 @@ const BYTES_MAX: u64 = 8 << 20;
 pub(super) enum Kind {
     Adapter,
     Merged,
+    /// A model of which all weights were trained.
+    Trained,
     Gguf,
 }
 

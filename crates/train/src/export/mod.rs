@@ -1,5 +1,5 @@
-//! What a run leaves for others, and what its commands make of that: a PEFT adapter, a merged Hugging Face folder, a GGUF
-//! file.
+//! What a run leaves for others, and what its commands make of that: a PEFT adapter, a merged or trained Hugging Face
+//! folder, a GGUF file.
 //!
 //! Each is read again before it counts as done: its logits are compared with those of the model it was made of, and the
 //! difference is written into its `manifest.json`.
@@ -24,11 +24,12 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device};
 use codeact_agent::Wording;
 use codeact_chat::ChatFormat;
-use codeact_model::{Adapter, Decoder, ModelConfig, Weights, merge_and_save};
+use codeact_model::{Adapter, Decoder, FullWeights, ModelConfig, Weights, merge_and_save, save_trained};
 
 use crate::error::TrainError;
 use crate::folder;
 use crate::prepare::{self, Prepared};
+use crate::trained::Trained;
 use agreement::Rounding;
 use card::Card;
 use manifest::{Kind, Manifest};
@@ -37,10 +38,10 @@ use probe::Probe;
 /// Where the results are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exports {
-    /// PEFT adapter.
-    pub adapter: PathBuf,
-    /// Base model with the adapter merged in.
-    pub merged: PathBuf,
+    /// PEFT adapter; `None` where all weights were trained.
+    pub adapter: Option<PathBuf>,
+    /// Base model with the adapter merged in, or with the weights as they were trained.
+    pub model: PathBuf,
 }
 
 /// What the exports are made of besides the adapter.
@@ -72,15 +73,15 @@ impl Check {
     ///
     /// # Errors
     /// When the data cannot be read any more, or an operation fails.
-    pub fn of_run(run: &Prepared, decoder: &Decoder, adapter: &Adapter) -> Result<Check, TrainError> {
+    pub fn of_run(run: &Prepared, decoder: &Decoder, trained: &Trained) -> Result<Check, TrainError> {
         let probe = Probe::of_data(&run.data)?;
-        let reference = Reference::of(decoder, Some(adapter), probe).map_err(TrainError::Load)?;
-        let device = adapter.parameters().device().clone();
+        let reference = Reference::of(decoder, trained.adapter(), probe).map_err(TrainError::Load)?;
+        let device = trained.parameters().device().clone();
         Ok(Check { reference, weights: run.config.weights(), device })
     }
 }
 
-/// Writes `<dir>/adapter` and `<dir>/merged`, each with tokenizer, chat template, stop tokens, `codeact.json`, a model card
+/// Writes `<dir>/adapter` and `<dir>/merged`, or where all weights were trained `<dir>/model`, each with tokenizer, chat template, stop tokens, `codeact.json`, a model card
 /// and a manifest. Each is loaded once more and compared with `check`; nothing else of the model may be in memory.
 ///
 /// # Errors
@@ -88,12 +89,54 @@ impl Check {
 /// live model; then it is kept, and named.
 pub fn export(
     dir: &Path,
+    trained: Trained,
+    base: Base<'_>,
+    check: &Check,
+    training: &Training,
+) -> Result<Exports, TrainError> {
+    match trained {
+        Trained::Adapter(adapter) => export_adapter(dir, &adapter, base, check, training),
+        Trained::Weights(weights) => export_weights(dir, weights, base, check, training),
+    }
+}
+
+fn export_weights(
+    dir: &Path,
+    weights: FullWeights,
+    base: Base<'_>,
+    check: &Check,
+    training: &Training,
+) -> Result<Exports, TrainError> {
+    let model = dir.join("model");
+    let (fingerprint, mut found) = (prepare::model_hash(base.dir)?, None);
+    folder::write_whole(&model, |partial| {
+        save_trained(base.dir, &weights, partial).map_err(TrainError::export(partial))?;
+        // It is on the disk: one model at a time.
+        drop(weights);
+        save_format(partial, base)?;
+        let rounding = Rounding::trained(base.dir, check.weights, &check.device).map_err(TrainError::Load)?;
+        let agreement = found.insert(check.merged(partial, rounding)?);
+        let manifest = Manifest {
+            kind: Kind::Trained,
+            base: base.name.to_owned(),
+            base_fingerprint: Some(fingerprint),
+            training: Some(training.clone()),
+            agreement: agreement.clone(),
+        };
+        finish_folder(partial, &model, &manifest, base.dir)
+    })?;
+    found.expect("it was written").require(&model)?;
+    Ok(Exports { adapter: None, model })
+}
+
+fn export_adapter(
+    dir: &Path,
     adapter: &Adapter,
     base: Base<'_>,
     check: &Check,
     training: &Training,
 ) -> Result<Exports, TrainError> {
-    let exports = Exports { adapter: dir.join("adapter"), merged: dir.join("merged") };
+    let (of_run, merged) = (dir.join("adapter"), dir.join("merged"));
     let fingerprint = prepare::model_hash(base.dir)?;
     let (mut of_adapter, mut of_merged) = (None, None);
     let manifest = |kind, agreement: &Agreement| Manifest {
@@ -103,24 +146,24 @@ pub fn export(
         training: Some(training.clone()),
         agreement: agreement.clone(),
     };
-    folder::write_whole(&exports.adapter, |partial| {
+    folder::write_whole(&of_run, |partial| {
         adapter.save(partial, base.name).map_err(TrainError::export(partial))?;
         save_format(partial, base)?;
         let rounding = Rounding::same(&check.device);
         let agreement = of_adapter.insert(check.adapter(partial, base.dir, rounding)?);
-        finish_folder(partial, &exports.adapter, &manifest(Kind::Adapter, agreement), base.dir)
+        finish_folder(partial, &of_run, &manifest(Kind::Adapter, agreement), base.dir)
     })?;
-    folder::write_whole(&exports.merged, |partial| {
+    folder::write_whole(&merged, |partial| {
         merge_and_save(base.dir, adapter, partial).map_err(TrainError::export(partial))?;
         save_format(partial, base)?;
         let rounding = Rounding::merged(base.dir, check.weights).map_err(TrainError::Load)?;
         let agreement = of_merged.insert(check.merged(partial, rounding)?);
-        finish_folder(partial, &exports.merged, &manifest(Kind::Merged, agreement), base.dir)
+        finish_folder(partial, &merged, &manifest(Kind::Merged, agreement), base.dir)
     })?;
-    for (agreement, path) in [(of_adapter, &exports.adapter), (of_merged, &exports.merged)] {
+    for (agreement, path) in [(of_adapter, &of_run), (of_merged, &merged)] {
         agreement.expect("it was written").require(path)?;
     }
-    Ok(exports)
+    Ok(Exports { adapter: Some(of_run), model: merged })
 }
 
 impl Check {

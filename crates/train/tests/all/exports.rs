@@ -4,6 +4,7 @@ use std::process::Command;
 
 use candle_core::{DType, Device};
 use codeact_model::{Adapter, Decoder};
+use codeact_train::Trained;
 use codeact_train::config::Config;
 use codeact_train::export::{self, Base, Check, Training};
 use codeact_train::prepare::Prepared;
@@ -37,12 +38,12 @@ fn an_export_that_computes_something_else_is_kept_named_and_says_so() {
     let run = Prepared::new(config, Some(Device::Cpu), &|_| {}, &EncodeProgress::default()).unwrap();
     let decoder = Decoder::load(&run.base_dir, DType::F32, &Device::Cpu).unwrap();
     let trained = Adapter::load(&tiny.path("run/adapter"), decoder.config(), &Device::Cpu).unwrap();
-    let fresh = decoder.new_adapter(&run.config.lora_config(), run.format.vocab_size(), 1).unwrap();
-    let check = Check::of_run(&run, &decoder, &fresh).unwrap();
+    let fresh = decoder.new_adapter(&run.config.lora_config().unwrap(), run.format.vocab_size(), 1).unwrap();
+    let check = Check::of_run(&run, &decoder, &Trained::Adapter(fresh)).unwrap();
     let wording = codeact_agent::Wording::default();
     let base = Base { name: "some/base", dir: &run.base_dir, format: &run.format, wording: &wording };
     let training = Training::of_run(&run, run.plan.steps.len(), None);
-    let error = export::export(&tiny.path("other"), &trained, base, &check, &training).unwrap_err();
+    let error = export::export(&tiny.path("other"), Trained::Adapter(trained), base, &check, &training).unwrap_err();
     assert!(error.to_string().contains("other/adapter"), "{error}");
     assert_eq!(error.exit_code(), 1);
     for folder in ["other/adapter", "other/merged"] {

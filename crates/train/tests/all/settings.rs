@@ -11,7 +11,7 @@ use crate::written::{GOOD, load, problems};
 #[test]
 fn defaults_fill_what_is_left_out() {
     let config = load(GOOD, &[]).unwrap();
-    assert_eq!(config.lora.targets, Target::ALL);
+    assert_eq!(config.lora.as_ref().unwrap().targets, Target::ALL);
     assert_eq!(config.train.sequence_tokens_max, 512);
     assert_eq!(config.train.recompute, RecomputeChoice::Auto);
     assert_eq!(config.optimizer.beta2, 0.999);
@@ -200,10 +200,10 @@ fn set_overrides_and_adds_values_of_any_type() {
         ["train.steps=20", "lora.alpha=32.5", "output.dir=runs/b", "data.0.path=\"b.jsonl\"", "lora.rslora=true"];
     let config = load(GOOD, &typed).unwrap();
     assert_eq!(config.train.steps, Some(20));
-    assert_eq!(config.lora.alpha, 32.5);
+    assert_eq!(config.lora.as_ref().unwrap().alpha, 32.5);
     assert_eq!(config.output.dir, "runs/b");
     assert_eq!(config.data[0].path.as_deref(), Some("b.jsonl"));
-    assert!(config.lora.rslora);
+    assert!(config.lora.as_ref().unwrap().rslora);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::written::{GOOD, load, problems};
 #[test]
 fn all_linear_is_all_seven_projections() {
     let config = load(GOOD, &["lora.targets=all-linear"]).unwrap();
-    assert_eq!(config.lora.targets, Target::ALL);
+    assert_eq!(config.lora.as_ref().unwrap().targets, Target::ALL);
     assert_eq!(load(&config.resolved(), &[]).unwrap(), config);
     let found = problems(GOOD, &["lora.targets=all-linaer"]);
     assert!(found[0].what.starts_with("is \"all-linaer\", expected \"all-linear\" or a list, each one of \"q_proj\""));
@@ -23,11 +23,19 @@ fn patterns_keep_their_order_and_each_fault_has_its_place() {
         "alpha = 16\nrank_pattern = { q_proj = 16, \"layers\\\\.0\\\\..*\" = 4 }\n[lora.alpha_pattern]\nq_proj = 32\nk_proj = 0.5",
     );
     let config = load(&text, &["lora.alpha_pattern.a_proj=1"]).unwrap();
-    let ranks: Vec<(&str, usize)> =
-        config.lora.rank_pattern.entries().iter().map(|(pattern, rank)| (pattern.text(), *rank)).collect();
+    let ranks: Vec<(&str, usize)> = config
+        .lora
+        .as_ref()
+        .unwrap()
+        .rank_pattern
+        .entries()
+        .iter()
+        .map(|(pattern, rank)| (pattern.text(), *rank))
+        .collect();
     assert_eq!(ranks, [("q_proj", 16), (r"layers\.0\..*", 4)]);
-    assert_eq!(config.lora.rank_pattern.to_string(), r#"{ q_proj = 16, "layers\\.0\\..*" = 4 }"#);
-    let alphas: Vec<f64> = config.lora.alpha_pattern.entries().iter().map(|(_, alpha)| *alpha).collect();
+    assert_eq!(config.lora.as_ref().unwrap().rank_pattern.to_string(), r#"{ q_proj = 16, "layers\\.0\\..*" = 4 }"#);
+    let alphas: Vec<f64> =
+        config.lora.as_ref().unwrap().alpha_pattern.entries().iter().map(|(_, alpha)| *alpha).collect();
     assert_eq!(alphas, [32.0, 0.5, 1.0]);
     assert_eq!(load(&config.resolved(), &[]).unwrap(), config);
     let found = problems(&text.replace("k_proj = 0.5", "k_proj = 0\n\"v_proj(\" = 1\no_proj = \"much\""), &[]);
@@ -44,11 +52,11 @@ fn patterns_keep_their_order_and_each_fault_has_its_place() {
 
 #[test]
 fn layers_are_a_list_or_a_range() {
-    let layers = |typed: &str| load(GOOD, &[&format!("lora.layers={typed}")]).unwrap().lora.layers;
+    let layers = |typed: &str| load(GOOD, &[&format!("lora.layers={typed}")]).unwrap().lora.unwrap().layers;
     assert_eq!(layers("\"8-11\""), Some(vec![8, 9, 10, 11]));
     assert_eq!(layers("3-3"), Some(vec![3]));
     assert_eq!(layers("[9, 2]"), Some(vec![9, 2]));
-    assert_eq!(load(GOOD, &[]).unwrap().lora.layers, None);
+    assert_eq!(load(GOOD, &[]).unwrap().lora.as_ref().unwrap().layers, None);
     let config = load(GOOD, &["lora.layers=1-2"]).unwrap();
     assert_eq!(load(&config.resolved(), &[]).unwrap(), config);
     for (typed, what) in [
@@ -72,7 +80,7 @@ fn what_is_off_leaves_no_trace_in_the_settings() {
     }
     let on = ["lora.dropout=0.05", "train.neftune_alpha=5", "optimizer.lora_plus_ratio=16"];
     let config = load(GOOD, &on).unwrap();
-    assert_eq!((config.lora.dropout, config.train.neftune_alpha), (0.05, 5.0));
+    assert_eq!((config.lora.as_ref().unwrap().dropout, config.train.neftune_alpha), (0.05, 5.0));
     assert_eq!(config.optimizer.lora_plus_ratio, Some(16.0));
     assert_eq!(load(&config.resolved(), &[]).unwrap(), config);
     for (typed, what) in [

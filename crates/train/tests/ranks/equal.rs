@@ -89,6 +89,24 @@ fn assert_adapters_close(left: &HashMap<String, Tensor>, right: &HashMap<String,
 }
 
 #[test]
+fn threads_train_all_weights_as_one_rank_does() {
+    let tiny = Tiny::new();
+    let text = String::from_utf8(tiny.read("settings.toml")).unwrap();
+    let text = text.replace("[lora]\nrank = 4\nalpha = 16\n", "").replace("[train]\n", "[train]\nmethod = \"full\"\n");
+    tiny.write("settings.toml", &text.replace("learning_rate = 2e-2", "learning_rate = 3e-3"));
+    run::train(&prepared(&tiny, "one", &["train.steps=4"]), &Start::Fresh, &Requests::default(), &Alone).unwrap();
+    let outcomes = by_threads(&prepared(&tiny, "two", &["train.steps=4"]), 2);
+    assert!(matches!(outcomes[0], Outcome::Finished { .. }));
+    for ((name, left), (_, right)) in curve(&tiny, "one").iter().zip(&curve(&tiny, "two")) {
+        assert!((left - right).abs() < LOSS_RELATIVE * left.abs(), "{name}: {left} and {right}");
+    }
+    let model = |dir: &str| {
+        candle_core::safetensors::load(tiny.path(&format!("{dir}/model/model.safetensors")), &Device::Cpu).unwrap()
+    };
+    assert_adapters_close(&model("one"), &model("two"), "two");
+}
+
+#[test]
 fn threads_give_what_one_rank_gives() {
     let tiny = Tiny::new();
     // Six packs a step, of which the last step of an epoch has fewer; then fewer packs than ranks.

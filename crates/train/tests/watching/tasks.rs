@@ -83,7 +83,7 @@ fn rows(tiny: &Tiny, key: &str) -> Vec<Value> {
 
 /// What a served adapter says in the task's turn.
 fn served(tiny: &Tiny, adapter: &str) -> Vec<String> {
-    let files = ModelFiles::in_folder(&tiny.path("model"));
+    let files = ModelFiles::in_folder(tiny.path("model"));
     let options = ServingOptions { kv_bytes: Some(1 << 20), ..ServingOptions::default() };
     let adapter = tiny.path(adapter);
     let limits = EngineLimits { context_tokens_max: Some(400), ..EngineLimits::default() };
