@@ -1,0 +1,1 @@
+//! When values are the same.

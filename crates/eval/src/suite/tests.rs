@@ -1,0 +1,1 @@
+//! Suites and what is wrong with them.
