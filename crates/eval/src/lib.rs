@@ -6,10 +6,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod actor; // a model folder, ready to act
+mod check; // whether suites are sound
 mod collect; // scripted plans instead of a model
 mod describe; // what protects this machine, in words
 mod error;
 mod grade; // what decides whether a task is solved
+mod new_task; // a task to begin with
 mod parallel; // several at once, results in order
 mod report; // what came of all tasks
 mod run; // one task through the loop
@@ -21,10 +23,12 @@ mod task; // read first: what a task is
 pub mod verify; // whether the outputs in a data set are true
 
 pub use actor::{Actor, action_format_parser, profile_parser};
+pub use check::{CheckArgs, Checked, check};
 pub use collect::collect;
 pub use describe::sandbox_line;
 pub use error::EvalError;
 pub use grade::{Content, Grader, Query, State, Tolerance, Verdict, is_right};
+pub use new_task::{NewTaskArgs, new_task};
 pub use parallel::in_order;
 pub use report::{Report, Tally, check_writable, write_atomically};
 pub use run::{Outcome, run_task};
