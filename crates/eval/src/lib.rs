@@ -28,7 +28,7 @@ pub use collect::collect;
 pub use describe::sandbox_line;
 pub use error::EvalError;
 pub use grade::{Content, Grader, Query, State, Tolerance, Verdict, is_right};
-pub use new_task::{NewTaskArgs, new_task};
+pub use new_task::{KINDS as GRADER_KINDS, NewTaskArgs, new_task};
 pub use parallel::in_order;
 pub use report::{Report, Tally, check_writable, write_atomically};
 pub use run::{Outcome, run_task};

@@ -286,6 +286,3 @@ impl Reader<'_> {
         char::from_u32(code).ok_or("an escape that is no character")
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -17,9 +17,6 @@ mod examine; // Python that tests what was left behind
 
 mod python; // one question to a fresh Python
 
-#[cfg(test)]
-mod tests;
-
 use codeact_chat::Message;
 use codeact_sandbox::Policy;
 use regex::Regex;
@@ -191,14 +188,16 @@ impl Grader {
             Grader::Tests { code } => examine::judge(code, attempt, policy),
             Grader::State(state) => state.judge(attempt, policy),
             _ => Ok(match attempt.solution {
-                Some(solution) => self.judge_text(solution.trim()),
+                Some(solution) => self.judge_solution(solution),
                 None => Verdict::wrong("there is no `<solution>`"),
             }),
         }
     }
 
-    /// The graders that look at nothing but the text of the solution.
-    fn judge_text(&self, solution: &str) -> Verdict {
+    /// What a grader says that looks at nothing but the text of a solution; `tests`, `state` and `all` look at more, and
+    /// refuse.
+    pub fn judge_solution(&self, solution: &str) -> Verdict {
+        let solution = solution.trim();
         let is_not = |answer: &str| format!("the solution is `{}`, and `{answer}` is right", shown(solution));
         match self {
             Grader::Answer { answer } => Verdict::of(is_right(solution, answer), || is_not(answer)),
@@ -253,7 +252,7 @@ fn number(text: &str) -> Option<Value> {
         b'+' => (false, &text[1..]),
         _ => (false, text),
     };
-    if digits.contains('_') {
+    if digits.contains(|next: char| !next.is_ascii_digit() && !".eE+-".contains(next)) {
         return None;
     }
     let all_digits = digits.bytes().all(|next| next.is_ascii_digit());

@@ -270,6 +270,3 @@ pub(super) fn difference(answer: &Value, found: &Value, tolerance: Tolerance) ->
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -91,11 +91,6 @@ impl<'a> Fields<'a> {
         fields
     }
 
-    /// Where the object stands.
-    pub fn place(&self) -> &'a Place {
-        self.place
-    }
-
     /// Whether there is such a key.
     pub fn has(&self, key: &str) -> bool {
         self.entries.get(key).is_some_and(|value| !value.is_null())

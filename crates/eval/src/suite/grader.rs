@@ -67,14 +67,18 @@ fn number(value: Value) -> Result<String, String> {
     }
 }
 
-/// `answer` and the tolerance of the numbers in it.
+/// `answer`, and the tolerance of the numbers in it: one for both kinds, or each by itself.
 fn values(fields: &mut Fields<'_>, is_kind: fn(&Value) -> bool, name: &str) -> Option<(Value, Tolerance)> {
-    let of_numbers = fields.read("tolerance", tolerance);
+    let both = fields.read("tolerance", tolerance);
+    let tolerance = Tolerance {
+        absolute: fields.read("absolute", tolerance).or(both),
+        relative: fields.read("relative", tolerance).or(both),
+    };
     let answer = fields.needed("answer", |value| match is_kind(&value) {
         true => Ok(value),
         false => Err(format!("must be {name}, and is {}", shown(&value))),
     })?;
-    Some((answer, Tolerance { absolute: of_numbers, relative: of_numbers }))
+    Some((answer, tolerance))
 }
 
 fn pattern(value: Value) -> Result<String, String> {

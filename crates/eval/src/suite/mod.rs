@@ -15,9 +15,6 @@ mod entry; // one task
 
 mod folder; // one task that is a folder
 
-#[cfg(test)]
-mod tests;
-
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

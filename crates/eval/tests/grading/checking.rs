@@ -2,29 +2,27 @@
 
 use std::path::Path;
 
-use super::*;
-use crate::new_task::{KINDS, new_task};
-use crate::{Grader, load_suites};
+use codeact_eval::{Checked, GRADER_KINDS, Grader, Suite, Task, check, load_suites, new_task};
+
+use crate::policy;
 
 fn checked(tasks: Vec<Task>) -> Checked {
-    let suite = Suite { name: "s".into(), description: String::new(), licence: String::new(), path: "s".into(), tasks };
-    let policy = Policy { imports: Vec::new(), ..Policy::default() };
-    check(&[suite], &policy, 2, &|| {})
+    let (description, licence) = (String::new(), String::new());
+    let suite = Suite { name: "s".into(), description, licence, path: "s".into(), tasks };
+    check(&[suite], &policy(), 2, &|| {})
 }
 
 fn task(id: &str, reference: &[&str], wrong: &[&[&str]]) -> Task {
     let texts = |turns: &[&str]| turns.iter().map(|turn| (*turn).to_owned()).collect::<Vec<_>>();
-    Task {
-        reference: texts(reference),
-        wrong: wrong.iter().map(|turns| texts(turns)).collect(),
-        ..Task::new(id, "f", "p", Grader::Answer { answer: "42".into() })
-    }
+    let wrong = wrong.iter().map(|turns| texts(turns)).collect();
+    Task { reference: texts(reference), wrong, ..Task::new(id, "f", "p", Grader::Answer { answer: "42".into() }) }
 }
 
 #[test]
 fn what_is_not_sound_is_named_with_its_reason() {
-    let right: &[&str] = &["I add.\n<execute>\nprint(20 + 22)\n</execute>", "<solution>42</solution>"];
+    let right: &[&str] = &["I add.\n<execute>\nprint(20 + 22)\n</execute>", "<solution>42</solution> it is."];
     let wrong: &[&str] = &["<solution>41</solution>"];
+    let two: &[&str] = &["<execute>\n1\n</execute> and <solution>42</solution>", "<solution>42</solution>"];
     let cases: [(&str, Task, &str); 9] = [
         ("sound", task("sound", right, &[wrong]), ""),
         ("no-reference", task("no-reference", &[], &[wrong]), "has no `reference`"),
@@ -41,7 +39,7 @@ fn what_is_not_sound_is_named_with_its_reason() {
             "1 of 2 turns",
         ),
         ("short", task("short", &right[..1], &[wrong]), "the reference fails"),
-        ("trailing", task("trailing", &["<solution>42</solution> is it"], &[wrong]), "what follows is lost"),
+        ("two", task("two", two, &[wrong]), "more than one action in turn 1"),
         ("empty", task("empty", right, &[&["I do not know."]]), "no plausible mistake"),
     ];
     let expected: Vec<(&str, &str)> = cases.iter().skip(1).map(|(id, _, what)| (*id, *what)).collect();
@@ -56,16 +54,15 @@ fn what_is_not_sound_is_named_with_its_reason() {
 #[test]
 fn every_template_is_sound() {
     let folder = tempfile::tempdir().unwrap();
-    for kind in KINDS {
+    for kind in GRADER_KINDS {
         new_task(&folder.path().join(kind), kind).unwrap();
     }
     let taken = new_task(&folder.path().join("tests"), "tests").unwrap_err();
     assert!(taken.is_bad_input() && taken.to_string().contains("is there already"), "{taken}");
     assert!(new_task(Path::new("/nowhere/at/all"), "tests").is_err());
     assert!(new_task(&folder.path().join("x"), "test").unwrap_err().to_string().contains("did you mean `tests`?"));
-    let paths: Vec<_> = KINDS.iter().map(|kind| folder.path().join(kind)).collect();
+    let paths: Vec<_> = GRADER_KINDS.iter().map(|kind| folder.path().join(kind)).collect();
     let suites = load_suites(&paths).unwrap();
-    let policy = Policy { imports: Vec::new(), ..Policy::default() };
-    let found = check(&suites, &policy, 2, &|| {});
-    assert_eq!((found.faults, found.suites.len()), (Vec::new(), KINDS.len()));
+    let found = check(&suites, &policy(), 2, &|| {});
+    assert_eq!((found.faults, found.suites.len()), (Vec::new(), GRADER_KINDS.len()));
 }

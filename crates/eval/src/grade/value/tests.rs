@@ -1,1 +1,0 @@
-//! When values are the same.

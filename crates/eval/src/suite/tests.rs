@@ -1,1 +1,0 @@
-//! Suites and what is wrong with them.
