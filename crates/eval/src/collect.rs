@@ -62,7 +62,7 @@ fn conversation(plan: &Plan, profile: &Profile, policy: &Policy) -> Result<Conve
     if let Some(index) = (0..said.len()).find(|&index| said[index] != plan.turns[index]) {
         return Err(format!("turn {index} became {:?} in the transcript", said[index]));
     }
-    let answer = &plan.task.answer;
+    let answer = plan.task.grader.answer().unwrap_or_default();
     match (turn.end, &turn.answer) {
         (TurnEnd::Solution, Some(solution)) if is_right(solution, answer) => {
             Ok(Conversation { id: plan.task.id.clone(), messages: turn.messages })
@@ -79,17 +79,11 @@ fn with_causes(error: impl std::error::Error + Send + Sync + 'static) -> String 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Grader;
     use crate::task::Task;
 
     fn plan(id: &str, turns: &[&str], answer: &str) -> Plan {
-        let task = Task {
-            id: id.into(),
-            family: "f".into(),
-            prompt: "p".into(),
-            answer: answer.into(),
-            setup: None,
-            tools: vec![],
-        };
+        let task = Task::new(id, "f", "p", Grader::Answer { answer: answer.into() });
         Plan { task, turns: turns.iter().map(|turn| (*turn).to_owned()).collect() }
     }
 

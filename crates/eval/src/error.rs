@@ -7,7 +7,7 @@ use codeact_chat::FormatError;
 use codeact_engine::EngineError;
 use codeact_model::ModelError;
 use codeact_model::source::SourceError;
-use codeact_sandbox::SandboxError;
+use codeact_sandbox::{FileError, SandboxError};
 
 /// Errors of this crate, with place, value and way out. A task that the model does not solve is not one.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +51,36 @@ pub enum EvalError {
     Empty {
         /// The file.
         path: PathBuf,
+    },
+    /// Suites that are not as they should be.
+    #[error("{}", faulty_suites(faults, *count))]
+    Suites {
+        /// One for each thing that is wrong, with its place; the first of them.
+        faults: Vec<String>,
+        /// How many there are.
+        count: usize,
+    },
+    /// A file of tools defines none.
+    #[error("`{path}` has no tools: {reason}")]
+    Tools {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The code of a grader cannot decide anything.
+    #[error("the grader cannot be run: {reason}")]
+    Grader {
+        /// Why.
+        reason: String,
+    },
+    /// The files of a task cannot be put into the workspace.
+    #[error("the files of `{id}` cannot be put into the workspace")]
+    Files {
+        /// The task.
+        id: String,
+        /// Why.
+        source: FileError,
     },
     /// The code that prepares the session of a task fails.
     #[error("the setup of `{id}` fails:\n{observation}")]
@@ -166,6 +196,15 @@ pub enum EvalError {
         /// Tasks in all.
         all: usize,
     },
+}
+
+fn faulty_suites(faults: &[String], count: usize) -> String {
+    let more = count - faults.len().min(count);
+    let more = if more > 0 { format!("\nand {more} more") } else { String::new() };
+    match (faults, count) {
+        ([fault], 1) => fault.clone(),
+        _ => format!("{count} things are wrong\n{}{more}", faults.join("\n")),
+    }
 }
 
 impl EvalError {

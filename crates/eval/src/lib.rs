@@ -6,28 +6,34 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod actor; // a model folder, ready to act
+mod check; // whether suites are sound
 mod collect; // scripted plans instead of a model
 mod describe; // what protects this machine, in words
 mod error;
-mod grade; // when a solution is right
+mod grade; // what decides whether a task is solved
+mod new_task; // a task to begin with
 mod parallel; // several at once, results in order
 mod report; // what came of all tasks
 mod run; // one task through the loop
 mod sandbox; // the options about the sandbox, for all programs
 mod serving; // the options about running a model, for all programs
 mod solver; // what is to solve tasks: a model here or elsewhere
-mod task; // read first: tasks and plans, as they stand in files
+mod suite; // tasks as they lie on the disk
+mod task; // read first: what a task is
 pub mod verify; // whether the outputs in a data set are true
 
 pub use actor::{Actor, action_format_parser, profile_parser};
+pub use check::{CheckArgs, Checked, check};
 pub use collect::collect;
 pub use describe::sandbox_line;
 pub use error::EvalError;
-pub use grade::is_right;
+pub use grade::{Content, Grader, Query, State, Tolerance, Verdict, is_right};
+pub use new_task::{KINDS as GRADER_KINDS, NewTaskArgs, new_task};
 pub use parallel::in_order;
 pub use report::{Report, Tally, check_writable, write_atomically};
 pub use run::{Outcome, run_task};
 pub use sandbox::{Sandbox, SandboxArgs};
 pub use serving::{Dtype, OnDevice, Quant, ServingArgs, compute_line, limits_on};
 pub use solver::Solver;
-pub use task::{Plan, Task, read_plans, read_tasks};
+pub use suite::{Suite, load_suites};
+pub use task::{Plan, Task, TaskLimits, ToolFile, read_plans, read_tasks};

@@ -14,8 +14,8 @@ use codeact_agent::{ActionFormat, AgentOptions, Profile};
 use codeact_engine::EngineLimits;
 use codeact_eval::verify::{Verdict, Verification, VerifyArgs};
 use codeact_eval::{
-    Actor, EvalError, Outcome, Report, SandboxArgs, ServingArgs, Solver, Task, action_format_parser, check_writable,
-    in_order, profile_parser, read_plans, read_tasks, run_task,
+    Actor, CheckArgs, EvalError, NewTaskArgs, Outcome, Report, SandboxArgs, ServingArgs, Solver, Task,
+    action_format_parser, check_writable, in_order, new_task, profile_parser, read_plans, read_tasks, run_task,
 };
 use codeact_model::source::ModelFiles;
 use codeact_sandbox::Policy;
@@ -89,6 +89,10 @@ enum Command {
     /// row: but for addresses, measured times, paths, noise of computing, and how a notebook shows values and errors.
     /// A run that was stopped or killed goes on when it is started again.
     Verify(Box<VerifyArgs>),
+    /// Whether suites of tasks are sound: every reference solves its task, and no plausible mistake does
+    Check(Box<CheckArgs>),
+    /// Write a task to begin with, which `check` accepts
+    NewTask(NewTaskArgs),
 }
 
 fn main() -> ExitCode {
@@ -96,6 +100,8 @@ fn main() -> ExitCode {
     let result = match &args.command {
         Some(Command::Collect { plans, out, sandbox }) => collect(plans, out, sandbox),
         Some(Command::Verify(args)) => verify(args),
+        Some(Command::Check(args)) => check(args),
+        Some(Command::NewTask(args)) => new_task(&args.folder, &args.kind).map_err(Into::into),
         None => evaluate(&args),
     };
     match result {
@@ -126,6 +132,20 @@ fn collect(plans_path: &Path, out: &Path, sandbox: &SandboxArgs) -> anyhow::Resu
         .map_err(|source| EvalError::Write { path: out.to_owned(), source })?;
     eprintln!("{} conversations written to `{}`", conversations.len(), out.display());
     Ok(())
+}
+
+fn check(args: &CheckArgs) -> anyhow::Result<()> {
+    let suites = args.suites()?;
+    let (_, sandbox) = args.sandbox.start(None).map_err(EvalError::from)?;
+    eprintln!("{}", sandbox.announcement(""));
+    let progress = Progress::new(suites.iter().map(|suite| suite.tasks.len()).sum());
+    let checked = codeact_eval::check(&suites, &sandbox.policy, args.threads(), &|| progress.step(""));
+    progress.finish();
+    print!("{}", checked.table());
+    match checked.faults.is_empty() {
+        true => Ok(()),
+        false => Err(EvalError::Suites { count: checked.faults.len(), faults: checked.faults }.into()),
+    }
 }
 
 fn verify(args: &VerifyArgs) -> anyhow::Result<()> {

@@ -170,14 +170,16 @@ pub(crate) fn partial_path(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Verdict;
 
     fn outcome(family: &str, is_solved: bool, executions: usize) -> Outcome {
         Outcome {
             id: "t".into(),
             family: family.into(),
-            answer: "1".into(),
+            answer: Some("1".into()),
             solution: None,
             is_solved,
+            verdict: if is_solved { Verdict::right() } else { Verdict::wrong("it is not") },
             end: codeact_agent::TurnEnd::Solution,
             error: None,
             steps: 1,

@@ -6,8 +6,9 @@ use codeact_agent::{Agent, AgentError, AgentOptions, Event, Model, TurnEnd};
 use codeact_chat::Message;
 use codeact_sandbox::{CellEnd, Policy, Session};
 
+use crate::grade::{Attempt, Tree};
 use crate::task::Task;
-use crate::{EvalError, is_right};
+use crate::{EvalError, Verdict};
 
 /// What a model made of a task.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -16,12 +17,14 @@ pub struct Outcome {
     pub id: String,
     /// Its family.
     pub family: String,
-    /// The right solution.
-    pub answer: String,
+    /// The right solution, where the task has it in the short form.
+    pub answer: Option<String>,
     /// What the model proposed in `<solution>`, if it did.
     pub solution: Option<String>,
-    /// Whether that is right. A reply without `<solution>` never is.
+    /// Whether the task is solved: what the verdict says.
     pub is_solved: bool,
+    /// Whether it is, and if not, why.
+    pub verdict: Verdict,
     /// Why the turn ended.
     pub end: TurnEnd,
     /// Why it failed: the conversation outgrew the context.
@@ -38,11 +41,12 @@ pub struct Outcome {
     pub transcript: Vec<Message>,
 }
 
-/// Lets `model` solve `task` in a session of its own under `policy`.
+/// Lets `model` solve `task` in a session of its own under `policy`. The limits of the task go before those of `options`
+/// and `policy`.
 ///
 /// # Errors
-/// When Python does not start, the task's setup fails, or the model does. Not when the conversation outgrows the
-/// context: that is an [`Outcome`].
+/// When Python does not start, the task's files, tools or setup fail, the model does, or the grader is none. Not when the
+/// conversation outgrows the context: that is an [`Outcome`].
 pub fn run_task(
     task: &Task,
     model: Box<dyn Model>,
@@ -50,9 +54,11 @@ pub fn run_task(
     policy: &Policy,
 ) -> Result<Outcome, EvalError> {
     let started = Instant::now();
-    let session = prepared_session(task, policy)?;
-    let tools = options.tools.iter().chain(&task.tools).cloned().collect();
-    let mut agent = Agent::new(model, Box::new(session), AgentOptions { tools, ..options.clone() });
+    let (options, policy) = (options_for(task, options, policy)?, policy_for(task, policy));
+    let session = prepared_session(task, &policy)?;
+    let files = session.files();
+    let before = if task.grader.needs_before() { Tree::of(&files) } else { Tree::default() };
+    let mut agent = Agent::new(model, Box::new(session), options);
     let mut error = None;
     let turn = agent.run_turn(&task.prompt, &mut |event| {
         if let Event::Error { message, .. } = event {
@@ -60,12 +66,19 @@ pub fn run_task(
         }
     });
     let turn = turn.map_err(|source| EvalError::Agent { id: task.id.clone(), source })?;
+    let after = if task.grader.needs_files() { Tree::of(&files) } else { Tree::default() };
+    let transcript = agent.messages().to_vec();
+    // What the code left running ends with it.
+    drop(agent);
     let solution = turn.answer.filter(|_| turn.end == TurnEnd::Solution);
+    let attempt = Attempt { solution: solution.as_deref(), transcript: &transcript, before: &before, after: &after };
+    let verdict = task.grader.judge(&attempt, &policy)?;
     Ok(Outcome {
         id: task.id.clone(),
         family: task.family.clone(),
-        answer: task.answer.clone(),
-        is_solved: solution.as_deref().is_some_and(|solution| is_right(solution, &task.answer)),
+        answer: task.grader.answer().map(str::to_owned),
+        is_solved: verdict.passed,
+        verdict,
         solution,
         end: turn.end,
         error,
@@ -73,16 +86,40 @@ pub fn run_task(
         executions: turn.executions,
         completion_tokens: turn.completion_tokens,
         seconds: started.elapsed().as_secs_f64(),
-        transcript: agent.messages().to_vec(),
+        transcript,
     })
 }
 
-/// A fresh Python in which the task's setup has run.
+/// `options` with the tools and the turns of the task.
+fn options_for(task: &Task, options: &AgentOptions, policy: &Policy) -> Result<AgentOptions, EvalError> {
+    let mut options = options.clone();
+    options.tools.extend(task.tools(policy)?);
+    if let Some(turns) = task.limits.turns {
+        (options.limits.steps_max, options.limits.executions_max) = (turns, turns);
+    }
+    Ok(options)
+}
+
+/// `policy` with the time that cells of the task may take.
+fn policy_for(task: &Task, policy: &Policy) -> Policy {
+    let mut policy = policy.clone();
+    if let Some(seconds) = task.limits.cell_seconds {
+        policy.limits.wall_ms_max = seconds * 1000;
+    }
+    policy
+}
+
+/// A fresh Python with the task's files, in which its tools are defined and its setup has run.
 pub(crate) fn prepared_session(task: &Task, policy: &Policy) -> Result<Session, EvalError> {
     let failed = |source| EvalError::Agent { id: task.id.clone(), source: AgentError::Sandbox(source) };
     let mut session = Session::start(policy).map_err(failed)?;
-    if let Some(setup) = &task.setup {
-        let cell = session.run(setup, &mut |_| {}).map_err(failed)?;
+    let files = session.files();
+    for (path, bytes) in &task.files {
+        let written = files.write(path, &mut &bytes[..], bytes.len() as u64);
+        written.map_err(|source| EvalError::Files { id: task.id.clone(), source })?;
+    }
+    for code in task.tool_file.iter().map(|file| file.source.as_str()).chain(task.setup.as_deref()) {
+        let cell = session.run(code, &mut |_| {}).map_err(failed)?;
         if cell.end != CellEnd::Finished {
             let observation = cell.observation(SETUP_CHARS_MAX);
             return Err(EvalError::Setup { id: task.id.clone(), observation });
@@ -99,16 +136,11 @@ mod tests {
     use codeact_agent::{ActionFormat, Profile, ScriptedModel};
 
     use super::*;
+    use crate::Grader;
 
     fn task(answer: &str, setup: Option<&str>) -> Task {
-        Task {
-            id: "t".into(),
-            family: "seen/f".into(),
-            prompt: "How many?".into(),
-            answer: answer.into(),
-            setup: setup.map(Into::into),
-            tools: Vec::new(),
-        }
+        let grader = Grader::Answer { answer: answer.into() };
+        Task { setup: setup.map(Into::into), ..Task::new("t", "seen/f", "How many?", grader) }
     }
 
     fn run(task: &Task, turns: &[&str]) -> Result<Outcome, EvalError> {

@@ -1,0 +1,80 @@
+//! One question to a fresh Python, with the code that answers it: nothing of a model runs there.
+
+use std::sync::Arc;
+
+use codeact_sandbox::{Cell, CellEnd, Network, Policy, Session, Tool};
+use serde_json::Value as Json;
+
+use crate::EvalError;
+
+/// The form in which an answer comes: `MIME` of `values.py`.
+const MIME: &str = "application/x-codeact-answer";
+pub(super) const VALUES: &str = include_str!("../../python/values.py");
+const TOOLS_OF: &str = include_str!("../../python/tools_of.py");
+const ROWS: &str = include_str!("../../python/rows.py");
+/// Seconds that a question of this file may take.
+const SECONDS_MAX: u64 = 30;
+/// Characters of a failure that are told.
+const FAILURE_CHARS_MAX: usize = 500;
+
+/// `policy` for sessions of a grader: on a disk of their own, without the network, with nothing kept for undo.
+pub(super) fn policy_for(policy: &Policy, seconds: u64) -> Policy {
+    let mut policy = Policy { workspace: None, network: Network::None, tools: None, ..policy.clone() };
+    policy.limits.wall_ms_max = seconds * 1000;
+    policy.limits.checkpoints_max = 0;
+    policy
+}
+
+/// What the last expression of `code` answers; the inner error is why it does not.
+pub(super) fn ask(session: &mut Session, code: &str) -> Result<Result<String, String>, EvalError> {
+    let cell = session.run(code, &mut |_| {})?;
+    Ok(answer_of(&cell))
+}
+
+/// What a cell answered.
+pub(super) fn answer_of(cell: &Cell) -> Result<String, String> {
+    match (cell.end, cell.value.get(MIME)) {
+        (CellEnd::Finished, Some(text)) => Ok(String::from_utf8_lossy(text).into_owned()),
+        (CellEnd::TimedOut, _) => Err("it does not end in time".to_owned()),
+        _ => Err(cell.observation(FAILURE_CHARS_MAX)),
+    }
+}
+
+/// A text as a literal of Python, which one of JSON is.
+pub(super) fn quoted(text: &str) -> String {
+    Json::from(text).to_string()
+}
+
+/// The functions that a file of tools defines; the inner error is why there are none.
+pub(crate) fn tools_of(source: &str, policy: &Policy) -> Result<Result<Vec<Tool>, String>, EvalError> {
+    let mut session = Session::start(&policy_for(policy, SECONDS_MAX))?;
+    let question = format!("Answer(json.dumps(tools_of({})))", quoted(source));
+    let answer = ask(&mut session, &format!("{VALUES}\n{TOOLS_OF}\n{question}"))?;
+    Ok(answer.and_then(|text| match serde_json::from_str::<Json>(&text) {
+        Ok(Json::String(reason)) => Err(reason),
+        Ok(tools) => serde_json::from_value(tools).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    }))
+}
+
+/// Each part of a database: what its name ends with, and its bytes where there is one.
+pub(super) type Parts = [(&'static str, Option<Arc<[u8]>>); 3];
+
+/// The rows of a query as a literal of Python; the inner error is why there are none.
+pub(super) fn rows(query: &str, parts: Parts, policy: &Policy) -> Result<Result<String, String>, EvalError> {
+    let mut session = Session::start(&policy_for(policy, SECONDS_MAX))?;
+    let files = session.files();
+    for (end, bytes) in parts {
+        if let Some(bytes) = bytes
+            && let Err(error) = files.write(&format!("0/database{end}"), &mut &bytes[..], bytes.len() as u64)
+        {
+            return Ok(Err(error.to_string()));
+        }
+    }
+    let question = format!("Answer(rows_of(\"0/database\", {}))", quoted(query));
+    let answer = ask(&mut session, &format!("{VALUES}\n{ROWS}\n{question}"))?;
+    Ok(answer.and_then(|text| match text.strip_prefix('!') {
+        Some(reason) => Err(reason.to_owned()),
+        None => Ok(text),
+    }))
+}
