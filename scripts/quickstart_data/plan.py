@@ -31,7 +31,7 @@ class Plan:
         return row | {"setup": self.setup} if self.setup else row
 
     def task(self) -> Dict[str, Any]:
-        """The line that `codeact-eval --tasks` reads: the same without the script."""
+        """The line that `codeact-eval run` reads: the same without the script."""
         row = {"id": self.id, "family": self.family, "prompt": self.prompt, "answer": self.answer}
         return row | {"setup": self.setup} if self.setup else row
 

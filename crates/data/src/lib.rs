@@ -20,6 +20,7 @@ mod report; // what became of the conversations of a file
 pub mod load; // all of it: sources -> documents, filtered, held out, counted
 pub mod plan; // what is learned when
 
+pub mod page; // what pages about runs share
 pub mod preview; // one conversation, its mask made visible
 pub mod stats; // all of it in numbers
 

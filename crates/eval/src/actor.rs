@@ -96,6 +96,17 @@ impl Actor {
         Ok(Actor { adapter, format, profile, action_format, ..self.clone() })
     }
 
+    /// The same model without an adapter.
+    ///
+    /// * `base`: the folder of the model's small files.
+    ///
+    /// # Errors
+    /// When one of them is missing or broken.
+    pub fn without_adapter(&self, base: &Path) -> Result<Actor, EvalError> {
+        let (format, Wording { profile, format: action_format }) = wording(base, None)?;
+        Ok(Actor { adapter: None, format, profile, action_format, ..self.clone() })
+    }
+
     /// A conversation in the wording and the form of actions that the model was trained with.
     pub fn options(&self) -> AgentOptions {
         AgentOptions { format: self.action_format, ..AgentOptions::new(self.profile.clone()) }
@@ -110,8 +121,18 @@ impl Actor {
 /// Tokenizer and `codeact.json` of the adapter's folder count before those of the model: they belong to what was trained
 /// last.
 fn wording(model: &Path, adapter: Option<&Path>) -> Result<(Arc<ChatFormat>, Wording), EvalError> {
-    let folder_with = |file: &str| adapter.filter(|adapter| adapter.join(file).exists()).unwrap_or(model);
-    let format = ChatFormat::load(folder_with("tokenizer.json"))?;
-    let wording = Wording::load(folder_with("codeact.json")).map_err(EvalError::Profile)?;
-    Ok((Arc::new(format), wording))
+    let format = ChatFormat::load(folder_with("tokenizer.json", model, adapter))?;
+    Ok((Arc::new(format), wording_of(model, adapter)?))
+}
+
+/// What model and adapter were trained with.
+///
+/// # Errors
+/// When a `codeact.json` is broken.
+pub(crate) fn wording_of(model: &Path, adapter: Option<&Path>) -> Result<Wording, EvalError> {
+    Wording::load(folder_with("codeact.json", model, adapter)).map_err(EvalError::Profile)
+}
+
+fn folder_with<'a>(file: &str, model: &'a Path, adapter: Option<&'a Path>) -> &'a Path {
+    adapter.filter(|adapter| adapter.join(file).exists()).unwrap_or(model)
 }

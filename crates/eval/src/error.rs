@@ -118,6 +118,9 @@ pub enum EvalError {
     /// The weights of the model cannot be loaded.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// An environment is asked for what it cannot do.
+    #[error("{0}")]
+    Environment(String),
     /// Options contradict each other.
     #[error("{0}")]
     Options(String),
@@ -188,13 +191,27 @@ pub enum EvalError {
         /// Where they are kept.
         path: PathBuf,
     },
-    /// Somebody stopped it.
-    #[error("interrupted after {done} of {all} tasks; nothing was written")]
+    /// The results on the disk are those of a run with other settings.
+    #[error(
+        "`{path}` holds the results of another run: {what}\nhint: use its settings to go on, or give another `--out`"
+    )]
+    OtherResults {
+        /// The results of that run.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+    },
+    /// Somebody stopped it, and it can go on.
+    #[error(
+        "stopped after {done} of {all} tries, which are kept in `{path}`\nhint: the same command goes on from there"
+    )]
     Interrupted {
-        /// Tasks that were finished.
+        /// Tries that ended.
         done: usize,
-        /// Tasks in all.
+        /// Tries in all.
         all: usize,
+        /// Where they are kept.
+        path: PathBuf,
     },
 }
 

@@ -10,10 +10,11 @@ mod check; // whether suites are sound
 mod collect; // scripted plans instead of a model
 mod describe; // what protects this machine, in words
 mod error;
+mod environment; // tasks to act in, step by step
 mod grade; // what decides whether a task is solved
+pub mod measure; // suites of tasks by contestants, and what came of it
 mod new_task; // a task to begin with
 mod parallel; // several at once, results in order
-mod report; // what came of all tasks
 mod run; // one task through the loop
 mod sandbox; // the options about the sandbox, for all programs
 mod serving; // the options about running a model, for all programs
@@ -21,19 +22,21 @@ mod solver; // what is to solve tasks: a model here or elsewhere
 mod suite; // tasks as they lie on the disk
 mod task; // read first: what a task is
 pub mod verify; // whether the outputs in a data set are true
+mod written; // files that appear whole or not at all
 
 pub use actor::{Actor, action_format_parser, profile_parser};
 pub use check::{CheckArgs, Checked, check};
 pub use collect::collect;
 pub use describe::sandbox_line;
+pub use environment::{Environment, Info, Observation, Step, TaskEnvironment, TaskFacts, TaskRow};
 pub use error::EvalError;
 pub use grade::{Content, Grader, Query, State, Tolerance, Verdict, is_right};
 pub use new_task::{KINDS as GRADER_KINDS, NewTaskArgs, new_task};
 pub use parallel::in_order;
-pub use report::{Report, Tally, check_writable, write_atomically};
 pub use run::{Outcome, run_task};
 pub use sandbox::{Sandbox, SandboxArgs};
 pub use serving::{Dtype, OnDevice, Quant, ServingArgs, compute_line, limits_on};
-pub use solver::Solver;
+pub use solver::{Draw, Solver};
 pub use suite::{Suite, load_suites};
 pub use task::{Plan, Task, TaskLimits, ToolFile, read_plans, read_tasks};
+pub use written::{check_writable, write_atomically};

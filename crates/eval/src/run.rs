@@ -7,6 +7,7 @@ use codeact_chat::Message;
 use codeact_sandbox::{CellEnd, Policy, Session};
 
 use crate::grade::{Attempt, Tree};
+use crate::measure::{Actions, Watch};
 use crate::task::Task;
 use crate::{EvalError, Verdict};
 
@@ -33,6 +34,10 @@ pub struct Outcome {
     pub steps: usize,
     /// How many of them had code that ran.
     pub executions: usize,
+    /// What became of the actions.
+    pub actions: Actions,
+    /// Tokens of all prompts, those in a cache included.
+    pub prompt_tokens: usize,
     /// Tokens the model wrote.
     pub completion_tokens: usize,
     /// Wall-clock time in seconds, starting Python included.
@@ -59,8 +64,9 @@ pub fn run_task(
     let files = session.files();
     let before = if task.grader.needs_before() { Tree::of(&files) } else { Tree::default() };
     let mut agent = Agent::new(model, Box::new(session), options);
-    let mut error = None;
+    let (mut error, mut watch) = (None, Watch::default());
     let turn = agent.run_turn(&task.prompt, &mut |event| {
+        watch.see(&event);
         if let Event::Error { message, .. } = event {
             error = Some(message);
         }
@@ -84,6 +90,8 @@ pub fn run_task(
         error,
         steps: turn.steps,
         executions: turn.executions,
+        actions: watch.actions(),
+        prompt_tokens: turn.prompt_tokens,
         completion_tokens: turn.completion_tokens,
         seconds: started.elapsed().as_secs_f64(),
         transcript,
@@ -101,7 +109,7 @@ fn options_for(task: &Task, options: &AgentOptions, policy: &Policy) -> Result<A
 }
 
 /// `policy` with the time that cells of the task may take.
-fn policy_for(task: &Task, policy: &Policy) -> Policy {
+pub(crate) fn policy_for(task: &Task, policy: &Policy) -> Policy {
     let mut policy = policy.clone();
     if let Some(seconds) = task.limits.cell_seconds {
         policy.limits.wall_ms_max = seconds * 1000;

@@ -5,7 +5,22 @@ use codeact_engine::Sampling;
 
 use crate::{Actor, EvalError, compute_line};
 
+/// How replies are drawn.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Draw {
+    /// Sampling temperature; 0 takes the most likely token every time.
+    pub temperature: f64,
+    /// The same seed and prompt give the same reply; a server may not hold to it.
+    pub seed: u64,
+    /// Most tokens of one reply.
+    pub reply_tokens_max: usize,
+}
+
+/// Seeds that every server takes: below 2 to the power of 31.
+const SERVER_SEED_BITS: u32 = 31;
+
 /// Gives a model for each task.
+#[derive(Clone)]
 pub enum Solver {
     /// In this process.
     Local(Actor),
@@ -23,13 +38,12 @@ pub enum Solver {
 }
 
 impl Solver {
-    /// The model at an address, and its name there. Replies are as greedy as it can.
+    /// The model at an address, and its name there.
     ///
     /// # Errors
     /// When nobody answers there, or there is no such model.
     pub fn at(url: &str, model: Option<String>) -> Result<(Solver, String), EvalError> {
-        let options =
-            EndpointOptions { model, temperature: Some(0.0), seed: Some(0), ..EndpointOptions::new(url.to_owned()) };
+        let options = EndpointOptions { model, ..EndpointOptions::new(url.to_owned()) };
         let connected = EndpointModel::connect(options.clone()).map_err(EvalError::Endpoint)?;
         let (name, model) = (connected.name().to_owned(), connected.name().to_owned());
         let (profile, action_format) = (Profile::codeactinstruct(), ActionFormat::default());
@@ -60,11 +74,21 @@ impl Solver {
     ///
     /// # Errors
     /// When the address is none.
-    pub fn model(&self) -> Result<Box<dyn Model>, EvalError> {
+    pub fn model(&self, draw: &Draw) -> Result<Box<dyn Model>, EvalError> {
+        let Draw { temperature, seed, reply_tokens_max } = *draw;
         Ok(match self {
-            Solver::Local(actor) => Box::new(actor.model(Sampling::default())),
+            Solver::Local(actor) => {
+                let max_new_tokens = reply_tokens_max;
+                Box::new(actor.model(Sampling { temperature, seed, max_new_tokens, ..Sampling::default() }))
+            }
             Solver::Endpoint { options, model, .. } => {
-                Box::new(EndpointModel::named(options.clone(), model.clone()).map_err(EvalError::Endpoint)?)
+                let options = EndpointOptions {
+                    temperature: Some(temperature),
+                    seed: Some(seed >> (u64::BITS - SERVER_SEED_BITS)),
+                    reply_tokens_max: Some(reply_tokens_max),
+                    ..options.clone()
+                };
+                Box::new(EndpointModel::named(options, model.clone()).map_err(EvalError::Endpoint)?)
             }
         })
     }
@@ -74,14 +98,6 @@ impl Solver {
         match self {
             Solver::Local(actor) => compute_line(&actor.facts),
             Solver::Endpoint { options, .. } => format!("at {}", options.url),
-        }
-    }
-
-    /// Precision of its weights, where that is known.
-    pub fn dtype(&self) -> String {
-        match self {
-            Solver::Local(actor) => actor.facts.formats.join("+"),
-            Solver::Endpoint { .. } => "unknown".to_owned(),
         }
     }
 }

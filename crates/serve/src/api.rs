@@ -42,7 +42,7 @@ pub fn app(state: AppState) -> Router {
         .merge(ui::routes())
         .fallback(|| async { ApiError::not_found("there is no such path") })
         .method_not_allowed_fallback(|| async { ApiError::new(ErrorKind::BadMethod, "this path has another method") })
-        .layer(from_fn_with_state(state.clone(), edge::guard))
+        .layer(from_fn_with_state(state.clone(), edge::guard::<AppState>))
         .with_state(state)
 }
 

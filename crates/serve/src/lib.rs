@@ -21,6 +21,7 @@ mod error;
 mod console; // events for a terminal
 mod doctor; // whether the sandbox holds here
 mod describe; // what stands in the start-up line
+mod environments; // tasks to act in, step by step
 pub mod mcp; // tools of MCP servers
 mod bench; // how fast it is here
 #[cfg(feature = "jupyter")]
@@ -37,6 +38,7 @@ pub use console::{Console, harmless};
 pub use describe::{served_lines, start_lines};
 pub use doctor::{DoctorError, examine};
 pub use edge::{ApiKeys, Connections, EdgeSettings, Hosts, KeysError, LogSettings, Origins, serve};
+pub use environments::{EnvironmentSettings, serve_environments};
 pub use error::{ApiError, is_bad_input};
 #[cfg(feature = "jupyter")]
 pub use jupyter::JupyterArgs;

@@ -242,7 +242,7 @@ fn write_lines<'a>(
     line: impl Fn(&RowReport) -> Result<Vec<u8>, EvalError>,
 ) -> Result<usize, EvalError> {
     let failed = |source| EvalError::Write { path: path.to_owned(), source };
-    let partial = crate::report::partial_path(path);
+    let partial = crate::written::partial_path(path);
     let mut writer = BufWriter::new(File::create(&partial).map_err(failed)?);
     let mut count = 0;
     for report in reports {

@@ -7,7 +7,7 @@ use codeact_sandbox::Policy;
 
 use super::class::Verdict;
 use super::equal::FLOAT_TOLERANCE;
-use crate::report::partial_path;
+use crate::written::partial_path;
 use crate::{EvalError, SandboxArgs};
 
 /// Options of `verify`.

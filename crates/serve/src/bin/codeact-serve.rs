@@ -1,20 +1,20 @@
 //! `codeact-serve`: the model and the agent over HTTP.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use codeact_eval::{Actor, Sandbox, SandboxArgs, ServingArgs};
+use codeact_eval::{Actor, Sandbox, SandboxArgs, ServingArgs, TaskRow, load_suites};
 use codeact_model::ModelConfig;
 use codeact_model::serving::card::CardModel;
 use codeact_model::serving::{ServedAdapter, ServedModel, ServingPlace};
 use codeact_model::source::ModelFiles;
 use codeact_serve::mcp::connect;
 use codeact_serve::{
-    ApiKeys, AppState, BenchArgs, MakeInterpreter, Models, Options, ServeConfig, Settings, Source, app, is_bad_input,
-    serve, served_lines,
+    ApiKeys, AppState, BenchArgs, Connections, EdgeSettings, EnvironmentSettings, Hosts, MakeInterpreter, Models,
+    Options, ServeConfig, Settings, Source, app, is_bad_input, serve, serve_environments, served_lines,
 };
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -99,12 +99,37 @@ enum Command {
         #[command(flatten)]
         serving: ServingArgs,
     },
+    /// Serve tasks as environments: reset, step and submit, with the reward of their graders; no model is needed
+    Env(Box<EnvironmentArgs>),
+}
+
+#[derive(clap::Args)]
+struct EnvironmentArgs {
+    /// Suites: folders with suite.toml, or .jsonl files
+    #[arg(long = "suites", required = true, num_args = 1.., value_name = "SUITE")]
+    suites: Vec<PathBuf>,
+    /// Address and port to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
+    listen: SocketAddr,
+    /// Only requests with one of these keys are served: a file with one a line
+    #[arg(long, value_name = "FILE")]
+    api_keys: Option<PathBuf>,
+    /// Environments that are open at once
+    #[arg(long, value_name = "NUMBER", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    environments: u16,
+    /// Seconds after which an environment that nobody uses is closed
+    #[arg(long, value_name = "NUMBER", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    idle_seconds: u32,
+    #[command(flatten)]
+    sandbox: SandboxArgs,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    if let Some(Command::Bench { model, bench, serving }) = &args.command {
-        return measure(model, bench, serving);
+    match &args.command {
+        Some(Command::Bench { model, bench, serving }) => return measure(model, bench, serving),
+        Some(Command::Env(environments)) => return ended(serve_tasks(environments)),
+        None => {}
     }
     let prepared = settings(&args).and_then(|mut settings| {
         let key = draw_key(&mut settings)?;
@@ -149,16 +174,56 @@ fn measure(model: &str, bench: &BenchArgs, serving: &ServingArgs) -> ExitCode {
             }
         })
     };
-    match report() {
-        Ok(report) => {
-            println!("{report}");
-            ExitCode::SUCCESS
-        }
+    ended(report().map(|report| println!("{report}")))
+}
+
+fn ended(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::from(if is_bad_input(&error) { 2 } else { 1 })
         }
     }
+}
+
+/// Serves environments until it is told to end.
+fn serve_tasks(args: &EnvironmentArgs) -> anyhow::Result<()> {
+    let row = TaskRow::new(load_suites(&args.suites)?);
+    let keys = args.api_keys.as_deref().map(ApiKeys::read).transpose()?;
+    let (session, sandbox) = args.sandbox.start(None)?;
+    drop(session);
+    eprintln!("{}", sandbox.announcement(&format!("{} tasks; ", row.len())));
+    let is_loopback = args.listen.ip().is_loopback();
+    let mut edge = EdgeSettings { hosts: Hosts::new(&[], is_loopback), keys, ..EdgeSettings::default() };
+    let mut drawn = None;
+    // Whoever reaches the server can run code.
+    if !is_loopback && edge.keys.is_none() {
+        let (keys, key) = ApiKeys::for_this_run().map_err(|error| anyhow::anyhow!(error.message().to_owned()))?;
+        (edge.keys, drawn) = (Some(keys), Some(key));
+    }
+    let settings = EnvironmentSettings {
+        row,
+        policy: sandbox.policy,
+        count_max: args.environments.into(),
+        idle_max: Duration::from_secs(args.idle_seconds.into()),
+        edge,
+    };
+    let runtime = tokio::runtime::Runtime::new()?;
+    let result = runtime.block_on(async {
+        let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let listener = TcpListener::bind(args.listen).await?;
+        if let Some(key) = drawn {
+            eprintln!(
+                "other machines can reach this server, and no keys are set up, so there is one for this run: {key}"
+            );
+        }
+        eprintln!("listening on http://{}", listener.local_addr()?);
+        serve_environments(listener, settings, told_to_end(signals, Connections::default().drain_time_max)).await;
+        anyhow::Ok(())
+    });
+    runtime.shutdown_timeout(END_TIME_MAX);
+    result
 }
 
 fn settings(args: &Args) -> anyhow::Result<Settings> {
@@ -265,22 +330,21 @@ async fn listen(state: AppState, settings: &Settings, key: Option<String>) -> an
     eprintln!("OpenAI's API at http://{address}/v1, sessions at http://{address}/v1/agent/sessions");
     eprintln!("listening on http://{address}");
     let drain_time_max = settings.connections.drain_time_max;
-    let stop = async move {
-        let mut signals = (terminate, interrupt);
-        either(&mut signals).await;
-        eprintln!(
-            "finishing what is running, {} seconds at most; once more to end at once",
-            drain_time_max.as_secs_f64()
-        );
-        tokio::spawn(async move {
-            either(&mut signals).await;
-            std::process::exit(1);
-        });
-    };
+    let stop = told_to_end((terminate, interrupt), drain_time_max);
     if !serve(listener, app(state.clone()), state, settings.connections, stop).await {
         eprintln!("what was still running was ended");
     }
     Ok(())
+}
+
+/// Ready at the first signal; the second ends the program.
+async fn told_to_end(mut signals: (Signal, Signal), drain_time_max: Duration) {
+    either(&mut signals).await;
+    eprintln!("finishing what is running, {} seconds at most; once more to end at once", drain_time_max.as_secs_f64());
+    tokio::spawn(async move {
+        either(&mut signals).await;
+        std::process::exit(1);
+    });
 }
 
 async fn either((terminate, interrupt): &mut (Signal, Signal)) {

@@ -12,10 +12,10 @@ use serde::{Deserialize, de};
 use serde_json::{Map, Number, Value};
 use tokio_stream::StreamExt;
 
-use crate::edge::{Memory, Record, Taken};
+use crate::ApiError;
+use crate::edge::{Behind, Memory, Record, Taken};
 use crate::error::ErrorKind;
 use crate::fields::{Fields, Ignored};
-use crate::{ApiError, AppState};
 
 /// A body that takes longer to arrive is given up.
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
@@ -47,19 +47,20 @@ impl JsonBody {
     }
 }
 
-impl FromRequest<AppState> for JsonBody {
+impl<State: Behind> FromRequest<State> for JsonBody {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &AppState) -> Result<JsonBody, ApiError> {
+    async fn from_request(request: Request, state: &State) -> Result<JsonBody, ApiError> {
         let (head, body) = request.into_parts();
-        let memory = &state.edge.memory;
-        let (bytes, of_text) = read_in_time(body, state.edge.settings.body_bytes_max, memory).await?;
+        let edge = state.edge();
+        let memory = &edge.memory;
+        let (bytes, of_text) = read_in_time(body, edge.settings.body_bytes_max, memory).await?;
         // The text is there twice while it is parsed, and then once.
         let taken = of_text.and(memory.take(bytes.len() + VALUE_BYTES * value_count(&bytes))?);
         let parsed = if bytes.len() <= PARSED_HERE_BYTES_MAX {
             parse(&head.headers, &bytes)
         } else {
-            state.edge.work(move || parse(&head.headers, &bytes)).await?
+            edge.work(move || parse(&head.headers, &bytes)).await?
         };
         Ok(JsonBody(parsed?, taken))
     }
@@ -137,10 +138,10 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// A name in a path.
 pub(crate) struct PathName(pub String);
 
-impl FromRequestParts<AppState> for PathName {
+impl<State: Behind> FromRequestParts<State> for PathName {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<PathName, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<PathName, ApiError> {
         match Path::<String>::from_request_parts(parts, state).await {
             Ok(Path(name)) => Ok(PathName(name)),
             Err(error) => Err(ApiError::bad_request(error.body_text())),

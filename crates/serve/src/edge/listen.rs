@@ -16,8 +16,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::AppState;
-use crate::edge::log;
 use crate::edge::outgoing::{Outgoing, TakenBy};
+use crate::edge::{Edge, log};
 
 /// Bytes of a request's head, and of an answer that wait in a connection. Below this, hyper takes no more of either.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
@@ -52,13 +52,26 @@ pub async fn serve(
     connections: Connections,
     stop: impl Future<Output = ()>,
 ) -> bool {
+    let (agents, edge) = (Arc::clone(&state.agents), Arc::clone(&state.edge));
+    serve_behind(listener, app, edge, connections, stop, move |time_max| agents.end(time_max)).await
+}
+
+/// As [`serve`], with any `edge`. `end` gives what goes on without requests its time; it may block.
+pub(crate) async fn serve_behind(
+    listener: TcpListener,
+    app: Router,
+    edge: Arc<Edge>,
+    connections: Connections,
+    stop: impl Future<Output = ()>,
+    end: impl FnOnce(Duration) + Send + 'static,
+) -> bool {
     let places = Arc::new(Semaphore::new(connections.count_max));
-    let (end, has_ended) = watch::channel(());
+    let (ended, has_ended) = watch::channel(());
     let draining = async {
         stop.await;
-        let (agents, time_max) = (Arc::clone(&state.agents), connections.drain_time_max);
-        let turns = tokio::task::spawn_blocking(move || agents.end(time_max));
-        let is_drained = tokio::time::timeout(time_max, state.edge.drain()).await.is_ok();
+        let time_max = connections.drain_time_max;
+        let turns = tokio::task::spawn_blocking(move || end(time_max));
+        let is_drained = tokio::time::timeout(time_max, edge.drain()).await.is_ok();
         // Turns that nobody listens to have the same time; what is stopped then still writes down how it ended.
         let _ = turns.await;
         is_drained
@@ -74,9 +87,9 @@ pub async fn serve(
     };
     drop((listener, has_ended));
     // Every connection hears of it, sends what it has begun to send, and closes.
-    let _ = end.send(());
+    let _ = ended.send(());
     if is_finished {
-        let _ = tokio::time::timeout(Duration::from_secs(1), end.closed()).await;
+        let _ = tokio::time::timeout(Duration::from_secs(1), ended.closed()).await;
     }
     let _ = tokio::task::spawn_blocking(|| log::close(Duration::from_secs(1))).await;
     is_finished

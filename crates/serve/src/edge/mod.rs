@@ -34,6 +34,7 @@ use body::Watched;
 pub(crate) use counters::{Counters, head, histogram, line};
 pub(crate) use json::{JsonBody, PathName};
 pub use keys::{ApiKeys, KeysError};
+pub(crate) use listen::serve_behind;
 pub use listen::{Connections, serve};
 pub(crate) use log::log;
 pub(crate) use memory::{Memory, Taken};
@@ -125,6 +126,18 @@ impl Default for EdgeSettings {
             is_lenient: false,
             log: LogSettings { requests: true, prompts: false },
         }
+    }
+}
+
+/// What handlers share has an edge before it.
+pub(crate) trait Behind: Clone + Send + Sync + 'static {
+    /// The one that requests come through.
+    fn edge(&self) -> &Arc<Edge>;
+}
+
+impl Behind for AppState {
+    fn edge(&self) -> &Arc<Edge> {
+        &self.edge
     }
 }
 
@@ -249,8 +262,8 @@ impl Edge {
 }
 
 /// Around every handler.
-pub(crate) async fn guard(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
-    let edge = Arc::clone(&state.edge);
+pub(crate) async fn guard<Shared: Behind>(State(state): State<Shared>, mut request: Request, next: Next) -> Response {
+    let edge = Arc::clone(state.edge());
     let id = request_id(request.headers());
     let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
     let is_open_ended = route.starts_with(OPEN_ENDED);

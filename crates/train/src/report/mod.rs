@@ -18,12 +18,12 @@ mod settings; // the settings, and what differs between runs
 mod summary; // the run in a few numbers
 
 mod page; // all of it
-mod text; // from strangers to HTML
 
 use std::path::{Path, PathBuf};
 
 use crate::error::TrainError;
 use crate::folder::write_file;
+use codeact_data::page::text;
 
 pub use folder::Run;
 pub use history::{History, Row};

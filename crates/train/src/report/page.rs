@@ -2,17 +2,12 @@
 
 use std::fmt::Write;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use sha2::{Digest, Sha256};
+use codeact_data::page::{end, head, put_section};
 
 use super::charts::charts;
 use super::folder::Run;
 use super::text::{shortened, shown};
 use super::{data, samples, settings, summary};
-
-/// The look of the page.
-const STYLE: &str = include_str!("style.css");
 
 /// A page about runs, at least one: about one all there is, about several what can be compared.
 pub fn html(runs: &[Run]) -> String {
@@ -26,25 +21,8 @@ pub fn html(runs: &[Run]) -> String {
         [run] => put_one(&mut page, &title, run),
         runs => put_several(&mut page, &title, runs),
     }
-    let version = env!("CARGO_PKG_VERSION");
-    let _ = writeln!(
-        page,
-        "<footer>Written by codeact-train {version} from the files of the run.</footer></main></body></html>"
-    );
+    page.push_str(&end("codeact-train", "the files of the run"));
     page
-}
-
-/// The policy lets through this style sheet, by its hash, and nothing else: no script, no picture, no form.
-fn head(title: &str) -> String {
-    let hash = BASE64_STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
-    format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'sha256-{hash}'; \
-         base-uri 'none'; form-action 'none'\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"referrer\" content=\"no-referrer\">\n\
-         <title>{title}</title>\n<style>{STYLE}</style></head>\n<body><main>\n"
-    )
 }
 
 fn put_one(page: &mut String, title: &str, run: &Run) {
@@ -114,10 +92,4 @@ fn put_charts(page: &mut String, runs: &[Run]) {
         page.push_str(&chart.html(index));
     }
     page.push_str("</div></section>\n");
-}
-
-fn put_section(page: &mut String, id: &str, title: &str, content: &str) {
-    if !content.is_empty() {
-        let _ = writeln!(page, "<section aria-labelledby=\"{id}\"><h2 id=\"{id}\">{title}</h2>\n{content}</section>");
-    }
 }

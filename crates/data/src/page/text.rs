@@ -1,6 +1,6 @@
 //! From what strangers wrote to HTML, and numbers in words.
 
-use codeact_data::preview::{escaped, harmless};
+use crate::preview::{escaped, harmless};
 
 /// A text for the page: nothing in it is markup, and no character commands whoever shows it.
 pub fn shown(text: &str) -> String {

@@ -1,0 +1,13 @@
+//! The commands, each with its options. Each returns what goes to stdout.
+
+pub mod check; // whether suites are sound
+
+pub mod collect; // trajectories from scripted plans
+
+mod progress; // a bar on a terminal
+
+pub mod report; // a page about results
+
+pub mod run; // how many tasks are solved
+
+pub mod verify; // whether a data set is true

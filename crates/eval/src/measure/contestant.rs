@@ -1,0 +1,259 @@
+//! Who is measured: models here, with or without an adapter, and models behind an address.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use codeact_agent::{AgentOptions, Wording};
+use codeact_engine::EngineLimits;
+use codeact_model::serving::ServingOptions;
+use codeact_model::source::ModelFiles;
+use sha2::{Digest, Sha256};
+
+use crate::actor::wording_of;
+use crate::{Actor, EvalError, Solver};
+
+/// Characters of a name.
+const NAME_CHARACTERS_MAX: usize = 60;
+
+/// Files up to this size are hashed whole; of larger ones, the size and as much of both ends.
+const HASHED_BYTES_MAX: u64 = 16 << 20;
+
+/// One that is measured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contestant {
+    /// What results call it.
+    pub name: String,
+    /// Where it is.
+    pub place: Place,
+}
+
+/// Where a model is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In this process. Contestants of the same model share its weights.
+    Here {
+        /// A folder, a GGUF file, or a name on the hub.
+        model: String,
+        /// PEFT adapter on top of it.
+        adapter: Option<PathBuf>,
+    },
+    /// Any server of OpenAI's chat completions.
+    Elsewhere {
+        /// Base of the address.
+        url: String,
+        /// Its name there; `None`: the first that is listed.
+        model: Option<String>,
+    },
+}
+
+impl Contestant {
+    /// Reads `NAME=MODEL[,adapter=DIR]` or `NAME=URL[,model=NAME]`.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn parse(text: &str) -> Result<Contestant, String> {
+        let (name, place) =
+            text.split_once('=').ok_or("it must be NAME=MODEL[,adapter=DIR] or NAME=URL[,model=NAME]")?;
+        check_name(name)?;
+        let is_url = ["http://", "https://"].iter().any(|scheme| place.starts_with(scheme));
+        let key = if is_url { ",model=" } else { ",adapter=" };
+        let (place, detail) = match place.split_once(key) {
+            Some((_, "")) => return Err(format!("nothing stands behind `{}`", &key[1..])),
+            Some((place, detail)) => (place, Some(detail)),
+            None => (place, None),
+        };
+        if place.is_empty() {
+            return Err("no model stands behind the name".to_owned());
+        }
+        let place = match is_url {
+            true => Place::Elsewhere { url: place.to_owned(), model: detail.map(str::to_owned) },
+            false => Place::Here { model: place.to_owned(), adapter: detail.map(PathBuf::from) },
+        };
+        Ok(Contestant { name: name.to_owned(), place })
+    }
+}
+
+/// # Errors
+/// When a name is empty, long, or has characters that command a terminal.
+fn check_name(name: &str) -> Result<(), String> {
+    match name.is_empty() || name.chars().count() > NAME_CHARACTERS_MAX || name.chars().any(char::is_control) {
+        true => Err(format!("a name has 1 to {NAME_CHARACTERS_MAX} characters, none of them a control character")),
+        false => Ok(()),
+    }
+}
+
+/// A contestant that was found, before its weights are read.
+#[derive(Clone)]
+pub struct Entrant {
+    /// Who it is.
+    pub contestant: Contestant,
+    /// The files of its model, shared with others of the same model; `None` for one elsewhere.
+    pub files: Option<Arc<ModelFiles>>,
+    /// The wording and the form of actions it was trained with.
+    pub wording: Wording,
+    /// What tells it from another model of the same name.
+    pub fingerprint: String,
+    /// The one elsewhere.
+    solver: Option<Solver>,
+}
+
+/// Finds all `contestants`. A model on the hub is fetched, `progress` hears of it; nothing else is loaded.
+///
+/// # Errors
+/// When two have one name, a model is not there, or a server does not answer.
+pub fn find(contestants: &[Contestant], progress: &dyn Fn(&str)) -> Result<Vec<Entrant>, EvalError> {
+    let mut found: BTreeMap<&str, Arc<ModelFiles>> = BTreeMap::new();
+    let mut entrants: Vec<Entrant> = Vec::new();
+    for contestant in contestants {
+        if entrants.iter().any(|other| other.contestant.name == contestant.name) {
+            let what = format!("two contestants are called `{}`\nhint: give each a name of its own", contestant.name);
+            return Err(EvalError::Options(what));
+        }
+        entrants.push(match &contestant.place {
+            Place::Here { model, adapter } => {
+                if !found.contains_key(model.as_str()) {
+                    found.insert(model, Arc::new(ModelFiles::find(model, progress)?));
+                }
+                let files = Arc::clone(&found[model.as_str()]);
+                let wording = wording_of(files.folder(), adapter.as_deref())?;
+                let paths = [Some(files.gguf().unwrap_or(files.folder())), adapter.as_deref()];
+                let prints = paths.into_iter().flatten().map(fingerprint).collect::<Result<Vec<_>, _>>()?;
+                let fingerprint = format!("{model} {}", prints.join(" with "));
+                Entrant { contestant: contestant.clone(), files: Some(files), wording, fingerprint, solver: None }
+            }
+            Place::Elsewhere { url, model } => {
+                let (solver, name) = Solver::at(url, model.clone())?;
+                let AgentOptions { profile, format, .. } = solver.options();
+                let (wording, fingerprint) = (Wording { profile, format }, format!("{name} at {url}"));
+                Entrant { contestant: contestant.clone(), files: None, wording, fingerprint, solver: Some(solver) }
+            }
+        });
+    }
+    Ok(entrants)
+}
+
+impl Entrant {
+    /// Whether both run on the same weights.
+    pub fn shares_weights(&self, other: &Entrant) -> bool {
+        match (&self.files, &other.files) {
+            (Some(files), Some(others)) => Arc::ptr_eq(files, others),
+            _ => self.contestant == other.contestant,
+        }
+    }
+
+    /// Ready to solve. `loaded` is another entrant on the same weights, if one is loaded already.
+    ///
+    /// # Errors
+    /// When model or adapter cannot be loaded.
+    pub fn load(
+        &self,
+        loaded: Option<&Solver>,
+        options: &ServingOptions,
+        limits: EngineLimits,
+    ) -> Result<Solver, EvalError> {
+        let (Some(files), Place::Here { adapter, .. }) = (&self.files, &self.contestant.place) else {
+            return Ok(self.solver.clone().expect("one that has no files is elsewhere"));
+        };
+        let actor = match (loaded, adapter) {
+            (Some(Solver::Local(actor)), Some(adapter)) => actor.with_adapter(files.folder(), adapter)?,
+            (Some(Solver::Local(actor)), None) => actor.without_adapter(files.folder())?,
+            _ => Actor::load(files, adapter.as_deref(), options, limits)?,
+        };
+        Ok(Solver::Local(actor))
+    }
+}
+
+/// The beginning of a hash over the names, sizes and contents of the files in a folder, or of one file; of files above
+/// 16 MiB only both ends are read.
+///
+/// # Errors
+/// When something cannot be read.
+fn fingerprint(path: &Path) -> Result<String, EvalError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| EvalError::Read { path, source }
+    };
+    let mut files = vec![path.to_owned()];
+    if path.is_dir() {
+        let entries = std::fs::read_dir(path).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(failed(path))?;
+        files = entries.into_iter().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+        files.sort();
+    }
+    let mut hasher = Sha256::new();
+    for path in files {
+        let mut file = File::open(&path).map_err(failed(&path))?;
+        let size = file.metadata().map_err(failed(&path))?.len();
+        hasher.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+        hasher.update(size.to_le_bytes());
+        let mut part = Vec::new();
+        file.by_ref().take(HASHED_BYTES_MAX).read_to_end(&mut part).map_err(failed(&path))?;
+        hasher.update(&part);
+        if size > HASHED_BYTES_MAX {
+            part.clear();
+            let from = size.saturating_sub(HASHED_BYTES_MAX).max(HASHED_BYTES_MAX);
+            file.seek(SeekFrom::Start(from)).map_err(failed(&path))?;
+            file.take(HASHED_BYTES_MAX).read_to_end(&mut part).map_err(failed(&path))?;
+            hasher.update(&part);
+        }
+    }
+    Ok(hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contestants_are_read_with_their_names() {
+        let here = |model: &str, adapter: Option<&str>| Place::Here {
+            model: model.to_owned(),
+            adapter: adapter.map(PathBuf::from),
+        };
+        let elsewhere =
+            |url: &str, model: Option<&str>| Place::Elsewhere { url: url.to_owned(), model: model.map(str::to_owned) };
+        for (text, name, place) in [
+            ("base=checkpoints/base", "base", here("checkpoints/base", None)),
+            ("tuned=org/model,adapter=runs/a=b", "tuned", here("org/model", Some("runs/a=b"))),
+            ("a b=m.gguf", "a b", here("m.gguf", None)),
+            ("x=http://h:1/v1,model=org/m", "x", elsewhere("http://h:1/v1", Some("org/m"))),
+            ("x=https://h/v1", "x", elsewhere("https://h/v1", None)),
+        ] {
+            assert_eq!(Contestant::parse(text), Ok(Contestant { name: name.to_owned(), place }), "{text}");
+        }
+        for text in [
+            "model",
+            "=model",
+            "a=",
+            "a=m,adapter=",
+            "a=http://h,model=",
+            "a\u{1b}=m",
+            &format!("{}=m", "x".repeat(61)),
+        ] {
+            assert!(Contestant::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_follows_names_sizes_and_contents() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+        let print = || fingerprint(folder.path()).unwrap();
+        write("a", b"1");
+        let first = print();
+        write("a", b"2");
+        let second = print();
+        std::fs::rename(folder.path().join("a"), folder.path().join("b")).unwrap();
+        let third = print();
+        assert!(first != second && second != third && first.len() == 16, "{first} {second} {third}");
+        let mut large = vec![0; (HASHED_BYTES_MAX + 5) as usize];
+        write("b", &large);
+        let fourth = print();
+        *large.last_mut().unwrap() = 1;
+        write("b", &large);
+        assert_ne!(print(), fourth);
+        assert!(fingerprint(&folder.path().join("none")).is_err());
+    }
+}
