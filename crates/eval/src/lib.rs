@@ -6,7 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod actor; // a model folder, ready to act
-mod collect; // scripted plans instead of a model
+pub mod collect; // trajectories worth learning from
 mod describe; // what protects this machine, in words
 mod error;
 mod environment; // tasks to act in, step by step
@@ -23,7 +23,6 @@ pub mod verify; // whether the outputs in a data set are true
 mod written; // files that appear whole or not at all
 
 pub use actor::{Actor, action_format_parser, profile_parser};
-pub use collect::collect;
 pub use describe::sandbox_line;
 pub use environment::{Environment, Info, Observation, Step, TaskEnvironment, TaskFacts, TaskRow};
 pub use error::EvalError;

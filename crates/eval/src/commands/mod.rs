@@ -1,6 +1,6 @@
 //! The commands, each with its options. Each returns what goes to stdout.
 
-pub mod collect; // trajectories from scripted plans
+pub mod collect; // trajectories of teachers, or from scripted plans
 
 mod progress; // a bar on a terminal
 
