@@ -18,7 +18,7 @@ use codeact_train::ranks::launch::{self, Started};
 use codeact_train::ranks::{self, Collective, RankError, Team, agreement};
 use codeact_train::requests::Requests;
 use codeact_train::run::{self, Outcome};
-use codeact_train::{TrainError, checkpoint, describe, devices, preflight, report};
+use codeact_train::{TrainError, checkpoint, describe, devices, flywheel, preflight, report};
 
 #[global_allocator]
 static ALLOCATOR: codeact_ops::allocator::Allocator = codeact_ops::allocator::Allocator;
@@ -247,6 +247,10 @@ fn begin(args: &Args) -> Result<ExitCode, TrainError> {
     let config = load(&args.config, &args.overrides)?;
     if args.dry_run {
         return plan(config, args);
+    }
+    if config.flywheel.is_some() {
+        print(&flywheel::command(config, args.resume, args.gpus.is_some_and(|count| count > 1), &say)?);
+        return Ok(ExitCode::SUCCESS);
     }
     let (started, team, point) = match (args.gpus.unwrap_or(1), Team::of_environment()?) {
         (1, team) => (None, team, None),

@@ -4,6 +4,8 @@ mod tables; // read first: what can be set, and the defaults
 
 mod sources; // the `[[data]]` tables
 
+mod flywheel; // rounds of collecting and training
+
 mod check; // values that are each fine but wrong together
 mod choices; // settings with a fixed list of spellings
 mod range; // which numbers a key may have
@@ -17,8 +19,9 @@ use std::path::{Path, PathBuf};
 
 pub use choices::{
     ChatFormatChoice, DeviceChoice, Exported, NewTokens, OnNotFinite, OnSpike, Precision, RecomputeChoice,
-    ScheduleShape,
+    RoundStart, ScheduleShape,
 };
+pub use flywheel::Flywheel;
 pub use patterns::Patterns;
 pub use sources::{DataSource, FilterTable, Words};
 pub use tables::{Checkpoint, Config, Evaluation, Guard, Lora, Model, Optimizer, Output, Train};

@@ -10,6 +10,7 @@ use super::choices::{
     ChatFormatChoice, DeviceChoice, Exported, Layers, NewTokens, OnNotFinite, OnSpike, Precision, RecomputeChoice,
     ScheduleShape, Targets,
 };
+use super::flywheel::Flywheel;
 use super::patterns::{self, Patterns};
 use super::range::Range;
 use super::reader::{Findings, TableReader};
@@ -41,6 +42,9 @@ pub struct Config {
     pub guard: Guard,
     /// Where the results go.
     pub output: Output,
+    /// Rounds of collecting, training and measuring. Default: none, one run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flywheel: Option<Flywheel>,
     /// Where conversations come from: at least one `[[data]]` that is not all held out.
     pub data: Vec<DataSource>,
 }
@@ -252,9 +256,10 @@ impl Config {
         let evaluation = Evaluation::read(table("evaluation"));
         let guard = Guard::read(table("guard"));
         let output = Output::read(table("output"));
+        let flywheel = Flywheel::read(reader.node("flywheel"), findings);
         let data = sources::read(reader.node("data"), findings);
         reader.finish();
-        Config { model, lora, train, optimizer, checkpoint, evaluation, guard, output, data }
+        Config { model, lora, train, optimizer, checkpoint, evaluation, guard, output, flywheel, data }
     }
 }
 

@@ -19,6 +19,9 @@ pub enum TrainError {
     /// The settings are wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Tasks, or what solves them.
+    #[error(transparent)]
+    Eval(Box<codeact_eval::EvalError>),
     /// A setting does not fit the model or what else it is used with.
     #[error("`{key}`: {what}\nhint: {hint}")]
     Setting {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use codeact_agent::AgentError;
 use codeact_chat::FormatError;
+use codeact_eval::EvalError;
 use codeact_model::ModelError;
 use codeact_model::source::SourceError;
 
@@ -19,6 +20,12 @@ pub(super) fn hint_for(source: &std::io::Error) -> &'static str {
     }
 }
 
+impl From<EvalError> for TrainError {
+    fn from(error: EvalError) -> TrainError {
+        TrainError::Eval(Box::new(error))
+    }
+}
+
 impl TrainError {
     /// 2 for settings, arguments and input; 1 for a run that failed.
     pub fn exit_code(&self) -> u8 {
@@ -28,6 +35,7 @@ impl TrainError {
         };
         match self {
             TrainError::Ranks(error) => error.exit_code(),
+            TrainError::Eval(error) if !error.is_bad_input() => 1,
             Source(SourceError::Exhausted { .. } | SourceError::Io { .. }) => 1,
             Write { .. } | Export { .. } | Step { .. } | Threads { .. } | ReadBack { .. } | Signals(_) => 1,
             NotFinite { .. } | Spike { .. } | TakenBackTooOften { .. } | NotReached { .. } => 1,
