@@ -191,6 +191,14 @@ pub enum EvalError {
         /// Where they are kept.
         path: PathBuf,
     },
+    /// Somebody stopped a collection, and it can go on.
+    #[error("stopped after {done} attempts, which are kept in `{path}`\nhint: the same command goes on from there")]
+    Paused {
+        /// Attempts that are done.
+        done: usize,
+        /// Where they are kept.
+        path: PathBuf,
+    },
     /// The results on the disk are those of a run with other settings.
     #[error(
         "`{path}` holds the results of another run: {what}\nhint: use its settings to go on, or give another `--out`"
@@ -236,7 +244,8 @@ impl EvalError {
             EvalError::Write { .. }
             | EvalError::Agent { .. }
             | EvalError::Interrupted { .. }
-            | EvalError::Stopped { .. } => false,
+            | EvalError::Stopped { .. }
+            | EvalError::Paused { .. } => false,
             _ => true,
         }
     }

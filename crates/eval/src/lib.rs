@@ -7,7 +7,7 @@
 
 mod actor; // a model folder, ready to act
 mod check; // whether suites are sound
-mod collect; // scripted plans instead of a model
+pub mod collect; // trajectories worth learning from
 mod describe; // what protects this machine, in words
 mod error;
 mod environment; // tasks to act in, step by step
@@ -26,7 +26,6 @@ mod written; // files that appear whole or not at all
 
 pub use actor::{Actor, action_format_parser, profile_parser};
 pub use check::{CheckArgs, Checked, check};
-pub use collect::collect;
 pub use describe::sandbox_line;
 pub use environment::{Environment, Info, Observation, Step, TaskEnvironment, TaskFacts, TaskRow};
 pub use error::EvalError;

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
-use codeact_eval::{CheckArgs, EvalError, NewTaskArgs, new_task};
 use codeact_eval::verify::VerifyArgs;
+use codeact_eval::{CheckArgs, EvalError, NewTaskArgs, new_task};
 
 use commands::collect::CollectArgs;
 use commands::report::ReportArgs;
@@ -35,7 +35,10 @@ enum Command {
     Run(Box<RunArgs>),
     /// Write a page about the results of one run, or of several beside each other
     Report(ReportArgs),
-    /// Run scripted plans and write the conversations, every observation real
+    /// Let teachers try tasks, and keep the conversations that are worth learning from
+    ///
+    /// What is right, with actions that ran, not twice the same, and true when it is run again is kept, by the rules of the
+    /// CodeAct paper. Attempts are kept too, so that the same command goes on after a stop or a kill.
     Collect(Box<CollectArgs>),
     /// Run the code of a data set again, and keep the rows whose observations are true
     ///
@@ -56,9 +59,7 @@ fn main() -> ExitCode {
         Command::Collect(args) => commands::collect::collect(args),
         Command::Verify(args) => commands::verify::verify(args),
         Command::Check(args) => commands::check::check(args),
-        Command::NewTask(args) => {
-            new_task(&args.folder, &args.kind).map(|()| String::new()).map_err(Into::into)
-        }
+        Command::NewTask(args) => new_task(&args.folder, &args.kind).map(|()| String::new()).map_err(Into::into),
     };
     match result {
         Ok(text) => {
@@ -68,7 +69,7 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::from(match error.downcast_ref::<EvalError>() {
-                Some(EvalError::Stopped { .. } | EvalError::Interrupted { .. }) => 130,
+                Some(EvalError::Stopped { .. } | EvalError::Interrupted { .. } | EvalError::Paused { .. }) => 130,
                 Some(error) if error.is_bad_input() => 2,
                 _ => 1,
             })
@@ -109,6 +110,7 @@ mod tests {
             "codeact-eval run tasks --endpoint http://h/v1 --model m --out o --samples 4 --seed 1 --tags a,b",
             "codeact-eval report a b --out page.html",
             "codeact-eval collect --plans p --out o --sandbox weak",
+            "codeact-eval collect --suite s --suite t --teacher a=m --teacher b=http://h/v1 --out o --failures f",
         ] {
             assert!(parse(good).is_ok(), "{good}");
         }
@@ -125,6 +127,9 @@ mod tests {
             "codeact-eval run tasks --model m --out o --temperature -1",
             "codeact-eval report",
             "codeact-eval collect --plans p",
+            "codeact-eval collect --plans p --suite s --teacher a=m --out o",
+            "codeact-eval collect --suite s --out o",
+            "codeact-eval collect --suite s --teacher m --out o",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }

@@ -121,6 +121,13 @@ pub(crate) fn policy_for(task: &Task, policy: &Policy) -> Policy {
 pub(crate) fn prepared_session(task: &Task, policy: &Policy) -> Result<Session, EvalError> {
     let failed = |source| EvalError::Agent { id: task.id.clone(), source: AgentError::Sandbox(source) };
     let mut session = Session::start(policy).map_err(failed)?;
+    prepare(task, &mut session)?;
+    Ok(session)
+}
+
+/// Puts the task's files into a session, and runs its tools and its setup.
+pub(crate) fn prepare(task: &Task, session: &mut Session) -> Result<(), EvalError> {
+    let failed = |source| EvalError::Agent { id: task.id.clone(), source: AgentError::Sandbox(source) };
     let files = session.files();
     for (path, bytes) in &task.files {
         let written = files.write(path, &mut &bytes[..], bytes.len() as u64);
@@ -133,7 +140,7 @@ pub(crate) fn prepared_session(task: &Task, policy: &Policy) -> Result<Session, 
             return Err(EvalError::Setup { id: task.id.clone(), observation });
         }
     }
-    Ok(session)
+    Ok(())
 }
 
 /// How much of a failed setup is shown.

@@ -28,6 +28,8 @@ pub mod folder;
 pub mod metrics;
 pub mod tensorboard;
 
+pub mod flywheel; // rounds of collecting, training and measuring
+
 pub mod describe; // what the user sees
 pub mod look; // preview and statistics of the data
 pub mod evaluate;

@@ -19,7 +19,7 @@ use codeact_train::ranks::launch::{self, Started};
 use codeact_train::ranks::{self, Collective, RankError, Team, agreement};
 use codeact_train::requests::Requests;
 use codeact_train::run::{self, Outcome};
-use codeact_train::{TrainError, checkpoint, describe, devices, preflight, report, tasks};
+use codeact_train::{TrainError, checkpoint, describe, devices, flywheel, preflight, report, tasks};
 
 #[global_allocator]
 static ALLOCATOR: codeact_ops::allocator::Allocator = codeact_ops::allocator::Allocator;
@@ -251,6 +251,10 @@ fn begin(args: &Args, sandbox: &SandboxArgs) -> Result<ExitCode, TrainError> {
     let config = load(&args.config, &args.overrides)?;
     if args.dry_run {
         return plan(config, args, sandbox);
+    }
+    if config.flywheel.is_some() {
+        print(&flywheel::command(config, args.resume, args.gpus.is_some_and(|count| count > 1), &say)?);
+        return Ok(ExitCode::SUCCESS);
     }
     let (started, team, point) = match (args.gpus.unwrap_or(1), Team::of_environment()?) {
         (1, team) => (None, team, None),

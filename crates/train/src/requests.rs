@@ -72,6 +72,11 @@ impl Requests {
         self.stop.load(Ordering::Relaxed)
     }
 
+    /// Set once the run shall end.
+    pub fn stop_flag(&self) -> &AtomicBool {
+        &self.stop
+    }
+
     /// Whether a checkpoint is asked for, by SIGUSR1 or by the file `save` in the run's folder. Asking is over with that.
     pub fn take_save(&self, dir: &Path) -> bool {
         let is_signalled = self.save.swap(false, Ordering::Relaxed);

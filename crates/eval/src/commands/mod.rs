@@ -2,7 +2,7 @@
 
 pub mod check; // whether suites are sound
 
-pub mod collect; // trajectories from scripted plans
+pub mod collect; // trajectories of teachers, or from scripted plans
 
 mod progress; // a bar on a terminal
 

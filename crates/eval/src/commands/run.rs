@@ -83,7 +83,7 @@ pub struct RunArgs {
     sandbox: SandboxArgs,
 }
 
-fn temperature(text: &str) -> Result<f64, String> {
+pub(super) fn temperature(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|number| (0.0..=100.0).contains(number));
     number.ok_or_else(|| "it must be a number from 0 to 100".to_owned())
 }

@@ -213,7 +213,7 @@ impl Matrix {
 
 /// The seed of a try. It is that of no other, and the same for every contestant and form, so that they differ in nothing
 /// else.
-fn draw_seed(seed: u64, suite: &str, task: &str, sample: u32) -> u64 {
+pub(crate) fn draw_seed(seed: u64, suite: &str, task: &str, sample: u32) -> u64 {
     let mut hasher = Sha256::new();
     for part in [&seed.to_le_bytes()[..], suite.as_bytes(), task.as_bytes(), &sample.to_le_bytes()] {
         hasher.update((part.len() as u64).to_le_bytes());

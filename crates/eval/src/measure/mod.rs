@@ -26,11 +26,13 @@ mod runs; // several runs beside each other
 
 pub use actions::{Actions, Watch};
 pub use contestant::{Contestant, Entrant, Place, find};
+pub(crate) use matrix::draw_seed;
 pub use matrix::{Matrix, Settings};
 pub use record::{Key, Record};
 pub use report::html;
-pub use results::{Identity, RESULTS, Results};
+pub use results::{Found, Identity, RESULTS, Results, read as read_results};
 pub use runs::{Loaded, load};
+pub(crate) use solve::try_task;
 pub use statistics::{bootstrap, mcnemar, pass_at, wilson};
 pub use summary::{Column, Comparison, SuiteTally, Summary};
 pub use tally::Tally;

@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn means_and_shares_are_those_by_hand() {
-        let mut records = vec![
+        let mut records = [
             record("c", "code", "a", true),
             record("c", "code", "b", true),
             record("c", "code", "d", false),

@@ -26,6 +26,8 @@ mod scan; // what code asks for, as its text shows
 
 mod replay; // one row
 
+mod one; // one conversation, of a task that is at hand
+
 mod progress; // what is done, on the disk
 
 mod summary; // what came of all
@@ -39,6 +41,7 @@ mod tests;
 mod fuzz;
 
 pub use class::{Reason, Verdict};
+pub use one::verify_conversation;
 pub use options::{OnBadRow, VerifyArgs, VerifyFiles, VerifyOptions};
 pub use replay::{Difference, RowReport};
 pub use summary::{ReasonTally, SourceTally, VerifySummary};
@@ -94,7 +97,7 @@ impl Verification {
         {
             return Err(EvalError::BadRows { path: files.data, line, what, count, rows: rows.count() });
         }
-        let (packages, known, python) = ask(&Replayer { options: &options, known: Vec::new() })?;
+        let (packages, known, python) = ask(&Replayer { options: &options, known: Vec::new(), task: None })?;
         let identity = identity(&rows, &options, &packages, &python);
         let (progress, done) = Progress::open(&files.progress, &identity, options.restart)?;
         Ok(Verification { files, options, rows, progress, done, identity, packages, known })
@@ -119,7 +122,7 @@ impl Verification {
         let started = Instant::now();
         let left: Vec<usize> =
             (0..self.rows.count()).filter(|&index| !self.done.contains_key(&self.rows.line(index))).collect();
-        let replayer = Replayer { options: &self.options, known: self.known.clone() };
+        let replayer = Replayer { options: &self.options, known: self.known.clone(), task: None };
         let failure = Mutex::new(None);
         let fresh = in_order(&left, self.options.parallel, |_, &index| {
             if stop.load(Ordering::Relaxed) {

@@ -109,6 +109,24 @@ pub struct VerifyOptions {
     pub restart: bool,
 }
 
+impl VerifyOptions {
+    /// What is asked for where nothing is said, under `policy`; of verdicts, those that speak for a conversation are kept.
+    pub fn of(policy: Policy) -> VerifyOptions {
+        VerifyOptions {
+            policy,
+            parallel: std::thread::available_parallelism().map_or(1, usize::from),
+            seed: 0,
+            setup: None,
+            float_tolerance: FLOAT_TOLERANCE,
+            row_time_max: Duration::from_secs(300),
+            keep: vec![Verdict::Reproduced, Verdict::Flagged],
+            on_bad_row: OnBadRow::Error,
+            source_depth: 1,
+            restart: false,
+        }
+    }
+}
+
 impl VerifyArgs {
     /// What they come to, under the policy of a sandbox that was started with them.
     ///

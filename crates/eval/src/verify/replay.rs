@@ -14,7 +14,8 @@ use super::options::VerifyOptions;
 use super::recorded::short_name;
 use super::rows::{Row, Speaker};
 use super::{frame, scan};
-use crate::EvalError;
+use crate::run::prepare;
+use crate::{EvalError, Task};
 
 /// How much of a line a report repeats.
 const SHOWN_CHARS_MAX: usize = 200;
@@ -85,6 +86,8 @@ pub(super) struct Replayer<'a> {
     pub options: &'a VerifyOptions,
     /// Names that the setup defines.
     pub known: Vec<String>,
+    /// What the row is about, where that is at hand: its files, tools and setup are there before the row.
+    pub task: Option<&'a Task>,
 }
 
 impl Replayer<'_> {
@@ -158,6 +161,9 @@ impl Replayer<'_> {
                 let observation = cell.observation(SETUP_CHARS_MAX);
                 return Err(EvalError::Setup { id: path.display().to_string(), observation });
             }
+        }
+        if let Some(task) = self.task {
+            prepare(task, &mut session)?;
         }
         Ok(session)
     }

@@ -41,7 +41,7 @@ fn row(system: &str, turns: &[(&str, &str)]) -> rows::Row {
 
 fn report_with(options: &VerifyOptions, row: &rows::Row) -> RowReport {
     let known = options.setup.iter().flat_map(|_| ["search".to_owned()]).collect();
-    Replayer { options, known }.report(row, 1).unwrap()
+    Replayer { options, known, task: None }.report(row, 1).unwrap()
 }
 
 fn verdict(turns: &[(&str, &str)]) -> (Verdict, Option<Reason>) {
@@ -179,7 +179,7 @@ fn unknown_tools_are_marked_and_given_ones_run() {
     unseen.messages.truncate(3);
     assert_eq!(report_with(&options(), &unseen).reason, Some(Reason::Tool));
     let broken = VerifyOptions { setup: Some(("s.py".into(), "1/0".into())), ..options() };
-    let error = Replayer { options: &broken, known: Vec::new() }.report(&row, 1).unwrap_err();
+    let error = Replayer { options: &broken, known: Vec::new(), task: None }.report(&row, 1).unwrap_err();
     assert!(error.is_bad_input() && error.to_string().contains("s.py"), "{error}");
 }
 
@@ -202,7 +202,7 @@ fn seeds_make_chance_repeatable() {
     let code = "import random\nprint(random.random(), list({'pear', 'fig', 'apple', 'plum', 'kiwi'}))";
     let seen = |seed| {
         let options = VerifyOptions { seed, ..options() };
-        let mut session = Replayer { options: &options, known: Vec::new() }.session(0).unwrap();
+        let mut session = Replayer { options: &options, known: Vec::new(), task: None }.session(0).unwrap();
         session.run(code, &mut |_| {}).unwrap().stdout
     };
     assert_eq!(seen(1), seen(1));

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 pub struct Endpoint {
     server: Child,
@@ -25,6 +25,11 @@ pub fn endpoint(folder: &Path, delay: &str) -> Endpoint {
         {"when": "double (\\d+)", "replies": [execute("print({{1}} * 2)"), "<solution>{{1}}</solution>"]},
         {"when": "greet", "replies": [execute("missing"), "<solution>hi</solution>"]},
     ]);
+    scripted(folder, &scenarios, delay)
+}
+
+/// A server that says what `scenarios` tell it to.
+pub fn scripted(folder: &Path, scenarios: &Value, delay: &str) -> Endpoint {
     let file = folder.join("scenarios.json");
     std::fs::write(&file, scenarios.to_string()).unwrap();
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/scripted_endpoint.py");

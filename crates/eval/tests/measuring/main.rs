@@ -1,9 +1,11 @@
-//! `codeact-eval run` and `report` as programs: models elsewhere and here, stopped, killed and started again.
+//! `codeact-eval run`, `report` and `collect` as programs: models elsewhere and here, stopped, killed and started again.
 #![allow(clippy::unwrap_used)]
 
 mod endpoint; // a scripted model behind an address
 
 mod elsewhere; // tasks solved by it
+
+mod collecting; // trajectories of a weak and a strong teacher
 
 mod here; // a real model, however many tries run at once
 

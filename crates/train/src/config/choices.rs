@@ -113,6 +113,16 @@ choice! {
 }
 
 choice! {
+    /// What a round of the flywheel trains.
+    RoundStart {
+        /// A fresh adapter, on all data and everything that was collected so far.
+        Base = "base",
+        /// The best adapter so far.
+        Best = "best",
+    }
+}
+
+choice! {
     /// What becomes of a step whose loss leaps.
     OnSpike {
         /// It is told, and the step is taken.

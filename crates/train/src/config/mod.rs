@@ -5,6 +5,8 @@ mod tables; // read first: what can be set, and the defaults
 mod evaluation; // the `[evaluation]` table
 mod sources; // the `[[data]]` tables
 
+mod flywheel; // rounds of collecting and training
+
 mod check; // values that are each fine but wrong together
 mod choices; // settings with a fixed list of spellings
 mod range; // which numbers a key may have
@@ -18,9 +20,10 @@ use std::path::{Path, PathBuf};
 
 pub use choices::{
     ChatFormatChoice, DeviceChoice, Exported, Method, Metric, NewTokens, OnNotFinite, OnSpike, Precision,
-    RecomputeChoice, ScheduleShape,
+    RecomputeChoice, RoundStart, ScheduleShape,
 };
 pub use evaluation::Evaluation;
+pub use flywheel::Flywheel;
 pub use patterns::Patterns;
 pub use sources::{DataSource, FilterTable, Words};
 pub use tables::{Checkpoint, Config, Guard, Lora, Model, Optimizer, Output, Train};

@@ -11,6 +11,7 @@ use super::choices::{
     ScheduleShape, Targets,
 };
 use super::evaluation::Evaluation;
+use super::flywheel::Flywheel;
 use super::patterns::{self, Patterns};
 use super::range::Range;
 use super::reader::{Findings, Setting, TableReader, Written};
@@ -43,6 +44,9 @@ pub struct Config {
     pub guard: Guard,
     /// Where the results go.
     pub output: Output,
+    /// Rounds of collecting, training and measuring. Default: none, one run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flywheel: Option<Flywheel>,
     /// Where conversations come from: at least one `[[data]]` that is not all held out.
     pub data: Vec<DataSource>,
 }
@@ -232,6 +236,7 @@ impl Config {
         let evaluation = Evaluation::read(table("evaluation"));
         let guard = Guard::read(table("guard"));
         let output = Output::read(table("output"));
+        let flywheel = Flywheel::read(reader.node("flywheel"), findings);
         let data = sources::read(reader.node("data"), findings);
         if let Some(node) = reader.node("lora").filter(|_| is_full) {
             let what = "stands beside `train.method = \"full\"`, which trains every weight itself".to_owned();
@@ -240,7 +245,7 @@ impl Config {
         }
         reader.finish();
         let lora = (!is_full).then_some(lora);
-        Config { model, lora, train, optimizer, checkpoint, evaluation, guard, output, data }
+        Config { model, lora, train, optimizer, checkpoint, evaluation, guard, output, flywheel, data }
     }
 }
 

@@ -19,6 +19,9 @@ pub enum TrainError {
     /// The settings are wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Tasks cannot be read, or what is to solve them cannot be asked.
+    #[error(transparent)]
+    Eval(Box<codeact_eval::EvalError>),
     /// A setting does not fit the model or what else it is used with.
     #[error("`{key}`: {what}\nhint: {hint}")]
     Setting {
@@ -340,9 +343,6 @@ pub enum TrainError {
          here\nhint: leave `evaluation.tasks` out to train without"
     )]
     NoSandbox(#[source] Box<codeact_sandbox::SandboxError>),
-    /// Tasks cannot be read, or the model cannot be asked for their solutions.
-    #[error(transparent)]
-    Tasks(Box<codeact_eval::EvalError>),
     /// The disk is too small for what the run will write.
     #[error(
         "the run will write about {} into `{dir}`, and {} are free there\n\

@@ -22,7 +22,7 @@ pub(super) fn hint_for(source: &std::io::Error) -> &'static str {
 
 impl From<EvalError> for TrainError {
     fn from(error: EvalError) -> TrainError {
-        TrainError::Tasks(Box::new(error))
+        TrainError::Eval(Box::new(error))
     }
 }
 
@@ -35,7 +35,7 @@ impl TrainError {
         };
         match self {
             TrainError::Ranks(error) => error.exit_code(),
-            TrainError::Tasks(error) if !error.is_bad_input() => 1,
+            TrainError::Eval(error) if !error.is_bad_input() => 1,
             Source(SourceError::Exhausted { .. } | SourceError::Io { .. }) => 1,
             Write { .. } | Export { .. } | Step { .. } | Threads { .. } | ReadBack { .. } | Signals(_) => 1,
             NotFinite { .. } | Spike { .. } | TakenBackTooOften { .. } | NotReached { .. } => 1,

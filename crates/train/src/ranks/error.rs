@@ -37,6 +37,11 @@ pub enum RankError {
         /// The variable.
         there: &'static str,
     },
+    /// A flywheel of several ranks.
+    #[error(
+        "a flywheel runs in one process, on one processor or card\nhint: leave out `--gpus` and launchers of ranks"
+    )]
+    FlywheelAlone,
     /// `--gpus` without GPUs.
     #[error(
         "`--gpus {asked}` asks for as many GPUs, and {there}\n\

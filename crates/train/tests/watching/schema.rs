@@ -40,7 +40,7 @@ fn the_configs_of_the_project_and_what_they_resolve_to_are_valid() {
 }
 
 /// A key with a value that is wrong.
-const WRONG: [&str; 34] = [
+const WRONG: [&str; 38] = [
     "model.name = 5",
     "model.name = \" \"",
     "model.chat_format = \"chatMl\"",
@@ -74,6 +74,10 @@ const WRONG: [&str; 34] = [
     "data.0.held_out = \"all\"",
     "data.0.roles_to_train = [\"human\"]",
     "data.0.filter.turns = 5",
+    "flywheel.rounds = 0",
+    "flywheel.practice = []",
+    "flywheel.temperature = -1",
+    "flywheel.train_from = \"start\"",
     "evalution.every = 5",
 ];
 

@@ -14,7 +14,7 @@ use crate::{EvalError, in_order, is_right};
 /// # Errors
 /// When Python does not start, or plans are wrong: a turn is left over or reads otherwise in the transcript, the
 /// script runs out, or its solution is not the plan's answer. All wrong plans are named.
-pub fn collect(
+pub fn play(
     plans: &[Plan],
     profile: &Profile,
     policy: &Policy,
@@ -88,7 +88,7 @@ mod tests {
     }
 
     fn run(plans: &[Plan]) -> Result<Vec<Conversation>, EvalError> {
-        collect(plans, &Profile::quickstart(), &Policy::default(), 2, &|| {})
+        play(plans, &Profile::quickstart(), &Policy::default(), 2, &|| {})
     }
 
     #[test]

@@ -1,0 +1,188 @@
+//! What all stages work with: settings, tasks, data, base model, sandbox.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use candle_core::Device;
+use codeact_agent::{ActionFormat, Profile};
+use codeact_engine::EngineLimits;
+use codeact_eval::measure::{self, Contestant, Entrant, Place};
+use codeact_eval::{EvalError, Suite, limits_on, load_suites};
+use codeact_model::serving::{ServingOptions, ServingPlace};
+use codeact_model::{ModelConfig, source};
+use codeact_sandbox::Policy;
+
+use crate::config::{Config, DataSource, DeviceChoice, FilterTable, Flywheel, RoundStart};
+use crate::error::TrainError;
+use crate::flywheel::Figures;
+use crate::flywheel::state;
+use crate::material::{self, Material};
+use crate::progress::EncodeProgress;
+use crate::requests::Requests;
+use crate::start::StartingAdapter;
+use codeact_data::{HeldOut, OnBadRow, Role, RowFormat, hash};
+
+/// What all stages work with.
+pub(super) struct Wheel<'a> {
+    pub config: Config,
+    pub flywheel: Flywheel,
+    pub practice: Vec<Suite>,
+    pub held_out: Vec<Suite>,
+    pub base_dir: PathBuf,
+    pub model: ModelConfig,
+    /// For the chat loss.
+    pub material: Material,
+    /// Held-out conversations that are chat.
+    pub chat: Vec<usize>,
+    pub policy: Policy,
+    pub device: Device,
+    pub requests: &'a Requests,
+    pub say: &'a dyn Fn(&str),
+}
+
+impl<'a> Wheel<'a> {
+    /// Reads tasks and data, and finds the model.
+    pub fn new(mut config: Config, requests: &'a Requests, say: &'a dyn Fn(&str)) -> Result<Wheel<'a>, TrainError> {
+        let flywheel = config.flywheel.clone().expect("the settings have a flywheel");
+        let (practice, held_out) = (load_suites(&flywheel.practice)?, load_suites(&flywheel.held_out)?);
+        refuse_trained_tasks(&practice, &held_out)?;
+        if let Some(metric) = flywheel.metric.as_deref() {
+            let mut tasks = held_out.iter().flat_map(|suite| &suite.tasks);
+            if !tasks.any(|task| super::figures::is_of(Some(metric), &task.family)) {
+                let what = format!("no held-out task is of {metric:?}");
+                return Err(setting("flywheel.metric", what, "name a family of `flywheel.held_out`, or its beginning"));
+            }
+        }
+        let sources = material::locate(&config, say)?;
+        let base_dir = source::resolve(&config.model.name, say)?;
+        let model = ModelConfig::load(&base_dir).map_err(TrainError::Load)?;
+        StartingAdapter::find(&mut config, &model)?;
+        let material = Material::new(&config, sources, (&base_dir, Some(&model)), &EncodeProgress::default())?;
+        let pattern = glob::Pattern::new(&flywheel.chat).expect("the settings are checked for it");
+        let part = &material.data.validation;
+        let chat: Vec<usize> =
+            (0..part.documents.len()).filter(|index| pattern.matches(&part.entry(*index).1.id)).collect();
+        if chat.is_empty() {
+            let what = format!("no held-out conversation has an id like {:?}", flywheel.chat);
+            return Err(setting("flywheel.chat", what, "name the ids of chat in a `[[data]]` with `held_out`"));
+        }
+        let device = crate::devices::open(&config, false, None, say)?.unwrap_or(Device::Cpu);
+        let mut policy = Policy { python: PathBuf::from(&flywheel.python), ..Policy::default() };
+        policy.limits.wall_ms_max = flywheel.cell_seconds as u64 * 1000;
+        Ok(Wheel {
+            config,
+            flywheel,
+            practice,
+            held_out,
+            base_dir,
+            model,
+            material,
+            chat,
+            policy,
+            device,
+            requests,
+            say,
+        })
+    }
+
+    /// Where everything is written.
+    pub fn dir(&self) -> &Path {
+        Path::new(&self.config.output.dir)
+    }
+
+    /// Folder of a round.
+    pub fn round_dir(&self, number: usize) -> PathBuf {
+        self.dir().join(format!("round-{number}"))
+    }
+
+    /// What numbers depend on.
+    pub fn identity(&self) -> std::collections::BTreeMap<String, String> {
+        let digest = |suite: &Suite| (format!("suite {}", suite.name), hash::of_text(&format!("{:?}", suite.tasks)));
+        state::identity(&self.config, self.practice.iter().chain(&self.held_out).map(digest))
+    }
+
+    /// The model with an adapter, found and not loaded.
+    pub fn entrant(&self, name: &str, adapter: Option<&Path>) -> Result<Entrant, EvalError> {
+        let (model, adapter) = (self.base_dir.to_string_lossy().into_owned(), adapter.map(Path::to_owned));
+        let contestant = Contestant { name: name.to_owned(), place: Place::Here { model, adapter } };
+        let mut found = measure::find(&[contestant], &|_| {})?;
+        Ok(found.pop().expect("one was asked for"))
+    }
+
+    /// How models are loaded, and what their engines do at once.
+    pub fn serving(&self) -> (ServingOptions, EngineLimits) {
+        let place = match self.config.train.device {
+            DeviceChoice::Cpu => ServingPlace::Processor,
+            DeviceChoice::Cuda => ServingPlace::Card,
+        };
+        let threads = self.config.train.threads.and_then(NonZeroUsize::new);
+        let threads = threads.filter(|_| place == ServingPlace::Processor);
+        let limits = EngineLimits { running_max: self.flywheel.parallel, ..limits_on(place) };
+        (ServingOptions { place, threads, ..ServingOptions::default() }, limits)
+    }
+
+    /// Prompts and actions as the settings have them, for the base model too.
+    pub fn wording(&self) -> (Profile, ActionFormat) {
+        let output = &self.config.output;
+        let profile = Profile::named(&output.profile).expect("the settings are checked for its name");
+        (profile, ActionFormat::named(&output.action_format).expect("the settings are checked for its name"))
+    }
+
+    /// Settings of the run that makes the first adapter.
+    pub fn start_config(&self) -> Config {
+        let mut config = self.config.clone();
+        config.flywheel = None;
+        config.output.dir = self.dir().join("start").join("train").to_string_lossy().into_owned();
+        config
+    }
+
+    /// Settings of the run of a round: all data of the settings and what was `collected`.
+    pub fn round_config(&self, number: usize, collected: &[PathBuf], best: &Figures) -> Config {
+        let mut config = self.start_config();
+        config.output.dir = self.round_dir(number).join("train").to_string_lossy().into_owned();
+        config.model.adapter = match self.flywheel.train_from {
+            RoundStart::Base => None,
+            RoundStart::Best => best.adapter.as_ref().map(|adapter| adapter.to_string_lossy().into_owned()),
+        };
+        config.optimizer.learning_rate = self.flywheel.learning_rate.unwrap_or(config.optimizer.learning_rate);
+        config.data.extend(collected.iter().map(|file| source_of(file, self.flywheel.repeat)));
+        config
+    }
+}
+
+/// Everything in a file of collected conversations.
+fn source_of(file: &Path, repeat: usize) -> DataSource {
+    DataSource {
+        path: Some(file.to_string_lossy().into_owned()),
+        hub: None,
+        split: None,
+        format: RowFormat::Messages,
+        on_bad_row: OnBadRow::Error,
+        roles_to_train: vec![Role::Assistant],
+        weight: None,
+        repeat: Some(repeat),
+        max_samples: None,
+        held_out: HeldOut::None,
+        license: None,
+        filter: FilterTable::default(),
+    }
+}
+
+/// What is measured must not be practised: the same prompt would be.
+fn refuse_trained_tasks(practice: &[Suite], held_out: &[Suite]) -> Result<(), TrainError> {
+    let prompts: std::collections::HashSet<&str> =
+        practice.iter().flat_map(|suite| &suite.tasks).map(|task| task.prompt.trim()).collect();
+    let same = held_out.iter().flat_map(|suite| &suite.tasks).find(|task| prompts.contains(task.prompt.trim()));
+    match same {
+        None => Ok(()),
+        Some(task) => Err(setting(
+            "flywheel.held_out",
+            format!("task `{}` is also in `flywheel.practice`, word for word", task.id),
+            "measure with tasks that are never trained",
+        )),
+    }
+}
+
+pub(super) fn setting(key: &str, what: String, hint: &'static str) -> TrainError {
+    TrainError::Setting { key: key.to_owned(), what, hint }
+}

@@ -1,0 +1,155 @@
+//! A flywheel from the base model to its page, on a tiny model that has learned one trajectory by heart: whole, killed and
+//! gone on, and what is refused.
+
+#![allow(clippy::unwrap_used)] // a test may fail where it stands
+
+#[path = "../all/tiny.rs"]
+#[allow(dead_code)] // other tests use the rest of it
+mod tiny;
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use tiny::{Tiny, names};
+
+/// What the first adapter learns by heart.
+fn trajectory(id: &str, prompt: &str) -> Value {
+    let turns = json!([
+        {"role": "system", "content": "Solve tasks by running Python."},
+        {"role": "user", "content": prompt},
+        {"role": "assistant", "content": "<execute>\nprint(7)\n</execute>"},
+        {"role": "user", "content": "Observation:\n7"},
+        {"role": "assistant", "content": "<solution>7</solution>"},
+    ]);
+    json!({"id": id, "conversations": turns})
+}
+
+fn lines(rows: impl Iterator<Item = Value>) -> String {
+    rows.map(|row| format!("{row}\n")).collect()
+}
+
+/// A model, data that it can learn by heart, tasks, and a `[flywheel]` that writes into `wheel/`.
+fn room() -> Tiny {
+    let tiny = Tiny::new();
+    let prompt = |index: usize| format!("go {}", index % 4);
+    tiny.write("train.jsonl", &lines((0..8).map(|index| trajectory(&format!("t{index}"), &prompt(index)))));
+    let chat = json!([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]);
+    let held_out = [trajectory("code/0", "go 9"), json!({"id": "chat/0", "conversations": chat})];
+    tiny.write("validation.jsonl", &lines(held_out.into_iter()));
+    let task = |group: &str, prompt: &str, answer: usize| json!({"id": format!("{group}-{prompt}"), "family": format!("{group}/f"), "prompt": prompt, "answer": answer});
+    tiny.write(
+        "practice.jsonl",
+        &lines([task("p", "go 0", 7), task("p", "go 1", 7), task("p", "go 2", 8)].into_iter()),
+    );
+    tiny.write(
+        "held.jsonl",
+        &lines([task("new", "go 3", 7), task("new", "go 5", 8), task("old", "go 4", 7)].into_iter()),
+    );
+    let text = String::from_utf8(tiny.read("settings.toml")).unwrap();
+    let text = text
+        .replace("steps = 6", "steps = 150")
+        .replace("accumulation = 2", "accumulation = 1")
+        .replace("pack_tokens = 220", "pack_tokens = 400")
+        .replace("rank = 4", "rank = 16")
+        .replace("every = 3", "every = 50")
+        .replace(&format!("{:?}", tiny.path("run")), &format!("{:?}", tiny.path("wheel")));
+    let table = format!(
+        "[flywheel]\nrounds = 1\npractice = [{:?}]\nheld_out = [{:?}]\nmetric = \"new\"\nchat = \"chat/*\"\n\
+         chat_loss_ratio_max = 9\nsamples = 2\nenough = 1\ntemperature = 0.01\nreply_tokens_max = 60\nparallel = 2\n",
+        tiny.path("practice.jsonl"),
+        tiny.path("held.jsonl"),
+    );
+    tiny.write("settings.toml", &(text + &table));
+    tiny
+}
+
+/// The state without what a clock measured, and without where it lies.
+fn state(tiny: &Tiny) -> Value {
+    let text = String::from_utf8(tiny.read("wheel/flywheel.json")).unwrap();
+    let text = text.replace(&tiny.path("").display().to_string(), "ROOM/");
+    let mut state: Value = serde_json::from_str(&text).unwrap();
+    fn forget(value: &mut Value) {
+        match value {
+            Value::Object(entries) => {
+                entries.retain(|key, _| !matches!(key.as_str(), "seconds" | "start_seconds" | "identity"));
+                entries.values_mut().for_each(forget);
+            }
+            Value::Array(items) => items.iter_mut().for_each(forget),
+            _ => {}
+        }
+    }
+    forget(&mut state);
+    state
+}
+
+#[test]
+fn rounds_collect_train_measure_and_decide_and_go_on_after_a_kill() {
+    let tiny = room();
+    let ended = tiny.run(&[]).expect_code(0);
+    assert!(ended.stdout.contains("round 1") && ended.stdout.contains("adapter  "), "{}", ended.stdout);
+    let whole = state(&tiny);
+    let solved = |figures: &Value| (figures["metric"]["solved"].clone(), figures["metric"]["tasks"].clone());
+    assert_eq!(solved(&whole["base"]), (json!(0), json!(2)));
+    assert_eq!(solved(&whole["start"]), (json!(1), json!(2)), "the trajectory was not learned: {whole:#}");
+    assert_eq!(whole["start"]["versus"]["won"], json!(1));
+    let round = &whole["rounds"][0];
+    assert_eq!(round["collected"]["kept"], json!(2), "{round:#}");
+    assert_eq!(round["collected"]["dropped"], json!({"wrong": 2}));
+    // No more than before are no reason to keep it.
+    assert!(round["figures"]["metric"]["solved"].as_u64().unwrap() <= 1, "{round:#}");
+    assert_eq!(round["verdict"]["is_kept"], json!(false));
+    assert_eq!(std::fs::read_link(tiny.path("wheel/best")).unwrap().to_str(), Some("start/train"));
+    let page = String::from_utf8(tiny.read("wheel/flywheel.html")).unwrap();
+    assert!(page.contains("What each round did") && page.contains("rejected") && page.ends_with("</html>\n"));
+    let rows = String::from_utf8(tiny.read("wheel/round-1/collect/conversations.jsonl")).unwrap();
+    let first: Value = serde_json::from_str(rows.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (&first["provenance"]["teacher"], &first["provenance"]["verified"]),
+        (&json!(tiny.path("model")), &json!("reproduced"))
+    );
+    let plan = String::from_utf8(tiny.read("wheel/round-1/train/plan.jsonl")).unwrap();
+    assert!(plan.contains("conversations.jsonl"), "the round did not train on what it collected");
+
+    // Killed at several places, another one ends in the same numbers.
+    let other = room();
+    for place in ["measuring start", "round 1, attempt 1", "held-out loss before training", "measuring round 1"] {
+        let mut child = other.command(&["--resume"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        assert!(said.any(|line| line.contains(place)), "nothing was said of {place}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    other.run(&["--resume"]).expect_code(0);
+    assert_eq!(state(&other), whole);
+
+    // One more round is no other flywheel, and finds nothing new.
+    let more = tiny.run(&["--resume", "--set", "flywheel.rounds=2"]).expect_code(0);
+    assert!(more.stdout.contains("round 2: rejected: nothing was collected"), "{}", more.stdout);
+    assert_eq!(state(&tiny)["rounds"][0], whole["rounds"][0]);
+    tiny.run(&[]).expect_code(2).says("hint:");
+    tiny.run(&["--resume", "--set", "flywheel.temperature=0.5"]).expect_code(2).says("`flywheel.temperature` was 0.01");
+    assert_eq!(names(&tiny.path("wheel/round-2")), ["collect"]);
+}
+
+#[test]
+fn what_cannot_be_measured_or_practised_is_refused_before_anything_is_written() {
+    let tiny = room();
+    let faults = [
+        ("flywheel.held_out=[\"practice.jsonl\"]", "word for word"),
+        ("flywheel.metric=nothing", "no held-out task is of"),
+        ("flywheel.chat=talk/*", "no held-out conversation"),
+        ("flywheel.practice=[]", "names no tasks"),
+        ("flywheel.practice=[\"none.jsonl\"]", "none.jsonl"),
+        ("flywheel.temperature=0", "all attempts are the same"),
+        ("flywheel.sampels=3", "did you mean `samples`"),
+        ("data.0.weight=2", "set `repeat`"),
+    ];
+    for (fault, said) in faults {
+        tiny.run(&["--set", fault]).expect_code(2).says(said);
+        assert!(!tiny.path("wheel").exists(), "{fault}");
+    }
+    tiny.write("foreign", "");
+    let here = format!("output.dir={}", tiny.path("").display());
+    tiny.run(&["--set", &here]).expect_code(2).says("hint:");
+}
