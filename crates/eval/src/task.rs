@@ -263,7 +263,7 @@ mod tests {
             (r#"{"id":"b","family":"f","prompt":"p"}"#, "missing field `answer`"),
             (r#"{"id":"b","family":"f","prompt":"p","answer":[]}"#, "must be a text or a number"),
             (r#"{"id":"b","family":"f","prompt":"p","answer":"1","extra":1}"#, "unknown field `extra`"),
-            (good, "id `a` was used in line 1"),
+            (good, "id `a` was used in"),
         ];
         for (line, expected) in cases {
             let error = read(&format!("{good}\n{line}\n")).unwrap_err();

@@ -107,12 +107,6 @@ impl Tree {
             None => Err(format!("there is no `{path}`")),
         }
     }
-
-    #[cfg(test)]
-    pub fn with(nodes: impl IntoIterator<Item = (&'static str, &'static str)>) -> Tree {
-        let nodes = nodes.into_iter().map(|(path, text)| (path.to_owned(), Node::File(text.as_bytes().into())));
-        Tree { nodes: nodes.collect(), is_cut: None }
-    }
 }
 
 /// Without the way out, which is for people who use files.
