@@ -6,12 +6,14 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod actor; // a model folder, ready to act
+mod check; // whether suites are sound
 mod collect; // scripted plans instead of a model
 mod describe; // what protects this machine, in words
 mod error;
 mod environment; // tasks to act in, step by step
 mod grade; // what decides whether a task is solved
 pub mod measure; // suites of tasks by contestants, and what came of it
+mod new_task; // a task to begin with
 mod parallel; // several at once, results in order
 mod run; // one task through the loop
 mod sandbox; // the options about the sandbox, for all programs
@@ -23,11 +25,13 @@ pub mod verify; // whether the outputs in a data set are true
 mod written; // files that appear whole or not at all
 
 pub use actor::{Actor, action_format_parser, profile_parser};
+pub use check::{CheckArgs, Checked, check};
 pub use collect::collect;
 pub use describe::sandbox_line;
 pub use environment::{Environment, Info, Observation, Step, TaskEnvironment, TaskFacts, TaskRow};
 pub use error::EvalError;
 pub use grade::{Content, Grader, Query, State, Tolerance, Verdict, is_right};
+pub use new_task::{NewTaskArgs, new_task};
 pub use parallel::in_order;
 pub use run::{Outcome, run_task};
 pub use sandbox::{Sandbox, SandboxArgs};

@@ -1,5 +1,5 @@
-//! `codeact-eval`: how many tasks does a model solve by acting? Also collects trajectories from scripted plans, and
-//! verifies those of a data set.
+//! `codeact-eval`: how many tasks does a model solve by acting? Also checks suites of tasks, collects trajectories from
+//! scripted plans, and verifies those of a data set.
 
 mod commands;
 
@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
-use codeact_eval::EvalError;
 use codeact_eval::verify::VerifyArgs;
+use codeact_eval::{CheckArgs, EvalError, NewTaskArgs, new_task};
 
 use commands::collect::CollectArgs;
 use commands::report::ReportArgs;
@@ -43,6 +43,10 @@ enum Command {
     /// row: but for addresses, measured times, paths, noise of computing, and how a notebook shows values and errors.
     /// A run that was stopped or killed goes on when it is started again.
     Verify(Box<VerifyArgs>),
+    /// Whether suites of tasks are sound: every reference solves its task, and no plausible mistake does
+    Check(Box<CheckArgs>),
+    /// Write a task to begin with, which `check` accepts
+    NewTask(NewTaskArgs),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +55,8 @@ fn main() -> ExitCode {
         Command::Report(args) => commands::report::report(args),
         Command::Collect(args) => commands::collect::collect(args),
         Command::Verify(args) => commands::verify::verify(args),
+        Command::Check(args) => commands::check::check(args),
+        Command::NewTask(args) => new_task(&args.folder, &args.kind).map(|()| String::new()).map_err(Into::into),
     };
     match result {
         Ok(text) => {

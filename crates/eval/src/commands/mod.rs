@@ -1,5 +1,7 @@
 //! The commands, each with its options. Each returns what goes to stdout.
 
+pub mod check; // whether suites are sound
+
 pub mod collect; // trajectories from scripted plans
 
 mod progress; // a bar on a terminal

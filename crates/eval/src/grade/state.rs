@@ -162,7 +162,10 @@ impl Query {
         let found = match rows {
             Ok(found) => found,
             Err(reason) => {
-                return Ok(Some(format!("`{file}`: `{}` gives rows that cannot be read: {reason}", shown(&self.query))));
+                return Ok(Some(format!(
+                    "`{file}`: `{}` gives rows that cannot be read: {reason}",
+                    shown(&self.query)
+                )));
             }
         };
         let right = Value::List(self.rows.iter().map(Value::of).collect());

@@ -165,7 +165,7 @@ impl<'a> Fields<'a> {
 }
 
 /// The word that `word` was probably meant to be.
-pub(super) fn closest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn closest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     if word.len() > SHOWN_CHARS_MAX {
         return None;
     }

@@ -28,6 +28,7 @@ use crate::EvalError;
 use crate::task::Task;
 use disk::Kind;
 use entry::{Around, Defaults, ToolFiles};
+pub(crate) use fields::closest;
 use fields::{Faults, Fields, Place, some_text};
 
 /// The file that makes a folder a suite.
@@ -82,6 +83,13 @@ fn load(path: &Path, faults: &Faults) -> Option<Suite> {
     let (mut suite, before) = (Suite::at(path), faults.count());
     let tool_files = ToolFiles::default();
     match path.is_dir() {
+        true if path.join(folder::TASK).is_file() && !path.join(SUITE).exists() => {
+            // One task by itself, with what the suite around it gives to it.
+            let around = path.ancestors().skip(1).take(DEPTH_MAX + 1).find(|above| above.join(SUITE).is_file());
+            let defaults =
+                around.map_or(Some(Defaults::default()), |above| read_head(&mut Suite::at(above), faults))?;
+            suite.tasks.extend(folder::task(path, &defaults, &tool_files, faults));
+        }
         true => {
             let defaults = read_head(&mut suite, faults)?;
             read_folder(path, 0, &defaults, &tool_files, &mut suite.tasks, faults);
