@@ -42,7 +42,8 @@ class Server:
                 self.url = line.split()[-1]
                 break
         # Whoever logs must not wait for a reader.
-        threading.Thread(target=self.process.stderr.read, daemon=True).start()
+        self.reader = threading.Thread(target=self.process.stderr.read, daemon=True)
+        self.reader.start()
 
     def __enter__(self):
         return self
@@ -50,13 +51,18 @@ class Server:
     def __exit__(self, *_):
         self.process.terminate()
         self.process.wait(30)
+        self.reader.join()
+        self.process.stderr.close()
         self.folder.cleanup()
 
     def ask(self, method, path, body=b"", headers=None):
         connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=60)
         connection.request(method, path, body, {"Content-Type": "application/json"} | (headers or {}))
-        response = connection.getresponse()
-        return response.status, json.load(response)
+        try:
+            response = connection.getresponse()
+            return response.status, json.load(response)
+        finally:
+            connection.close()
 
 
 class Episodes(unittest.TestCase):

@@ -1,5 +1,5 @@
-//! `codeact-eval`: how many tasks does a model solve by acting? Also collects trajectories from scripted plans, and
-//! verifies those of a data set.
+//! `codeact-eval`: how many tasks does a model solve by acting? Also checks suites of tasks, collects trajectories from
+//! scripted plans, and verifies those of a data set.
 
 mod commands;
 

@@ -1,4 +1,4 @@
-//! `codeact-eval check`: whether suites of tasks are sound.
+//! `codeact-eval check`: suites in which every reference is right and every plausible mistake wrong.
 
 use codeact_eval::{CheckArgs, EvalError};
 
@@ -11,12 +11,9 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<String> {
     let progress = Progress::new(suites.iter().map(|suite| suite.tasks.len()).sum());
     let checked = codeact_eval::check(&suites, &sandbox.policy, args.threads(), &|| progress.step(""));
     progress.finish();
-    let table = checked.table();
-    match checked.faults.is_empty() {
-        true => Ok(table),
-        false => {
-            print!("{table}");
-            Err(EvalError::Suites { count: checked.faults.len(), faults: checked.faults }.into())
-        }
+    if checked.faults.is_empty() {
+        return Ok(checked.table());
     }
+    eprint!("{}", checked.table());
+    Err(EvalError::Suites { count: checked.faults.len(), faults: checked.faults }.into())
 }
