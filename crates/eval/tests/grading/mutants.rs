@@ -196,9 +196,9 @@ fn numbers_are_met_exactly_where_they_are_whole() {
     ] {
         refused(&whole, wrong);
     }
-    let part = grader(json!({"kind": "number", "answer": 3.14159}));
+    let part = grader(json!({"kind": "number", "answer": 3.24159}));
     for (text, is_right) in
-        [("3.1415901", true), ("3.1416", false), ("3.14", false), ("-3.14159", false), ("3.14159e0", true)]
+        [("3.2415901", true), ("3.2416", false), ("3.24", false), ("-3.24159", false), ("3.24159e0", true)]
     {
         assert_eq!(part.judge_solution(text).passed, is_right, "{text}");
     }
