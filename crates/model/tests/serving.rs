@@ -338,7 +338,6 @@ fn a_decoder_serves_out_of_its_own_memory_what_its_exports_do() {
                 let trained: Vec<Vec<f32>> = decoder.logits(Some(&adapter), &batch).unwrap().to_vec2().unwrap();
                 let (off, bound) = (largest_difference(&rows, &trained), BF16_LOGITS);
                 let bound = if weights == Weights::F32 { LOGITS } else { bound };
-                println!("{name} {weights:?}: logits off by {off}");
                 assert!(off < bound, "{name} {weights:?}: logits off by {off}");
                 if weights == Weights::F32 {
                     let exported = tempfile::tempdir().unwrap();
