@@ -38,6 +38,10 @@ mod tests {
     fn sources(folder: &Path, all: &mut String) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
+            // A server of its own, whose routes docs/evaluation.md describes.
+            if path.ends_with("environments") {
+                continue;
+            }
             if path.is_dir() {
                 sources(&path, all);
             } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("openapi.rs") {

@@ -7,6 +7,17 @@ use crate::config::{Config, DeviceChoice};
 use crate::error::TrainError;
 use crate::ranks::{RankError, Team};
 
+/// Ends `codeact-train --help`: on what this build computes.
+pub const ABOUT_GPUS: &str = if device::BUILT_WITH_CUDA {
+    "This build computes on an NVIDIA GPU of compute capability 8.0 or newer where `train.device` is \"cuda\";\n\
+     `--version` lists the GPUs it finds."
+} else {
+    "This build computes on the CPU. For an NVIDIA GPU:\n\n  \
+     eval \"$(scripts/cuda-toolkit.sh)\"\n  \
+     cargo build --release --package codeact-train --features cuda\n\n\
+     Until then `--device cpu` runs a configuration that asks for one."
+};
+
 /// The device of the settings, opened early, so that nobody waits for a download to hear that there is no GPU. `None` for
 /// a plan alone, which can be looked at without one.
 ///

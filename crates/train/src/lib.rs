@@ -35,6 +35,7 @@ pub mod look; // preview and statistics of the data
 pub mod evaluate;
 pub mod samples;
 pub mod tasks; // the agent while it is trained
+mod tried; // what came of its tasks
 pub mod memory;
 pub mod progress;
 pub mod report; // a page about runs

@@ -24,20 +24,9 @@ use codeact_train::{TrainError, checkpoint, describe, devices, flywheel, preflig
 #[global_allocator]
 static ALLOCATOR: codeact_ops::allocator::Allocator = codeact_ops::allocator::Allocator;
 
-/// Ends `--help`.
-const ABOUT_GPUS: &str = if device::BUILT_WITH_CUDA {
-    "This build computes on an NVIDIA GPU of compute capability 8.0 or newer where `train.device` is \"cuda\";\n\
-     `--version` lists the GPUs it finds."
-} else {
-    "This build computes on the CPU. For an NVIDIA GPU:\n\n  \
-     eval \"$(scripts/cuda-toolkit.sh)\"\n  \
-     cargo build --release --package codeact-train --features cuda\n\n\
-     Until then `--device cpu` runs a configuration that asks for one."
-};
-
 /// Fine-tune a Llama-family model on code-action conversations.
 #[derive(Debug, Parser)]
-#[command(name = "codeact-train", version, after_long_help = ABOUT_GPUS)]
+#[command(name = "codeact-train", version, after_long_help = devices::ABOUT_GPUS)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Cli {
     #[command(subcommand)]

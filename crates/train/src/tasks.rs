@@ -3,7 +3,6 @@
 //! The base weights are served out of the memory they are trained in; of the adapter, which is small, there is a copy for
 //! the time of an evaluation. What that takes beside the weights was planned ([`reserved`]), and is given back behind it.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,12 +17,12 @@ use codeact_eval::{EvalError, Outcome, SandboxArgs, Task, read_tasks, run_task};
 use codeact_model::serving::card::CardModel;
 use codeact_model::serving::{LiveShape, ServedAdapter, ServedModel, ServingOptions};
 use codeact_model::{Adapter, Decoder, MemoryPlan, ModelConfig, Workload};
-use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Evaluation};
 use crate::error::TrainError;
 use crate::prepare::Prepared;
 use crate::samples::Written;
+pub use crate::tried::Tried;
 
 /// Tokens of a conversation where the settings do not say more.
 const CONTEXT_TOKENS: usize = 4096;
@@ -39,21 +38,6 @@ const SAMPLE_TOKENS: usize = 256;
 
 /// Between two looks for whether the run is to end.
 const LOOK: Duration = Duration::from_millis(100);
-
-/// What came of all tasks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tried {
-    /// Tasks that were solved.
-    pub solved: usize,
-    /// All of them.
-    pub tasks: usize,
-    /// Actions that ran.
-    pub executions: usize,
-    /// Tokens that the model wrote.
-    pub completion_tokens: usize,
-    /// Of each family tasks that were solved, and tasks.
-    pub by_family: BTreeMap<String, (usize, usize)>,
-}
 
 /// The tasks that the settings name; none where they name none.
 ///
@@ -217,7 +201,7 @@ impl Live {
                 return Ok(None);
             }
         }
-        Ok(Some((tried(&run.tasks, &done), written(run, &done))))
+        Ok(Some((Tried::of(&run.tasks, &done), written(run, &done))))
     }
 
     /// Threads that take one task after the other, and what comes of each. They end when nobody listens any more.
@@ -291,21 +275,6 @@ fn is_fatal(error: &EvalError) -> bool {
     }
 }
 
-fn tried(tasks: &[Task], done: &[Option<Outcome>]) -> Tried {
-    let mut tried =
-        Tried { solved: 0, tasks: tasks.len(), executions: 0, completion_tokens: 0, by_family: BTreeMap::new() };
-    for (task, outcome) in tasks.iter().zip(done) {
-        let (solved, tasks) = tried.by_family.entry(task.family.clone()).or_default();
-        *tasks += 1;
-        let Some(outcome) = outcome else { continue };
-        *solved += usize::from(outcome.is_solved);
-        tried.solved += usize::from(outcome.is_solved);
-        tried.executions += outcome.executions;
-        tried.completion_tokens += outcome.completion_tokens;
-    }
-    tried
-}
-
 /// The conversations of the first tasks: everything behind what the user says.
 fn written(run: &Prepared, done: &[Option<Outcome>]) -> Vec<Written> {
     let samples = run.tasks.iter().zip(done).take(run.config.evaluation.samples);
@@ -323,6 +292,8 @@ fn written(run: &Prepared, done: &[Option<Outcome>]) -> Vec<Written> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use codeact_model::{Rotary, Weights};
 
     use super::*;
@@ -395,7 +366,7 @@ mod tests {
             .map(|(id, family)| format!("{{\"id\":\"{id}\",\"family\":\"{family}\",\"prompt\":\"p\",\"answer\":1}}\n"));
         std::fs::write(file.path(), lines.concat()).expect("a file");
         let tasks = read_tasks(file.path()).expect("tasks");
-        let tried = tried(&tasks, &[None, None, None]);
+        let tried = Tried::of(&tasks, &[None, None, None]);
         assert_eq!((tried.solved, tried.tasks), (0, 3));
         assert_eq!(tried.by_family, BTreeMap::from([("f".to_owned(), (0, 2)), ("g".to_owned(), (0, 1))]));
     }
