@@ -9,7 +9,6 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand, ValueEnum};
 use codeact_data::preview::Style;
 use codeact_eval::SandboxArgs;
-use codeact_ops::device;
 use codeact_train::config::Config;
 use codeact_train::folder::{self, Start};
 use codeact_train::look::{self, Pick, Show};
