@@ -112,7 +112,7 @@ pub(super) fn check(config: &Config, wrong: &mut dyn FnMut(&str, String, &str)) 
         if suites.is_empty() {
             wrong(
                 &format!("flywheel.{key}"),
-                "names no tasks".to_owned(),
+                "is missing or empty".to_owned(),
                 "list folders of suites, or `.jsonl` files of tasks",
             );
         }
