@@ -139,7 +139,7 @@ fn what_cannot_be_measured_or_practised_is_refused_before_anything_is_written() 
         ("flywheel.held_out=[\"practice.jsonl\"]", "word for word"),
         ("flywheel.metric=nothing", "no held-out task is of"),
         ("flywheel.chat=talk/*", "no held-out conversation"),
-        ("flywheel.practice=[]", "names no tasks"),
+        ("flywheel.practice=[]", "is missing or empty"),
         ("flywheel.practice=[\"none.jsonl\"]", "none.jsonl"),
         ("flywheel.temperature=0", "all attempts are the same"),
         ("flywheel.sampels=3", "did you mean `samples`"),
