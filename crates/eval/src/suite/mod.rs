@@ -54,13 +54,15 @@ pub struct Suite {
 
 /// Reads the suites at `paths`, each a folder with `suite.toml` or a `.jsonl` file.
 ///
+/// * `paths`: folders of suites, folders of tasks, files of tasks; a folder that holds suites stands for all of them.
+///
 /// # Errors
 /// When one cannot be read, or anything in one is not as it should be: [`EvalError::Suites`] has all faults.
 pub fn load_suites<P: AsRef<Path>>(paths: &[P]) -> Result<Vec<Suite>, EvalError> {
     let faults = Faults::default();
     let mut suites: Vec<Suite> = Vec::new();
-    for path in paths {
-        let path = path.as_ref();
+    for path in paths.iter().flat_map(|path| suites_at(path.as_ref())) {
+        let path = path.as_path();
         let Some(suite) = load(path, &faults) else { continue };
         if let Some(other) = suites.iter().find(|other| other.name == suite.name) {
             faults.add_at(path, &format!("is called `{}`, as is `{}`", suite.name, other.path.display()));
@@ -74,6 +76,15 @@ pub fn load_suites<P: AsRef<Path>>(paths: &[P]) -> Result<Vec<Suite>, EvalError>
     let count = faults.len();
     faults.truncate(FAULTS_MAX);
     Err(EvalError::Suites { faults, count })
+}
+
+/// A folder of suites is all of them, by name; anything else is itself.
+fn suites_at(path: &Path) -> Vec<PathBuf> {
+    let is_one = path.join(SUITE).exists() || path.join(folder::TASK).exists();
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut suites: Vec<PathBuf> = entries.filter(|inner| !is_one && inner.join(SUITE).is_file()).collect();
+    suites.sort();
+    if suites.is_empty() { vec![path.to_owned()] } else { suites }
 }
 
 fn load(path: &Path, faults: &Faults) -> Option<Suite> {

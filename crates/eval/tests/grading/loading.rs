@@ -25,6 +25,20 @@ fn faults(files: &[(&str, &str)]) -> String {
 }
 
 #[test]
+fn a_folder_of_suites_is_all_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (HEAD.replace("\"s\"", "\"b\""), HEAD.replace("\"s\"", "\"a\""));
+    write(folder.path(), &[("2/suite.toml", &one), ("2/x.jsonl", LINE), ("1/suite.toml", &other), ("1/x.jsonl", LINE)]);
+    write(folder.path(), &[("notes/x.jsonl", "no suite")]);
+    let suites = load_suites(&[folder.path()]).unwrap();
+    let names: Vec<&str> = suites.iter().map(|suite| suite.name.as_str()).collect();
+    assert_eq!(names, ["a", "b"]);
+    // With a head of its own it is one suite.
+    write(folder.path(), &[("suite.toml", HEAD), ("x.jsonl", LINE)]);
+    assert_eq!(load_suites(&[folder.path()]).unwrap()[0].name, "s");
+}
+
+#[test]
 fn a_suite_has_lines_and_folders() {
     let folder = tempfile::tempdir().unwrap();
     let task = "family = 'g/f'\ntags = ['hard']\nlimits.turns = 3\n[grader]\nkind = 'tests'\nfile = 'tests.py'\n";
