@@ -351,6 +351,17 @@ mod tests {
     }
 
     #[test]
+    fn weights_that_are_all_trained_are_served_without_a_copy() {
+        let config = config("tasks = \"t\"\n");
+        for is_on_card in [false, true] {
+            let workload = Workload { lora: None, ..workload(Weights::F32, is_on_card, &config) };
+            let shape = shape(&config, &workload);
+            let bytes = shape.bytes(1) - shape.page_bytes();
+            assert!(bytes < 2 * workload.parameter_count(), "{bytes} bytes beside {}", workload.parameter_count());
+        }
+    }
+
+    #[test]
     fn a_run_that_asks_the_model_for_nothing_has_the_plan_of_before() {
         let config = config("every = 5\n");
         let workload = workload(Weights::F32, false, &config);

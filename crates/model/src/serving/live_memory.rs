@@ -46,8 +46,9 @@ impl LiveShape<'_> {
             Weights::Nf4 => Fused::ALL.iter().map(expanded).max().unwrap_or(0_usize),
             _ => 0,
         };
-        // The adapter on the host, and in f32 or less on the card.
-        page_count * self.page_bytes() + passes + 2 * parameters * size_of::<f32>() + expanded * size_of::<u16>()
+        // An adapter on the host, and in f32 or less on the card. Weights that are all trained are served as they lie.
+        let copies = if self.workload.lora.is_some() { 2 * parameters * size_of::<f32>() } else { 0 };
+        page_count * self.page_bytes() + passes + copies + expanded * size_of::<u16>()
     }
 
     /// The most pages, up to `wanted`, that take no more than `bytes` with all the rest; `None` when not even `least` do.
