@@ -22,8 +22,7 @@ if ! command -v chromium > /dev/null; then
     }
 fi
 npm ci --prefix tests/ui --silent
-cargo build --release --package codeact-serve --bin codeact-serve
-cargo build --release --bin codeact-train
+cargo build --release --bins
 
 files=(tests/ui/*"${1:-}"*.test.mjs)
 node --test --test-concurrency=1 "${files[@]}"
