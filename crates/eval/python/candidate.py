@@ -22,11 +22,27 @@ def start_candidate(source):
         sys.path.insert(0, folder)
     importlib.invalidate_caches()
 
-    def call(target, args, keywords):
+    class NotThere(Exception):
+        """Why there is nothing to be called: none of what it would raise."""
+
+    def found(target):
         module, _, names = target.partition(":")
-        function = importlib.import_module(module)
-        for name in names.split("."):
-            function = getattr(function, name)
+        try:
+            function = importlib.import_module(module)
+            for name in names.split("."):
+                function = getattr(function, name)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            try:
+                why = f"{type(error).__name__}: {error}"
+            except Exception:
+                why = type(error).__name__
+            raise NotThere(f"{target} is not there: {why[:1000]}") from None
+        return function
+
+    def call(target, args, keywords):
+        function = found(target)
         result = function(*args, **keywords)
         return asyncio.run(result) if inspect.iscoroutine(result) else result
 
@@ -66,6 +82,8 @@ def start_candidate(source):
             value = {"call": call, "evaluate": evaluate, "run": run}[what](*arguments)
         except KeyboardInterrupt:
             raise               # the time is over
+        except NotThere as error:
+            return Answer(json.dumps({"refused": str(error)}))
         except BaseException as error:
             return told(error)
         try:

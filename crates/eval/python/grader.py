@@ -20,8 +20,12 @@ class Workspace:
         self._nodes, self._folder = nodes, folder
 
     def exists(self, path):
-        """Whether there is a file or a folder at `path`; a link is none."""
-        return self._nodes.get(self._name(path), {}).get("kind") in ("file", "folder")
+        """Whether there is a file or a folder at `path`; a link is none. OSError where that cannot be seen."""
+        name = self._name(path)
+        for end in (end for end, sign in enumerate(name) if sign == "/"):
+            if self._nodes.get(name[:end], {}).get("kind") == "other":
+                raise OSError(f"what is below {name[:end]} cannot be seen: {self._nodes[name[:end]].get('why')}")
+        return self._nodes.get(name, {}).get("kind") in ("file", "folder")
 
     def files(self):
         """The paths of all files, sorted."""

@@ -101,6 +101,7 @@ impl Prepared {
         if let Some(adapter) = &starting_adapter {
             identity.insert(checkpoint::STARTING_ADAPTER.to_owned(), adapter.content_hash.clone());
         }
+        identity.extend(tasks::identity(&tasks, &config, &model));
         Ok(Prepared {
             config,
             base_dir,

@@ -12,12 +12,14 @@ use std::time::Duration;
 
 use codeact_agent::{ActionFormat, AgentError, AgentOptions, LocalModel, Profile};
 use codeact_chat::ChatFormat;
+use codeact_data::hash;
 use codeact_engine::{Engine, EngineError, EngineLimits, Request, Sampling};
 use codeact_eval::{EvalError, Outcome, SandboxArgs, Task, read_tasks, run_task};
 use codeact_model::serving::card::CardModel;
 use codeact_model::serving::{LiveShape, ServedAdapter, ServedModel, ServingOptions};
 use codeact_model::{Adapter, Decoder, MemoryPlan, ModelConfig, Workload};
 
+use crate::checkpoint;
 use crate::config::{Config, Evaluation};
 use crate::error::TrainError;
 use crate::prepare::Prepared;
@@ -67,6 +69,13 @@ pub fn open_sandbox(run: &mut Prepared, arguments: &SandboxArgs, say: &dyn Fn(&s
 /// Tokens of a conversation at most.
 fn context_tokens(config: &Config, model: &ModelConfig) -> usize {
     config.evaluation.context_tokens.unwrap_or(CONTEXT_TOKENS).min(model.context_tokens_max)
+}
+
+/// What tells these tasks from others, so that what was solved of others is never the best of a run that goes on.
+pub(crate) fn identity(tasks: &[Task], config: &Config, model: &ModelConfig) -> Option<(String, String)> {
+    let digests: Vec<String> = tasks.iter().map(Task::digest).collect();
+    let context = format!("{} tokens", context_tokens(config, model));
+    (!tasks.is_empty()).then(|| (checkpoint::TASKS.to_owned(), hash::of_text(&format!("{digests:?}, {context}"))))
 }
 
 /// Sequences at once.

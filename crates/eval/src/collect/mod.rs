@@ -27,9 +27,7 @@ pub use teacher::Teacher;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use sha2::{Digest, Sha256};
-
-use crate::measure::{Identity, Record, Results, read_results};
+use crate::measure::{Identity, Record, Results, read_results, seeded, surroundings};
 use crate::{EvalError, Suite};
 use ladder::Ladder;
 
@@ -148,6 +146,7 @@ impl Collection<'_> {
     ) -> Result<usize, EvalError> {
         let Sampling { samples, enough, .. } = self.sampling;
         let (mut solver, mut count) = (None, 0);
+        let policy = seeded(&self.rules.verify.policy, self.sampling.seed);
         let is_over = || (watch.is_stopped)() || (watch.is_over)();
         for sample in 0..samples {
             let jobs = ladder.left(self.suites, names, rung, sample, enough);
@@ -164,7 +163,7 @@ impl Collection<'_> {
                 solver,
                 contestant: &names[rung],
                 sampling: &self.sampling,
-                policy: &self.rules.verify.policy,
+                policy: &policy,
                 results,
                 is_over: &is_over,
                 on_attempt: watch.on_attempt,
@@ -179,31 +178,19 @@ impl Collection<'_> {
     /// What attempts depend on. What is kept of them does not count.
     fn identity(&self, names: &[String]) -> Identity {
         let Sampling { samples: _, enough, temperature, seed, parallel: _, reply_tokens_max } = self.sampling;
-        let policy = &self.rules.verify.policy;
-        let mut identity = Identity::from([
+        let mut identity = surroundings(&self.rules.verify.policy, self.suites);
+        identity.extend([
             ("teachers".to_owned(), names.join(", ")),
             ("reply tokens".to_owned(), reply_tokens_max.to_string()),
             ("enough".to_owned(), enough.to_string()),
             ("temperature".to_owned(), temperature.to_string()),
             ("seed".to_owned(), seed.to_string()),
-            ("python".to_owned(), policy.python.display().to_string()),
-            ("cell_ms".to_owned(), policy.limits.wall_ms_max.to_string()),
-            ("network".to_owned(), format!("{:?}", policy.network)),
         ]);
         for teacher in self.teachers {
             identity.insert(format!("teacher {}", teacher.name), teacher.fingerprint.clone());
         }
-        for suite in self.suites {
-            identity.insert(format!("suite {}", suite.name), digest(suite));
-        }
         identity
     }
-}
-
-/// Of the tasks as they were read.
-fn digest(suite: &Suite) -> String {
-    let bytes = Sha256::digest(format!("{:?}", suite.tasks).as_bytes());
-    bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Who is asked.
 
-use codeact_agent::{ActionFormat, Profile};
+use codeact_agent::{ActionFormat, Profile, Wording};
 use codeact_engine::EngineLimits;
 use codeact_model::serving::ServingOptions;
 
@@ -15,7 +15,7 @@ pub struct Teacher<'a> {
     pub model: String,
     /// The adapter on top of it.
     pub adapter: Option<String>,
-    /// What tells it from another one of the same name.
+    /// What tells it from another one of the same name: its files, and how it is loaded and asked.
     pub fingerprint: String,
     /// Makes it ready.
     pub open: Box<dyn Fn() -> Result<Solver, EvalError> + 'a>,
@@ -36,17 +36,20 @@ impl<'a> Teacher<'a> {
             Place::Here { model, adapter } => (model.clone(), adapter.as_ref().map(|path| path.display().to_string())),
             Place::Elsewhere { .. } => (entrant.fingerprint.clone(), None),
         };
+        let Wording { profile, format } = &entrant.wording;
+        let fingerprint = format!(
+            "{}, {:?} on the {:?}, profile {}, actions as {}",
+            entrant.fingerprint,
+            serving.weights,
+            serving.place,
+            wording.0.as_ref().unwrap_or(profile).name(),
+            wording.1.unwrap_or(*format).name(),
+        );
         let open = move || {
             let mut solver = entrant.load(None, serving, limits.clone())?;
             solver.worded(wording.0.clone(), wording.1);
             Ok(solver)
         };
-        Teacher {
-            name: entrant.contestant.name.clone(),
-            model,
-            adapter,
-            fingerprint: entrant.fingerprint.clone(),
-            open: Box::new(open),
-        }
+        Teacher { name: entrant.contestant.name.clone(), model, adapter, fingerprint, open: Box::new(open) }
     }
 }

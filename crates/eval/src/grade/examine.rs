@@ -21,6 +21,8 @@ const CANDIDATE: &str = include_str!("../../python/candidate.py");
 const SECONDS_MAX: u64 = 60;
 /// The folder of G with the files of the model, under numbers: no name of a module is one.
 const FOLDER: &str = "0";
+/// The file of G with everything else that it is given.
+const GIVEN: &str = "0/given";
 /// The name under which G asks.
 const ASK: &str = "_codeact_ask";
 /// Bytes of the bundle that G is given.
@@ -33,7 +35,7 @@ pub(super) fn judge(code: &str, attempt: &Attempt<'_>, policy: &Policy) -> Resul
     }
     let source = attempt.solution.map(without_fence);
     let candidate = Candidate {
-        policy: python::policy_for(policy, policy.limits.wall_ms_max.div_ceil(1000)),
+        policy: python::policy_for(policy, policy.limits.wall_ms_max.div_ceil(1000).min(SECONDS_MAX)),
         tree: attempt.after.clone(),
         source,
         session: None,
@@ -58,7 +60,12 @@ pub(super) fn judge(code: &str, attempt: &Attempt<'_>, policy: &Policy) -> Resul
         "nodes": nodes,
         "folder": FOLDER,
     });
-    let question = format!("Answer(json.dumps(examine(**json.loads({}))))", quoted(&given.to_string()));
+    // By a file: what a turn leaves may be larger than a cell can be.
+    let given = session.files().write(GIVEN, &mut given.to_string().as_bytes(), GIVEN_BYTES_MAX);
+    if let Err(reason) = given {
+        return Ok(Verdict::wrong(format!("what the turn left cannot be looked at: {reason}")));
+    }
+    let question = format!("Answer(json.dumps(examine(**json.load(open('{GIVEN}', encoding='utf-8')))))");
     let cell = session.run(&format!("{VALUES}\n{GRADER}\n{question}"), &mut |_| {})?;
     drop(session);
     let mut candidate = bridge.0.lock().unwrap_or_else(PoisonError::into_inner);

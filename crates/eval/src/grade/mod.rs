@@ -203,7 +203,12 @@ impl Grader {
             Grader::Answer { answer } => Verdict::of(is_right(solution, answer), || is_not(answer)),
             Grader::Exact { answer, ignore_case } => {
                 let answer = answer.trim();
-                let is_same = solution == answer || *ignore_case && solution.to_lowercase() == answer.to_lowercase();
+                // The small form of a sign of other scripts may be a Latin letter.
+                let is_alike = || match answer.is_ascii() {
+                    true => solution.eq_ignore_ascii_case(answer),
+                    false => solution.to_lowercase() == answer.to_lowercase(),
+                };
+                let is_same = solution == answer || *ignore_case && is_alike();
                 Verdict::of(is_same, || is_not(answer))
             }
             Grader::Number { answer, tolerance } => {

@@ -71,9 +71,12 @@ impl State {
 impl Content {
     /// Why what is at `path` is not this.
     fn refusal(&self, path: &str, tree: &Tree) -> Option<String> {
-        let path = path.trim_start_matches("./");
         if matches!(self, Content::Absent) {
-            return tree.get(path).map(|_| format!("`{path}` is there, and should not be"));
+            return match tree.is_absent(path) {
+                Ok(true) => None,
+                Ok(false) => Some(format!("`{path}` is there, and should not be")),
+                Err(reason) => Some(reason),
+            };
         }
         let bytes = match tree.read(path) {
             Ok(bytes) => bytes,
@@ -127,7 +130,9 @@ fn line_refusal(path: &str, text: &str, right: &[String]) -> Option<String> {
 
 /// What is not as it was at `path`, and below it.
 fn change(path: &str, before: &Tree, after: &Tree) -> Option<String> {
-    let path = path.trim_start_matches("./").trim_end_matches('/');
+    if before.get(path).is_none() {
+        return Some(format!("nothing was at `{path}` before the turn, so it cannot be as it was"));
+    }
     let below = format!("{path}/");
     let is_meant = |name: &str| name == path || name.starts_with(&below);
     let all = before.iter().chain(after.iter()).map(|(name, _)| name).filter(|name| is_meant(name));
@@ -147,7 +152,7 @@ fn change(path: &str, before: &Tree, after: &Tree) -> Option<String> {
 impl Query {
     /// Why the database does not give these rows.
     fn refusal(&self, tree: &Tree, policy: &Policy) -> Result<Option<String>, EvalError> {
-        let file = self.file.trim_start_matches("./");
+        let file = &self.file;
         let database = match tree.read(file) {
             Ok(bytes) => bytes.clone(),
             Err(reason) => return Ok(Some(reason)),

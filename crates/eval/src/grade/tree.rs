@@ -49,11 +49,8 @@ impl Tree {
         let room = ENTRIES_MAX.saturating_sub(self.nodes.len());
         let listing = match files.list(folder, room) {
             Ok(listing) => listing,
-            // What cannot be listed is there all the same.
-            Err(error) => {
-                self.nodes.insert(folder.to_owned(), Node::Unreadable(line(&error)));
-                return Ok(());
-            }
+            // Whatever is in it is there all the same.
+            Err(error) => return Err(format!("`{folder}` of the workspace cannot be listed: {}", line(&error))),
         };
         if listing.is_cut {
             return Err(format!("the workspace has more than {ENTRIES_MAX} files"));
@@ -91,6 +88,17 @@ impl Tree {
     /// What is at `path`.
     pub fn get(&self, path: &str) -> Option<&Node> {
         self.nodes.get(path)
+    }
+
+    /// Whether nothing is at `path`; the error says why nobody knows.
+    pub fn is_absent(&self, path: &str) -> Result<bool, String> {
+        let above = path.match_indices('/').map(|(end, _)| &path[..end]);
+        for folder in above {
+            if let Some(Node::Unreadable(reason)) = self.get(folder) {
+                return Err(format!("what is below `{folder}` cannot be seen: {reason}"));
+            }
+        }
+        Ok(self.get(path).is_none())
     }
 
     /// All of it, by path.

@@ -9,6 +9,10 @@ use serde_json::Value as Json;
 pub(super) const NUMBER_TOLERANCE: f64 = 1e-6;
 /// The same, relative, where the answer is a whole number: the noise of computing it with fractions, and far from 1.
 const WHOLE_TOLERANCE: f64 = 1e-12;
+/// How far from a whole number what stands for it may be, however large it is.
+const WHOLE_DISTANCE_MAX: f64 = 0.25;
+/// Above, a float does not tell a whole number from the next one.
+const FLOAT_WHOLE_MAX: f64 = (1_u64 << 53) as f64;
 /// Pairs of values that are compared to find out whether two sets are the same.
 const PAIRS_MAX: usize = 10_000_000;
 
@@ -166,9 +170,12 @@ pub(super) fn same_number(answer: &Value, found: &Value, tolerance: Tolerance) -
     }
     let relative = if is_whole && !is_given { WHOLE_TOLERANCE } else { NUMBER_TOLERANCE };
     let (absolute, relative) = (tolerance.absolute.unwrap_or(NUMBER_TOLERANCE), tolerance.relative.unwrap_or(relative));
-    match (answer.float(), found.float()) {
-        (Some(answer), Some(found)) => (answer - found).abs() <= absolute.max(relative * answer.abs()),
-        _ => false,
+    let (Some(answer), Some(found)) = (answer.float(), found.float()) else { return false };
+    let (distance, distance_max) = ((answer - found).abs(), absolute.max(relative * answer.abs()));
+    match is_whole && !is_given {
+        // However large it is, the next whole number is another one.
+        true => answer.abs() < FLOAT_WHOLE_MAX && distance <= distance_max.min(WHOLE_DISTANCE_MAX),
+        false => distance <= distance_max,
     }
 }
 

@@ -15,6 +15,7 @@ use super::contestant::Entrant;
 use super::record::{Key, Record};
 use super::results::{Identity, Results};
 use super::solve::try_task;
+use super::surroundings::{seeded, surroundings};
 use crate::{Draw, EvalError, Solver, Suite, Task, in_order};
 
 /// How everything is measured.
@@ -60,7 +61,7 @@ struct Try<'a> {
 impl Matrix {
     /// Puts it together. A session's order of sets follows from the seed too.
     pub fn new(suites: Vec<Suite>, entrants: Vec<Entrant>, mut settings: Settings) -> Matrix {
-        settings.policy.hash_seed = Some(draw_seed(settings.seed, "", "", 0) as u32);
+        settings.policy = seeded(&settings.policy, settings.seed);
         Matrix { suites, entrants, settings }
     }
 
@@ -69,8 +70,8 @@ impl Matrix {
         let Settings { formats, profile, policy, serving, .. } = &self.settings;
         let formats: Vec<&str> = formats.iter().map(|format| format.name()).collect();
         let own = || "as trained".to_owned();
-        let mut identity = Identity::from([
-            ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        let mut identity = surroundings(policy, &self.suites);
+        identity.extend([
             ("formats".to_owned(), if formats.is_empty() { own() } else { formats.join(",") }),
             ("profile".to_owned(), profile.as_ref().map_or_else(own, |profile| profile.name().to_owned())),
             ("samples".to_owned(), self.settings.samples.to_string()),
@@ -78,18 +79,7 @@ impl Matrix {
             ("temperature".to_owned(), self.settings.temperature.to_string()),
             ("reply tokens".to_owned(), self.settings.reply_tokens_max.to_string()),
             ("weights".to_owned(), format!("{:?} on the {:?}", serving.weights, serving.place).to_lowercase()),
-            ("python".to_owned(), policy.python.display().to_string()),
-            ("modules".to_owned(), policy.imports.join(",")),
-            ("limits".to_owned(), format!("{:?}", policy.limits)),
-            ("network".to_owned(), format!("{:?}", policy.network).to_lowercase()),
         ]);
-        for suite in &self.suites {
-            let mut hasher = Sha256::new();
-            suite.tasks.iter().for_each(|task| hasher.update(task.digest()));
-            let hash = hasher.finalize();
-            let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-            identity.insert(format!("suite {}", suite.name), format!("{} tasks, {hash}", suite.tasks.len()));
-        }
         for entrant in &self.entrants {
             identity.insert(format!("contestant {}", entrant.contestant.name), entrant.fingerprint.clone());
         }

@@ -10,6 +10,8 @@ mod results; // results.jsonl, as it grows and as it is read again
 
 mod contestant; // who is measured
 
+mod surroundings; // what results depend on besides who is asked
+
 mod matrix; // all tries, several at once, going on after a stop
 
 mod statistics; // intervals, tests, pass@k
@@ -35,4 +37,5 @@ pub use runs::{Loaded, load};
 pub(crate) use solve::try_task;
 pub use statistics::{bootstrap, mcnemar, pass_at, wilson};
 pub use summary::{Column, Comparison, SuiteTally, Summary};
+pub(crate) use surroundings::{seeded, surroundings};
 pub use tally::Tally;

@@ -45,7 +45,14 @@ pub struct Found {
 #[derive(Debug)]
 pub struct Results {
     path: PathBuf,
-    file: Mutex<File>,
+    log: Mutex<Log>,
+}
+
+#[derive(Debug)]
+struct Log {
+    file: File,
+    /// Whether a line may be there in part: what is written behind it would be lost with it.
+    is_torn: bool,
 }
 
 impl Results {
@@ -73,7 +80,7 @@ impl Results {
         let failed = |source| EvalError::Write { path: path.clone(), source };
         file.set_len(found.whole_bytes).map_err(failed)?;
         file.seek(SeekFrom::End(0)).map_err(failed)?;
-        let results = Results { path, file: Mutex::new(file) };
+        let results = Results { path, log: Mutex::new(Log { file, is_torn: false }) };
         if found.identity.is_none() {
             results.write(&Head { run: identity.clone() })?;
             // The name of the file too.
@@ -100,8 +107,12 @@ impl Results {
     fn write(&self, line: &impl Serialize) -> Result<(), EvalError> {
         let mut bytes = serde_json::to_vec(line).expect("records have only text keys and finite numbers");
         bytes.push(b'\n');
-        let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let written = file.write_all(&bytes).and_then(|()| file.sync_data());
+        let mut log = self.log.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let written = match log.is_torn {
+            true => Err(std::io::Error::other("the line before it could not be written")),
+            false => log.file.write_all(&bytes).and_then(|()| log.file.sync_data()),
+        };
+        log.is_torn = written.is_err();
         written.map_err(|source| EvalError::Write { path: self.path.clone(), source })
     }
 }

@@ -134,11 +134,10 @@ fn state(fields: &mut Fields<'_>) -> State {
     let mut state = State::default();
     if let Some(Value::Object(files)) = fields.read("files", object) {
         for (path, wanted) in files {
-            if let Err(what) = disk::checked(&path) {
-                fields.fault("files", &format!("names `{}`, which {what}", cut(&path)));
-            }
+            let clean =
+                plain(&path).map_err(|what| fields.fault("files", &format!("names `{}`, which {what}", cut(&path))));
             let made = content(fields.inner("files", &path, wanted));
-            state.files.extend(made.map(|content| (path, content)));
+            state.files.extend(clean.ok().zip(made));
         }
     }
     let queries = fields.read("sqlite", |value| list(value, Ok)).unwrap_or_default();
@@ -168,8 +167,12 @@ fn object(value: Value) -> Result<Value, String> {
 
 fn path(value: Value) -> Result<String, String> {
     let name = text(value)?;
-    disk::checked(name.trim_end_matches('/')).map_err(|what| format!("`{}` {what}", cut(&name)))?;
-    Ok(name)
+    plain(name.trim_end_matches('/')).map_err(|what| format!("`{}` {what}", cut(&name)))
+}
+
+/// A path as the workspace has it, whatever it was written like: another spelling would meet nothing.
+fn plain(path: &str) -> Result<String, String> {
+    disk::checked(path).map(|path| path.to_string_lossy().into_owned())
 }
 
 fn rows(value: Value) -> Result<Vec<Value>, String> {

@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::EvalError;
 use crate::task::Task;
@@ -126,6 +127,13 @@ impl Suite {
     fn at(path: &Path) -> Suite {
         let name = path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         Suite { name, description: String::new(), licence: String::new(), path: path.to_owned(), tasks: Vec::new() }
+    }
+
+    /// Of all that results depend on in its tasks, 16 hexadecimal digits.
+    pub fn digest(&self) -> String {
+        let mut hasher = Sha256::new();
+        self.tasks.iter().for_each(|task| hasher.update(task.digest()));
+        hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 }
 

@@ -209,6 +209,62 @@ database.commit()"#;
 }
 
 #[test]
+fn what_cannot_be_seen_is_not_taken_for_what_is_not_there() {
+    let gone = |grader: serde_json::Value| {
+        task(&json!({"id": "t", "family": "f", "prompt": "p", "grader": grader, "files": {"d/e.txt": "x"}}))
+    };
+    let absent = |path: &str| gone(json!({"kind": "state", "files": {path: {"absent": true}}}));
+    let exists = gone(json!({"kind": "tests", "code": "def test_it():\n    assert not workspace.exists('d/e.txt')\n"}));
+    let act = |code: &str| format!("<execute>\nimport os\n{code}\n</execute>");
+    for task in [absent("d/e.txt"), absent("d//./e.txt"), exists] {
+        for attack in ["os.chmod('d', 0)", "os.chmod('.', 0)", "os.rename('d', 'd2'); os.symlink('d2', 'd')", "pass"] {
+            let why = why_wrong(&task, &[&act(attack), "Done."]);
+            assert!(!why.is_empty(), "{attack}");
+        }
+        assert!(played(&task, &[&act("os.remove('d/e.txt')"), "Done."]).is_solved);
+    }
+    // However it is written, a path that must be unchanged is the one that was there; one that was not is a fault.
+    for (path, is_right) in [("d/e.txt", true), ("d//e.txt", true), ("./d/", true), ("data/e.txt", false)] {
+        let task = gone(json!({"kind": "state", "unchanged": [path]}));
+        assert_eq!(played(&task, &[&act("pass"), "Done."]).is_solved, is_right, "{path}");
+        why_wrong(&task, &[&act("open('d/e.txt', 'w').write('y')"), "Done."]);
+    }
+}
+
+#[test]
+fn what_is_not_there_does_not_raise_what_it_should() {
+    for (kind, code) in [
+        ("AttributeError", "x = 1"),
+        ("ValueError", "raise ValueError"),
+        ("Exception", "no Python at all"),
+        ("SystemExit", "import sys\nsys.exit(0)"),
+    ] {
+        let tests = format!("def test_it():\n    raises({kind:?}, 'solution:f', 1)\n");
+        let task = task(&json!({
+            "id": "t", "family": "f", "prompt": "p", "grader": {"kind": "tests", "code": tests},
+        }));
+        assert!(why_wrong(&task, &[&solution(code)]).contains("is not there"), "{code}");
+        assert!(played(&task, &[&solution(&format!("def f(x):\n    raise {kind}('no')"))]).is_solved, "{kind}");
+    }
+}
+
+#[test]
+fn however_much_is_left_behind_there_is_a_verdict() {
+    let exists = task(&json!({
+        "id": "t", "family": "f", "prompt": "p",
+        "grader": {"kind": "tests", "code": "def test_it():\n    assert workspace.exists('a')\n"},
+    }));
+    let long = format!(
+        "<execute>\nimport os\nname = '/'.join(['n' * 200] * 15)\nos.makedirs(name)\nfor index in range(5500):\n    \
+         open(f'{{name}}/{{index}}', 'w').close()\n{}</execute>",
+        "open('a', 'w').close()\n"
+    );
+    assert!(played(&exists, &[&long, "Done."]).is_solved, "{:?}", played(&exists, &[&long, "Done."]).verdict);
+    let large = solution(&"\u{1}".repeat(900_000));
+    assert!(why_wrong(&code_task(), &[&large]).contains("test_values"));
+}
+
+#[test]
 fn all_graders_must_agree_and_a_grader_that_is_none_is_an_error() {
     let number = json!({"kind": "number", "answer": 2});
     let state = json!({"kind": "state", "files": {"a": {"text": "x"}}});

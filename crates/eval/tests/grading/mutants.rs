@@ -196,6 +196,22 @@ fn numbers_are_met_exactly_where_they_are_whole() {
     ] {
         refused(&whole, wrong);
     }
+    let huge = grader(json!({"kind": "number", "answer": 1_000_000_000_000_001_u64}));
+    for (text, is_right) in
+        [("1000000000000001", true), ("1e15", false), ("1000000000000900.0", false), ("1000000000000001.0", true)]
+    {
+        assert_eq!(huge.judge_solution(text).passed, is_right, "{text}");
+    }
+    let beyond = grader(json!({"kind": "list", "answer": [9_007_199_254_740_993_u64]}));
+    for (text, is_right) in
+        [("[9007199254740993]", true), ("[9007199254740992.0]", false), ("[9007199254740992]", false)]
+    {
+        assert_eq!(beyond.judge_solution(text).passed, is_right, "{text}");
+    }
+    let kelvin = grader(json!({"kind": "exact", "answer": "Ok", "ignore_case": true}));
+    for (text, is_right) in [("oK", true), ("o\u{212a}", false)] {
+        assert_eq!(kelvin.judge_solution(text).passed, is_right, "{text}");
+    }
     let part = grader(json!({"kind": "number", "answer": 3.24159}));
     for (text, is_right) in
         [("3.2415901", true), ("3.2416", false), ("3.24", false), ("-3.24159", false), ("3.24159e0", true)]

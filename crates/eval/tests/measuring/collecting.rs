@@ -16,7 +16,7 @@ fn a_strong_teacher_gets_what_the_weak_one_failed_and_what_is_true_is_kept() {
     let rooms = ["weak", "strong"].map(|name| folder.path().join(name));
     rooms.iter().for_each(|room| std::fs::create_dir(room).unwrap());
     let weak = endpoint(&rooms[0], "0");
-    let greeting = json!([{"when": "greet", "replies": ["<execute>\nprint('hel' + 'lo')\n</execute>", "<solution>hello</solution>"]}]);
+    let greeting = json!([{"when": "greet", "replies": ["<execute>\nprint(set('greeting'))\n</execute>", "<solution>hello</solution>"]}]);
     let strong = scripted(&rooms[1], &greeting, "0");
     let tasks = suite(folder.path(), 4);
     let [out, failures] = ["out.jsonl", "failures.jsonl"].map(|name| folder.path().join(name));
@@ -43,11 +43,11 @@ fn a_strong_teacher_gets_what_the_weak_one_failed_and_what_is_true_is_kept() {
     let ids: Vec<&str> = kept.iter().map(|row| row["id"].as_str().unwrap()).collect();
     assert_eq!(ids, ["collected/tasks/t0/weak/0", "collected/tasks/t1/strong/0", "collected/tasks/t2/weak/0"]);
     assert_eq!((&kept[0]["licence"], &kept[0]["provenance"]["verified"]), (&json!("CC0"), &json!("reproduced")));
-    assert_eq!(kept[1]["conversations"][3]["content"], json!("Observation:\nhello"));
+    assert!(kept[1]["conversations"][3]["content"].as_str().unwrap().starts_with("Observation:\n{"));
     let failed = rows(&std::fs::read(&failures).unwrap());
     assert_eq!((&failed[0]["id"], failed.len()), (&json!("collected/tasks/t1/weak/0"), 1));
 
-    // What was being written when it was killed is asked for again, and the rows are the same.
+    // What was being written when it was killed is asked for again, and the rows are the same: a set that is printed, too.
     let attempts = folder.path().join("out.jsonl.attempts/results.jsonl");
     let whole = std::fs::read(&attempts).unwrap();
     std::fs::write(&attempts, &whole[..whole.len() - 20]).unwrap();
@@ -57,6 +57,12 @@ fn a_strong_teacher_gets_what_the_weak_one_failed_and_what_is_true_is_kept() {
     assert_eq!(std::fs::read(&out).unwrap(), first);
     let other = assert_code(&collect(&["--seed", "1"]), 2);
     assert!(other.contains("seed (was 0, is 1)"), "{other}");
+    for (option, value, said) in
+        [("--action-format", "json", "actions as json"), ("--memory-mib", "512", "limits (was")]
+    {
+        let other = assert_code(&collect(&[option, value]), 2);
+        assert!(other.contains(said), "{other}");
+    }
     let used = collect(&["--threads", "1"]);
     assert!(assert_code(&used, 2).contains("--threads"));
 }

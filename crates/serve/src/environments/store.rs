@@ -1,6 +1,7 @@
 //! The open environments: so many at once, each its caller's, and closed when nobody uses them.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::time::{Duration, Instant};
 
@@ -19,18 +20,31 @@ pub struct Store {
     count_max: usize,
     idle_max: Duration,
     open: Mutex<HashMap<String, Arc<Slot>>>,
+    /// Those that are open, and those that were closed while they act.
+    alive: Arc<AtomicUsize>,
 }
 
 struct Slot {
     owner: Caller,
     used: Mutex<Instant>,
     environment: Mutex<TaskEnvironment>,
+    /// Behind the environment: it counts until its Python is gone.
+    _place: Place,
+}
+
+/// One of the environments that there may be.
+struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Store {
     /// An empty one, which closes what lies idle for as long as it is there.
     pub fn new(row: TaskRow, policy: Policy, count_max: usize, idle_max: Duration) -> Arc<Store> {
-        let store = Arc::new(Store { row, policy, count_max, idle_max, open: Mutex::default() });
+        let store = Arc::new(Store { row, policy, count_max, idle_max, open: Mutex::default(), alive: Arc::default() });
         let weak: Weak<Store> = Arc::downgrade(&store);
         std::thread::spawn(move || {
             loop {
@@ -47,15 +61,18 @@ impl Store {
     /// # Errors
     /// When there is none with this id, it is in use, too many are open, or the task cannot be set up.
     pub fn reset(&self, caller: &Caller, id: Option<&str>, index: usize) -> Result<(String, Observation), ApiError> {
-        let id = match id {
-            Some(id) => id.to_owned(),
-            None => self.add(caller)?,
-        };
-        let begun = self.act(caller, &id, |environment| environment.reset(index));
-        if begun.is_err() {
-            let _ = self.close(caller, &id);
+        let begin = |id: &str| self.act(caller, id, |environment| environment.reset(index));
+        if let Some(id) = id {
+            return begin(id).map(|begun| (id.to_owned(), begun));
         }
-        Ok((id, begun?))
+        let id = self.add(caller)?;
+        match begin(&id) {
+            Ok(begun) => Ok((id, begun)),
+            Err(error) => {
+                let _ = self.close(caller, &id);
+                Err(error)
+            }
+        }
     }
 
     /// Does something in an environment.
@@ -98,18 +115,20 @@ impl Store {
 
     fn add(&self, caller: &Caller) -> Result<String, ApiError> {
         self.sweep(Instant::now());
+        let id = format!("env-{}", fresh_id()?);
+        // Taken first, and given back by its drop where it is one too many.
+        let place = Place(Arc::clone(&self.alive));
+        if self.alive.fetch_add(1, Ordering::Relaxed) >= self.count_max {
+            let message = format!("{} environments are open, which is the limit\nhint: close one", self.count_max);
+            return Err(ApiError::busy(message));
+        }
         let slot = Slot {
             owner: caller.clone(),
             used: Mutex::new(Instant::now()),
             environment: Mutex::new(TaskEnvironment::new(self.row.clone(), self.policy.clone())),
+            _place: place,
         };
-        let id = format!("env-{}", fresh_id()?);
-        let mut open = self.open();
-        if open.len() >= self.count_max {
-            let message = format!("{} environments are open, which is the limit\nhint: close one", self.count_max);
-            return Err(ApiError::busy(message));
-        }
-        open.insert(id.clone(), Arc::new(slot));
+        self.open().insert(id.clone(), Arc::new(slot));
         Ok(id)
     }
 
@@ -179,6 +198,22 @@ mod tests {
         assert_eq!(store.reset(&caller("one"), Some(&id), 0).unwrap().0, id);
         store.close(&caller("one"), &id).unwrap();
         assert!(store.act(&caller("one"), &id, |it| it.step("1")).is_err());
+    }
+
+    #[test]
+    fn a_refused_reset_closes_nothing_and_what_acts_counts_until_it_ends() {
+        let store = store(1, Duration::from_secs(600));
+        let caller = Caller::default();
+        let (id, _) = store.reset(&caller, None, 0).unwrap();
+        let held = store.act(&caller, &id, |_| {
+            assert!(store.reset(&caller, Some(&id), 0).unwrap_err().message().contains("acting already"));
+            assert!(store.find(&caller, &id).is_ok(), "it is there still");
+            store.close(&caller, &id).unwrap();
+            assert!(store.reset(&caller, None, 0).unwrap_err().message().contains("which is the limit"));
+            Ok(())
+        });
+        assert!(held.is_ok());
+        assert!(store.reset(&caller, None, 0).is_ok());
     }
 
     #[test]

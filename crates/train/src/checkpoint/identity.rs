@@ -13,6 +13,9 @@ const FREE_KEYS: [&str; 4] = ["train.recompute", "train.threads", "train.cache",
 /// Key of the content of the adapter that a run started from; where it lay does not matter.
 pub const STARTING_ADAPTER: &str = "starting adapter";
 
+/// Key of the tasks that an agent is given while it is trained, and how long it may talk about them.
+pub const TASKS: &str = "tasks";
+
 /// What makes a run this run.
 ///
 /// * `plan_hash`: of the data plan, which also stands for the files and the chat template.
@@ -51,6 +54,9 @@ pub fn differences(there: &Identity, here: &Identity) -> Vec<String> {
         "held-out data" => "its held-out data differs".to_owned(),
         STARTING_ADAPTER => {
             "it did not start from the adapter of `model.adapter`, or from another content of it".to_owned()
+        }
+        TASKS => {
+            "its tasks differ (`evaluation.tasks`, `evaluation.task_count`, `evaluation.context_tokens`)".to_owned()
         }
         "base model" => "its base model had other weights".to_owned(),
         _ => {

@@ -10,7 +10,7 @@ use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use identity::{Identity, STARTING_ADAPTER, differences, identity};
+pub use identity::{Identity, STARTING_ADAPTER, TASKS, differences, identity};
 
 use crate::config::Config;
 use crate::error::TrainError;

@@ -47,6 +47,10 @@ pub struct Flywheel {
     pub per_task_max: usize,
     /// Replies that a trajectory must have at least. Default 2: an action, and the solution.
     pub replies_min: usize,
+    /// Under which terms the tasks may be used, where their suite does not say: each trajectory and the model card name
+    /// it. Default: not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub licence: Option<String>,
     /// How often each trajectory comes up in an epoch, beside the `[[data]]`. Default 1.
     pub repeat: usize,
     /// What a round trains: a fresh adapter on all data and everything collected so far (`base`), or the one that is the
@@ -87,6 +91,7 @@ impl Flywheel {
             minutes_max: table.within(Range::at_least(1)).optional("minutes_max"),
             per_task_max: table.within(counts).or("per_task_max", 2),
             replies_min: table.within(Range::at_least(1)).or("replies_min", 2),
+            licence: table.optional("licence"),
             repeat: table.within(Range::at_least(1)).or("repeat", 1),
             train_from: table.or("train_from", RoundStart::Base),
             learning_rate: table.within(Range::POSITIVE).optional("learning_rate"),

@@ -87,7 +87,7 @@ pub(super) fn collect(
             filter: Filter { replies_min: settings.replies_min },
             per_task_max: settings.per_task_max,
             verify: VerifyOptions::of(wheel.policy.clone()),
-            licence: String::new(),
+            licence: settings.licence.clone().unwrap_or_default(),
         },
         files: CollectFiles {
             attempts: dir.join("attempts"),

@@ -20,7 +20,7 @@ use crate::material::{self, Material};
 use crate::progress::EncodeProgress;
 use crate::requests::Requests;
 use crate::start::StartingAdapter;
-use codeact_data::{HeldOut, OnBadRow, Role, RowFormat, hash};
+use codeact_data::{HeldOut, OnBadRow, Role, RowFormat};
 
 /// What all stages work with.
 pub(super) struct Wheel<'a> {
@@ -97,8 +97,11 @@ impl<'a> Wheel<'a> {
 
     /// What numbers depend on.
     pub fn identity(&self) -> std::collections::BTreeMap<String, String> {
-        let digest = |suite: &Suite| (format!("suite {}", suite.name), hash::of_text(&format!("{:?}", suite.tasks)));
-        state::identity(&self.config, self.practice.iter().chain(&self.held_out).map(digest))
+        // Two suites may have one name where one is practised on and the other one is not.
+        let digest = |role: &'static str| move |suite: &Suite| (format!("{role} {}", suite.name), suite.digest());
+        let (practice, held_out) =
+            (self.practice.iter().map(digest("practice")), self.held_out.iter().map(digest("held out")));
+        state::identity(&self.config, practice.chain(held_out))
     }
 
     /// The model with an adapter, found and not loaded.
@@ -145,13 +148,13 @@ impl<'a> Wheel<'a> {
             RoundStart::Best => best.adapter.as_ref().map(|adapter| adapter.to_string_lossy().into_owned()),
         };
         config.optimizer.learning_rate = self.flywheel.learning_rate.unwrap_or(config.optimizer.learning_rate);
-        config.data.extend(collected.iter().map(|file| source_of(file, self.flywheel.repeat)));
+        config.data.extend(collected.iter().map(|file| source_of(file, &self.flywheel)));
         config
     }
 }
 
 /// Everything in a file of collected conversations.
-fn source_of(file: &Path, repeat: usize) -> DataSource {
+fn source_of(file: &Path, flywheel: &Flywheel) -> DataSource {
     DataSource {
         path: Some(file.to_string_lossy().into_owned()),
         hub: None,
@@ -160,10 +163,10 @@ fn source_of(file: &Path, repeat: usize) -> DataSource {
         on_bad_row: OnBadRow::Error,
         roles_to_train: vec![Role::Assistant],
         weight: None,
-        repeat: Some(repeat),
+        repeat: Some(flywheel.repeat),
         max_samples: None,
         held_out: HeldOut::None,
-        license: None,
+        license: flywheel.licence.clone(),
         filter: FilterTable::default(),
     }
 }

@@ -55,7 +55,7 @@ fn room() -> Tiny {
         .replace("every = 3", "every = 50")
         .replace(&format!("{:?}", tiny.path("run")), &format!("{:?}", tiny.path("wheel")));
     let table = format!(
-        "[flywheel]\nrounds = 1\npractice = [{:?}]\nheld_out = [{:?}]\nmetric = \"new\"\nchat = \"chat/*\"\n\
+        "[flywheel]\nrounds = 1\nlicence = \"CC0-1.0\"\npractice = [{:?}]\nheld_out = [{:?}]\nmetric = \"new\"\nchat = \"chat/*\"\n\
          chat_loss_ratio_max = 9\nsamples = 2\nenough = 1\ntemperature = 0.01\nreply_tokens_max = 60\nparallel = 2\n",
         tiny.path("practice.jsonl"),
         tiny.path("held.jsonl"),
@@ -108,6 +108,7 @@ fn rounds_collect_train_measure_and_decide_and_go_on_after_a_kill() {
         (&first["provenance"]["teacher"], &first["provenance"]["verified"]),
         (&json!(tiny.path("model")), &json!("reproduced"))
     );
+    assert_eq!(first["licence"], json!("CC0-1.0"));
     let plan = String::from_utf8(tiny.read("wheel/round-1/train/plan.jsonl")).unwrap();
     assert!(plan.contains("conversations.jsonl"), "the round did not train on what it collected");
 
