@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+"""What the rounds of a flywheel did to success and chat: a finished run as a result that can be committed.
+
+usage: python bench/flywheel.py [--config configs/flywheel.toml] [--run DIR] [--dry] [-- --set KEY=VALUE ..]
+
+Runs `codeact-train --config ..`, with the settings after `--`, and writes bench/results/<date>-flywheel-<machine>.md out
+of the numbers in its folder. With `--run` it reads the folder of a run that has ended instead, and no time of the whole is
+given: only the stages that say themselves how long they took. `--dry` only prints."""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+TRAINER = REPOSITORY / "target/release/codeact-train"
+
+
+def share(count):
+    return f"{count['solved']}/{count['tasks']} ({100 * count['low']:.0f}-{100 * count['high']:.0f}%)"
+
+
+def figures_row(figures, start, trained, verdict):
+    groups = figures["groups"]
+    cells = [figures["name"], *(share(groups[name]) for name in sorted(groups))]
+    versus = figures["versus"]
+    cells.append(f"+{versus['won']} -{versus['lost']}, p {versus['p']:.2g}, beside {versus['before']}" if versus else "")
+    cells.append(f"{figures['chat_loss']:.4f} ({figures['chat_loss'] / start['chat_loss']:.3f})")
+    return "| " + " | ".join([*cells, trained, verdict]) + " |"
+
+
+def table(state):
+    start, groups = state["start"], sorted(state["start"]["groups"])
+    right = " | ".join(f"{name}, right (95%)" for name in groups)
+    lines = [
+        f"| adapter | {right} | task by task | chat loss (of the start's) | trained on | verdict |",
+        "| --- |" + " --- |" * (len(groups) + 4),
+    ]
+    if state.get("base"):
+        lines.append(figures_row(state["base"], start, "", ""))
+    lines.append(figures_row(start, start, "the `[[data]]`", ""))
+    for each in state["rounds"]:
+        trained = f"{each['trained']['conversations']} conversations, {each['trained']['steps']} steps"
+        verdict = each["verdict"]
+        lines.append(figures_row(each["figures"], start, trained, "kept" if verdict["is_kept"] else verdict["why"]))
+    return lines
+
+
+def collected(state):
+    lines = ["| round | teacher | tasks tried | solved | attempts | right | kept |", "| --- |" + " --- |" * 6]
+    for each in state["rounds"]:
+        got = each["collected"]
+        cells = [each["number"], got["teacher"], got["tasks"], got["solved"], got["attempts"], got["right"], got["kept"]]
+        lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
+    return lines
+
+
+def minutes(state):
+    measured = [part["seconds"] for part in (state.get("base"), state["start"]) if part]
+    stages = {"first adapter": state.get("start_seconds") or 0, "measuring": sum(measured), "collecting": 0, "training": 0}
+    for each in state["rounds"]:
+        stages["collecting"] += each["collected"]["seconds"]
+        stages["training"] += each["trained"]["seconds"]
+        stages["measuring"] += each["figures"]["seconds"]
+    return ", ".join(f"{name} {seconds / 60:.1f}" for name, seconds in stages.items()), sum(stages.values()) / 60
+
+
+def machine():
+    found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return found.group(1) if found else platform.machine()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", default="configs/flywheel.toml")
+    parser.add_argument("--run", type=Path)
+    parser.add_argument("--dry", action="store_true")
+    parser.add_argument("settings", nargs="*", help="after `--`, for codeact-train")
+    args = parser.parse_args()
+    command = ["codeact-train", "--config", args.config, *args.settings]
+    load, whole = os.getloadavg()[0], None
+    folder = args.run
+    if folder is None:
+        begun = time.monotonic()
+        subprocess.run([TRAINER, *command[1:]], cwd=REPOSITORY, check=True)
+        whole = (time.monotonic() - begun) / 60
+        here = [setting.removeprefix("output.dir=") for setting in args.settings if setting.startswith("output.dir=")]
+        written = tomllib.loads((REPOSITORY / args.config).read_text())["output"]["dir"]
+        folder = REPOSITORY / (here[-1] if here else written)
+    state = json.loads((folder / "flywheel.json").read_text())
+    stages, total = minutes(state)
+    commit = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=REPOSITORY, text=True).strip()
+    lines = [
+        "# The flywheel",
+        "",
+        f"{machine()}, {os.cpu_count()} processors; commit {commit}"
+        + (f"; load of the machine at the start {load:.1f}" if whole else "; read from a run that had ended"),
+        "",
+        "    " + " ".join(command),
+        "",
+        *table(state),
+        "",
+        *collected(state),
+        "",
+        f"Minutes: {stages}; together {total:.1f}" + (f", the whole command {whole:.1f}." if whole else "."),
+        "",
+    ]
+    print("\n".join(lines))
+    if not args.dry:
+        name = "-".join(re.sub(r"[^a-z0-9]+", "-", machine().lower()).strip("-").split("-")[:2])
+        day = datetime.date.today().isoformat()
+        (REPOSITORY / f"bench/results/{day}-flywheel-{name}-{os.cpu_count()}cpu.md").write_text("\n".join(lines))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
