@@ -1,0 +1,1 @@
+"""A house that does things by itself."""

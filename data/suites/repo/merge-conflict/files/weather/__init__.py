@@ -1,0 +1,1 @@
+"""Wind at weather stations."""

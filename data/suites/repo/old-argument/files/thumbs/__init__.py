@@ -1,0 +1,4 @@
+"""Sizes of thumbnails."""
+from thumbs.size import fit
+
+__all__ = ["fit"]

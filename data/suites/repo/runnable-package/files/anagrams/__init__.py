@@ -1,0 +1,2 @@
+"""Finds anagrams."""
+__version__ = "1.4.0"

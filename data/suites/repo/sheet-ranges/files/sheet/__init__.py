@@ -1,0 +1,4 @@
+"""A spreadsheet."""
+from sheet.cells import Sheet
+
+__all__ = ["Sheet"]
