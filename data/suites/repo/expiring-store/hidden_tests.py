@@ -46,6 +46,12 @@ def test_the_moment_of_expiry():
                   ["delete", "a"], ["put", "a", 2]) == [True, 1, ["KeyError", "a"], False, 0, [], False, True]
 
 
+def test_what_has_expired_is_gone_for_every_method():
+    assert replay(10, 5, ["put", "a", 1], ["wait", 10], ["delete", "a"], ["len"]) == [True, False, 0]
+    assert replay(10, 5, ["put", "a", 1], ["wait", 10], ["put", "a", 2], ["get", "a"]) == [True, True, 2]
+    assert replay(10, 5, ["put", "a", 1], ["wait", 10], ["get", "a", None], ["keys"]) == [True, None, []]
+
+
 def test_get_lengthens_nothing_and_put_does():
     assert replay(10, 5, ["put", "a", 1], ["wait", 6], ["get", "a"], ["wait", 6], ["get", "a", "gone"]) == [True, 1, "gone"]
     assert replay(10, 5, ["put", "a", 1], ["wait", 6], ["put", "a", 2], ["wait", 6], ["get", "a"], ["wait", 4], ["get", "a", 0]) == [

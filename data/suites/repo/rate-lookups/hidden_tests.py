@@ -29,6 +29,30 @@ for holdings, currency, days, rates in json.load(sys.stdin):
     said.append([rows, source.asked])
 print(json.dumps(said))
 """
+CORRECTED = """
+import json
+from datetime import date
+from portfolio.holdings import Holding
+from portfolio.report import report
+
+
+class Source:
+    def rate(self, currency, other, day):
+        return known[currency, other]
+
+
+known, said = {("USD", "EUR"): 0.9}, []
+source, holdings, days = Source(), [Holding("USD", 1, 1.0)], [date(2024, 5, 3)]
+said.append(report(holdings, "EUR", days, source)[0]["total"])
+known["USD", "EUR"] = 1.8
+said.append(report(holdings, "EUR", days, source)[0]["total"])
+known.clear()
+try:
+    said.append(report(holdings, "EUR", days, source)[0]["total"])
+except LookupError:
+    said.append("LookupError")
+print(json.dumps(said))
+"""
 HOLDINGS = [["USD", 10, 20.0], ["EUR", 3, 40.0], ["USD", 1, 100.0], ["CHF", 2, 50.0]]
 RATES = [["USD", "EUR", "2024-05-03", 0.9], ["CHF", "EUR", "2024-05-03", 1.05], ["CHF", "EUR", "2024-05-05", 1.1]]
 
@@ -76,6 +100,9 @@ def test_two_reports_share_nothing():
     got = reports([[["USD", 1, 1.0]], "EUR", ["2024-05-03"], RATES], [[["USD", 1, 1.0]], "EUR", ["2024-05-03"], corrected])
     assert [rows[0]["total"] for rows, _ in got] == [0.9, 1.8]
     assert [len(asked) for _, asked in got] == [1, 1]
+    code, out, errors = run(["python", "-c", CORRECTED])
+    assert code == 0, errors[-500:]
+    assert json.loads(out) == [0.9, 1.8, "LookupError"]
 
 
 def test_a_total_of_nothing():

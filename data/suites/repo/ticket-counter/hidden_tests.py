@@ -9,7 +9,7 @@ import json, sys, threading, time
 from box_office.ledger import Ledger
 from box_office.office import Office, SoldOut
 
-WHILE, LONG = 0.3, 6
+WHILE, LONG = 0.5, 6
 
 
 class Meeting(Ledger):
@@ -29,8 +29,10 @@ class Meeting(Ledger):
 
 def all_of(*functions):
     said = [None] * len(functions)
+    start = threading.Barrier(len(functions))
 
     def work(index, function):
+        start.wait()
         try:
             said[index] = function()
         except Exception as error:

@@ -53,6 +53,8 @@ def scan(text):
             continue
         if kind == "number":
             value = float(value) if "." in value else int(value)
+        elif kind == "name" and value[0] != "_" and not value[0].isalpha():
+            raise ScanError(line)
         elif kind == "name" and value in ("if", "else", "while"):
             kind = "keyword"
         elif kind == "text":
