@@ -9,7 +9,7 @@ import json, sys, threading, time
 from box_office.ledger import Ledger
 from box_office.office import Office, SoldOut
 
-WHILE, LONG = 0.5, 6
+WHILE, LONG = 0.3, 5
 
 
 class Meeting(Ledger):

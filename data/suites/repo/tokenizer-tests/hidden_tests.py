@@ -114,14 +114,13 @@ BROKEN = [
 
 
 def outcomes(sources):
-    """Exit code and what was said last, for each source."""
-    said = []
+    """Exit code and what was said last, for each source, as they are needed."""
     for start in range(0, len(sources), AT_ONCE):
         code, out, errors = run(["python", "-I", "-c", DRIVER], stdin=json.dumps(sources[start:start + AT_ONCE]))
         assert code == 0, errors[-500:]
-        said += json.loads(out)
-    assert len(said) == len(sources)
-    return said
+        said = json.loads(out)
+        assert len(said) == len(sources[start:start + AT_ONCE])
+        yield from said
 
 
 def changed(text, old, new):
