@@ -214,7 +214,12 @@ pub fn harmless(text: &str) -> String {
             '\n' | '\t' => safe.push(character),
             '\u{0}'..='\u{1F}' => safe.push(char::from_u32(0x2400 + character as u32).unwrap_or('\u{FFFD}')),
             '\u{7F}' => safe.push('\u{2421}'),
-            '\u{80}'..='\u{9F}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => {
+            '\u{80}'..='\u{9F}'
+            | '\u{61C}'
+            | '\u{200E}'
+            | '\u{200F}'
+            | '\u{202A}'..='\u{202E}'
+            | '\u{2066}'..='\u{2069}' => {
                 let _ = write!(safe, "<U+{:04X}>", character as u32);
             }
             other => safe.push(other),

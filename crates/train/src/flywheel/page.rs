@@ -118,6 +118,11 @@ fn chart(state: &State) -> String {
     svg
 }
 
+/// The beginning of a table, up to its first heading, in a place of its own that scrolls.
+fn begun(label: &str) -> String {
+    format!("<div class=\"wide\" tabindex=\"0\" role=\"group\" aria-label=\"{label}\"><table><thead><tr>")
+}
+
 fn figures_table(state: &State) -> String {
     let rows: Vec<&Figures> = measured(state).collect();
     if rows.is_empty() {
@@ -126,9 +131,8 @@ fn figures_table(state: &State) -> String {
     let mut groups: Vec<&String> = rows.iter().flat_map(|figures| figures.groups.keys()).collect();
     groups.sort();
     groups.dedup();
-    let mut html = "<div class=\"wide\" tabindex=\"0\"><table><thead><tr><th scope=\"col\">Adapter</th>\
-                    <th scope=\"col\">Decides</th>"
-        .to_owned();
+    let mut html = begun("What was measured");
+    html.push_str("<th scope=\"col\">Adapter</th><th scope=\"col\">Decides</th>");
     for group in &groups {
         let _ = write!(html, "<th scope=\"col\">{}</th>", shortened(group, 40));
     }
@@ -176,10 +180,11 @@ fn rounds_table(rounds: &[Round]) -> String {
     if rounds.is_empty() {
         return String::new();
     }
-    let mut html = "<div class=\"wide\" tabindex=\"0\"><table><thead><tr><th scope=\"col\">Round</th><th scope=\"col\">Tasks \
-                    solved</th><th scope=\"col\">Attempts right</th><th scope=\"col\">Kept</th><th scope=\"col\">Steps</th>\
-                    <th scope=\"col\">Time</th><th scope=\"col\">Verdict</th></tr></thead><tbody>"
-        .to_owned();
+    let mut html = begun("What each round did");
+    for name in ["Round", "Tasks solved", "Attempts right", "Kept", "Steps", "Time", "Verdict"] {
+        let _ = write!(html, "<th scope=\"col\">{name}</th>");
+    }
+    html.push_str("</tr></thead><tbody>");
     for round in rounds {
         let collected = round.collected.as_ref();
         let of = |pair: Option<(usize, usize)>| {
@@ -217,7 +222,8 @@ fn dropped_table(rounds: &[Round]) -> String {
     if reasons.is_empty() {
         return String::new();
     }
-    let mut html = "<div class=\"wide\" tabindex=\"0\"><table><thead><tr><th scope=\"col\">Why</th>".to_owned();
+    let mut html = begun("Attempts that were not kept");
+    html.push_str("<th scope=\"col\">Why</th>");
     for (number, _) in &all {
         let _ = write!(html, "<th scope=\"col\">Round {number}</th>");
     }
@@ -272,6 +278,7 @@ mod tests {
         let page = html(hostile, hostile, 1, &state);
         assert!(page.contains("finished") && page.contains("2 of 3") && page.contains("4 of 5"));
         assert!(!page.contains("<script") && page.matches("<svg").count() == 1);
+        assert_eq!(page.matches("role=\"group\" aria-label=").count(), 3);
         assert_eq!(page.matches("<table>").count(), page.matches("</table>").count());
     }
 }

@@ -106,7 +106,7 @@ pub fn html(samples: &[Sample]) -> String {
             let open = if index + 1 == all.len() { " open" } else { "" };
             let _ = write!(
                 article,
-                "<details{open}><summary>after step {}</summary><pre>{}</pre></details>",
+                "<details{open}><summary>after step {}</summary><pre>\n{}</pre></details>",
                 count(*step),
                 shortened(text, TEXT_CHARACTERS)
             );

@@ -185,7 +185,9 @@ impl Bars {
         }
         let label = match self.scale {
             Scale::Part => format!("{:.0}", 100.0 * value),
-            Scale::Number => number(*value),
+            // No wider than its bar: the exact one is in the title and in the table.
+            Scale::Number if *value < 10.0 => format!("{value:.1}"),
+            Scale::Number => number(value.round()),
         };
         let _ = write!(svg, "<text class=\"value\" x=\"{middle:.1}\" y=\"{:.1}\">{label}</text></g>", highest - 5.0);
     }
@@ -233,6 +235,13 @@ mod tests {
             let (top, step) = top(value);
             assert!(top >= value && top <= 2.1 * value && top / step <= 5.1, "{value}: {top} {step}");
         }
+    }
+
+    #[test]
+    fn a_number_above_a_bar_is_no_wider_than_the_bar() {
+        let group = ("g".to_owned(), vec![Some((4.0 / 3.0, None)), Some((12.3456, None))]);
+        let html = bars(Scale::Number, vec![group]).html(0);
+        assert!(html.contains(">1.3</text>") && html.contains(">12</text>") && html.contains("code: 1.333"), "{html}");
     }
 
     #[test]

@@ -95,15 +95,19 @@ fn article(record: &Record) -> String {
             Role::User => "user",
             Role::Assistant => "assistant",
         };
-        let content = shortened(&message.content, MESSAGE_CHARACTERS);
-        let _ = write!(html, "<div class=\"message\"><h4>{role}</h4><pre>{content}</pre></div>");
+        put(&mut html, role, &message.content);
     }
     if let Some(reason) = &record.reason {
-        let reason = shortened(reason, MESSAGE_CHARACTERS);
-        let _ = write!(html, "<div class=\"message\"><h4>grader</h4><pre>{reason}</pre></div>");
+        put(&mut html, "grader", reason);
     }
     html.push_str("</details>\n");
     html
+}
+
+/// What somebody said. A browser takes the first line end in a `<pre>` for none.
+fn put(html: &mut String, who: &str, text: &str) {
+    let text = shortened(text, MESSAGE_CHARACTERS);
+    let _ = write!(html, "<div class=\"message\"><h4>{who}</h4><pre>\n{text}</pre></div>");
 }
 
 #[cfg(test)]
@@ -119,7 +123,7 @@ mod tests {
         let html = html(&records);
         assert_eq!((html.matches("<article").count(), html.matches("<details>").count()), (2, 3));
         assert!(html.find("<h3>s: a</h3>") < html.find("<h3>s: b</h3>") && !html.contains("class=\"hint\""));
-        assert!(html.contains("not solved: wrong solution"));
+        assert!(html.contains("not solved: wrong solution") && html.contains("<pre>\ndo it</pre>"));
     }
 
     #[test]
