@@ -1,4 +1,4 @@
-// A server with a scripted model, a browser, and what the tests do with a page.
+// A server with a scripted model, a browser, and what the tests do with a page: one that is served, or a file.
 
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
@@ -7,7 +7,7 @@ import { connect, createServer } from "node:net";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { chromium } from "playwright-core";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -48,6 +48,19 @@ async function freePort() {
 
 const ended = (child) => new Promise((resolve) => (child.exitCode !== null || child.signalCode !== null ? resolve() : child.on("exit", resolve)));
 
+/** The scripted model behind an address, saying what the scenarios in `file` tell it to. */
+export async function startEndpoint(file) {
+    const { child, address } = await listening("python3", [join(repository, "tests/scripted_endpoint.py"), "--scenarios", file]);
+    return {
+        url: `${address}/v1`,
+        async stop() {
+            child.removeAllListeners("exit");
+            child.kill("SIGKILL");
+            await ended(child);
+        },
+    };
+}
+
 /** The server, with the scripted model or with `model`; `settings`: what its settings file says. */
 export async function startServer({ model, settings = "" } = {}) {
     const folder = mkdtempSync(join(tmpdir(), "codeact-ui-"));
@@ -56,9 +69,9 @@ export async function startServer({ model, settings = "" } = {}) {
     writeFileSync(join(folder, "scenarios.json"), scenarios.stdout);
     writeFileSync(join(folder, "keys.txt"), `${KEY}\n`);
     writeFileSync(join(folder, "serve.toml"), settings);
-    const endpoint = await listening("python3", [join(repository, "tests/scripted_endpoint.py"), "--scenarios", join(folder, "scenarios.json")]);
+    const endpoint = await startEndpoint(join(folder, "scenarios.json"));
     const port = await freePort();
-    const source = model ? ["--model", model] : ["--endpoint", `${endpoint.address}/v1`];
+    const source = model ? ["--model", model] : ["--endpoint", endpoint.url];
     const options = [...source, "--port", String(port), "--api-keys", join(folder, "keys.txt"), "--config", join(folder, "serve.toml"), "--state-dir", join(folder, "state"), "--python", python, ...(hasLibraries ? [] : ["--preimport="])];
     const start = () => listening(join(repository, "target/release/codeact-serve"), options);
     let server = await start();
@@ -74,11 +87,8 @@ export async function startServer({ model, settings = "" } = {}) {
             server = await start();
         },
         async stop() {
-            for (const { child } of [server, endpoint]) {
-                child.removeAllListeners("exit");
-                child.kill("SIGKILL");
-                await ended(child);
-            }
+            await this.crash();
+            await endpoint.stop();
             rmSync(folder, { recursive: true, force: true });
         },
     };
@@ -188,3 +198,85 @@ export async function axe(page) {
 
 /** Whether something is wider than the window. */
 export const isTooWide = (page) => page.evaluate(() => document.documentElement.scrollWidth > innerWidth || document.querySelector(".scroller").scrollWidth > document.querySelector(".scroller").clientWidth);
+
+/** Ways to look at a page that is a file. */
+export const LOOKS = [
+    ["light", { viewport: { width: 1280, height: 900 }, colorScheme: "light" }],
+    ["dark", { viewport: { width: 1280, height: 900 }, colorScheme: "dark" }],
+    ["phone", { viewport: { width: 360, height: 740 }, colorScheme: "light", hasTouch: true, isMobile: true }],
+];
+
+/** `evil.test` for a browser: a port of this machine that counts who comes. */
+export async function startTrap() {
+    let visits = 0;
+    const server = createServer((socket) => {
+        visits += 1;
+        socket.on("error", () => {});
+        socket.destroy();
+    });
+    await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+    return { port: server.address().port, visits: () => visits, stop: () => server.close() };
+}
+
+/** A page that is a file, in a browser profile of its own; remembers what must not happen. */
+export async function openFile(browser, path, options) {
+    const page = await (await browser.newContext(options)).newPage();
+    page.setDefaultTimeout(PATIENCE_MS);
+    const [problems, address] = [[], pathToFileURL(path).href];
+    page.on("pageerror", (error) => problems.push(`error: ${error.message}`));
+    page.on("console", (message) => problems.push(`console: ${message.text()}`));
+    page.on("dialog", (dialog) => (problems.push(`dialog: ${dialog.message()}`), dialog.dismiss()));
+    page.on("popup", () => problems.push("a window opened"));
+    page.on("request", (request) => request.url() !== address && problems.push(`asked ${request.url()}`));
+    await page.addInitScript(() => document.addEventListener("securitypolicyviolation", (event) => (window.violations ??= []).push(event.violatedDirective)));
+    await page.goto(address);
+    return { page, problems };
+}
+
+/** Everything that is folded, opened. */
+export const unfold = (page) => page.evaluate(() => document.querySelectorAll("details").forEach((details) => (details.open = true)));
+
+/** A page that is a file is by itself: nothing in it can run, load or lead away, it fits the window, and axe finds nothing serious. */
+export async function assertAlone({ page, problems }) {
+    const found = await page.evaluate(() => {
+        const elements = [...document.querySelectorAll("*")];
+        const kinds = ["a", "animate", "audio", "base", "button", "embed", "foreignobject", "form", "frame", "iframe", "image", "img", "input", "link", "object", "script", "set", "source", "template", "use", "video"];
+        const attributes = ["action", "background", "data", "formaction", "href", "ping", "poster", "src", "srcdoc", "srcset", "style", "xlink:href"];
+        const strange = elements.filter((element) => kinds.includes(element.localName.toLowerCase())).map((element) => element.outerHTML.slice(0, 200));
+        const told = elements.flatMap((element) => element.getAttributeNames().filter((name) => name.startsWith("on") || attributes.includes(name)).map((name) => `${element.localName} ${name}`));
+        return { strange, told, styles: document.querySelectorAll("style").length, violations: window.violations ?? [], hacked: window.hacked ?? null };
+    });
+    assert.deepEqual({ problems, ...found }, { problems: [], strange: [], told: [], styles: 1, violations: [], hacked: null });
+    // On a phone the window grows with what does not fit into it.
+    const { width } = page.viewportSize();
+    const wide = () => page.evaluate(() => Math.max(document.documentElement.scrollWidth, innerWidth));
+    assert.ok((await wide()) <= width, `${await wide()} wide, and ${width} are there`);
+    await unfold(page);
+    assert.ok((await wide()) <= width, `opened, ${await wide()} wide, and ${width} are there`);
+    const narrow = await page.evaluate(() => [...document.querySelectorAll("th[scope=row]")].filter((head) => head.getBoundingClientRect().width < 96).map((head) => head.textContent));
+    assert.deepEqual(narrow, [], "what heads a row cannot be read");
+    assert.deepEqual(await axe(page), []);
+}
+
+/** A text as pages show it: what commands a terminal or turns the direction of text as symbols, and the end left out. */
+export function shown(text, characters = text.length) {
+    const all = Array.from(text.slice(0, 2 * characters + 2));
+    const visible = (character) => {
+        const code = character.codePointAt(0);
+        if (code < 0x20) return character === "\n" || character === "\t" ? character : String.fromCodePoint(0x2400 + code);
+        if (code === 0x7f) return "\u2421";
+        return /[\x80-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/u.test(character) ? `<U+${code.toString(16).toUpperCase().padStart(4, "0")}>` : character;
+    };
+    return all.slice(0, characters).map(visible).join("") + (all.length > characters ? "…" : "");
+}
+
+/** How far two colours, as `rgb(..)`, are apart: from 1 to 21, by WCAG 2. */
+export function contrast(...colors) {
+    const [light, dark] = colors
+        .map((color) => {
+            const [red, green, blue] = color.match(/[\d.]+/g).map((part) => (part / 255 <= 0.04045 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4));
+            return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+        })
+        .sort((one, other) => other - one);
+    return (light + 0.05) / (dark + 0.05);
+}

@@ -6,15 +6,9 @@ import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { pathToFileURL } from "node:url";
-import { axe, repository, startBrowser } from "./harness.mjs";
+import { LOOKS, assertAlone, openFile, repository, startBrowser } from "./harness.mjs";
 
 const HOSTILE = "</pre></style></title></script><script>window.hacked = 1</script><img src=x onerror=\"window.hacked = 1\">";
-const LOOKS = [
-    ["light", { viewport: { width: 1280, height: 900 }, colorScheme: "light" }],
-    ["dark", { viewport: { width: 1280, height: 900 }, colorScheme: "dark" }],
-    ["phone", { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true }],
-];
 const STEPS = 3000;
 
 const lines = (rows) => rows.map((row) => `${JSON.stringify(row)}\n`).join("");
@@ -59,35 +53,18 @@ after(async () => {
     if (folder) rmSync(folder, { recursive: true, force: true });
 });
 
-async function open(path, options) {
-    const context = await browser.newContext(options);
-    const page = await context.newPage();
-    const problems = [];
-    page.on("pageerror", (error) => problems.push(`error: ${error.message}`));
-    page.on("console", (message) => problems.push(`console: ${message.text()}`));
-    page.on("dialog", (dialog) => (problems.push(`dialog: ${dialog.message()}`), dialog.dismiss()));
-    page.on("request", (request) => request.url() !== pathToFileURL(path).href && problems.push(`asked ${request.url()}`));
-    await page.addInitScript(() => document.addEventListener("securitypolicyviolation", (event) => (window.violations ??= []).push(event.violatedDirective)));
-    await page.goto(pathToFileURL(path).href);
-    return { page, problems };
-}
-
 for (const [look, options] of LOOKS) {
     for (const name of ["one run", "two runs"]) {
         test(`${name}, ${look}: nothing runs or is asked for, nothing is too wide, and axe finds nothing serious`, async () => {
-            const { page, problems } = await open(pages[name], options);
-            const [violations, hacked, scripts, pictures] = await page.evaluate(() => [window.violations ?? [], window.hacked ?? null, document.scripts.length, document.images.length]);
-            assert.deepEqual({ problems, violations, hacked, scripts, pictures }, { problems: [], violations: [], hacked: null, scripts: 0, pictures: 0 });
-            assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "too wide");
-            await page.evaluate(() => document.querySelectorAll("details").forEach((details) => (details.open = true)));
-            assert.deepEqual(await axe(page), []);
-            await page.context().close();
+            const file = await openFile(browser, pages[name], options);
+            await assertAlone(file);
+            await file.page.context().close();
         });
     }
 }
 
 test("every chart has a picture with words, a table, and reads itself out under the mouse", async () => {
-    const { page } = await open(pages["one run"], LOOKS[0][1]);
+    const { page } = await openFile(browser, pages["one run"], LOOKS[0][1]);
     const titles = await page.locator("figure h3").allInnerTexts();
     assert.deepEqual(titles, ["Training loss", "Held-out loss", "Success rate", "Learning rate", "Gradient norm", "Speed", "Memory"]);
     for (let index = 0; index < titles.length; index += 1) {
@@ -105,7 +82,7 @@ test("every chart has a picture with words, a table, and reads itself out under 
 });
 
 test("the style sheet is let through, the texts of strangers are there as texts, and the page is small", async () => {
-    const { page } = await open(pages["one run"], LOOKS[0][1]);
+    const { page } = await openFile(browser, pages["one run"], LOOKS[0][1]);
     assert.equal(await page.evaluate(() => getComputedStyle(document.querySelector("main")).maxWidth), "1216px");
     const text = await page.evaluate(() => document.body.innerText);
     for (const part of ["Run first <b>", "window.hacked = 1</script>", "all steps taken", "last line is incomplete"]) {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The web UI in a browser, against the real server with a scripted model, and the page about a run. Installs what it
-# needs: the pinned packages of package-lock.json, and Debian's chromium where there is none.
+# The web UI in a browser, against the real server with a scripted model, and the pages about runs, results and
+# flywheels. Installs what it needs: the pinned packages of package-lock.json, and Debian's chromium where there is none.
 #
 #   tests/ui/run.sh                 all tests
 #   tests/ui/run.sh history         those of history.test.mjs
