@@ -13,6 +13,8 @@ mod wording; // `codeact.json` in a model folder
 
 mod options; // what a conversation is set up with
 
+mod skills; // functions of earlier sessions on their way into this one
+
 mod turn; // what a turn comes to, and where a conversation stands
 
 mod event; // what a listener is told
@@ -55,5 +57,6 @@ pub use model::{Ask, Completion, FinishReason, Model, Room};
 pub use options::{AgentOptions, Limits, Overflow};
 pub use profile::Profile;
 pub use scripted::ScriptedModel;
+pub use skills::{define_skills, skills_prompt};
 pub use turn::{Interrupter, Mark, Turn, TurnEnd};
 pub use wording::Wording;

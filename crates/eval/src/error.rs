@@ -68,6 +68,14 @@ pub enum EvalError {
         /// Why.
         reason: String,
     },
+    /// A store of skills cannot be used.
+    #[error("the skills in `{path}` cannot be used: {reason}")]
+    Skills {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// The code of a grader cannot decide anything.
     #[error("the grader cannot be run: {reason}")]
     Grader {

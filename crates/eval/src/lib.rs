@@ -8,10 +8,12 @@
 mod actor; // a model folder, ready to act
 mod check; // whether suites are sound
 pub mod collect; // trajectories worth learning from
+pub mod earn; // functions of solved tasks that are kept as skills
 mod describe; // what protects this machine, in words
 mod error;
 mod environment; // tasks to act in, step by step
 mod grade; // what decides whether a task is solved
+pub mod help; // what a model is given besides its task
 pub mod measure; // suites of tasks by contestants, and what came of it
 mod new_task; // a task to begin with
 mod parallel; // several at once, results in order
@@ -32,7 +34,7 @@ pub use error::EvalError;
 pub use grade::{Content, Grader, Query, State, Tolerance, Verdict, is_right};
 pub use new_task::{KINDS as GRADER_KINDS, NewTaskArgs, new_task};
 pub use parallel::in_order;
-pub use run::{Outcome, run_task};
+pub use run::{Outcome, run_task, run_task_with};
 pub use sandbox::{Sandbox, SandboxArgs};
 pub use serving::{Dtype, OnDevice, Quant, ServingArgs, compute_line, limits_on};
 pub use solver::{Draw, Solver};

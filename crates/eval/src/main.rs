@@ -14,6 +14,7 @@ use codeact_eval::{CheckArgs, EvalError, NewTaskArgs, new_task};
 use commands::collect::CollectArgs;
 use commands::report::ReportArgs;
 use commands::run::RunArgs;
+use commands::skills::SkillsArgs;
 
 #[global_allocator]
 static ALLOCATOR: codeact_ops::allocator::Allocator = codeact_ops::allocator::Allocator;
@@ -46,6 +47,11 @@ enum Command {
     /// row: but for addresses, measured times, paths, noise of computing, and how a notebook shows values and errors.
     /// A run that was stopped or killed goes on when it is started again.
     Verify(Box<VerifyArgs>),
+    /// Keep functions of solved tasks as skills
+    ///
+    /// Functions that a program defined and called are kept in a store, where a conversation finds them defined already:
+    /// those that need nothing but imports and each other, and give alone, in a fresh sandbox, what they gave there.
+    Skills(SkillsArgs),
     /// Whether suites of tasks are sound: every reference solves its task, and no plausible mistake does
     Check(Box<CheckArgs>),
     /// Write a task to begin with, which `check` accepts
@@ -57,6 +63,7 @@ fn main() -> ExitCode {
         Command::Run(args) => commands::run::run(args),
         Command::Report(args) => commands::report::report(args),
         Command::Collect(args) => commands::collect::collect(args),
+        Command::Skills(args) => commands::skills::skills(args),
         Command::Verify(args) => commands::verify::verify(args),
         Command::Check(args) => commands::check::check(args),
         Command::NewTask(args) => new_task(&args.folder, &args.kind).map(|()| String::new()).map_err(Into::into),
@@ -108,6 +115,8 @@ mod tests {
             "codeact-eval run tasks --model m --out o --parallel 4",
             "codeact-eval run a b.jsonl --contestant x=m --contestant y=m,adapter=d --out o --action-format code,json",
             "codeact-eval run tasks --endpoint http://h/v1 --model m --out o --samples 4 --seed 1 --tags a,b",
+            "codeact-eval run a --contestants who.toml --contestant x=m,examples=e,examples_max=4,skills=s --out o",
+            "codeact-eval skills a.jsonl lib.py --store s --sandbox weak",
             "codeact-eval report a b --out page.html",
             "codeact-eval collect --plans p --out o --sandbox weak",
             "codeact-eval collect --suite s --suite t --teacher a=m --teacher b=http://h/v1 --out o --failures f",
@@ -125,6 +134,10 @@ mod tests {
             "codeact-eval run tasks --contestant m --out o",
             "codeact-eval run tasks --endpoint http://h/v1 --adapter d --out o",
             "codeact-eval run tasks --model m --out o --temperature -1",
+            "codeact-eval run tasks --contestant x=m,examples_max=2 --out o",
+            "codeact-eval skills --store s",
+            "codeact-eval skills a.jsonl",
+            "codeact-eval collect --suite s --teacher a=m,skills=d --out o",
             "codeact-eval report",
             "codeact-eval collect --plans p",
             "codeact-eval collect --plans p --suite s --teacher a=m --out o",

@@ -1,5 +1,6 @@
 //! One task through the loop.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use codeact_agent::{Agent, AgentError, AgentOptions, Event, Model, TurnEnd};
@@ -7,6 +8,7 @@ use codeact_chat::Message;
 use codeact_sandbox::{CellEnd, Policy, Session};
 
 use crate::grade::{Attempt, Tree};
+use crate::help::{Help, Helped};
 use crate::measure::{Actions, Watch};
 use crate::task::Task;
 use crate::{EvalError, Verdict};
@@ -42,7 +44,10 @@ pub struct Outcome {
     pub completion_tokens: usize,
     /// Wall-clock time in seconds, starting Python included.
     pub seconds: f64,
-    /// The conversation.
+    /// What it was given besides the task; `None`: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub helped: Option<Helped>,
+    /// The conversation, without the examples that it was shown.
     pub transcript: Vec<Message>,
 }
 
@@ -58,22 +63,51 @@ pub fn run_task(
     options: &AgentOptions,
     policy: &Policy,
 ) -> Result<Outcome, EvalError> {
+    run_task_with(task, model, options, policy, &Help::default())
+}
+
+/// As [`run_task`], with examples before the task, as if they had been said, and with skills that are defined before the
+/// task's own tools and setup, which go before them.
+///
+/// # Errors
+/// As [`run_task`], and when the help cannot be given.
+pub fn run_task_with(
+    task: &Task,
+    model: Box<dyn Model>,
+    options: &AgentOptions,
+    policy: &Policy,
+    help: &Help,
+) -> Result<Outcome, EvalError> {
     let started = Instant::now();
-    let (options, policy) = (options_for(task, options, policy)?, policy_for(task, policy));
-    let session = prepared_session(task, &policy)?;
+    help.check(options.format)?;
+    let (mut options, policy) = (options_for(task, options, policy)?, policy_for(task, policy));
+    if let Some(skills) = &help.skills {
+        options.skills_prompt = Some(skills.prompt().to_owned());
+    }
+    let session = helped_session(task, &policy, help)?;
     let files = session.files();
     let before = if task.grader.needs_before() { Tree::of(&files) } else { Tree::default() };
-    let mut agent = Agent::new(model, Box::new(session), options);
-    let (mut error, mut watch) = (None, Watch::default());
+    let (messages, mut helped) = beginning(task, model.as_ref(), &options, help)?;
+    let shown = messages.len();
+    let mut agent = Agent::resume(model, Box::new(session), options, messages);
+    let (mut error, mut watch, mut called) = (None, Watch::default(), BTreeSet::new());
     let turn = agent.run_turn(&task.prompt, &mut |event| {
         watch.see(&event);
+        if let (Event::ExecStart { code, .. }, Some(skills)) = (&event, &help.skills) {
+            skills.note_calls(code, &mut called);
+        }
         if let Event::Error { message, .. } = event {
             error = Some(message);
         }
     });
     let turn = turn.map_err(|source| EvalError::Agent { id: task.id.clone(), source })?;
     let after = if task.grader.needs_files() { Tree::of(&files) } else { Tree::default() };
-    let transcript = agent.messages().to_vec();
+    // What stands in examples is nothing that the model did.
+    let mut transcript = agent.messages().to_vec();
+    transcript.drain(1..shown);
+    if let Some(helped) = &mut helped {
+        helped.called = called.into_iter().collect();
+    }
     // What the code left running ends with it.
     drop(agent);
     let solution = turn.answer.filter(|_| turn.end == TurnEnd::Solution);
@@ -94,8 +128,33 @@ pub fn run_task(
         prompt_tokens: turn.prompt_tokens,
         completion_tokens: turn.completion_tokens,
         seconds: started.elapsed().as_secs_f64(),
+        helped,
         transcript,
     })
+}
+
+/// What the conversation begins with: the system message, and the examples. Also what that comes to, if there is help.
+fn beginning(
+    task: &Task,
+    model: &dyn Model,
+    options: &AgentOptions,
+    help: &Help,
+) -> Result<(Vec<Message>, Option<Helped>), EvalError> {
+    let mut messages = vec![Message::system(options.system_message())];
+    if help.is_empty() {
+        return Ok((messages, None));
+    }
+    let skills = help.skills.as_ref().map_or(0, |skills| skills.count());
+    let mut helped = Helped { skills, ..Helped::default() };
+    if let Some(shots) = &help.shots {
+        let head = [messages[0].clone(), Message::user(options.profile.task(&task.prompt))];
+        let chosen = shots.choose(task, options.format, model, &head);
+        for example in chosen.map_err(|source| EvalError::Agent { id: task.id.clone(), source })? {
+            messages.extend_from_slice(example.messages());
+            helped.examples.push(example.id().to_owned());
+        }
+    }
+    Ok((messages, Some(helped)))
 }
 
 /// `options` with the tools and the turns of the task.
@@ -121,6 +180,16 @@ pub(crate) fn policy_for(task: &Task, policy: &Policy) -> Policy {
 pub(crate) fn prepared_session(task: &Task, policy: &Policy) -> Result<Session, EvalError> {
     let failed = |source| EvalError::Agent { id: task.id.clone(), source: AgentError::Sandbox(source) };
     let mut session = Session::start(policy).map_err(failed)?;
+    prepare(task, &mut session)?;
+    Ok(session)
+}
+
+/// The same, with skills, if there are some: first, as where an agent runs, so that what the task defines goes before.
+fn helped_session(task: &Task, policy: &Policy, help: &Help) -> Result<Session, EvalError> {
+    let Some(skills) = &help.skills else { return prepared_session(task, policy) };
+    let failed = |source| EvalError::Agent { id: task.id.clone(), source: AgentError::Sandbox(source) };
+    let mut session = Session::start(policy).map_err(failed)?;
+    skills.define(&mut session)?;
     prepare(task, &mut session)?;
     Ok(session)
 }

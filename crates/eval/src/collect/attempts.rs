@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use codeact_sandbox::Policy;
 
 use super::Sampling;
+use crate::help::Help;
 use crate::measure::{Key, Record, Results, draw_seed, try_task};
 use crate::{Draw, EvalError, Solver, Suite, Task, in_order};
 
@@ -77,6 +78,6 @@ impl Asking<'_> {
         let Sampling { temperature, reply_tokens_max, seed, .. } = *self.sampling;
         let seed = draw_seed(seed, &key.suite, &key.task, key.sample);
         let model = self.solver.model(&Draw { temperature, seed, reply_tokens_max })?;
-        try_task(key, job.task, model, &options, self.policy)
+        try_task(key, job.task, model, &options, self.policy, &Help::default())
     }
 }

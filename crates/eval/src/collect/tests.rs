@@ -33,6 +33,7 @@ pub(crate) fn record(contestant: &str, task: &str, is_solved: bool) -> Record {
         prompt_tokens: 1,
         completion_tokens: 1,
         seconds: 0.1,
+        helped: None,
         transcript: Vec::new(),
     }
 }

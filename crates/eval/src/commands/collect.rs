@@ -25,7 +25,7 @@ pub struct CollectArgs {
     /// Who is asked: NAME=MODEL[,adapter=DIR] in this process, or NAME=URL[,model=NAME] of an OpenAI-compatible API.
     /// Repeated, from the weakest to the strongest: each gets only the tasks that all before it failed. The key of an API,
     /// if it needs one, comes from CODEACT_ENDPOINT_KEY
-    #[arg(long = "teacher", value_name = "NAME=MODEL", required_unless_present = "plans", value_parser = Contestant::parse)]
+    #[arg(long = "teacher", value_name = "NAME=MODEL", required_unless_present = "plans", value_parser = Contestant::parse_teacher)]
     teachers: Vec<Contestant>,
     /// Conversations that are kept, one JSON line each, with provenance and licence; the attempts are beside it, in the
     /// folder of its name with .attempts, from where the same command goes on

@@ -10,4 +10,6 @@ pub mod report; // a page about results
 
 pub mod run; // how many tasks are solved
 
+pub mod skills; // functions that are kept
+
 pub mod verify; // whether a data set is true

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use clap::ArgGroup;
 use codeact_agent::{ActionFormat, Profile};
 use codeact_engine::EngineLimits;
+use codeact_eval::help::HelpFiles;
 use codeact_eval::measure::{self, Contestant, Key, Matrix, Place, Results, Settings};
 use codeact_eval::{
     EvalError, SandboxArgs, ServingArgs, Suite, action_format_parser, check_writable, load_suites, profile_parser,
@@ -22,7 +23,7 @@ const TEMPERATURE: f64 = 0.7;
 
 /// What is measured, how, and where it is written.
 #[derive(clap::Args)]
-#[command(group = ArgGroup::new("who").required(true).multiple(true).args(["model", "endpoint", "contestant"]))]
+#[command(group = ArgGroup::new("who").required(true).multiple(true).args(["model", "endpoint", "contestant", "contestants"]))]
 pub struct RunArgs {
     /// Suites: folders with suite.toml, or .jsonl files
     #[arg(required = true, value_name = "SUITE")]
@@ -44,9 +45,14 @@ pub struct RunArgs {
     #[arg(long, value_name = "NAME", requires = "endpoint")]
     endpoint_model: Option<String>,
     /// One of several to measure: NAME=MODEL[,adapter=DIR] or NAME=URL[,model=NAME]. Those of the same MODEL share its
-    /// weights
+    /// weights. Behind it can stand what it is given besides the tasks: `,examples=FILE` for solved tasks that are like the
+    /// one at hand, `,examples_max=NUMBER` and `,examples_tokens=NUMBER` for how much of them, and `,skills=DIR` for
+    /// functions that are defined already
     #[arg(long, value_name = "NAME=MODEL", value_parser = Contestant::parse)]
     contestant: Vec<Contestant>,
+    /// TOML file with contestants: [[contestant]] with name, model or url, and the same keys
+    #[arg(long, value_name = "FILE")]
+    contestants: Option<PathBuf>,
     /// Forms of action to measure; without it, the one that the codeact.json of the model says
     #[arg(long, value_name = "NAME,..", value_delimiter = ',', value_parser = action_format_parser())]
     action_format: Vec<ActionFormat>,
@@ -89,7 +95,7 @@ pub(super) fn temperature(text: &str) -> Result<f64, String> {
 }
 
 pub fn run(args: &RunArgs) -> anyhow::Result<String> {
-    let contestants = args.contestants();
+    let contestants = args.contestants()?;
     let temperature = args.temperature()?;
     args.check_serving(&contestants)?;
     let suites = args.chosen(load_suites(&args.suites)?)?;
@@ -111,6 +117,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<String> {
         parallel: args.parallel.into(),
     };
     let matrix = Matrix::new(suites, entrants, settings);
+    matrix.check_help()?;
     let (results, done) = Results::open(&args.out, &matrix.identity())?;
     let (summary_path, page_path) = (args.out.join("summary.json"), args.out.join("report.html"));
     check_writable(&summary_path)?;
@@ -160,16 +167,26 @@ fn distinct(formats: &[ActionFormat]) -> Vec<ActionFormat> {
 }
 
 impl RunArgs {
-    fn contestants(&self) -> Vec<Contestant> {
+    fn contestants(&self) -> Result<Vec<Contestant>, EvalError> {
+        let help = HelpFiles::default;
         let here = self.model.iter().map(|model| {
             let name = short_name(self.adapter.as_deref().unwrap_or(Path::new(model)));
-            Contestant { name, place: Place::Here { model: model.clone(), adapter: self.adapter.clone() } }
+            Contestant {
+                name,
+                place: Place::Here { model: model.clone(), adapter: self.adapter.clone() },
+                help: help(),
+            }
         });
         let elsewhere = self.endpoint.iter().map(|url| {
             let name = self.endpoint_model.clone().unwrap_or_else(|| "endpoint".to_owned());
-            Contestant { name, place: Place::Elsewhere { url: url.clone(), model: self.endpoint_model.clone() } }
+            Contestant {
+                name,
+                place: Place::Elsewhere { url: url.clone(), model: self.endpoint_model.clone() },
+                help: help(),
+            }
         });
-        here.chain(elsewhere).chain(self.contestant.iter().cloned()).collect()
+        let listed = self.contestants.as_deref().map(measure::read_contestants).transpose()?;
+        Ok(here.chain(elsewhere).chain(self.contestant.iter().cloned()).chain(listed.into_iter().flatten()).collect())
     }
 
     fn temperature(&self) -> Result<f64, EvalError> {

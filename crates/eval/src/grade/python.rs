@@ -1,5 +1,6 @@
 //! One question to a fresh Python, with the code that answers it: nothing of a model runs there.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use codeact_sandbox::{Cell, CellEnd, Network, Policy, Session, Tool};
@@ -11,6 +12,7 @@ use crate::EvalError;
 const MIME: &str = "application/x-codeact-answer";
 pub(super) const VALUES: &str = include_str!("../../python/values.py");
 const TOOLS_OF: &str = include_str!("../../python/tools_of.py");
+const EARN: &str = include_str!("../../python/earn.py");
 const ROWS: &str = include_str!("../../python/rows.py");
 /// Seconds that a question of this file may take.
 const SECONDS_MAX: u64 = 30;
@@ -55,6 +57,36 @@ pub(crate) fn tools_of(source: &str, policy: &Policy) -> Result<Result<Vec<Tool>
         Ok(tools) => serde_json::from_value(tools).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     }))
+}
+
+/// A function that a program defined, as `earn.py` tells of it: data of whoever wrote the program.
+#[derive(Debug, Clone, serde::Deserialize)]
+pub(crate) struct Earned {
+    /// Name of the function.
+    pub name: String,
+    /// How it is called.
+    pub signature: String,
+    /// What it does.
+    pub doc: String,
+    /// Python that defines it, with all that it needs.
+    pub source: String,
+    /// What it gave in the program, as asserts.
+    pub tests: String,
+    /// The same for functions that do the same.
+    pub key: String,
+    /// The functions in its source, with a hash of each.
+    pub defines: BTreeMap<String, String>,
+}
+
+/// Functions that could be skills, and why others could not.
+pub(crate) type EarnedAndRefused = (Vec<Earned>, Vec<String>);
+
+/// The functions of a program that could be skills, and why others could not; the inner error is why it tells of none.
+pub(crate) fn earned_by(cells: &[String], policy: &Policy) -> Result<Result<EarnedAndRefused, String>, EvalError> {
+    let mut session = Session::start(&policy_for(policy, SECONDS_MAX))?;
+    let question = format!("Answer(json.dumps(earned({})))", Json::from(cells));
+    let answer = ask(&mut session, &format!("{VALUES}\n{EARN}\n{question}"))?;
+    Ok(answer.and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string())))
 }
 
 /// Each part of a database: what its name ends with, and its bytes where there is one.

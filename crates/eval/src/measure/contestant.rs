@@ -13,10 +13,8 @@ use codeact_model::source::ModelFiles;
 use sha2::{Digest, Sha256};
 
 use crate::actor::wording_of;
+use crate::help::{Help, HelpFiles};
 use crate::{Actor, EvalError, Solver};
-
-/// Characters of a name.
-const NAME_CHARACTERS_MAX: usize = 60;
 
 /// Files up to this size are hashed whole; of larger ones, the size and as much of both ends.
 const HASHED_BYTES_MAX: u64 = 16 << 20;
@@ -28,6 +26,8 @@ pub struct Contestant {
     pub name: String,
     /// Where it is.
     pub place: Place,
+    /// What it is given besides the tasks.
+    pub help: HelpFiles,
 }
 
 /// Where a model is.
@@ -49,42 +49,6 @@ pub enum Place {
     },
 }
 
-impl Contestant {
-    /// Reads `NAME=MODEL[,adapter=DIR]` or `NAME=URL[,model=NAME]`.
-    ///
-    /// # Errors
-    /// When it is neither.
-    pub fn parse(text: &str) -> Result<Contestant, String> {
-        let (name, place) =
-            text.split_once('=').ok_or("it must be NAME=MODEL[,adapter=DIR] or NAME=URL[,model=NAME]")?;
-        check_name(name)?;
-        let is_url = ["http://", "https://"].iter().any(|scheme| place.starts_with(scheme));
-        let key = if is_url { ",model=" } else { ",adapter=" };
-        let (place, detail) = match place.split_once(key) {
-            Some((_, "")) => return Err(format!("nothing stands behind `{}`", &key[1..])),
-            Some((place, detail)) => (place, Some(detail)),
-            None => (place, None),
-        };
-        if place.is_empty() {
-            return Err("no model stands behind the name".to_owned());
-        }
-        let place = match is_url {
-            true => Place::Elsewhere { url: place.to_owned(), model: detail.map(str::to_owned) },
-            false => Place::Here { model: place.to_owned(), adapter: detail.map(PathBuf::from) },
-        };
-        Ok(Contestant { name: name.to_owned(), place })
-    }
-}
-
-/// # Errors
-/// When a name is empty, long, or has characters that command a terminal.
-fn check_name(name: &str) -> Result<(), String> {
-    match name.is_empty() || name.chars().count() > NAME_CHARACTERS_MAX || name.chars().any(char::is_control) {
-        true => Err(format!("a name has 1 to {NAME_CHARACTERS_MAX} characters, none of them a control character")),
-        false => Ok(()),
-    }
-}
-
 /// A contestant that was found, before its weights are read.
 #[derive(Clone)]
 pub struct Entrant {
@@ -96,6 +60,8 @@ pub struct Entrant {
     pub wording: Wording,
     /// What tells it from another model of the same name.
     pub fingerprint: String,
+    /// What it is given besides the tasks.
+    pub help: Help,
     /// The one elsewhere.
     solver: Option<Solver>,
 }
@@ -103,32 +69,33 @@ pub struct Entrant {
 /// Finds all `contestants`. A model on the hub is fetched, `progress` hears of it; nothing else is loaded.
 ///
 /// # Errors
-/// When two have one name, a model is not there, or a server does not answer.
+/// When two have one name, a model is not there, a server does not answer, or help cannot be read.
 pub fn find(contestants: &[Contestant], progress: &dyn Fn(&str)) -> Result<Vec<Entrant>, EvalError> {
-    let mut found: BTreeMap<&str, Arc<ModelFiles>> = BTreeMap::new();
+    let mut found: BTreeMap<String, Arc<ModelFiles>> = BTreeMap::new();
     let mut entrants: Vec<Entrant> = Vec::new();
     for contestant in contestants {
         if entrants.iter().any(|other| other.contestant.name == contestant.name) {
             let what = format!("two contestants are called `{}`\nhint: give each a name of its own", contestant.name);
             return Err(EvalError::Options(what));
         }
+        let (contestant, help) = (contestant.clone(), Help::load(&contestant.help)?);
         entrants.push(match &contestant.place {
             Place::Here { model, adapter } => {
-                if !found.contains_key(model.as_str()) {
-                    found.insert(model, Arc::new(ModelFiles::find(model, progress)?));
+                if !found.contains_key(model) {
+                    found.insert(model.clone(), Arc::new(ModelFiles::find(model, progress)?));
                 }
-                let files = Arc::clone(&found[model.as_str()]);
+                let files = Arc::clone(&found[model]);
                 let wording = wording_of(files.folder(), adapter.as_deref())?;
                 let paths = [Some(files.gguf().unwrap_or(files.folder())), adapter.as_deref()];
                 let prints = paths.into_iter().flatten().map(fingerprint).collect::<Result<Vec<_>, _>>()?;
                 let fingerprint = format!("{model} {}", prints.join(" with "));
-                Entrant { contestant: contestant.clone(), files: Some(files), wording, fingerprint, solver: None }
+                Entrant { contestant, files: Some(files), wording, fingerprint, help, solver: None }
             }
             Place::Elsewhere { url, model } => {
                 let (solver, name) = Solver::at(url, model.clone())?;
                 let AgentOptions { profile, format, .. } = solver.options();
                 let (wording, fingerprint) = (Wording { profile, format }, format!("{name} at {url}"));
-                Entrant { contestant: contestant.clone(), files: None, wording, fingerprint, solver: Some(solver) }
+                Entrant { contestant, files: None, wording, fingerprint, help, solver: Some(solver) }
             }
         });
     }
@@ -205,36 +172,6 @@ fn fingerprint(path: &Path) -> Result<String, EvalError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn contestants_are_read_with_their_names() {
-        let here = |model: &str, adapter: Option<&str>| Place::Here {
-            model: model.to_owned(),
-            adapter: adapter.map(PathBuf::from),
-        };
-        let elsewhere =
-            |url: &str, model: Option<&str>| Place::Elsewhere { url: url.to_owned(), model: model.map(str::to_owned) };
-        for (text, name, place) in [
-            ("base=checkpoints/base", "base", here("checkpoints/base", None)),
-            ("tuned=org/model,adapter=runs/a=b", "tuned", here("org/model", Some("runs/a=b"))),
-            ("a b=m.gguf", "a b", here("m.gguf", None)),
-            ("x=http://h:1/v1,model=org/m", "x", elsewhere("http://h:1/v1", Some("org/m"))),
-            ("x=https://h/v1", "x", elsewhere("https://h/v1", None)),
-        ] {
-            assert_eq!(Contestant::parse(text), Ok(Contestant { name: name.to_owned(), place }), "{text}");
-        }
-        for text in [
-            "model",
-            "=model",
-            "a=",
-            "a=m,adapter=",
-            "a=http://h,model=",
-            "a\u{1b}=m",
-            &format!("{}=m", "x".repeat(61)),
-        ] {
-            assert!(Contestant::parse(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn a_fingerprint_follows_names_sizes_and_contents() {

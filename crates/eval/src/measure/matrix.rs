@@ -82,8 +82,29 @@ impl Matrix {
         ]);
         for entrant in &self.entrants {
             identity.insert(format!("contestant {}", entrant.contestant.name), entrant.fingerprint.clone());
+            identity.extend(entrant.help.identity(&entrant.contestant.name));
         }
         identity
+    }
+
+    /// Whether the help of every contestant is of use in every form of action.
+    ///
+    /// # Errors
+    /// With the first that is not.
+    pub fn check_help(&self) -> Result<(), EvalError> {
+        let mut pairs = self.entrants.iter().flat_map(|entrant| {
+            let formats = self.formats_of(entrant);
+            formats.into_iter().map(move |format| (entrant, format))
+        });
+        pairs.try_for_each(|(entrant, format)| entrant.help.check(format))
+    }
+
+    /// The forms of action that it is measured in.
+    fn formats_of(&self, entrant: &Entrant) -> Vec<ActionFormat> {
+        match self.settings.formats.is_empty() {
+            true => vec![entrant.wording.format],
+            false => self.settings.formats.clone(),
+        }
     }
 
     /// How many tries there are in all.
@@ -99,9 +120,7 @@ impl Matrix {
     fn tries(&self) -> Vec<Try<'_>> {
         let mut tries = Vec::new();
         for (entrant, each) in self.entrants.iter().enumerate() {
-            let own = [each.wording.format];
-            let formats = if self.settings.formats.is_empty() { &own[..] } else { &self.settings.formats };
-            for &format in formats {
+            for format in self.formats_of(each) {
                 for suite in &self.suites {
                     for task in &suite.tasks {
                         tries.extend((0..self.settings.samples).map(|sample| {
@@ -195,9 +214,10 @@ impl Matrix {
         let Key { suite, task, sample, .. } = &each.key;
         let seed = draw_seed(*seed, suite, task, *sample);
         let draw = Draw { temperature: *temperature, seed, reply_tokens_max: *reply_tokens_max };
-        let profile = profile.clone().unwrap_or_else(|| self.entrants[each.entrant].wording.profile.clone());
+        let Entrant { wording, help, .. } = &self.entrants[each.entrant];
+        let profile = profile.clone().unwrap_or_else(|| wording.profile.clone());
         let options = AgentOptions { format: each.format, ..AgentOptions::new(profile) };
-        try_task(each.key.clone(), each.task, solver.model(&draw)?, &options, policy)
+        try_task(each.key.clone(), each.task, solver.model(&draw)?, &options, policy, help)
     }
 }
 

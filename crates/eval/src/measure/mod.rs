@@ -10,6 +10,8 @@ mod results; // results.jsonl, as it grows and as it is read again
 
 mod contestant; // who is measured
 
+mod lineup; // how that is written
+
 mod surroundings; // what results depend on besides who is asked
 
 mod matrix; // all tries, several at once, going on after a stop
@@ -28,6 +30,7 @@ mod runs; // several runs beside each other
 
 pub use actions::{Actions, Watch};
 pub use contestant::{Contestant, Entrant, Place, find};
+pub use lineup::read_contestants;
 pub(crate) use matrix::draw_seed;
 pub use matrix::{Matrix, Settings};
 pub use record::{Key, Record};
@@ -38,4 +41,4 @@ pub(crate) use solve::try_task;
 pub use statistics::{bootstrap, mcnemar, pass_at, wilson};
 pub use summary::{Column, Comparison, SuiteTally, Summary};
 pub(crate) use surroundings::{seeded, surroundings};
-pub use tally::Tally;
+pub use tally::{HelpTally, Tally};

@@ -5,6 +5,7 @@ use codeact_chat::Message;
 use serde::{Deserialize, Serialize};
 
 use super::actions::{Actions, TIMEOUT};
+use crate::help::Helped;
 
 /// Which try a record is of. No two of a run have the same.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -49,7 +50,10 @@ pub struct Record {
     pub completion_tokens: usize,
     /// Wall-clock time in seconds, starting Python and grading included.
     pub seconds: f64,
-    /// The conversation.
+    /// What it was given besides the task; `None`: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub helped: Option<Helped>,
+    /// The conversation, without the examples that it was shown.
     pub transcript: Vec<Message>,
 }
 
@@ -105,6 +109,7 @@ pub(crate) mod tests {
             prompt_tokens: 100,
             completion_tokens: 10,
             seconds: 0.5,
+            helped: None,
             transcript: vec![Message::user("do it")],
         }
     }
@@ -122,7 +127,8 @@ pub(crate) mod tests {
 
     #[test]
     fn a_line_is_read_as_it_was_written() {
-        let record = Record { seconds: 0.1 + 0.2, ..record("a", "code", "t", false) };
+        let helped = Helped { examples: vec!["b".to_owned()], skills: 2, called: vec!["f".to_owned()] };
+        let record = Record { seconds: 0.1 + 0.2, helped: Some(helped), ..record("a", "code", "t", false) };
         let line = serde_json::to_string(&record).unwrap();
         assert!(line.starts_with(r#"{"contestant":"a","format":"code","suite":"s","task":"t","sample":0,"#), "{line}");
         assert_eq!(serde_json::from_str::<Record>(&line).unwrap(), record);

@@ -4,20 +4,22 @@ use codeact_agent::{AgentOptions, Model, TurnEnd};
 use codeact_sandbox::Policy;
 
 use super::record::{Key, Record};
-use crate::{EvalError, Task, run_task};
+use crate::help::Help;
+use crate::{EvalError, Task, run_task_with};
 
-/// Lets `model` try `task` in a session of its own under `policy`.
+/// Lets `model` try `task` in a session of its own under `policy`, with `help`.
 ///
 /// # Errors
-/// As [`crate::run_task`].
+/// As [`crate::run_task_with`].
 pub fn try_task(
     key: Key,
     task: &Task,
     model: Box<dyn Model>,
     options: &AgentOptions,
     policy: &Policy,
+    help: &Help,
 ) -> Result<Record, EvalError> {
-    let outcome = run_task(task, model, options, policy)?;
+    let outcome = run_task_with(task, model, options, policy, help)?;
     let is_graded = match outcome.end {
         TurnEnd::Solution => true,
         TurnEnd::Answer => !task.grader.needs_solution(),
@@ -37,6 +39,7 @@ pub fn try_task(
         prompt_tokens: outcome.prompt_tokens,
         completion_tokens: outcome.completion_tokens,
         seconds: outcome.seconds,
+        helped: outcome.helped,
         transcript: outcome.transcript,
     })
 }

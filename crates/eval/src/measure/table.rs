@@ -82,6 +82,8 @@ impl Summary {
         let passes: std::collections::BTreeSet<usize> = passes.into_iter().collect();
         let mut head: Vec<String> = ["contestant", "format", "tasks", "solved", "95 %"].map(str::to_owned).to_vec();
         head.extend(passes.iter().map(|k| format!("pass@{k}")));
+        let has_help = self.has_help();
+        head.extend(has_help.then(|| ["examples", "skills", "called"].map(str::to_owned)).into_iter().flatten());
         head.extend(["by actions", "turns", "tokens", "seconds", "invalid", "repaired"].map(str::to_owned));
         let mut table = Table::new(head);
         for Column { contestant, format, all, .. } in &self.columns {
@@ -92,6 +94,7 @@ impl Summary {
             };
             let mut line = vec![named(contestant), named(format), tries, percent(all.rate), interval(all.interval)];
             line.extend(passes.iter().map(|k| share(all.pass_at.get(k).copied())));
+            line.extend(has_help.then(|| all.help_cells()).into_iter().flatten());
             line.extend([
                 all.solved_by_actions.to_string(),
                 format!("{:.1}", all.steps),
@@ -103,6 +106,11 @@ impl Summary {
             table.0.push(line);
         }
         table.text()
+    }
+
+    /// Whether any contestant was given more than the tasks.
+    pub fn has_help(&self) -> bool {
+        self.columns.iter().any(|column| column.all.help.is_some())
     }
 
     /// What rows name, beside each other: the rate, and how many of how many where there is one column.
@@ -210,6 +218,17 @@ impl Summary {
     }
 }
 
+impl Tally {
+    /// Examples and skills that a try was given, and tries that called a skill.
+    pub fn help_cells(&self) -> [String; 3] {
+        let none = || ["–", "–", "–"].map(str::to_owned);
+        self.help.as_ref().map_or_else(none, |help| {
+            let called = if help.skills > 0.0 { help.tries_with_call.to_string() } else { "–".to_owned() };
+            [format!("{:.1}", help.examples), format!("{:.1}", help.skills), called]
+        })
+    }
+}
+
 /// A p-value in a few characters.
 pub(crate) fn p_value(p: f64) -> String {
     if p < 0.001 { "<0.001".to_owned() } else { format!("{p:.3}") }
@@ -234,6 +253,17 @@ mod tests {
         assert_eq!(cells(&table, "seen/f"), ["3", "66.7%", "20.8–93.9"]);
         assert_eq!(cells(&table, "wrong solution"), ["1"]);
         assert!(table.contains("note: mind␛[2J\n") && !table.contains("pass@") && !table.contains("suite"));
+    }
+
+    #[test]
+    fn help_has_columns_where_somebody_had_some() {
+        let mut records = vec![record("m", "code", "t", true), record("n", "code", "t", true)];
+        let called = vec!["f".to_owned()];
+        records[1].helped = Some(crate::help::Helped { examples: vec!["e".to_owned(); 2], skills: 4, called });
+        let table = Summary::of(BTreeMap::new(), &records, Vec::new()).table();
+        assert!(table.lines().next().unwrap().contains("examples  skills  called"), "{table}");
+        assert_eq!(cells(&table, "m ")[4..8], ["–", "–", "–", "1"]);
+        assert_eq!(cells(&table, "n ")[4..8], ["2.0", "4.0", "1", "1"]);
     }
 
     #[test]

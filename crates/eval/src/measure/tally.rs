@@ -44,6 +44,20 @@ pub struct Tally {
     pub repaired: usize,
     /// Tries that did not solve their task, by why.
     pub failures: BTreeMap<String, usize>,
+    /// What tries were given besides their task; `None`: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<HelpTally>,
+}
+
+/// What tries were given besides their task.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct HelpTally {
+    /// Examples that were shown, a mean over tries.
+    pub examples: f64,
+    /// Functions that were defined already, a mean over tries.
+    pub skills: f64,
+    /// Tries whose code called one of them.
+    pub tries_with_call: usize,
 }
 
 impl Tally {
@@ -60,6 +74,10 @@ impl Tally {
         tally.tasks = tasks.len();
         for sum in [&mut tally.steps, &mut tally.prompt_tokens, &mut tally.completion_tokens, &mut tally.seconds] {
             *sum /= tally.tries.max(1) as f64;
+        }
+        if let Some(help) = &mut tally.help {
+            help.examples /= tally.tries.max(1) as f64;
+            help.skills /= tally.tries.max(1) as f64;
         }
         let solved: f64 = tasks.values().map(|(tries, right)| *right as f64 / *tries as f64).sum();
         tally.rate = solved / tally.tasks.max(1) as f64;
@@ -86,6 +104,12 @@ impl Tally {
         self.failed_actions += actions.failed;
         self.tries_with_failure += usize::from(actions.has_failure());
         self.repaired += usize::from(actions.has_failure() && *is_solved);
+        if let Some(helped) = &record.helped {
+            let help = self.help.get_or_insert_default();
+            help.examples += helped.examples.len() as f64;
+            help.skills += helped.skills as f64;
+            help.tries_with_call += usize::from(!helped.called.is_empty());
+        }
         if let Some(failure) = record.failure.as_ref().filter(|_| !is_solved) {
             *self.failures.entry(failure.clone()).or_default() += 1;
         }
@@ -143,6 +167,21 @@ mod tests {
         assert!(tally.pass_at.is_empty());
         let none = Tally::of([].into_iter());
         assert_eq!((none.rate, none.interval, none.repair_rate()), (0.0, (0.0, 1.0), None));
+    }
+
+    #[test]
+    fn help_is_a_mean_over_tries_and_nothing_where_there_was_none() {
+        let helped = |examples: usize, called: &[&str]| crate::help::Helped {
+            examples: vec!["e".to_owned(); examples],
+            skills: 3,
+            called: called.iter().map(|&name| name.to_owned()).collect(),
+        };
+        let mut records = [record("c", "code", "a", true), record("c", "code", "b", false)];
+        assert_eq!(Tally::of(records.iter()).help, None);
+        records[0].helped = Some(helped(2, &["f", "g"]));
+        records[1].helped = Some(helped(1, &[]));
+        let help = Tally::of(records.iter()).help;
+        assert_eq!(help, Some(HelpTally { examples: 1.5, skills: 3.0, tries_with_call: 1 }));
     }
 
     #[test]

@@ -10,7 +10,7 @@
 
 mod class; // read first: how an output can differ, and what that does to its row
 
-mod rows; // the rows of a file
+pub(crate) mod rows; // the rows of a file
 
 mod frame; // an output without the words around it
 

@@ -5,6 +5,8 @@ mod endpoint; // a scripted model behind an address
 
 mod elsewhere; // tasks solved by it
 
+mod helped; // the same model with examples and with skills
+
 mod collecting; // trajectories of a weak and a strong teacher
 
 mod here; // a real model, however many tries run at once

@@ -9,13 +9,14 @@ mod candidate; // read first: what may become a skill
 
 mod folder; // one skill on the disk
 
-mod terms; // search
+mod terms; // search by words, for others too
 
 #[cfg(test)]
 mod tests;
 
 pub use candidate::{Candidate, Unfit};
 pub use folder::Skill;
+pub use terms::{Terms, scores};
 
 use folder::Stored;
 use std::fmt;
@@ -23,7 +24,6 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
-use terms::Terms;
 
 const LOCK: &str = ".lock";
 /// Skills in one store; each is read for every search.

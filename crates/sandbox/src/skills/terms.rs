@@ -17,14 +17,14 @@ const COMMON_WORDS: [&str; 44] = [
 
 /// How often each word is in a text.
 #[derive(Debug, Default, Clone, PartialEq)]
-pub(super) struct Terms {
+pub struct Terms {
     counts: BTreeMap<String, u32>,
     total: u32,
 }
 
 impl Terms {
     /// Count the words of `text`, each as `weight` of them.
-    pub(super) fn add(&mut self, text: &str, weight: u32) {
+    pub fn add(&mut self, text: &str, weight: u32) {
         for word in words(text) {
             self.total = self.total.saturating_add(weight);
             let count = self.counts.entry(word).or_default();
@@ -62,7 +62,7 @@ fn words(text: &str) -> Vec<String> {
 }
 
 /// How well each document answers the query, in their order; 0 when it has none of its words.
-pub(super) fn scores(documents: &[Terms], query: &str) -> Vec<f64> {
+pub fn scores(documents: &[Terms], query: &str) -> Vec<f64> {
     let mut wanted = words(query);
     wanted.sort();
     wanted.dedup();

@@ -202,12 +202,8 @@ fn define_skills(state: &AppState, interpreter: &mut dyn Interpreter, names: &[S
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let store = state.agents.skills()?;
     let prelude = store.prelude(&names).map_err(|error| ApiError::invalid("skills", error.to_string()))?;
-    let cell = interpreter.run(&prelude, &mut |_| {})?;
-    if cell.end != CellEnd::Finished {
-        let reason = cell.observation(REASON_CHARS_MAX);
-        return Err(ApiError::invalid("skills", format!("the skills cannot be defined here: {reason}")));
-    }
-    Ok(())
+    codeact_agent::define_skills(&prelude, interpreter)?
+        .map_err(|reason| ApiError::invalid("skills", format!("the skills cannot be defined here: {reason}")))
 }
 
 /// What the model is told of skills.
@@ -216,9 +212,5 @@ fn skills_prompt(state: &AppState, names: &[String]) -> Result<Option<String>, A
         return Ok(None);
     }
     let (skills, _) = state.agents.skills()?.skills().map_err(|error| ApiError::internal(error.to_string()))?;
-    let mut lines = vec!["Functions that are defined already:".to_owned()];
-    for skill in skills.iter().filter(|skill| names.contains(&skill.name)) {
-        lines.push(format!("{}\n{}", skill.signature, skill.doc.trim()));
-    }
-    Ok(Some(lines.join("\n")))
+    Ok(codeact_agent::skills_prompt(skills.iter().filter(|skill| names.contains(&skill.name))))
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use codeact_agent::{ActionFormat, Profile};
 use codeact_engine::EngineLimits;
+use codeact_eval::help::HelpFiles;
 use codeact_eval::measure::{self, Contestant, Entrant, Place};
 use codeact_eval::{EvalError, Suite, limits_on, load_suites};
 use codeact_model::serving::{ServingOptions, ServingPlace};
@@ -107,7 +108,8 @@ impl<'a> Wheel<'a> {
     /// The model with an adapter, found and not loaded.
     pub fn entrant(&self, name: &str, adapter: Option<&Path>) -> Result<Entrant, EvalError> {
         let (model, adapter) = (self.base_dir.to_string_lossy().into_owned(), adapter.map(Path::to_owned));
-        let contestant = Contestant { name: name.to_owned(), place: Place::Here { model, adapter } };
+        let contestant =
+            Contestant { name: name.to_owned(), place: Place::Here { model, adapter }, help: HelpFiles::default() };
         let mut found = measure::find(&[contestant], &|_| {})?;
         Ok(found.pop().expect("one was asked for"))
     }

@@ -67,6 +67,8 @@ pub fn columns(summary: &Summary) -> String {
     let passes: Vec<usize> = passes.into_iter().filter(|k| *k > 1).collect();
     let mut head = texts(&["Contestant", "Format", "Tasks", "Tries", "Solved"]);
     head.extend(passes.iter().map(|k| format!("pass@{k}")));
+    let has_help = summary.has_help();
+    head.extend(has_help.then(|| texts(&["Examples", "Skills", "Tries that called a skill"])).into_iter().flatten());
     head.extend(texts(&[
         "By actions",
         "Turns",
@@ -86,6 +88,7 @@ pub fn columns(summary: &Summary) -> String {
             rate(all),
         ];
         row.extend(passes.iter().map(|k| share(all.pass_at.get(k).copied())));
+        row.extend(has_help.then(|| all.help_cells()).into_iter().flatten());
         let of = |part: usize, whole: usize| format!("<br><small>{part} of {whole}</small>");
         row.extend([
             all.solved_by_actions.to_string(),

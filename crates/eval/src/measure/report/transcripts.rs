@@ -89,6 +89,12 @@ fn article(record: &Record) -> String {
         record.completion_tokens,
         record.seconds
     );
+    if let Some(helped) = &record.helped {
+        let list = |names: &[String]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        let (examples, called) = (list(&helped.examples), list(&helped.called));
+        let told = format!("examples shown: {examples}; skills defined: {}; called: {called}", helped.skills);
+        let _ = write!(html, "<p class=\"hint\">{}</p>", shortened(&told, MESSAGE_CHARACTERS));
+    }
     for message in &record.transcript {
         let role = match message.role {
             Role::System => "system",
@@ -135,6 +141,8 @@ mod tests {
                 record.transcript = vec![Message::user("<".repeat(1 << 14)), Message::assistant(hostile)];
                 record.reason = Some(hostile.to_owned());
                 record.failure = Some(hostile.to_owned());
+                let names = vec![hostile.to_owned()];
+                record.helped = Some(crate::help::Helped { examples: names.clone(), skills: 1, called: names });
                 record
             })
             .collect();

@@ -3,12 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use codeact_agent::Event;
+use codeact_agent::{Event, define_skills, skills_prompt};
 use codeact_sandbox::skills::{Added, Candidate, Skill, SkillStore};
-use codeact_sandbox::{CellEnd, Interpreter, Policy, Session};
+use codeact_sandbox::{Interpreter, Policy, Session};
 use codeact_serve::harmless;
-
-const REASON_CHARS_MAX: usize = 2000;
 
 /// Defines skills in a session that begins, `all` or some by name, and gives what the model is told of them.
 ///
@@ -26,13 +24,10 @@ pub fn define(folder: &Path, names: &[String], interpreter: &mut dyn Interpreter
     if names.is_empty() {
         return Ok(None);
     }
-    let cell = interpreter.run(&store.prelude(&names)?, &mut |_| {})?;
-    if cell.end != CellEnd::Finished {
-        bail!("the skills cannot be defined here: {}", cell.observation(REASON_CHARS_MAX));
+    if let Err(reason) = define_skills(&store.prelude(&names)?, interpreter)? {
+        bail!("the skills cannot be defined here: {reason}");
     }
-    let chosen = skills.iter().filter(|skill| names.contains(&skill.name.as_str()));
-    let lines: Vec<String> = chosen.map(|skill| format!("{}\n{}", skill.signature, skill.doc.trim())).collect();
-    Ok(Some(format!("Functions that are defined already:\n{}", lines.join("\n\n"))))
+    Ok(skills_prompt(skills.iter().filter(|skill| names.contains(&skill.name.as_str()))))
 }
 
 /// The list, for people.
