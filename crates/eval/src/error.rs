@@ -46,6 +46,18 @@ pub enum EvalError {
         /// What is wrong with it.
         what: String,
     },
+    /// A file or folder of a benchmark is not what its format says.
+    #[error("`{path}`{place}: {what}\nhint: {hint}")]
+    Benchmark {
+        /// The file or folder.
+        path: PathBuf,
+        /// ` line 3`, counted from 1, or nothing.
+        place: String,
+        /// What is wrong there.
+        what: String,
+        /// What to do.
+        hint: String,
+    },
     /// There is nothing to do.
     #[error("`{path}` has no lines\nhint: each line is one JSON object")]
     Empty {

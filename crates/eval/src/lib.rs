@@ -14,6 +14,7 @@ mod error;
 mod environment; // tasks to act in, step by step
 mod grade; // what decides whether a task is solved
 pub mod help; // what a model is given besides its task
+mod import; // suites out of published benchmarks
 pub mod measure; // suites of tasks by contestants, and what came of it
 mod new_task; // a task to begin with
 mod parallel; // several at once, results in order
@@ -32,6 +33,7 @@ pub use describe::sandbox_line;
 pub use environment::{Environment, Info, Observation, Step, TaskEnvironment, TaskFacts, TaskRow};
 pub use error::EvalError;
 pub use grade::{Content, Grader, Query, State, Tolerance, Verdict, is_right};
+pub use import::{BESIDE_TAG, Benchmark, ImportArgs, ImportOptions, Imported, import};
 pub use new_task::{KINDS as GRADER_KINDS, NewTaskArgs, new_task};
 pub use parallel::in_order;
 pub use run::{Outcome, run_task, run_task_with};

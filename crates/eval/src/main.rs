@@ -1,5 +1,5 @@
-//! `codeact-eval`: how many tasks does a model solve by acting? Also checks suites of tasks, collects trajectories from
-//! scripted plans, and verifies those of a data set.
+//! `codeact-eval`: how many tasks does a model solve by acting? Also checks suites of tasks and imports published ones,
+//! collects trajectories from scripted plans, and verifies those of a data set.
 
 mod commands;
 
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
 use codeact_eval::verify::VerifyArgs;
-use codeact_eval::{CheckArgs, EvalError, NewTaskArgs, new_task};
+use codeact_eval::{CheckArgs, EvalError, ImportArgs, NewTaskArgs, new_task};
 
 use commands::collect::CollectArgs;
 use commands::report::ReportArgs;
@@ -54,6 +54,10 @@ enum Command {
     Skills(SkillsArgs),
     /// Whether suites of tasks are sound: every reference solves its task, and no plausible mistake does
     Check(Box<CheckArgs>),
+    /// Make a suite of a published benchmark, out of files that you have
+    ///
+    /// docs/benchmarks.md says where they are published, what becomes of them, and what differs from their own scoring.
+    Import(Box<ImportArgs>),
     /// Write a task to begin with, which `check` accepts
     NewTask(NewTaskArgs),
 }
@@ -66,6 +70,7 @@ fn main() -> ExitCode {
         Command::Skills(args) => commands::skills::skills(args),
         Command::Verify(args) => commands::verify::verify(args),
         Command::Check(args) => commands::check::check(args),
+        Command::Import(args) => commands::import::import(args),
         Command::NewTask(args) => new_task(&args.folder, &args.kind).map(|()| String::new()).map_err(Into::into),
     };
     match result {
@@ -118,6 +123,8 @@ mod tests {
             "codeact-eval run a --contestants who.toml --contestant x=m,examples=e,examples_max=4,skills=s --out o",
             "codeact-eval skills a.jsonl lib.py --store s --sandbox weak",
             "codeact-eval report a b --out page.html",
+            "codeact-eval import gsm8k test.jsonl --out o --limit 3 --sandbox weak",
+            "codeact-eval import api-bank folder --out o --split x",
             "codeact-eval collect --plans p --out o --sandbox weak",
             "codeact-eval collect --suite s --suite t --teacher a=m --teacher b=http://h/v1 --out o --failures f",
         ] {
@@ -139,6 +146,9 @@ mod tests {
             "codeact-eval skills a.jsonl",
             "codeact-eval collect --suite s --teacher a=m,skills=d --out o",
             "codeact-eval report",
+            "codeact-eval import gsm8k --out o",
+            "codeact-eval import gsm9k test.jsonl --out o",
+            "codeact-eval import gsm8k test.jsonl --out o --limit 0",
             "codeact-eval collect --plans p",
             "codeact-eval collect --plans p --suite s --teacher a=m --out o",
             "codeact-eval collect --suite s --out o",

@@ -4,6 +4,8 @@ pub mod check; // whether suites are sound
 
 pub mod collect; // trajectories of teachers, or from scripted plans
 
+pub mod import; // a suite out of a published benchmark
+
 mod progress; // a bar on a terminal
 
 pub mod report; // a page about results

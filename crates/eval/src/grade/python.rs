@@ -47,6 +47,27 @@ pub(super) fn quoted(text: &str) -> String {
     Json::from(text).to_string()
 }
 
+/// What `question` gives as JSON, asked in a fresh Python with `code` and these files in its folder; the inner error is why
+/// it gives nothing.
+pub(crate) fn asked(
+    code: &str,
+    question: &str,
+    files: &[(String, Vec<u8>)],
+    seconds: u64,
+    policy: &Policy,
+) -> Result<Result<Json, String>, EvalError> {
+    let policy = Policy { imports: Vec::new(), ..policy_for(policy, seconds) };
+    let mut session = Session::start(&policy)?;
+    let folder = session.files();
+    for (name, bytes) in files {
+        if let Err(error) = folder.write(name, &mut &bytes[..], bytes.len() as u64) {
+            return Ok(Err(error.to_string()));
+        }
+    }
+    let answer = ask(&mut session, &format!("{VALUES}\n{code}\nAnswer(json.dumps({question}))"))?;
+    Ok(answer.and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string())))
+}
+
 /// The functions that a file of tools defines; the inner error is why there are none.
 pub(crate) fn tools_of(source: &str, policy: &Policy) -> Result<Result<Vec<Tool>, String>, EvalError> {
     let mut session = Session::start(&policy_for(policy, SECONDS_MAX))?;

@@ -169,14 +169,14 @@ pub(crate) fn closest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
 }
 
 /// A text as a fault shows it: in one line and not too long.
-pub(super) fn cut(text: &str) -> String {
+pub(crate) fn cut(text: &str) -> String {
     let shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
     let more = if shown.len() < text.len() { ".." } else { "" };
     format!("{}{more}", shown.escape_debug())
 }
 
 /// A value as a fault shows it.
-pub(super) fn shown(value: &Value) -> String {
+pub(crate) fn shown(value: &Value) -> String {
     match value {
         Value::Array(items) => format!("a list of {}", items.len()),
         Value::Object(_) => "an object".to_owned(),

@@ -26,8 +26,9 @@ use crate::EvalError;
 use crate::task::Task;
 use disk::Kind;
 use entry::{Around, Defaults, ToolFiles};
-pub(crate) use fields::closest;
 use fields::{Faults, Fields, Place, some_text};
+pub(crate) use fields::{closest, cut, shown};
+pub(crate) use json::Strict;
 
 /// The file that makes a folder a suite.
 const SUITE: &str = "suite.toml";

@@ -5,6 +5,8 @@ mod checking; // suites that are not sound, and templates
 
 mod hostile; // what models could do to be judged right
 
+mod importing; // files of published benchmarks, as suites
+
 mod loading; // files, and what is wrong with them
 
 mod mutants; // right solutions, changed a little
