@@ -71,7 +71,7 @@ def translated(item, reference, setup, tests):
     imports = [node for node in reference.body if isinstance(node, (ast.Import, ast.ImportFrom)) and node not in context]
     needed = [node for node in imports if bound([node]) & unknown]
     made = sorted(unknown - bound(needed))
-    why = f"`{made[0]}` is made by the solution" if made else not_plain([setup, *tests], asked, entry)
+    why = f"`{made[0]}` is made by the solution" if made else not_plain([setup, *tests], asked, entry, own)
     if not asked and not made:
         return {"fault": ["tests", "asks for no function of the code"]}
     written = beside(item, why) if why else compared(item, context + needed, asked, tests)
@@ -99,8 +99,8 @@ def beside(item, why):
     return BESIDE.format(why=why, code="\n".join([item["setup"], *item["tests"], *call]))
 
 
-def not_plain(trees, asked, entry):
-    """Why something that the tests send or await cannot cross between sessions; empty if nothing is known."""
+def not_plain(trees, asked, entry, own):
+    """Why something that the tests send or await cannot cross between sessions; empty if nothing is known of it."""
     targets = {*asked, "candidate"} if entry else set(asked)
     for node in (node for tree in trees for node in ast.walk(tree)):
         if isinstance(node, ast.Constant) and isinstance(node.value, complex):
@@ -109,11 +109,26 @@ def not_plain(trees, asked, entry):
             return "its own functions are named as tests are"
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in targets:
             for sent in [*node.args, *(keyword.value for keyword in node.keywords)]:
-                if any(isinstance(part, (ast.Lambda, ast.GeneratorExp)) for part in ast.walk(sent)):
-                    return "a function is passed, which does not cross between sessions"
-                if isinstance(sent, ast.Call) and isinstance(sent.func, ast.Name) and sent.func.id in NOT_PLAIN:
-                    return f"a `{sent.func.id}` is passed, which does not cross between sessions"
+                for part in parts(sent):
+                    is_builtin = isinstance(part, ast.Name) and part.id not in own and hasattr(builtins, part.id)
+                    if is_builtin or isinstance(part, (ast.Lambda, ast.GeneratorExp)):
+                        return "a function is passed, which does not cross between sessions"
+                    if isinstance(part, ast.Call) and isinstance(part.func, ast.Name) and part.func.id in NOT_PLAIN:
+                        return f"a `{part.func.id}` is passed, which does not cross between sessions"
     return ""
+
+
+def parts(value):
+    """What an argument is made of: itself, or what stands in its lists, tuples, sets and dictionaries."""
+    if isinstance(value, (ast.List, ast.Tuple, ast.Set)):
+        inner = value.elts
+    elif isinstance(value, ast.Dict):
+        inner = [*value.keys, *value.values]
+    else:
+        inner = [value.value] if isinstance(value, ast.Starred) else []
+        yield value
+    for part in inner:
+        yield from parts(part)
 
 
 def loaded(trees):

@@ -75,6 +75,10 @@ fn dialogues(wanted: &Wanted<'_>) -> Result<Draft, EvalError> {
     let (mut tasks, mut count) = (Vec::new(), 0);
     for path in files(&samples, ".jsonl")? {
         let source = Source::read(&path)?;
+        if source.is_blank() {
+            skip(&mut draft, "a dialogue without a word");
+            continue;
+        }
         let rows = source.rows()?;
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let made = requests_of(&rows, &stem, &apis, &mut draft)?;

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::asserts::{Problem, tasks};
 use super::source::{Row, Source};
-use super::{Draft, FORMATS, Wanted, fault, no_split};
+use super::{Draft, Wanted, fault, no_split};
 use crate::EvalError;
 
 const WHOLE: &str = "Give the whole code, with its imports, as your solution.";

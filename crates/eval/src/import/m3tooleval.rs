@@ -17,6 +17,8 @@ const BASE: &str = include_str!("../../python/m3tooleval_base.py");
 /// Seconds that all modules may take.
 const SECONDS_MAX: u64 = 60;
 const FILES_MAX: usize = 200;
+/// Characters of a reason for leaving a task out.
+const REASON_CHARS_MAX: usize = 300;
 const BYTES_MAX: usize = 16 << 20;
 /// Where the modules may be below the folder that is given.
 const FOLDERS: [&str; 4] = ["tasks/impl", "impl", "scripts/eval/m3tooleval/tasks/impl", "."];
@@ -57,7 +59,10 @@ pub(super) fn draft(wanted: &Wanted<'_>) -> Result<Draft, EvalError> {
         }
     }
     for reason in list("skipped") {
-        *draft.skipped.entry(reason.as_str().unwrap_or_default().to_owned()).or_default() += 1;
+        // It comes from the sandbox, and goes to a terminal.
+        let plain =
+            reason.as_str().unwrap_or_default().chars().filter(|next| !next.is_control()).take(REASON_CHARS_MAX);
+        *draft.skipped.entry(plain.collect()).or_default() += 1;
     }
     Ok(draft)
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::asserts::{Problem, tasks};
 use super::code::{humaneval_problem, mbpp_problem};
 use super::source::{Row, Source, found};
-use super::{Draft, FORMATS, Wanted, fault, off_by_one, task};
+use super::{Draft, FORMATS, Wanted, far_from, fault, off_by_one, task};
 use crate::EvalError;
 
 const PARTS: [(&str, &str); 7] = [
@@ -122,7 +122,7 @@ fn reasoning(row: &Row, reference: &Value) -> Result<Decided, EvalError> {
     };
     if text.parse::<f64>().is_ok_and(f64::is_finite) {
         let grader = json!({"kind": "number", "answer": text, "absolute": 0.0, "relative": REASONING_RELATIVE});
-        let wrong = text.parse::<f64>().map_or(0.0, |number| number * 2.0 + 1.0).to_string();
+        let wrong = far_from(text.parse().unwrap_or_default());
         return Ok((grader, text, wrong));
     }
     let pattern = format!(r"(?is)(.*\W)?{}(\W.*)?", regex::escape(&text));
@@ -162,7 +162,7 @@ fn theorem(row: &Row, reference: &Value) -> Result<Decided, EvalError> {
                 rough(&mut grader);
             }
             let wrong = match is_rough(reference) {
-                true => number.as_f64().map_or(0.0, |number| number * 2.0 + 1.0).to_string(),
+                true => far_from(number.as_f64().unwrap_or_default()),
                 false => off_by_one(&text),
             };
             Ok((grader, text, wrong))

@@ -70,6 +70,11 @@ impl Source {
         format!("`{}` (sha256 {}..)", cut(&name), self.digest)
     }
 
+    /// Whether there is nothing in it.
+    pub fn is_blank(&self) -> bool {
+        self.bytes.trim_ascii().is_empty()
+    }
+
     /// Its text.
     pub fn text(&self) -> Result<&str, EvalError> {
         std::str::from_utf8(&self.bytes)

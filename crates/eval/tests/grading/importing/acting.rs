@@ -136,6 +136,7 @@ fn parts_of_mint_keep_their_rules() {
             part(&[
                 theorem(1, json!([0, 5]), "list of integer"),
                 theorem(2, json!(1.12), "float"),
+                theorem(6, json!(-1.0), "float"),
                 theorem(3, json!(25), "integer"),
                 theorem(4, json!(false), "bool"),
                 theorem(5, json!("c"), "option"),
@@ -146,7 +147,7 @@ fn parts_of_mint_keep_their_rules() {
         ("mint/data/processed/alfworld/base_config.yaml", "x: 1".into()),
     ]);
     let (imported, suite) = files.imported(Benchmark::Mint, "mint", None);
-    assert_eq!((imported.tasks, imported.skipped.len()), (11, 1), "{imported:?}");
+    assert_eq!((imported.tasks, imported.skipped.len()), (12, 1), "{imported:?}");
     assert_sound(&suite);
     for (id, solution, is_right) in [
         ("gsm8k-0", "4.19", true),
@@ -187,11 +188,12 @@ fn requests_of_a_dialogue_are_compared_as_texts() {
     let files = Files::of(&[
         ("bank/apis/add_note.py", api.into()),
         ("bank/apis/broken.py", "class (".into()),
+        ("bank/lv1-lv2-samples/level-1-given-desc/Empty-level-1-1.jsonl", String::new()),
         ("bank/lv1-lv2-samples/level-1-given-desc/AddNote-level-1-1.jsonl", lines(&rows)),
         ("level-1-api.json", requests.to_string()),
     ]);
     let (imported, suite) = files.imported(Benchmark::ApiBank, "bank", None);
-    assert_eq!((imported.tasks, imported.skipped.len()), (2, 1), "{imported:?}");
+    assert_eq!((imported.tasks, imported.skipped.len()), (2, 2), "{imported:?}");
     assert_sound(&suite);
     let first = task(&suite, "AddNote-level-1-1/2");
     assert!(first.prompt.contains("Adds a note.") && first.prompt.ends_with("User: Note that it's late."));

@@ -79,6 +79,12 @@ fn lists_of_asserts_become_tests() {
             "",
             &["assert sum(1, 2) == {3}", "assert type(sum(1, 2)) == set"],
         ),
+        mbpp(
+            17,
+            "def kinds(values, kind):\n    return [value for value in values if isinstance(value, kind)]",
+            "",
+            &["assert kinds([1, 'a'], int) == [1]"],
+        ),
     ];
     let sanitized = json!([
         {"source_file": "x.ipynb", "task_id": 16, "prompt": "Write a function.", "code": "def area(r):\n  return 3.14 * r * r",
@@ -86,10 +92,10 @@ fn lists_of_asserts_become_tests() {
     ]);
     let files = Files::of(&[("mbpp.jsonl", lines(&rows)), ("sanitized-mbpp.json", sanitized.to_string())]);
     let (imported, suite) = files.imported(Benchmark::Mbpp, "mbpp.jsonl", None);
-    assert_eq!((imported.suite.as_str(), imported.tasks, imported.beside), ("mbpp-test", 5, 2));
+    assert_eq!((imported.suite.as_str(), imported.tasks, imported.beside), ("mbpp-test", 6, 3));
     let tagged: Vec<&str> =
         suite.tasks.iter().filter(|task| task.tags == [BESIDE_TAG]).map(|task| task.id.as_str()).collect();
-    assert_eq!(tagged, ["mbpp-12", "mbpp-13"]);
+    assert_eq!(tagged, ["mbpp-12", "mbpp-13", "mbpp-17"]);
     assert!(suite.tasks[0].prompt.contains("assert test_sum(1, 2) == 3\nassert (test_sum())==0"));
     assert_sound(&suite);
     let (imported, suite) = files.imported(Benchmark::Mbpp, "sanitized-mbpp.json", Some("all"));

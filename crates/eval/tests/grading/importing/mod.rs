@@ -4,6 +4,8 @@ mod acting; // tools, parts of MINT, requests
 
 mod asserts; // functions to write
 
+mod broken; // files that somebody broke
+
 use std::path::{Path, PathBuf};
 
 use codeact_eval::{Benchmark, ImportOptions, Imported, Suite, check, import, load_suites};
@@ -155,7 +157,11 @@ fn what_is_wrong_is_told_with_its_place_and_nothing_is_written() {
         let told = files.refused(benchmark, "rows.jsonl");
         assert!(told.contains(expected) && told.contains(".jsonl"), "{expected}\nin\n{told}");
     }
-    let files = Files::of(&[("rows.jsonl", lines(&[gsm]))]);
+}
+
+#[test]
+fn a_suite_appears_whole_in_a_new_folder() {
+    let files = Files::of(&[("rows.jsonl", lines(&[json!({"question": "q", "answer": "#### 1"})]))]);
     std::fs::create_dir(files.at("there")).unwrap();
     let try_out = |out: &Path, split: Option<&str>| {
         let options = ImportOptions { limit: Some(1), split: split.map(str::to_owned) };
