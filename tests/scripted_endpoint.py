@@ -204,7 +204,9 @@ class Endpoint(ThreadingHTTPServer):
 
     def __init__(self, port, scenarios, delay=0.0):
         super().__init__(("127.0.0.1", port), Handler)
-        self.scenarios, self.delay = scenarios, delay
+        # Compiled here: of more than 512 expressions `re` forgets some, and compiles them again for each request.
+        self.scenarios = [{**scenario, "when": re.compile(scenario["when"])} for scenario in scenarios]
+        self.delay = delay
 
     def handle_error(self, request, client_address):
         """Clients that leave are no news; everything else is."""
