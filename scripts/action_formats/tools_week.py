@@ -1,0 +1,192 @@
+"""Families over the domains of `tools`: stations and planner."""
+
+from typing import Tuple
+
+from .family import Family, Said
+from .pools import digits, plus, some, two
+
+STATIONS = ["W1", "W2", "W3", "W4", "W5", "W6"]
+SENSORS = [
+    ("W1", "temperature"),
+    ("W1", "rain"),
+    ("W1", "level"),
+    ("W2", "temperature"),
+    ("W2", "humidity"),
+    ("W2", "rain"),
+    ("W3", "temperature"),
+    ("W3", "snow"),
+    ("W4", "temperature"),
+    ("W4", "wind"),
+    ("W5", "humidity"),
+    ("W5", "wind"),
+    ("W6", "level"),
+    ("W6", "rain"),
+]
+HOURS = ["00:00", "03:00", "06:00", "12:00", "18:00", "21:00"]
+STAFF = ["Amara", "Bruno", "Chiyo", "Dario", "Edda", "Farid"]
+UNITS = [("C", "F"), ("km/h", "m/s"), ("mm", Said("in", "inches")), (Said("in", "inches"), "cm")]
+DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri"]
+
+STATION = (
+    Family(
+        "stations",
+        "at",
+        {"s, k": lambda rng: rng.choice(SENSORS), "h": HOURS},
+        ("$k at $s at $h?", "What did the sensor $k of $s say at $h?"),
+        "I ask for one value.",
+        "reading_at($s, $k, $h)",
+        count=4,
+    ),
+    Family(
+        "stations",
+        "height",
+        {"s": STATIONS},
+        ("How high is $s, in metres?", "Altitude of $s?"),
+        "The station has an altitude.",
+        'station($s)["altitude_m"]',
+        count=3,
+    ),
+    Family(
+        "stations",
+        "which",
+        {"k": ["rain", "level", "humidity", "snow"]},
+        ("List stations with the sensor $k.", "Where is $k measured? Codes as a list."),
+        "I ask by sensor.",
+        "stations($k)",
+        count=2,
+    ),
+    Family(
+        "stations",
+        "unit",
+        {"x": digits(11, 98, 1), "a, b": lambda rng: rng.choice(UNITS)},
+        ("What is $x $a in $b?", "Convert $x $a to $b."),
+        "I convert.",
+        "to_unit($x, $a, $b)",
+        count=2,
+    ),
+    Family(
+        "stations",
+        "most",
+        {"s, k": lambda rng: rng.choice(SENSORS)},
+        ("Highest $k of the day at $s?", "What was the largest value of $k at $s?"),
+        "I look at all values.",
+        "max(readings($s, $k))",
+        "The largest is",
+        count=4,
+    ),
+    Family(
+        "stations",
+        "grew",
+        {"s, k": lambda rng: rng.choice(SENSORS), "a, b": two(HOURS)},
+        ("$k at $s: how far apart are $a and $b?", "Difference of the $k at $s between $a and $b, without sign?"),
+        "I compare two hours.",
+        "one = reading_at($s, $k, $a)\nother = reading_at($s, $k, $b)\nround(abs(one - other), 1)",
+        "Between {one} and {other} lie",
+        count=4,
+    ),
+    Family(
+        "stations",
+        "higher",
+        {"s": some(STATIONS, 3, 3)},
+        ("Which of $s lies highest?", "Of $s, name the one at the top."),
+        "I compare altitudes.",
+        'heights = {code: station(code)["altitude_m"] for code in $s}\nmax(heights, key=heights.get)',
+        "The metres are {heights}; highest is",
+        count=3,
+    ),
+    Family(
+        "stations",
+        "fahrenheit",
+        {"s": ["W1", "W2", "W3", "W4"], "h": HOURS},
+        ("Fahrenheit at $s at $h?", "How warm was $s at $h, in F?"),
+        "One value, then the other unit.",
+        'celsius = reading_at($s, "temperature", $h)\nto_unit(celsius, "C", "F")',
+        "In F that is",
+        {"to_unit": "It was {celsius} C."},
+        4,
+    ),
+    Family(
+        "stations",
+        "rings",
+        {"s": some(["W1", "W2", "W4", "W5"], 2, 3), "n": digits(3, 12)},
+        ("Set a temperature alarm at $n degrees for $s. How often did they ring, added up?", "Alarms above $n degrees at $s: how many rings in all?"),
+        "I set each alarm.",
+        'rings = [set_alarm(code, "temperature", $n) for code in $s]\nsum(rings)',
+        plus("rings"),
+        count=3,
+    ),
+)
+PLANNER = (
+    Family(
+        "planner",
+        "free",
+        {"p": STAFF, "d": DAYS},
+        ("List the free hours of $p on $d.", "When is $p free on $d? A list."),
+        "I ask for free hours.",
+        "free_hours($p, $d)",
+        count=3,
+    ),
+    Family("planner", "date", {"d": DAYS[:4]}, ("Date of $d?", "Which date is $d this week?"), "I ask for the date.", "date_of($d)", count=2),
+    Family(
+        "planner",
+        "room",
+        {"n": digits(2, 10), "d": DAYS, "h": digits(8, 16)},
+        ("Rooms for $n on $d at $h? A list.", "$n people, $d, $h o'clock: list the rooms."),
+        "I look for rooms.",
+        "rooms($n, $d, $h)",
+        count=3,
+    ),
+    Family(
+        "planner",
+        "first",
+        {"a, b": two(STAFF), "d": DAYS},
+        ("First hour of $d that suits both $a and $b?", "$d: when are $a and $b both free for the first time?"),
+        "I compare free hours.",
+        "one = free_hours($a, $d)\nother = free_hours($b, $d)\nmin(set(one) & set(other))",
+        "Both have",
+        count=4,
+    ),
+    Family(
+        "planner",
+        "hours",
+        {"p": some(STAFF, 2, 3), "d": DAYS},
+        ("How many free hours have $p on $d, added up?", "$d: sum of the free hours of $p?"),
+        "I count for each.",
+        "counts = [len(free_hours(name, $d)) for name in $p]\nsum(counts)",
+        plus("counts"),
+        count=4,
+    ),
+    Family(
+        "planner",
+        "add",
+        {"p": STAFF, "d": DAYS, "t": ["Interview", "Handover", "Tasting", "Photos"]},
+        ('Give $p a meeting "$t" in the first free hour of $d. Its number?', '"$t" for $p alone on $d, as early as possible. Which number?'),
+        "The first free hour is needed.",
+        "hour = min(free_hours($p, $d))\nadd_meeting($t, [$p], $d, hour)",
+        "The number is",
+        {"add_meeting": "The first free hour is {hour}."},
+        4,
+    ),
+    Family(
+        "planner",
+        "early",
+        {"p": some(STAFF, 2, 3)},
+        ("Who of $p begins work first?", "Of $p, whose day starts earliest?"),
+        "I compare where they start.",
+        'starts = {name: person(name)["starts"] for name in $p}\nmin(starts, key=starts.get)',
+        "They start at {starts}, so first is",
+        count=3,
+    ),
+    Family(
+        "planner",
+        "count",
+        {"p": STAFF, "d": some(DAYS, 2, 3)},
+        ("How many meetings has $p on $d together?", "$d: number of meetings of $p?"),
+        "I count day by day.",
+        "counts = [len(meetings($p, day)) for day in $d]\nsum(counts)",
+        plus("counts"),
+        count=3,
+    ),
+)
+
+FAMILIES: Tuple[Family, ...] = (*STATION, *PLANNER)
