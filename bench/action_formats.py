@@ -33,6 +33,8 @@ PARTS = {"tools": ("easy", "medium", "hard"), "atomic": ("short", "longer")}
 Z = 1.959964
 RESAMPLES = 10_000
 BAR = 50
+# Longer than any reply that is trained; what is cut off there is rambling.
+REPLY_TOKENS = 256
 
 
 def settings(form):
@@ -48,6 +50,8 @@ def train(form, runs, given):
     command = [PROGRAMS / "codeact-train", "--config", settings(form), "--set", f"output.dir={folder}", *given]
     if any(folder.glob("step-*")):
         command.append("--resume")
+    elif folder.exists():  # Stopped before its first checkpoint.
+        command += ["--set", "output.overwrite=true"]
     begun = time.monotonic()
     subprocess.run(command, cwd=REPOSITORY, check=True)
     return adapter, (time.monotonic() - begun) / 60
@@ -55,7 +59,8 @@ def train(form, runs, given):
 
 def measure(adapters, out, limit):
     base = tomllib.loads(settings("code").read_text())["model"]["name"]
-    command = [PROGRAMS / "codeact-eval", "run", *(f"data/suites/{suite}" for suite in SUITES), "--out", out]
+    command = [PROGRAMS / "codeact-eval", "run", *(f"data/suites/{suite}" for suite in SUITES), "--out", out,
+               "--reply-tokens", str(REPLY_TOKENS)]
     for form, adapter in adapters.items():
         command += ["--contestant", f"{form}={base},adapter={adapter}"]
     subprocess.run([*command, *(["--limit", str(limit)] if limit else [])], cwd=REPOSITORY, check=True)

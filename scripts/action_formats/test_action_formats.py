@@ -3,6 +3,7 @@
 usage: python3 -m unittest scripts.action_formats.test_action_formats
 """
 
+import functools
 import json
 import re
 import unittest
@@ -21,6 +22,12 @@ from .trace import functions, run, tool_file
 DATA = Path(__file__).resolve().parents[2] / "data" / "action_formats"
 RUN_WORDS = 8
 PLAIN_WORDS = 5
+
+
+@functools.lru_cache(maxsize=None)
+def committed_sets():
+    """The tasks of the committed files, drawn once."""
+    return make_sets(23)
 
 
 def read(name: str) -> list:
@@ -47,7 +54,7 @@ class Tasks(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls) -> None:
-        cls.sets = make_sets(23)
+        cls.sets = committed_sets()
         cls.all = cls.sets.training + cls.sets.validation
 
     def test_the_same_seed_gives_the_same_tasks(self) -> None:
@@ -105,7 +112,7 @@ class Leakage(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls) -> None:
-        cls.sets = make_sets(23)
+        cls.sets = committed_sets()
         cls.all = cls.sets.training + cls.sets.validation
         cls.measured = measured.read()
 
@@ -209,7 +216,7 @@ class Committed(unittest.TestCase):
     """The files in data/action_formats belong to the generator as it is, and to each other."""
 
     def test_conversations_are_those_of_seed_23(self) -> None:
-        sets = make_sets(23)
+        sets = committed_sets()
         for form in FORMS:
             for name, tasks in ((form, sets.training), (f"{form}_validation", sets.validation)):
                 rows = read(name)
