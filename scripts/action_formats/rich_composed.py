@@ -4,7 +4,7 @@ from typing import Tuple
 
 from .family import Family, Said
 from .pools import CITIES, FAMILIES, FIRST, PEOPLE, cents, clock, day, digits, ints, many, one_of, plus, some, span, tenths, weekdays
-from .rich_domains import COURSES, FILMS, PLANTS, PLATES, ROOMS, TODO, code
+from .rich_domains import COURSES, FILMS, PLANTS, PLATES, ROOMS, ERRANDS, code
 from .rich_domains_two import FIRMS, card
 
 
@@ -48,7 +48,7 @@ COMPOSED: Tuple[Family, ...] = (
     Family(
         "reminders",
         "list",
-        {"x": some(TODO, 2, 3), "d": day, "t": clock()},
+        {"x": some(ERRANDS, 2, 3), "d": day, "t": clock()},
         (
             "Remind me on $d at $t of each of these: $x. List the codes in this order.",
             "Separate reminders for $x, all on $d at $t. Answer with the list of codes.",
@@ -71,7 +71,7 @@ COMPOSED: Tuple[Family, ...] = (
     Family(
         "reminders",
         "morning",
-        {"t": clock(5, 8), "w": weekdays(1, 2), "x": TODO, "d": day},
+        {"t": clock(5, 8), "w": weekdays(1, 2), "x": ERRANDS, "d": day},
         (
             'Set an alarm at $t on $w and a reminder "$x" on $d at the usual time. List both codes.',
             'I need an alarm ($w, $t) and the reminder "$x" for $d. Codes as a list?',

@@ -31,7 +31,7 @@ PLACES = ["museum", "main station", "stadium", "hospital", "city hall", "zoo", "
 PLATES = ["BX-TT 310", "HN-AQ 77", "ZU-K 4502", "FL-MM 918", "OS-PP 63"]
 TITLES = ["Roadmap", "Hiring", "Design review", "Kick-off", "Year end", "Security", "Training"]
 NOTES = ["Lunch is here", "The meeting moves to four", "Please update the tickets", "The demo went well", "Keys are at the desk"]
-TODO = ["Call the plumber", "Buy printer paper", "Send the tax form", "Renew the library card", "Check the tyres"]
+ERRANDS = ["Call the plumber", "Buy printer paper", "Send the tax form", "Renew the library card", "Check the tyres"]
 LABELS = ["pasta", "rice", "laundry", "nap", "bread", "tea", "stretching"]
 
 RESTAURANT = (
@@ -92,7 +92,7 @@ REMINDERS = (
     Family(
         "reminders",
         "once",
-        {"x": TODO, "d": day, "t": clock()},
+        {"x": ERRANDS, "d": day, "t": clock()},
         ('On $d at $t, remind me: "$x". What code does that get?', 'Note "$x" as a reminder for $d, $t. Code?'),
         "One reminder with a time.",
         "add_reminder($x, $d, $t)",
@@ -100,7 +100,7 @@ REMINDERS = (
     Family(
         "reminders",
         "repeated",
-        {"x": TODO, "d": day, "t": clock(), "r": [Said("daily", "every day"), Said("weekly", "every week")]},
+        {"x": ERRANDS, "d": day, "t": clock(), "r": [Said("daily", "every day"), Said("weekly", "every week")]},
         ('Remind me $r of "$x" at $t, beginning on $d. Which code?', '"$x" should come up $r at $t, first on $d. Tell me the code.'),
         "It repeats $r.",
         "add_reminder($x, $d, $t, $r)",
