@@ -18,7 +18,7 @@ use crate::hash;
 use crate::tokens::{Tokens, Writer};
 
 /// Changes whenever the same file would be read in another way, or kept in another form.
-const VERSION: &str = "codeact tokens 2";
+const VERSION: &str = "codeact tokens 3";
 
 /// What nobody used for so long is removed when something new is kept.
 const UNUSED_MAX: Duration = Duration::from_secs(60 * 24 * 3600);

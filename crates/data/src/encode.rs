@@ -48,6 +48,8 @@ pub struct Entry {
     pub target_count: u32,
     /// Stands for tokens and mask.
     pub digest: [u64; 2],
+    /// Stands for what the user says first, as [`hash::of_prompt`] makes it.
+    pub prompt: [u64; 2],
 }
 
 /// Rows that were left out for one reason.
@@ -230,12 +232,13 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
-    fn add(&mut self, line: u64, (id, turns, words): (String, usize, Vec<u32>)) -> Result<(), DataError> {
+    fn add(&mut self, line: u64, row: EncodedRow) -> Result<(), DataError> {
+        let EncodedRow { id, turns, prompt, words } = row;
         let start = self.writer.count();
         self.writer.push(&words)?;
         let (token_count, target_count) = (words.len() as u32, tokens::count_targets(&words) as u32);
         let digest = tokens::digest(&words);
-        self.entries.push(Entry { id, line, turns: turns as u32, start, token_count, target_count, digest });
+        self.entries.push(Entry { id, line, turns: turns as u32, start, token_count, target_count, digest, prompt });
         Ok(())
     }
 
@@ -269,14 +272,25 @@ impl<'a> Encoder<'a> {
     }
 }
 
-/// Id, turns and tokens of a row.
+/// What becomes of a row.
+struct EncodedRow {
+    id: String,
+    /// Messages but for the system's.
+    turns: usize,
+    /// As [`hash::of_prompt`] makes it.
+    prompt: [u64; 2],
+    /// Tokens with their mask.
+    words: Vec<u32>,
+}
+
+/// A row as it is kept.
 fn encode_row(
     value: Value,
     shape: Option<Shape>,
     roles: &[Role],
     chat: &ChatFormat,
     ignored: &mut Ignored,
-) -> Result<(String, usize, Vec<u32>), Failure> {
+) -> Result<EncodedRow, Failure> {
     let Some(shape) = shape else { return Err(shape::unknown(&value).into()) };
     let row = shape.row(value, ignored)?;
     let is_learned = row.is_learned(roles)?;
@@ -287,6 +301,9 @@ fn encode_row(
         }
         promise => Failure::Promise(promise),
     })?;
-    let turns = row.conversation.messages.iter().filter(|message| message.role != Role::System).count();
-    Ok((row.conversation.id, turns, tokens::pack(&example)))
+    let messages = &row.conversation.messages;
+    let turns = messages.iter().filter(|message| message.role != Role::System).count();
+    let first = messages.iter().find(|message| message.role == Role::User);
+    let prompt = hash::of_prompt(first.map_or("", |message| message.content.as_str()));
+    Ok(EncodedRow { id: row.conversation.id, turns, prompt, words: tokens::pack(&example) })
 }

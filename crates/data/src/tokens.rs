@@ -13,6 +13,7 @@ use codeact_chat::Example;
 use sha2::{Digest, Sha256};
 
 use crate::error::DataError;
+use crate::hash;
 
 /// Marks a learned token.
 const TARGET: u32 = 1 << 31;
@@ -122,9 +123,7 @@ impl Writer {
 pub(crate) fn digest(words: &[u32]) -> [u64; 2] {
     let mut hasher = Sha256::new();
     words.iter().for_each(|word| hasher.update(word.to_le_bytes()));
-    let hash = hasher.finalize();
-    let part = |at: usize| u64::from_le_bytes(std::array::from_fn(|index| hash[at + index]));
-    [part(0), part(8)]
+    hash::half(&hasher.finalize())
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ pub mod evaluate;
 pub mod samples;
 pub mod tasks; // the agent while it is trained
 mod tried; // what came of its tasks
+mod overlap; // tasks that the data has
 pub mod memory;
 pub mod progress;
 pub mod report; // a page about runs

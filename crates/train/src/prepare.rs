@@ -16,6 +16,7 @@ use crate::describe;
 use crate::error::TrainError;
 use crate::material::{self, Material, plan_settings};
 use crate::memory::{self, Fit};
+use crate::overlap;
 use crate::schedule::Schedule;
 use crate::start::StartingAdapter;
 use crate::tasks;
@@ -78,6 +79,7 @@ impl Prepared {
         let Material { format, data, .. } = Material::new(&config, sources, (&base_dir, Some(&model)), watch)?;
         check_held_out(&config, &data)?;
         let tasks = tasks::read(&config.evaluation)?;
+        overlap::warn(&tasks, &data.train, say);
         let lora = config.lora_config();
         if let Some((lora, settings)) = lora.as_ref().zip(config.lora.as_ref()) {
             let is_own = ["rank_pattern", "alpha_pattern"].iter().any(|key| settings.written.has(key));

@@ -131,9 +131,12 @@ fn turn(wheel: &Wheel<'_>, state: &mut State) -> Result<bool, TrainError> {
     if state.start.is_none() {
         let adapter = match &wheel.config.model.adapter {
             Some(adapter) => PathBuf::from(adapter),
+            // Trained, and not measured: what is measured is of these very files.
+            None if state.start_seconds.is_some() => dir.join("start").join("train").join("adapter"),
             None => {
                 let Some(trained) = stages::train(wheel, wheel.start_config())? else { return Ok(false) };
                 state.start_seconds = Some(trained.seconds);
+                save(wheel, state)?;
                 trained.adapter
             }
         };

@@ -15,7 +15,25 @@ use crate::folder;
 pub const NAME: &str = "flywheel.json";
 
 /// Changes with what stands in the file.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// Name in an identity of the conversations that are learned.
+pub const DATA: &str = "data contents";
+
+/// Of those that are held out.
+pub const HELD_OUT_DATA: &str = "held-out data contents";
+
+/// Of the base model's files.
+pub const BASE_MODEL: &str = "base model contents";
+
+/// Of the adapter that the settings name.
+pub const STARTING_ADAPTER: &str = "starting adapter contents";
+
+/// Begins the name of a suite to practise on.
+pub const PRACTICE: &str = "practice tasks of ";
+
+/// Begins the name of a suite to measure with.
+pub const MEASURED: &str = "held-out tasks of ";
 
 /// Settings that change no number, and the place of the folder.
 const FREE_KEYS: [&str; 7] = [
@@ -33,7 +51,7 @@ const FREE_KEYS: [&str; 7] = [
 #[serde(deny_unknown_fields)]
 pub struct State {
     version: u32,
-    /// Settings and tasks, by name.
+    /// Settings, and hashes of tasks, data and model, by name.
     pub identity: BTreeMap<String, String>,
     /// The base model.
     pub base: Option<Figures>,
@@ -125,7 +143,7 @@ impl State {
             });
         }
         match differing(&state.identity, identity) {
-            what if what.is_empty() => Ok(Some(state)),
+            what if what.is_empty() => Ok(Some(state.with_paths(|path| dir.join(path)))),
             what => Err(TrainError::Setting {
                 key: "output.dir".to_owned(),
                 what: format!("`{}` is of another flywheel: {}", path.display(), what.join("; ")),
@@ -134,14 +152,37 @@ impl State {
         }
     }
 
-    /// Writes it, whole or not at all.
+    /// Writes it, whole or not at all. Paths in the folder are written from there, so that it can be moved.
     ///
     /// # Errors
     /// When the disk does not take it.
     pub fn save(&self, dir: &Path) -> Result<(), TrainError> {
-        let mut text = serde_json::to_string_pretty(self).expect("plain values are JSON");
+        let inner = |path: &Path| match path.strip_prefix(dir) {
+            Ok(inner) => inner.to_owned(),
+            // What the settings name, from wherever the command is started.
+            Err(_) => std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+        };
+        let stored = self.clone().with_paths(inner);
+        let mut text = serde_json::to_string_pretty(&stored).expect("plain values are JSON");
         text.push('\n');
         folder::write_file(&dir.join(NAME), text.as_bytes())
+    }
+
+    /// All its paths, each changed.
+    fn with_paths(mut self, change: impl Fn(&Path) -> PathBuf) -> State {
+        let mut paths: Vec<&mut PathBuf> = Vec::new();
+        let mut figures: Vec<&mut Figures> = self.base.iter_mut().chain(&mut self.start).collect();
+        for round in &mut self.rounds {
+            paths.extend(round.collected.as_mut().map(|collected| &mut collected.file));
+            paths.extend(round.trained.as_mut().map(|trained| &mut trained.adapter));
+            figures.extend(round.figures.as_mut());
+        }
+        for Figures { adapter, attempts, .. } in figures {
+            paths.extend(adapter.as_mut());
+            paths.push(attempts);
+        }
+        paths.into_iter().for_each(|path| *path = change(path));
+        self
     }
 
     /// The best adapter so far: that of the last round that was kept, or the one at the start.
@@ -170,12 +211,12 @@ impl State {
     }
 }
 
-/// What numbers depend on: the settings, and the tasks.
+/// What numbers depend on: the settings, and what they name.
 ///
-/// * `tasks`: name and hash of each suite.
-pub fn identity(config: &Config, tasks: impl IntoIterator<Item = (String, String)>) -> BTreeMap<String, String> {
+/// * `contents`: name and hash of tasks, data and models.
+pub fn identity(config: &Config, contents: impl IntoIterator<Item = (String, String)>) -> BTreeMap<String, String> {
     let table = toml::Value::try_from(config).expect("tables of plain values are TOML");
-    let mut identity: BTreeMap<String, String> = tasks.into_iter().collect();
+    let mut identity: BTreeMap<String, String> = contents.into_iter().collect();
     for (name, value) in table.as_table().into_iter().flatten() {
         match value.as_table() {
             Some(entries) => {
@@ -192,12 +233,23 @@ fn differing(was: &BTreeMap<String, String>, is: &BTreeMap<String, String>) -> V
     let keys: std::collections::BTreeSet<&String> = was.keys().chain(is.keys()).collect();
     let shown = |all: &BTreeMap<String, String>, key: &String| all.get(key).map_or("unset", String::as_str).to_owned();
     let differing = keys.into_iter().filter(|key| was.get(*key) != is.get(*key));
-    differing.map(|key| format!("`{key}` was {} there and is {} here", shown(was, key), shown(is, key))).collect()
+    let sentence = |key: &String| match key.as_str() {
+        DATA => "the conversations of its `[[data]]` were others (files, chat template or lengths)".to_owned(),
+        HELD_OUT_DATA => "the held-out conversations of its `[[data]]` were others".to_owned(),
+        BASE_MODEL => "its base model had other files, or lay elsewhere".to_owned(),
+        STARTING_ADAPTER => "the adapter of `model.adapter` had other weights".to_owned(),
+        name => match [PRACTICE, MEASURED].iter().find_map(|role| Some((role, name.strip_prefix(role)?))) {
+            Some((role, suite)) => format!("the {role}suite `{suite}` were others"),
+            None => format!("`{name}` was {} there and is {} here", shown(was, key), shown(is, key)),
+        },
+    };
+    differing.map(sentence).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flywheel::figures::figures;
 
     #[test]
     fn a_state_comes_back_and_that_of_other_settings_does_not() {
@@ -215,5 +267,47 @@ mod tests {
         assert!(error.contains("`train.seed` was 1 there and is 2 here"), "{error}");
         std::fs::write(room.path().join(NAME), "{").expect("a file");
         assert!(State::load(room.path(), &identity).is_err());
+    }
+
+    #[test]
+    fn a_state_goes_with_its_folder() {
+        let room = tempfile::tempdir().expect("a folder");
+        let (here, there) = (room.path().join("here"), room.path().join("there"));
+        let of = |dir: &Path, adapter: PathBuf| {
+            let mut state = State::new(BTreeMap::new());
+            state.base = Some(figures("base", (None, dir.join("base/measured")), None, &[], None));
+            state.start = Some(figures("start", (Some(adapter), dir.join("start/measured")), None, &[], None));
+            let round = state.open_round();
+            round.trained =
+                Some(Trained { adapter: dir.join("round-1/train/adapter"), steps: 1, conversations: 1, seconds: 0.5 });
+            state.base.iter_mut().chain(&mut state.start).for_each(|figures| figures.chat_loss = 1.0);
+            state
+        };
+        std::fs::create_dir(&here).expect("a folder");
+        let elsewhere = room.path().join("elsewhere/adapter");
+        of(&here, elsewhere.clone()).save(&here).expect("a file");
+        std::fs::rename(&here, &there).expect("moved");
+        assert_eq!(State::load(&there, &BTreeMap::new()).expect("the file"), Some(of(&there, elsewhere)));
+        // As the settings name it, from the folder where the command was started.
+        of(&there, PathBuf::from("runs/adapter")).save(&there).expect("a file");
+        let absolute = std::path::absolute("runs/adapter").expect("a working folder");
+        assert_eq!(State::load(&there, &BTreeMap::new()).expect("the file"), Some(of(&there, absolute)));
+    }
+
+    #[test]
+    fn what_differs_is_told_in_words() {
+        let identity = |practice: &str, held_out: &str| {
+            let names = [format!("{PRACTICE}a"), format!("{MEASURED}a"), DATA.to_owned(), BASE_MODEL.to_owned()];
+            BTreeMap::from(names.map(|name| {
+                let hash = if name.starts_with(PRACTICE) { practice } else { held_out };
+                (name, hash.to_owned())
+            }))
+        };
+        let told = differing(&identity("1", "2"), &identity("3", "2"));
+        assert_eq!(told, ["the practice tasks of suite `a` were others"]);
+        let told = differing(&identity("1", "2"), &identity("1", "3")).join("; ");
+        for part in ["the held-out tasks of suite `a` were others", "`[[data]]` were others", "its base model"] {
+            assert!(told.contains(part), "{told}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What all stages work with: settings, tasks, data, base model, sandbox.
 
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,7 @@ use codeact_agent::{ActionFormat, Profile};
 use codeact_engine::EngineLimits;
 use codeact_eval::help::HelpFiles;
 use codeact_eval::measure::{self, Contestant, Entrant, Place};
-use codeact_eval::{EvalError, Suite, limits_on, load_suites};
+use codeact_eval::{EvalError, Suite, Task, limits_on, load_suites};
 use codeact_model::serving::{ServingOptions, ServingPlace};
 use codeact_model::{ModelConfig, source};
 use codeact_sandbox::Policy;
@@ -18,10 +19,11 @@ use crate::error::TrainError;
 use crate::flywheel::Figures;
 use crate::flywheel::state;
 use crate::material::{self, Material};
+use crate::overlap::Overlap;
 use crate::progress::EncodeProgress;
 use crate::requests::Requests;
 use crate::start::StartingAdapter;
-use codeact_data::{HeldOut, OnBadRow, Role, RowFormat};
+use codeact_data::{HeldOut, OnBadRow, Role, RowFormat, hash};
 
 /// What all stages work with.
 pub(super) struct Wheel<'a> {
@@ -33,6 +35,8 @@ pub(super) struct Wheel<'a> {
     pub model: ModelConfig,
     /// For the chat loss.
     pub material: Material,
+    /// Stands for the contents of data, base model and starting adapter, by what they are.
+    contents: Vec<(String, String)>,
     /// Held-out conversations that are chat.
     pub chat: Vec<usize>,
     pub policy: Policy,
@@ -57,8 +61,13 @@ impl<'a> Wheel<'a> {
         let sources = material::locate(&config, say)?;
         let base_dir = source::resolve(&config.model.name, say)?;
         let model = ModelConfig::load(&base_dir).map_err(TrainError::Load)?;
-        StartingAdapter::find(&mut config, &model)?;
+        let adapter = StartingAdapter::find(&mut config, &model)?;
         let material = Material::new(&config, sources, (&base_dir, Some(&model)), &EncodeProgress::default())?;
+        if let Some(overlap) = Overlap::find(held_out.iter().flat_map(|suite| &suite.tasks), &material.data.train) {
+            let hint = "take such conversations out of the data, or such tasks out of what is measured";
+            return Err(setting("flywheel.held_out", overlap.told(), hint));
+        }
+        let contents = contents(&base_dir, &material, adapter)?;
         let pattern = glob::Pattern::new(&flywheel.chat).expect("the settings are checked for it");
         let part = &material.data.validation;
         let chat: Vec<usize> =
@@ -78,6 +87,7 @@ impl<'a> Wheel<'a> {
             base_dir,
             model,
             material,
+            contents,
             chat,
             policy,
             device,
@@ -99,19 +109,15 @@ impl<'a> Wheel<'a> {
     /// What numbers depend on.
     pub fn identity(&self) -> std::collections::BTreeMap<String, String> {
         // Two suites may have one name where one is practised on and the other one is not.
-        let digest = |role: &'static str| move |suite: &Suite| (format!("{role} {}", suite.name), suite.digest());
+        let digest = |role: &'static str| move |suite: &Suite| (format!("{role}{}", suite.name), suite.digest());
         let (practice, held_out) =
-            (self.practice.iter().map(digest("practice")), self.held_out.iter().map(digest("held out")));
-        state::identity(&self.config, practice.chain(held_out))
+            (self.practice.iter().map(digest(state::PRACTICE)), self.held_out.iter().map(digest(state::MEASURED)));
+        state::identity(&self.config, practice.chain(held_out).chain(self.contents.iter().cloned()))
     }
 
     /// The model with an adapter, found and not loaded.
     pub fn entrant(&self, name: &str, adapter: Option<&Path>) -> Result<Entrant, EvalError> {
-        let (model, adapter) = (self.base_dir.to_string_lossy().into_owned(), adapter.map(Path::to_owned));
-        let contestant =
-            Contestant { name: name.to_owned(), place: Place::Here { model, adapter }, help: HelpFiles::default() };
-        let mut found = measure::find(&[contestant], &|_| {})?;
-        Ok(found.pop().expect("one was asked for"))
+        entrant(&self.base_dir, name, adapter)
     }
 
     /// How models are loaded, and what their engines do at once.
@@ -155,6 +161,31 @@ impl<'a> Wheel<'a> {
     }
 }
 
+fn entrant(base_dir: &Path, name: &str, adapter: Option<&Path>) -> Result<Entrant, EvalError> {
+    let (model, adapter) = (base_dir.to_string_lossy().into_owned(), adapter.map(Path::to_owned));
+    let place = Place::Here { model, adapter };
+    let contestant = Contestant { name: name.to_owned(), place, help: HelpFiles::default() };
+    let mut found = measure::find(&[contestant], &|_| {})?;
+    Ok(found.pop().expect("one was asked for"))
+}
+
+/// What stands for the contents that numbers depend on. Tokens and masks stand for the data and its chat format.
+fn contents(
+    base_dir: &Path,
+    material: &Material,
+    adapter: Option<StartingAdapter>,
+) -> Result<Vec<(String, String)>, TrainError> {
+    let base_model = entrant(base_dir, "base", None)?.fingerprint;
+    let data = &material.data;
+    let hashes = [
+        (state::DATA, Some(data.content_hash.clone())),
+        (state::HELD_OUT_DATA, Some(data.held_out_hash.clone())),
+        (state::BASE_MODEL, Some(base_model)),
+        (state::STARTING_ADAPTER, adapter.map(|adapter| adapter.content_hash)),
+    ];
+    Ok(hashes.into_iter().filter_map(|(name, hash)| Some((name.to_owned(), hash?))).collect())
+}
+
 /// Everything in a file of collected conversations.
 fn source_of(file: &Path, flywheel: &Flywheel) -> DataSource {
     DataSource {
@@ -175,9 +206,9 @@ fn source_of(file: &Path, flywheel: &Flywheel) -> DataSource {
 
 /// What is measured must not be practised: the same prompt would be.
 fn refuse_trained_tasks(practice: &[Suite], held_out: &[Suite]) -> Result<(), TrainError> {
-    let prompts: std::collections::HashSet<&str> =
-        practice.iter().flat_map(|suite| &suite.tasks).map(|task| task.prompt.trim()).collect();
-    let same = held_out.iter().flat_map(|suite| &suite.tasks).find(|task| prompts.contains(task.prompt.trim()));
+    let prompt = |task: &Task| hash::of_prompt(&task.prompt);
+    let prompts: HashSet<[u64; 2]> = practice.iter().flat_map(|suite| &suite.tasks).map(prompt).collect();
+    let same = held_out.iter().flat_map(|suite| &suite.tasks).find(|task| prompts.contains(&prompt(task)));
     match same {
         None => Ok(()),
         Some(task) => Err(setting(

@@ -1,5 +1,5 @@
-//! A flywheel from the base model to its page, on a tiny model that has learned one trajectory by heart: whole, killed and
-//! gone on, and what is refused.
+//! A flywheel from the base model to its page, on a tiny model that has learned one trajectory by heart: whole, killed, moved
+//! and gone on, and what is refused.
 
 #![allow(clippy::unwrap_used)] // a test may fail where it stands
 
@@ -13,16 +13,27 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 use tiny::{Tiny, names};
 
-/// What the first adapter learns by heart.
-fn trajectory(id: &str, prompt: &str) -> Value {
+/// A conversation to learn by heart, in which a number is printed and is the solution.
+fn trajectory(id: &str, prompt: &str, number: usize) -> Value {
     let turns = json!([
         {"role": "system", "content": "Solve tasks by running Python."},
         {"role": "user", "content": prompt},
-        {"role": "assistant", "content": "<execute>\nprint(7)\n</execute>"},
-        {"role": "user", "content": "Observation:\n7"},
-        {"role": "assistant", "content": "<solution>7</solution>"},
+        {"role": "assistant", "content": format!("<execute>\nprint({number})\n</execute>")},
+        {"role": "user", "content": format!("Observation:\n{number}")},
+        {"role": "assistant", "content": format!("<solution>{number}</solution>")},
     ]);
     json!({"id": id, "conversations": turns})
+}
+
+/// A task whose family is of a group.
+fn task(group: &str, prompt: &str, answer: usize) -> Value {
+    json!({"id": format!("{group}-{prompt}"), "family": format!("{group}/f"), "prompt": prompt, "answer": answer})
+}
+
+/// Held-out data: a trajectory, and a conversation that is chat.
+fn held_out_rows() -> String {
+    let chat = json!([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]);
+    lines([trajectory("code/0", "go 9", 7), json!({"id": "chat/0", "conversations": chat})].into_iter())
 }
 
 fn lines(rows: impl Iterator<Item = Value>) -> String {
@@ -32,12 +43,9 @@ fn lines(rows: impl Iterator<Item = Value>) -> String {
 /// A model, data that it can learn by heart, tasks, and a `[flywheel]` that writes into `wheel/`.
 fn room() -> Tiny {
     let tiny = Tiny::new();
-    let prompt = |index: usize| format!("go {}", index % 4);
-    tiny.write("train.jsonl", &lines((0..8).map(|index| trajectory(&format!("t{index}"), &prompt(index)))));
-    let chat = json!([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]);
-    let held_out = [trajectory("code/0", "go 9"), json!({"id": "chat/0", "conversations": chat})];
-    tiny.write("validation.jsonl", &lines(held_out.into_iter()));
-    let task = |group: &str, prompt: &str, answer: usize| json!({"id": format!("{group}-{prompt}"), "family": format!("{group}/f"), "prompt": prompt, "answer": answer});
+    let prompt = |index: usize| format!("go {}", index % 3);
+    tiny.write("train.jsonl", &lines((0..9).map(|index| trajectory(&format!("t{index}"), &prompt(index), 7))));
+    tiny.write("validation.jsonl", &held_out_rows());
     tiny.write(
         "practice.jsonl",
         &lines([task("p", "go 0", 7), task("p", "go 1", 7), task("p", "go 2", 8)].into_iter()),
@@ -46,27 +54,32 @@ fn room() -> Tiny {
         "held.jsonl",
         &lines([task("new", "go 3", 7), task("new", "go 5", 8), task("old", "go 4", 7)].into_iter()),
     );
+    settle(&tiny, 150, "rounds = 1\nsamples = 2\nenough = 1\ntemperature = 0.01\n");
+    tiny
+}
+
+/// Settings of a flywheel that writes into `wheel/`, with steps enough to learn by heart.
+fn settle(tiny: &Tiny, steps: usize, flywheel: &str) {
     let text = String::from_utf8(tiny.read("settings.toml")).unwrap();
     let text = text
-        .replace("steps = 6", "steps = 150")
+        .replace("steps = 6", &format!("steps = {steps}"))
         .replace("accumulation = 2", "accumulation = 1")
         .replace("pack_tokens = 220", "pack_tokens = 400")
         .replace("rank = 4", "rank = 16")
         .replace("every = 3", "every = 50")
         .replace(&format!("{:?}", tiny.path("run")), &format!("{:?}", tiny.path("wheel")));
     let table = format!(
-        "[flywheel]\nrounds = 1\nlicence = \"CC0-1.0\"\npractice = [{:?}]\nheld_out = [{:?}]\nmetric = \"new\"\nchat = \"chat/*\"\n\
-         chat_loss_ratio_max = 9\nsamples = 2\nenough = 1\ntemperature = 0.01\nreply_tokens_max = 60\nparallel = 2\n",
+        "[flywheel]\nlicence = \"CC0-1.0\"\npractice = [{:?}]\nheld_out = [{:?}]\nmetric = \"new\"\nchat = \"chat/*\"\n\
+         chat_loss_ratio_max = 9\nreply_tokens_max = 60\nparallel = 2\n{flywheel}",
         tiny.path("practice.jsonl"),
         tiny.path("held.jsonl"),
     );
     tiny.write("settings.toml", &(text + &table));
-    tiny
 }
 
-/// The state without what a clock measured, and without where it lies.
-fn state(tiny: &Tiny) -> Value {
-    let text = String::from_utf8(tiny.read("wheel/flywheel.json")).unwrap();
+/// The state of a flywheel without what a clock measured, and without where the room is.
+fn state(tiny: &Tiny, dir: &str) -> Value {
+    let text = String::from_utf8(tiny.read(&format!("{dir}/flywheel.json"))).unwrap();
     let text = text.replace(&tiny.path("").display().to_string(), "ROOM/");
     let mut state: Value = serde_json::from_str(&text).unwrap();
     fn forget(value: &mut Value) {
@@ -88,7 +101,7 @@ fn rounds_collect_train_measure_and_decide_and_go_on_after_a_kill() {
     let tiny = room();
     let ended = tiny.run(&[]).expect_code(0);
     assert!(ended.stdout.contains("round 1") && ended.stdout.contains("adapter  "), "{}", ended.stdout);
-    let whole = state(&tiny);
+    let whole = state(&tiny, "wheel");
     let solved = |figures: &Value| (figures["metric"]["solved"].clone(), figures["metric"]["tasks"].clone());
     assert_eq!(solved(&whole["base"]), (json!(0), json!(2)));
     assert_eq!(solved(&whole["start"]), (json!(1), json!(2)), "the trajectory was not learned: {whole:#}");
@@ -112,25 +125,72 @@ fn rounds_collect_train_measure_and_decide_and_go_on_after_a_kill() {
     let plan = String::from_utf8(tiny.read("wheel/round-1/train/plan.jsonl")).unwrap();
     assert!(plan.contains("conversations.jsonl"), "the round did not train on what it collected");
 
-    // Killed at several places, another one ends in the same numbers.
-    let other = room();
+    // Killed at several places and moved to others, another one ends in the same numbers.
+    let (other, mut dir) = (room(), "wheel".to_owned());
     for place in ["measuring start", "round 1, attempt 1", "held-out loss before training", "measuring round 1"] {
-        let mut child = other.command(&["--resume"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let here = format!("output.dir={:?}", other.path(&dir));
+        let mut child = other.command(&["--resume", "--set", &here]);
+        let mut child = child.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-        assert!(said.any(|line| line.contains(place)), "nothing was said of {place}");
+        let mut heard = Vec::new();
+        let is_said = said.any(|line| {
+            heard.push(line);
+            heard.last().unwrap().contains(place)
+        });
+        assert!(is_said, "nothing was said of {place}: {heard:#?}");
         child.kill().unwrap();
         child.wait().unwrap();
+        let moved = format!("after {}", place.replace([' ', ','], "-"));
+        std::fs::rename(other.path(&dir), other.path(&moved)).unwrap();
+        dir = moved;
     }
-    other.run(&["--resume"]).expect_code(0);
-    assert_eq!(state(&other), whole);
+    let here = format!("output.dir={:?}", other.path(&dir));
+    let ended = other.run(&["--resume", "--set", &here]).expect_code(0);
+    let best = other.path(&dir).join("start/train/adapter");
+    assert!(ended.stdout.ends_with(&format!("adapter  {}\n", best.display())), "{}", ended.stdout);
+    assert_eq!(state(&other, &dir), whole);
+    assert!(other.path(&dir).join("best/adapter/adapter_model.safetensors").is_file());
 
     // One more round is no other flywheel, and finds nothing new.
     let more = tiny.run(&["--resume", "--set", "flywheel.rounds=2"]).expect_code(0);
     assert!(more.stdout.contains("round 2: rejected: nothing was collected"), "{}", more.stdout);
-    assert_eq!(state(&tiny)["rounds"][0], whole["rounds"][0]);
+    assert_eq!(state(&tiny, "wheel")["rounds"][0], whole["rounds"][0]);
     tiny.run(&[]).expect_code(2).says("hint:");
     tiny.run(&["--resume", "--set", "flywheel.temperature=0.5"]).expect_code(2).says("`flywheel.temperature` was 0.01");
     assert_eq!(names(&tiny.path("wheel/round-2")), ["collect"]);
+    other_contents_are_another_flywheel(&tiny);
+}
+
+/// One that is over goes on only with what it was begun with.
+fn other_contents_are_another_flywheel(tiny: &Tiny) {
+    let resume = ["--resume", "--set", "flywheel.rounds=2"];
+    let refused = |name: &str, change: &dyn Fn(&mut Vec<u8>), said: &str| {
+        let before = tiny.read(name);
+        let mut after = before.clone();
+        change(&mut after);
+        assert!(after != before, "{name} is as it was");
+        std::fs::write(tiny.path(name), after).unwrap();
+        tiny.run(&resume).expect_code(2).says(said).says("hint: use its settings to go on");
+        std::fs::write(tiny.path(name), before).unwrap();
+    };
+    fn other_text(bytes: &mut Vec<u8>, from: &str, to: &str) {
+        let text = String::from_utf8(std::mem::take(bytes)).unwrap();
+        *bytes = text.replacen(from, to, 1).into_bytes();
+    }
+    let learned = "the conversations of its `[[data]]` were others";
+    refused("train.jsonl", &|bytes| other_text(bytes, "print(7)", "print(6)"), learned);
+    let held_out = "the held-out conversations of its `[[data]]` were others";
+    refused("validation.jsonl", &|bytes| other_text(bytes, "hello", "hallo"), held_out);
+    let practice = "the practice tasks of suite `practice` were others";
+    refused("practice.jsonl", &|bytes| other_text(bytes, ":8", ":9"), practice);
+    refused("held.jsonl", &|bytes| other_text(bytes, ":8", ":9"), "the held-out tasks of suite `held` were others");
+    // The last bit of a weight.
+    let weight = |bytes: &mut Vec<u8>| {
+        let place = bytes.len() - 4;
+        bytes[place] ^= 1;
+    };
+    refused("model/model.safetensors", &weight, "its base model had other files");
+    tiny.run(&resume).expect_code(0);
 }
 
 #[test]
@@ -150,6 +210,16 @@ fn what_cannot_be_measured_or_practised_is_refused_before_anything_is_written() 
         tiny.run(&["--set", fault]).expect_code(2).says(said);
         assert!(!tiny.path("wheel").exists(), "{fault}");
     }
+    // Learned and not practised: refused by the conversation that has it.
+    tiny.write("other.jsonl", &lines([task("p", "go 8", 7)].into_iter()));
+    let mut learned = task("new", "\tGO  1 ", 7);
+    learned["id"] = json!("learned");
+    tiny.write("seen.jsonl", &lines([task("new", "go 7", 7), learned].into_iter()));
+    let seen = ["--set", "flywheel.practice=[\"other.jsonl\"]", "--set", "flywheel.held_out=[\"seen.jsonl\"]"];
+    let ended =
+        tiny.run(&seen).expect_code(2).says("task `learned` is learned, word for word").says("train.jsonl` line 2");
+    ended.says("begins with its prompt, and so do 2 more").says("hint: take such conversations out of the data");
+    assert!(!tiny.path("wheel").exists());
     tiny.write("foreign", "");
     let here = format!("output.dir={}", tiny.path("").display());
     tiny.run(&["--set", &here]).expect_code(2).says("hint:");
