@@ -1,11 +1,13 @@
 //! A flywheel from the base model to its page, on a tiny model that has learned one trajectory by heart: whole, killed, moved
-//! and gone on, and what is refused.
+//! and gone on, and what is refused. Rounds that are kept are in `rounds.rs`.
 
 #![allow(clippy::unwrap_used)] // a test may fail where it stands
 
 #[path = "../all/tiny.rs"]
 #[allow(dead_code)] // other tests use the rest of it
 mod tiny;
+
+mod rounds; // what becomes of better ones
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;

@@ -1,0 +1,129 @@
+//! Rounds that make the model better: what the base says wrong more often than right becomes right where only the right ones
+//! are learned. The link moves, the next round begins with the better one, and tasks that nobody has solved come first.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{held_out_rows, lines, settle, state, task, trajectory};
+use crate::tiny::{Tiny, names};
+
+/// Seven of twelve conversations give a number that no task wants. The tiny model cannot be sure of anything: its logits are
+/// small, and a temperature of 1 would make noise of what it has learned.
+fn torn() -> Tiny {
+    let tiny = Tiny::new();
+    let rows = (0..12).map(|index| {
+        let number = if index % 3 == 0 || index == 11 { 7 } else { 8 };
+        trajectory(&format!("t{index}"), &format!("go {}", index / 3), number)
+    });
+    tiny.write("train.jsonl", &lines(rows));
+    tiny.write("validation.jsonl", &held_out_rows());
+    let practice = ["go 0", "go 1", "go 4", "go 5"].map(|prompt| task("p", prompt, 7));
+    tiny.write("practice.jsonl", &lines(practice.into_iter()));
+    let held = [task("new", "go 6", 7), task("new", "go 7", 7), task("old", "go 8", 8)];
+    tiny.write("held.jsonl", &lines(held.into_iter()));
+    let table = "rounds = 2\nsamples = 24\nenough = 1\ntemperature = 0.25\ntasks_max = 2\nrepeat = 8\n\
+                 train_from = \"best\"\nlearning_rate = 1e-2\n";
+    settle(&tiny, 200, table);
+    tiny
+}
+
+/// Tasks that a round tried, and those among them that were solved.
+fn tried(tiny: &Tiny, round: usize) -> [BTreeSet<String>; 2] {
+    let text = String::from_utf8(tiny.read(&format!("wheel/round-{round}/collect/attempts/results.jsonl"))).unwrap();
+    let rows: Vec<Value> = text.lines().skip(1).map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ids = |is_wanted: fn(&&Value) -> bool| {
+        rows.iter().filter(is_wanted).map(|row| row["task"].as_str().unwrap().to_owned()).collect()
+    };
+    [ids(|_| true), ids(|row| row["is_solved"] == true)]
+}
+
+/// The loss of the first step, before anything of this run was learned.
+fn first_loss(tiny: &Tiny, run: &str) -> f64 {
+    let text = String::from_utf8(tiny.read(&format!("{run}/metrics.jsonl"))).unwrap();
+    let rows = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    rows.filter_map(|row| row["loss"].as_f64()).next().unwrap()
+}
+
+fn adapter_of(tiny: &Tiny, run: &str) -> Option<String> {
+    let text = String::from_utf8(tiny.read(&format!("{run}/config.toml"))).unwrap();
+    let settings: toml::Table = text.parse().unwrap();
+    Some(settings["model"].get("adapter")?.as_str()?.to_owned())
+}
+
+#[test]
+fn a_better_round_is_kept_and_the_next_one_begins_with_it() {
+    let tiny = torn();
+    let ended = tiny.run(&[]).expect_code(0);
+    let state = state(&tiny, "wheel");
+    let solved = |figures: &Value| figures["metric"]["solved"].as_u64().unwrap_or_else(|| panic!("{state:#}"));
+    let [first, second] = [&state["rounds"][0], &state["rounds"][1]];
+    assert_eq!((solved(&state["base"]), solved(&state["start"])), (0, 0), "{state:#}");
+    assert_eq!(state["start"]["groups"]["old"]["solved"], 1, "it is no wrong number that was learned: {state:#}");
+
+    // The first round is kept.
+    assert_eq!((solved(&first["figures"]), &first["verdict"]["is_kept"]), (2, &json!(true)), "{first:#}");
+    let versus = &first["figures"]["versus"];
+    assert_eq!((&versus["before"], &versus["won"], &versus["lost"]), (&json!("start"), &json!(2), &json!(0)));
+    assert_eq!(std::fs::read_link(tiny.path("wheel/best")).unwrap().to_str(), Some("round-1/train"));
+    let best = tiny.path("wheel/round-1/train/adapter");
+    assert!(ended.stdout.ends_with(&format!("adapter  {}\n", best.display())), "{}", ended.stdout);
+    let page = String::from_utf8(tiny.read("wheel/flywheel.html")).unwrap();
+    assert!(page.contains("kept") && page.contains("rejected"));
+
+    // The second one asks it, trains it on, and is compared with it: more than all there is no being better.
+    assert_eq!(second["collected"]["teacher"], "round 1");
+    assert_eq!(second["figures"]["versus"]["before"], "round 1");
+    let verdict = json!({"is_kept": false, "why": "2 of 2 tasks are solved, 2 by round 1"});
+    assert_eq!(second["verdict"], verdict);
+    let start = tiny.path("wheel/start/train/adapter").display().to_string();
+    assert_eq!(adapter_of(&tiny, "wheel/start/train"), None);
+    assert_eq!(adapter_of(&tiny, "wheel/round-1/train"), Some(start));
+    assert_eq!(adapter_of(&tiny, "wheel/round-2/train"), Some(best.display().to_string()));
+    let [from_base, from_best] = ["start", "round-1"].map(|stage| first_loss(&tiny, &format!("wheel/{stage}/train")));
+    assert!(from_best < 0.5 * from_base, "{from_best} after what began with {from_base}");
+
+    // Two of the four tasks each time, and in the second round none that the first has solved.
+    let [[tried_first, solved_first], [tried_second, _]] = [tried(&tiny, 1), tried(&tiny, 2)];
+    assert_eq!((tried_first.len(), tried_second.len()), (2, 2));
+    assert!(!solved_first.is_empty() && solved_first.is_disjoint(&tried_second), "{solved_first:?} {tried_second:?}");
+    let plan = String::from_utf8(tiny.read("wheel/round-2/train/plan.jsonl")).unwrap();
+    for round in [1, 2] {
+        let file = format!("round-{round}/collect/conversations.jsonl");
+        assert!(plan.contains(&file), "the second round did not train on `{file}`");
+    }
+
+    a_round_that_costs_chat_is_rejected(&tiny, &start_of(&tiny));
+}
+
+fn start_of(tiny: &Tiny) -> String {
+    format!("model.adapter={:?}", tiny.path("wheel/start/train/adapter"))
+}
+
+/// However much it solves, and with the adapter that is there already the link leads nowhere.
+fn a_round_that_costs_chat_is_rejected(tiny: &Tiny, adapter: &str) {
+    let here = format!("output.dir={:?}", tiny.path("strict"));
+    let settings = [
+        adapter,
+        here.as_str(),
+        "flywheel.rounds=1",
+        "flywheel.measure_base=false",
+        "flywheel.train_from=base",
+        // The next best number to none: no loss is so much lower than another.
+        "flywheel.chat_loss_ratio_max=0.001",
+    ];
+    let ended = tiny.run(&settings.map(|setting| ["--set", setting]).concat()).expect_code(0);
+    let state = state(tiny, "strict");
+    let round = &state["rounds"][0];
+    let solved = |figures: &Value| figures["metric"]["solved"].as_u64().unwrap();
+    assert!(state["base"].is_null());
+    assert!(solved(&round["figures"]) > solved(&state["start"]), "{round:#}");
+    assert_eq!(round["verdict"]["is_kept"], false);
+    let why = round["verdict"]["why"].as_str().unwrap();
+    assert!(why.starts_with("the chat loss is ") && why.ends_with("at most 0.001 is allowed"), "{why}");
+    assert!(ended.stderr.contains(&format!("round 1: rejected: {why}")), "{}", ended.stderr);
+    let best = tiny.path("wheel/start/train/adapter");
+    assert!(ended.stdout.ends_with(&format!("adapter  {}\n", best.display())), "{}", ended.stdout);
+    assert_eq!(adapter_of(tiny, "strict/round-1/train"), None, "a round from the base has no adapter to begin with");
+    assert_eq!(names(&tiny.path("strict")), ["flywheel.html", "flywheel.json", "round-1", "start"]);
+}
