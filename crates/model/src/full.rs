@@ -9,6 +9,7 @@ use candle_core::{DType, Device, Result, Tensor, bail};
 use crate::ModelError;
 use crate::adapter::{Fused, Target};
 use crate::config::ModelConfig;
+use crate::flat::write_f32;
 use crate::save;
 use crate::weights::{WeightFiles, WeightSource, Weights};
 
@@ -244,8 +245,8 @@ impl FullWeights {
     pub fn save(&self, base: &Path, out: &Path) -> std::result::Result<(), ModelError> {
         save::write_config(base, self.model.vocab_size, out)?;
         let tensors = self.named(&self.parameters)?;
-        let tensors = tensors.into_iter().map(|(name, tensor)| (name.to_owned(), tensor));
-        save::write_safetensors(&out.join(WEIGHTS_FILE), tensors.collect())
+        let tensors: Vec<(&str, &Tensor)> = tensors.iter().map(|(name, tensor)| (*name, tensor)).collect();
+        write_f32(&out.join(WEIGHTS_FILE), &tensors, Some(("format", "pt")))
     }
 
     /// Takes over the weights in a folder that [`FullWeights::save`] wrote.

@@ -139,13 +139,22 @@ pub(crate) struct WeightFiles {
 impl WeightFiles {
     /// Maps the folder's weight files.
     pub(crate) fn open(folder: &Path) -> Result<Self, ModelError> {
-        let paths = safetensors_files(folder)?;
-        for path in &paths {
+        Self::map(folder, &safetensors_files(folder)?)
+    }
+
+    /// Maps one file, of whatever tensors.
+    pub(crate) fn of_file(path: &Path) -> Result<Self, ModelError> {
+        Self::map(path, &[path.to_owned()])
+    }
+
+    /// * `folder`: named in errors.
+    fn map(folder: &Path, paths: &[PathBuf]) -> Result<Self, ModelError> {
+        for path in paths {
             require_plain(path).map_err(|source| ModelError::io(path, source))?;
         }
         // SAFETY: the files are only read, and a model folder is not rewritten while it is in use: our own exports
         // go to a new folder that is renamed into place.
-        let files = unsafe { MmapedSafetensors::multi(&paths) }
+        let files = unsafe { MmapedSafetensors::multi(paths) }
             .map_err(|error| ModelError::weights(folder, format!("not valid safetensors: {error}")))?;
         Ok(Self { folder: folder.to_owned(), files })
     }

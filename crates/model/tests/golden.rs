@@ -4,6 +4,7 @@
 //! where it lies beside the checkout, and counted as skipped where not.
 #![allow(clippy::unwrap_used)] // a test that cannot go on should stop
 
+mod counting;
 #[path = "golden/full.rs"]
 mod full;
 mod place;

@@ -1,11 +1,12 @@
 //! Training all weights against transformers: losses, gradients of every tensor, ten steps of AdamW.
 
 use candle_core::{DType, Device, Tensor};
-use codeact_model::{Decoder, FullWeights, NewRows, Recompute, Weights};
+use codeact_model::{Decoder, FullWeights, NewRows, Recompute, Weights, read_f32, write_f32};
 use codeact_ops::optimizer::{self, AdamW};
 use serde_json::Value;
 
 use super::{FINAL, GRADIENT, LOSS, STEP_LOSS, Tensors, batch, json, largest, on_cpu, tensors};
+use crate::counting;
 use crate::place::{Place, in_each_place, repository};
 
 struct Run {
@@ -147,4 +148,51 @@ fn trained_weights_survive_saving_and_loading_bit_for_bit() {
         let other = repository().join("tests/golden/models/llama3rope-tiny");
         assert!(run.weights.restore(&other).unwrap_err().to_string().contains("of another model"));
     }
+}
+
+#[test]
+fn moments_are_written_and_read_without_a_copy_of_them() {
+    const COUNT: usize = (4 << 20) + 3;
+    /// Of a vector; a part of it exists twice, as values and as bytes.
+    const SHARE_MAX: f64 = 0.3;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, other) = (folder.path().join("ours.safetensors"), folder.path().join("theirs.safetensors"));
+    let values: Vec<f32> = (0..COUNT).map(|index| index as f32 * 0.37 - 1e5).collect();
+    let m = Tensor::from_vec(values, COUNT, &Device::Cpu).unwrap();
+    let v = Tensor::ones((3, 5), DType::F32, &Device::Cpu).unwrap();
+    let beside = |act: &dyn Fn()| {
+        counting::reset_peak();
+        let before = counting::live();
+        act();
+        (counting::peak() - before) as f64 / (COUNT * size_of::<f32>()) as f64
+    };
+    let share = beside(&|| write_f32(&path, &[("v", &v), ("m", &m)], Some(("format", "pt"))).unwrap());
+    assert!(share < SHARE_MAX, "writing took {share} of a vector");
+    // Byte for byte what the library writes, which copies.
+    let metadata = std::collections::HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let share = beside(&|| {
+        let tensors = [("v", &v), ("m", &m)];
+        safetensors::serialize_to_file(tensors, Some(metadata.clone()), &other).unwrap();
+    });
+    assert!(share > 0.9, "a copy is not counted");
+    assert!(std::fs::read(&path).unwrap() == std::fs::read(&other).unwrap());
+
+    let into = Tensor::zeros(COUNT, DType::F32, &Device::Cpu).unwrap();
+    let share = beside(&|| read_f32(&path, &[("m", &into)]).unwrap());
+    assert!(share < SHARE_MAX, "reading took {share} of a vector");
+    assert!(into.to_vec1::<f32>().unwrap() == m.to_vec1::<f32>().unwrap());
+
+    let refused = |name: &str, into: &Tensor, what: &str| {
+        let error = read_f32(&path, &[(name, into)]).unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
+    };
+    let short = Tensor::zeros(15, DType::F32, &Device::Cpu).unwrap();
+    refused("m", &short, "`m` is F32 [4194307], expected F32 [15]");
+    refused("v", &short, "`v` is F32 [3, 5], expected F32 [15]");
+    refused("w", &short, "`w` is missing");
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+    refused("m", &into, "not valid safetensors");
+    let half = v.to_dtype(DType::BF16).unwrap();
+    assert!(write_f32(&path, &[("v", &half)], None).unwrap_err().to_string().contains("expected F32"));
 }

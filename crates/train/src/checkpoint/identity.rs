@@ -18,6 +18,9 @@ pub const TASKS: &str = "tasks";
 
 /// What makes a run this run.
 ///
+/// `[guard]` is not part of it, though it decides which steps count: other settings of it are how a run goes on that it has
+/// ended, and its errors say so.
+///
 /// * `plan_hash`: of the data plan, which also stands for the files and the chat template.
 /// * `held_out_hash`: of the held-out data, so that its loss before and after training is of the same conversations.
 /// * `model_hash`: of the base model.

@@ -3,10 +3,10 @@
 mod identity; // of which run it is
 mod sums; // whether it is what was written
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
+use codeact_model::{read_f32, write_f32};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -109,12 +109,9 @@ pub fn fingerprint(parameters: &Tensor, optimizer: &Optimizer) -> candle_core::R
     Ok(hasher.finalize().into())
 }
 
+/// Moments are as large as what is trained: no copy of them is made, neither here nor in [`load_optimizer`].
 fn save_moments(path: &Path, optimizer: &Optimizer) -> Result<(), TrainError> {
-    let tensors = HashMap::from([("m", &optimizer.m), ("v", &optimizer.v)]);
-    safetensors::serialize_to_file(tensors, None, path).map_err(|error| match error {
-        safetensors::SafeTensorError::IoError(source) => TrainError::Write { path: path.to_owned(), source },
-        other => TrainError::Write { path: path.to_owned(), source: std::io::Error::other(other) },
-    })
+    write_f32(path, &[("m", &optimizer.m), ("v", &optimizer.v)], None).map_err(TrainError::export(path))
 }
 
 /// The newest checkpoint in `dir` that is what was written. Damaged ones before it are told to `say`, and set aside if
@@ -197,18 +194,10 @@ pub fn load_optimizer(
     device: &Device,
 ) -> Result<Optimizer, TrainError> {
     let path = checkpoint.join("optimizer.safetensors");
-    let bad = |what: String| TrainError::BadCheckpoint { path: path.clone(), what };
-    let mut tensors = candle_core::safetensors::load(&path, device).map_err(|error| bad(error.to_string()))?;
-    let mut take = |name: &str| -> Result<Tensor, TrainError> {
-        let tensor = tensors.remove(name).ok_or_else(|| bad(format!("has no tensor `{name}`")))?;
-        if tensor.dtype() != DType::F32 || tensor.dims() != [parameter_count] {
-            let what = format!("`{name}` is {:?} {:?}", tensor.dtype(), tensor.dims());
-            return Err(bad(format!("{what}, expected F32 [{parameter_count}]")));
-        }
-        Ok(tensor)
-    };
-    let (m, v) = (take("m")?, take("v")?);
-    Ok(Optimizer { m, v, step: updates })
+    let optimizer = Optimizer::new(parameter_count, device).map_err(|error| TrainError::Load(error.into()))?;
+    read_f32(&path, &[("m", &optimizer.m), ("v", &optimizer.v)])
+        .map_err(|error| TrainError::BadCheckpoint { path, what: error.to_string() })?;
+    Ok(Optimizer { step: updates, ..optimizer })
 }
 
 #[cfg(test)]

@@ -221,10 +221,10 @@ fn to_host(values: &Tensor) -> Result<Vec<f32>, RankError> {
     values.to_vec1().map_err(RankError::from)
 }
 
-/// Puts them back.
-fn from_host(values: &Tensor, host: Vec<f32>) -> Result<(), RankError> {
+/// Puts values back, from place `start` of the vector on.
+fn from_host(values: &Tensor, host: Vec<f32>, start: usize) -> Result<(), RankError> {
     let count = host.len();
-    let put = || values.slice_set(&Tensor::from_vec(host, count, values.device())?, 0, 0);
+    let put = || values.slice_set(&Tensor::from_vec(host, count, values.device())?, 0, start);
     if count == 0 { Ok(()) } else { put().map_err(RankError::from) }
 }
 

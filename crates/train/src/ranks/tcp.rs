@@ -145,38 +145,47 @@ impl Tcp {
         }
     }
 
-    /// Rank 0 works on a chunk with those of the others, and all get the result.
-    fn through_first(&self, values: &mut [f32], is_sum: bool) -> Result<(), RankError> {
+    /// Rank 0 works on a chunk with those of the others, and all get the result. Only a chunk is on the host beside the
+    /// vector. After an error a part of the vector may be the result already.
+    fn through_first(&self, values: &Tensor, is_sum: bool) -> Result<(), RankError> {
+        let chunk = |index: usize| {
+            let (start, length) = chunk_at(index, values.elem_count());
+            to_host(&values.narrow(0, start, length)?)
+        };
+        let count = values.elem_count().div_ceil(CHUNK);
         if self.place.is_first() {
-            for chunk in values.chunks_mut(CHUNK) {
+            for index in 0..count {
+                let mut host = chunk(index)?;
                 for peer in self.peers.iter().filter(|_| is_sum) {
-                    take_in(chunk, peer.rank, &self.receive(peer)?, |sum, value| *sum += value)?;
+                    take_in(&mut host, peer.rank, &self.receive(peer)?, |sum, value| *sum += value)?;
                 }
-                self.send_all(&to_bytes(chunk))?;
+                self.send_all(&to_bytes(&host))?;
+                if is_sum {
+                    from_host(values, host, index * CHUNK)?;
+                }
             }
             return Ok(());
         }
         let first = &self.peers[0];
-        let count = values.len().div_ceil(CHUNK);
-        let range = |index: usize| index * CHUNK..((index + 1) * CHUNK).min(values.len());
-        let ranges: Vec<_> = (0..count).map(range).collect();
         for index in 0..count + AHEAD {
             if is_sum && index < count {
-                self.send(0, &to_bytes(&values[ranges[index].clone()]))?;
+                self.send(0, &to_bytes(&chunk(index)?))?;
             }
             if let Some(index) = index.checked_sub(AHEAD) {
-                let bytes = self.receive(first)?;
-                take_in(&mut values[ranges[index].clone()], 0, &bytes, |value, theirs| *value = theirs)?;
+                let (start, length) = chunk_at(index, values.elem_count());
+                let mut host = vec![0.0; length];
+                take_in(&mut host, 0, &self.receive(first)?, |value, theirs| *value = theirs)?;
+                from_host(values, host, start)?;
             }
         }
         Ok(())
     }
+}
 
-    fn on_host(&self, values: &Tensor, is_sum: bool) -> Result<(), RankError> {
-        let mut host = to_host(values)?;
-        self.through_first(&mut host, is_sum)?;
-        from_host(values, host)
-    }
+/// Where a chunk of a vector of so many values begins, and its length.
+fn chunk_at(index: usize, count: usize) -> (usize, usize) {
+    let start = index * CHUNK;
+    (start, CHUNK.min(count - start))
 }
 
 impl Collective for Tcp {
@@ -185,11 +194,11 @@ impl Collective for Tcp {
     }
 
     fn sum(&self, values: &Tensor) -> Result<(), RankError> {
-        self.on_host(values, true)
+        self.through_first(values, true)
     }
 
     fn spread(&self, values: &Tensor) -> Result<(), RankError> {
-        self.on_host(values, false)
+        self.through_first(values, false)
     }
 
     fn gather(&self, mine: &[u8]) -> Result<Vec<Vec<u8>>, RankError> {

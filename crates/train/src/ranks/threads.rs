@@ -83,14 +83,14 @@ impl Collective for Threads {
         for (rank, theirs) in all.iter().enumerate().skip(1) {
             take_in(&mut sum, rank, theirs, |sum, value| *sum += value)?;
         }
-        from_host(values, sum)
+        from_host(values, sum, 0)
     }
 
     fn spread(&self, values: &Tensor) -> Result<(), RankError> {
         let mut host = to_host(values)?;
         let mine = if self.place.is_first() { to_bytes(&host) } else { Vec::new() };
         take_in(&mut host, 0, &self.exchange(mine)?[0], |value, theirs| *value = theirs)?;
-        from_host(values, host)
+        from_host(values, host, 0)
     }
 
     fn gather(&self, mine: &[u8]) -> Result<Vec<Vec<u8>>, RankError> {
