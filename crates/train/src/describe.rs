@@ -94,7 +94,11 @@ pub fn outlook(run: &Prepared) -> Result<String, TrainError> {
     if let Some(device) = &run.device {
         let speed = preflight::speed(run, device).map_err(TrainError::Device)?;
         let all = progress::duration(speed.duration);
-        lines.push(format!("speed    about {:.0} tok/s, {all} in all", speed.tokens_per_second));
+        let tasks = match run.tasks.len() {
+            0 => String::new(),
+            count => format!(", and {} times {count} tasks, however long they take", preflight::task_rounds(run)),
+        };
+        lines.push(format!("speed    about {:.0} tok/s, {all} in all{tasks}", speed.tokens_per_second));
     }
     let writes = Writes::of(run);
     let [total, checkpoint, adapter, model] =

@@ -13,7 +13,7 @@ use crate::standing::{Measure, Solved, Standing};
 use crate::tasks::{Live, Tried};
 
 /// Whether something is due after `step` of `steps` steps: before the first, behind the last and every so many.
-fn is_due(step: usize, steps: usize, every: Option<usize>) -> bool {
+pub(crate) fn is_due(step: usize, steps: usize, every: Option<usize>) -> bool {
     step == 0 || step == steps || every.is_some_and(|every| step.is_multiple_of(every))
 }
 

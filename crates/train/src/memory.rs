@@ -77,12 +77,22 @@ pub fn choose(
     fitting.ok_or_else(|| fit(longest, leanest))
 }
 
-/// What else would make a run fit that needs more than `budget`, at most three ways, the one that changes least first.
-pub fn remedies(workload: &Workload, longest: usize, budget: usize) -> Vec<String> {
+/// Ways to make a run fit that are told at most.
+pub const WAYS_MAX: usize = 3;
+
+/// What else would make a run fit that needs more than `budget`, at most [`WAYS_MAX`] ways, the one that changes least first.
+///
+/// * `reserved`: a plan with room for what goes on between passes.
+pub fn remedies(
+    workload: &Workload,
+    longest: usize,
+    budget: usize,
+    reserved: &dyn Fn(MemoryPlan, &Workload) -> MemoryPlan,
+) -> Vec<String> {
     // Everything supervised is the worst case.
     let need = |workload: &Workload, tokens: usize| {
         let pass = codeact_model::Pass { token_count: tokens, target_count: tokens };
-        workload.plan(pass, Recompute::Block).total()
+        reserved(workload.plan(pass, Recompute::Block), workload).total()
     };
     let mut quantised = workload.clone();
     quantised.weights = codeact_model::Weights::Nf4;
@@ -119,7 +129,7 @@ pub fn remedies(workload: &Workload, longest: usize, budget: usize) -> Vec<Strin
         let setting = format!("train.dtype = \"nf4\" with train.sequence_tokens_max = {length}");
         offer(setting, need(&quantised, length));
     }
-    ways.truncate(3);
+    ways.truncate(WAYS_MAX);
     ways
 }
 
@@ -261,6 +271,7 @@ mod tests {
     #[test]
     fn remedies_fit_and_say_how_much_they_need() {
         let dense = workload(Weights::Bf16);
+        let remedies = |workload: &Workload, longest, budget| remedies(workload, longest, budget, &|plan, _| plan);
         let ways = remedies(&dense, 8192, 12_000_000_000);
         assert!(ways[0].starts_with("train.dtype = \"nf4\" (about"), "{ways:?}");
         assert!(ways.len() <= 3);
@@ -273,6 +284,20 @@ mod tests {
         assert!(ways[1].starts_with("the same with train.dtype = \"nf4\""), "{ways:?}");
         let ways = remedies(&full(Weights::Bf16, false), 1024, 128_000_000_000);
         assert!(ways[0].starts_with("train.dtype = \"f32\""), "{ways:?}");
+    }
+
+    #[test]
+    fn remedies_leave_room_for_what_goes_on_between_passes() {
+        let quantised = workload(Weights::Nf4);
+        let ways = |bytes: usize| {
+            let reserved = move |plan: MemoryPlan, _: &Workload| {
+                let working = plan.working.max(bytes.saturating_sub(plan.saved));
+                MemoryPlan { working, ..plan }
+            };
+            remedies(&quantised, 16384, 9_000_000_000, &reserved)
+        };
+        assert_eq!(ways(1_000_000_000), ways(0), "less than training needs changes nothing");
+        assert!(!ways(0).is_empty() && ways(8_000_000_000).is_empty());
     }
 
     #[test]

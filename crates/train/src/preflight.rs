@@ -9,6 +9,7 @@ use codeact_ops::linear;
 
 use crate::error::TrainError;
 use crate::folder;
+use crate::measuring;
 use crate::prepare::Prepared;
 
 /// Tokens of the probe's products.
@@ -21,6 +22,9 @@ const PROBE: Duration = Duration::from_millis(300);
 /// optimizer are not counted. Measured with the quickstart; see `bench/results`.
 const STEP_SHARE: f64 = 0.75;
 
+/// Checkpoints that somebody asks for while the run goes on, and for which there shall be room.
+const ASKED_FOR: usize = 1;
+
 /// Bytes of a trainable value: all are f32.
 const VALUE_BYTES: usize = 4;
 
@@ -29,7 +33,7 @@ const VALUE_BYTES: usize = 4;
 pub struct Speed {
     /// Tokens of data a second.
     pub tokens_per_second: f64,
-    /// All steps.
+    /// All steps, and going over held-out data between them.
     pub duration: Duration,
 }
 
@@ -62,7 +66,7 @@ impl Writes {
         let values = run.workload.parameter_count() * VALUE_BYTES;
         Writes {
             checkpoint: 3 * values,
-            checkpoint_count: (settings.keep_last + multiples + best).min(saved) + 1,
+            checkpoint_count: (settings.keep_last + multiples + best).min(saved + ASKED_FOR) + 1,
             adapter: if run.config.lora.is_some() { values } else { 0 },
             model: weight_bytes(&run.base_dir),
         }
@@ -100,6 +104,13 @@ pub fn check_disk(run: &Prepared) -> Result<(), TrainError> {
         Some(free) if free < need => Err(TrainError::DiskTooSmall { dir: PathBuf::from(dir), need, free }),
         _ => Ok(()),
     }
+}
+
+/// How often a run that takes all its steps has its tasks solved. How long that takes depends on what the model writes and
+/// runs: no estimate has it.
+pub fn task_rounds(run: &Prepared) -> usize {
+    let (steps, every) = (run.plan.steps.len(), run.config.evaluation.tasks_every());
+    (0..=steps).filter(|step| measuring::is_due(*step, steps, every)).count()
 }
 
 /// Times products of the model's shape on `device` for a moment, and counts.

@@ -7,7 +7,9 @@ use candle_core::Device;
 use codeact_chat::ChatFormat;
 use codeact_data::{DataSet, Document, Plan, Watch};
 use codeact_eval::Task;
-use codeact_model::{LoraConfig, ModelConfig, NewRows, Noise, Pass, Weights, Workload, safetensors_files, source};
+use codeact_model::{
+    LoraConfig, ModelConfig, NewRows, Noise, Pass, Recompute, Weights, Workload, safetensors_files, source,
+};
 use codeact_sandbox::Policy;
 
 use crate::checkpoint::{self, Identity};
@@ -21,6 +23,9 @@ use crate::schedule::Schedule;
 use crate::start::StartingAdapter;
 use crate::tasks;
 use codeact_data::hash;
+
+/// Fewer are no conversation; the settings refuse them.
+const CONTEXT_TOKENS_MIN: usize = 256;
 
 /// A run that is ready to start.
 #[derive(Debug)]
@@ -263,8 +268,29 @@ fn fit(
                 workload.parameter_count()
             ),
         };
-        TrainError::DoesNotFit { need: plan.total(), fixed, budget, ways: memory::remedies(workload, longest, budget) }
+        let reserved = |plan, workload: &Workload| tasks::reserved(plan, config, workload);
+        let ways = memory::remedies(workload, longest, budget, &reserved);
+        let ways = shorter_tries(config, workload, longest, budget).into_iter().chain(ways);
+        TrainError::DoesNotFit { need: plan.total(), fixed, budget, ways: ways.take(memory::WAYS_MAX).collect() }
     })
+}
+
+/// Shorter conversations for the model to be tried in, where that is what makes a run fit.
+///
+/// * `longest`: tokens of the smallest pass there can be.
+fn shorter_tries(config: &Config, workload: &Workload, longest: usize, budget: usize) -> Option<String> {
+    let pass = Pass { token_count: longest, target_count: longest };
+    let plan = workload.plan(pass, Recompute::Block);
+    let need = |length: usize| {
+        let mut config = config.clone();
+        config.evaluation.context_tokens = Some(length);
+        tasks::reserved(plan, &config, workload).total()
+    };
+    let now = tasks::context_tokens(config, &workload.model);
+    let shorter = std::iter::successors(Some(now / 2), |length| Some(length / 2));
+    let lengths = shorter.take_while(|length| *length >= CONTEXT_TOKENS_MIN).map(|length| (length, need(length)));
+    let (length, need) = lengths.filter(|_| need(now) > budget).find(|(_, need)| *need <= budget)?;
+    Some(format!("evaluation.context_tokens = {length} (about {})", describe::bytes(need)))
 }
 
 /// Stands for the base weights in a checkpoint: the config's content, and the weight files' names and sizes. Reading
@@ -283,4 +309,49 @@ pub(crate) fn model_hash(dir: &Path) -> Result<String, TrainError> {
     }
     parts[1..].sort();
     Ok(hash::of_text(&parts.join("\n")))
+}
+
+#[cfg(test)]
+mod tests {
+    use codeact_model::Rotary;
+
+    use super::*;
+
+    #[test]
+    fn shorter_conversations_are_a_way_where_they_are_what_does_not_fit() {
+        let text = "[model]\nname = \"m\"\n[lora]\nrank = 8\nalpha = 16\n[train]\npack_tokens = 512\n[optimizer]\n\
+                    learning_rate = 1e-3\n[output]\ndir = \"o\"\n[[data]]\npath = \"d\"\n[evaluation]\n";
+        let config = |more: &str| {
+            Config::parse(&format!("{text}{more}"), Path::new("x.toml"), &[]).expect("these settings are sound")
+        };
+        let tried = config("tasks = \"t\"\n");
+        // SmolLM2-135M.
+        let model = ModelConfig {
+            hidden_size: 576,
+            intermediate_size: 1536,
+            layer_count: 30,
+            head_count: 9,
+            kv_head_count: 3,
+            head_width: 64,
+            vocab_size: 49152,
+            context_tokens_max: 8192,
+            rms_norm_eps: 1e-5,
+            rotary: Rotary { inverse_frequencies: vec![1.0; 32] },
+            sliding_window: None,
+            tie_word_embeddings: true,
+        };
+        let lora = tried.lora_config();
+        let workload = Workload { model, lora, new_token_count: 0, weights: Weights::Bf16, is_on_card: false };
+        let total = |config: &Config| {
+            let plan = workload.plan(Pass { token_count: 64, target_count: 64 }, Recompute::Block);
+            tasks::reserved(plan, config, &workload).total()
+        };
+        let (all, none) = (total(&tried), total(&config("every = 5\n")));
+        assert!(all > none);
+        assert_eq!(shorter_tries(&tried, &workload, 64, all), None, "it fits");
+        let way = shorter_tries(&tried, &workload, 64, all - 1).expect("half of them takes less");
+        assert!(way.starts_with("evaluation.context_tokens = 2048 (about "), "{way}");
+        assert_eq!(shorter_tries(&tried, &workload, 64, none / 2), None, "training itself does not fit");
+        assert_eq!(shorter_tries(&config("every = 5\n"), &workload, 64, none - 1), None, "nothing is tried");
+    }
 }

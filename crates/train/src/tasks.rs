@@ -67,7 +67,7 @@ pub fn open_sandbox(run: &mut Prepared, arguments: &SandboxArgs, say: &dyn Fn(&s
 }
 
 /// Tokens of a conversation at most.
-fn context_tokens(config: &Config, model: &ModelConfig) -> usize {
+pub(crate) fn context_tokens(config: &Config, model: &ModelConfig) -> usize {
     config.evaluation.context_tokens.unwrap_or(CONTEXT_TOKENS).min(model.context_tokens_max)
 }
 

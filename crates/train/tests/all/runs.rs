@@ -242,5 +242,8 @@ fn a_dry_run_prints_plan_and_mask_and_writes_nothing() {
     // Learned: the answer and its end-of-turn token; not learned: the user's words.
     assert!(ended.stdout.contains("<|im_start|>assistant\n⟦") && ended.stdout.contains("<|im_end|>⟧\n"));
     assert!(!ended.stdout.contains("⟦add"));
+    // Those of steps 3 and 6, one that somebody asks for, and the one that is being written.
+    let ended = tiny.run(&["--dry-run", "--set", "checkpoint.keep_last=9"]).expect_code(0);
+    assert!(ended.stdout.contains(": 4 checkpoints of "), "{}", ended.stdout);
     assert!(!tiny.path("run").exists());
 }

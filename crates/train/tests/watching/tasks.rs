@@ -81,13 +81,13 @@ fn rows(tiny: &Tiny, key: &str) -> Vec<Value> {
     lines(tiny, "run/metrics.jsonl").into_iter().filter(|row| !row[key].is_null()).collect()
 }
 
-/// What a served adapter says in the task's turn.
-fn served(tiny: &Tiny, adapter: &str) -> Vec<String> {
-    let files = ModelFiles::in_folder(tiny.path("model"));
+/// What a served model says in the task's turn.
+fn served(tiny: &Tiny, model: &str, adapter: Option<&str>) -> Vec<String> {
+    let files = ModelFiles::in_folder(tiny.path(model));
     let options = ServingOptions { kv_bytes: Some(1 << 20), ..ServingOptions::default() };
-    let adapter = tiny.path(adapter);
+    let adapter = adapter.map(|adapter| tiny.path(adapter));
     let limits = EngineLimits { context_tokens_max: Some(400), ..EngineLimits::default() };
-    let actor = Actor::load(&files, Some(&adapter), &options, limits).unwrap();
+    let actor = Actor::load(&files, adapter.as_deref(), &options, limits).unwrap();
     // Checkpoints do not say it, results do.
     let actor = Actor { profile: Profile::quickstart(), ..actor };
     let tasks = read_tasks(&tiny.path("tasks.jsonl")).unwrap();
@@ -116,7 +116,8 @@ fn the_live_model_solves_what_its_export_does_and_the_best_step_by_tasks_is_kept
     assert_eq!(tried[best]["solved_by_family"], json!({"seen/add": [2, 3]}));
     let ended = ended.says("no more tasks solved in the last 2 measures");
     let ended = ended.says(&format!("the results are of step {step}, which solves the most tasks, 2 of 3"));
-    ended.says("tasks    3, their code in the sandbox");
+    let ended = ended.says("tasks    3, their code in the sandbox");
+    ended.says("in all, and 13 times 3 tasks, however long they take");
     assert_eq!(rows(&tiny, "best").last().unwrap()["step"], step);
 
     // Word for word what the adapter says that was saved at that step, and what the results say.
@@ -126,8 +127,10 @@ fn the_live_model_solves_what_its_export_does_and_the_best_step_by_tasks_is_kept
         of_step.map(|row| row["text"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(samples.len(), 2 * tried.len());
-    assert_eq!(texts(step), served(&tiny, &format!("run/step-{step:06}"))[..2]);
-    assert_eq!(texts(step + 20), served(&tiny, &format!("run/step-{:06}", step + 20))[..2]);
+    for step in [step, step + 20] {
+        let adapter = format!("run/step-{step:06}");
+        assert_eq!(texts(step), served(&tiny, "model", Some(&adapter))[..2], "step {step}");
+    }
     assert!(
         tiny.read("run/adapter/adapter_model.safetensors")
             == tiny.read(&format!("run/step-{step:06}/adapter_model.safetensors"))
@@ -140,6 +143,32 @@ fn the_live_model_solves_what_its_export_does_and_the_best_step_by_tasks_is_kept
     for shown in ["&lt;solution&gt;7&lt;/solution&gt;", "<h3>add 100</h3>", "Success rate"] {
         assert!(page.contains(shown), "no `{shown}` in the report");
     }
+}
+
+#[test]
+fn weights_that_are_all_trained_solve_what_their_export_does() {
+    if !has_sandbox() {
+        return;
+    }
+    let tiny = tiny();
+    let text = String::from_utf8(tiny.read("settings.toml")).unwrap();
+    let text = text.replace("[lora]\nrank = 4\nalpha = 16\n", "").replace("[train]\n", "[train]\nmethod = \"full\"\n");
+    tiny.write("settings.toml", &text);
+    // One of the tasks stands in the data: that is told, and no fault.
+    let learned = json!({"id": "seen", "family": "seen/add", "prompt": "add  5 ", "answer": 7}).to_string() + "\n";
+    let tasks = String::from_utf8(tiny.read("tasks.jsonl")).unwrap();
+    tiny.write("tasks.jsonl", &(tasks + &learned));
+    let short = ["train.steps=60", "optimizer.learning_rate=3e-3", "evaluation.tasks_every=20"];
+    let ended = run(&tiny, &short, &[]).expect_code(0);
+    let ended = ended.says("task `seen` is learned, word for word: the conversation in `").says("train.jsonl` line 6");
+    let tried = rows(&tiny, "success_rate");
+    let solved: Vec<u64> = tried.iter().map(|row| row["solved"].as_u64().unwrap()).collect();
+    assert_eq!((solved[0], solved.len(), solved.iter().max()), (0, 4, Some(&3)), "{}", ended.stderr);
+    let best = tried.iter().find(|row| row["solved"] == 3).unwrap()["step"].as_u64().unwrap();
+    let samples = lines(&tiny, "run/samples.jsonl");
+    let of_best = samples.iter().filter(|row| row["step"] == best);
+    let texts: Vec<&str> = of_best.map(|row| row["text"].as_str().unwrap()).collect();
+    assert_eq!(texts, served(&tiny, "run/model", None)[..2]);
 }
 
 #[test]
