@@ -42,19 +42,19 @@ def settings(form):
 
 
 def train(form, runs, given):
-    """The folder of the adapter; minutes, None where it was there."""
+    """The folder of the adapter; minutes, None where a run went on. One that is over ends at once, and one of other settings
+    or data is refused."""
     folder = runs / form
     adapter = folder / "adapter"
-    if (adapter / "adapter_config.json").exists():
-        return adapter, None
     command = [PROGRAMS / "codeact-train", "--config", settings(form), "--set", f"output.dir={folder}", *given]
-    if any(folder.glob("step-*")):
+    goes_on = any(folder.glob("step-*"))
+    if goes_on:
         command.append("--resume")
     elif folder.exists():  # Stopped before its first checkpoint.
         command += ["--set", "output.overwrite=true"]
     begun = time.monotonic()
     subprocess.run(command, cwd=REPOSITORY, check=True)
-    return adapter, (time.monotonic() - begun) / 60
+    return adapter, None if goes_on else (time.monotonic() - begun) / 60
 
 
 def measure(adapters, out, limit):
@@ -193,7 +193,7 @@ def training(runs, minutes):
         losses = [row["held_out_loss"] for row in rows if row.get("held_out_loss") is not None]
         steps = [row for row in rows if "loss" in row and "step" in row]
         lines.append("| " + " | ".join([form, *facts(form), str(len(steps)), f"{losses[0]:.3f}, {losses[-1]:.3f}" if losses else "–",
-                                        f"{minutes[form]:.1f}" if minutes.get(form) else "there before"]) + " |")
+                                        f"{minutes[form]:.1f}" if minutes.get(form) else "resumed"]) + " |")
     return lines
 
 
@@ -218,6 +218,8 @@ def main():
     parser.add_argument("--report", action="store_true")
     parser.add_argument("given", nargs="*", help="after `--`, for codeact-train")
     args = parser.parse_args()
+    # A part of the suites is no result to keep.
+    args.dry = args.dry or args.limit is not None
     load, out = os.getloadavg()[0], (REPOSITORY / args.out).resolve()
     minutes = {}
     if not args.report:
@@ -248,7 +250,8 @@ def main():
         "",
         *success(tried),
         "",
-        "The same tasks, pair by pair (intervals: bootstrap over tasks):",
+        "The same tasks, pair by pair (intervals: bootstrap over tasks; one seed of training each, p not corrected for the "
+        "number of comparisons):",
         "",
         *pairs(tried),
         "",

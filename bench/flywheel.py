@@ -47,9 +47,13 @@ def table(state):
         lines.append(figures_row(state["base"], start, "", ""))
     lines.append(figures_row(start, start, "the `[[data]]`", ""))
     for each in state["rounds"]:
-        trained = f"{each['trained']['conversations']} conversations, {each['trained']['steps']} steps"
         verdict = each["verdict"]
-        lines.append(figures_row(each["figures"], start, trained, "kept" if verdict["is_kept"] else verdict["why"]))
+        told = "kept" if verdict["is_kept"] else verdict["why"]
+        if each["figures"]:
+            trained = f"{each['trained']['conversations']} conversations, {each['trained']['steps']} steps"
+            lines.append(figures_row(each["figures"], start, trained, told))
+        else:  # Nothing was collected, and so nothing trained.
+            lines.append(f"| round {each['number']} |" + " |" * (len(groups) + 3) + f" {told} |")
     return lines
 
 
@@ -66,9 +70,8 @@ def minutes(state):
     measured = [part["seconds"] for part in (state.get("base"), state["start"]) if part]
     stages = {"first adapter": state.get("start_seconds") or 0, "measuring": sum(measured), "collecting": 0, "training": 0}
     for each in state["rounds"]:
-        stages["collecting"] += each["collected"]["seconds"]
-        stages["training"] += each["trained"]["seconds"]
-        stages["measuring"] += each["figures"]["seconds"]
+        for name, part in (("collecting", "collected"), ("training", "trained"), ("measuring", "figures")):
+            stages[name] += each[part]["seconds"] if each[part] else 0
     return ", ".join(f"{name} {seconds / 60:.1f}" for name, seconds in stages.items()), sum(stages.values()) / 60
 
 
@@ -101,7 +104,7 @@ def main():
         "# The flywheel",
         "",
         f"{machine()}, {os.cpu_count()} processors; commit {commit}"
-        + (f"; load of the machine at the start {load:.1f}" if whole else "; read from a run that had ended"),
+        + (f"; load of the machine at the start {load:.1f}" if whole else "; written out of a run that had ended, of these settings as far as flywheel.json says"),
         "",
         "    " + " ".join(command),
         "",

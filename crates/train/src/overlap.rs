@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use codeact_agent::Profile;
 use codeact_data::preview::harmless;
 use codeact_data::{Part, hash};
 use codeact_eval::Task;
@@ -17,11 +18,14 @@ pub(crate) struct Overlap {
 }
 
 impl Overlap {
-    /// The first conversation of `part` whose user begins with the prompt of one of `tasks`, word for word but for case and
-    /// blanks, and how many more there are; none where there is none.
+    /// The first conversation of `part` whose first message of a user is the prompt of one of `tasks`, in the wording of any
+    /// profile and but for case and blanks, and how many more there are; none where there is none.
     pub(crate) fn find<'a>(tasks: impl IntoIterator<Item = &'a Task>, part: &Part) -> Option<Overlap> {
-        let prompts: HashMap<[u64; 2], &Task> =
-            tasks.into_iter().map(|task| (hash::of_prompt(&task.prompt), task)).collect();
+        // The wording of a profile may put something before the prompt.
+        let profiles: Vec<Profile> = Profile::NAMES.iter().filter_map(|name| Profile::named(name)).collect();
+        let worded =
+            |task: &'a Task| profiles.iter().map(move |profile| (hash::of_prompt(&profile.task(&task.prompt)), task));
+        let prompts: HashMap<[u64; 2], &Task> = tasks.into_iter().flat_map(worded).collect();
         let mut same = (0..part.documents.len()).filter_map(|index| {
             let (file, entry) = part.entry(index);
             prompts.get(&entry.prompt).map(|task| (task, file, entry))
@@ -39,7 +43,9 @@ impl Overlap {
             more => format!(", and so do {more} more"),
         };
         let Overlap { task, place, .. } = self;
-        format!("task `{task}` is learned, word for word: the conversation in {place} begins with its prompt{more}")
+        format!(
+            "task `{task}` is learned, word for word but for case and blanks: the conversation in {place} begins with its prompt{more}"
+        )
     }
 }
 

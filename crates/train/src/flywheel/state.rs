@@ -36,7 +36,9 @@ pub const PRACTICE: &str = "practice tasks of ";
 pub const MEASURED: &str = "held-out tasks of ";
 
 /// Settings that change no number, and the place of the folder.
-const FREE_KEYS: [&str; 7] = [
+const FREE_KEYS: [&str; 9] = [
+    "evaluation.parallel",
+    "flywheel.parallel",
     "train.recompute",
     "train.threads",
     "train.cache",
@@ -45,6 +47,9 @@ const FREE_KEYS: [&str; 7] = [
     "output.tensorboard",
     "flywheel.rounds",
 ];
+
+/// Tables of what may change on the way: the ways out of a bad step and a full disk are settings of them.
+const FREE_TABLES: [&str; 2] = ["guard.", "checkpoint."];
 
 /// How far a flywheel is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -225,7 +230,8 @@ pub fn identity(config: &Config, contents: impl IntoIterator<Item = (String, Str
             None => _ = identity.insert(name.clone(), value.to_string()),
         }
     }
-    identity.retain(|key, _| !FREE_KEYS.contains(&key.as_str()));
+    let is_free = |key: &str| FREE_KEYS.contains(&key) || FREE_TABLES.iter().any(|table| key.starts_with(table));
+    identity.retain(|key, _| !is_free(key));
     identity
 }
 

@@ -213,7 +213,7 @@ fn refuse_trained_tasks(practice: &[Suite], held_out: &[Suite]) -> Result<(), Tr
         None => Ok(()),
         Some(task) => Err(setting(
             "flywheel.held_out",
-            format!("task `{}` is also in `flywheel.practice`, word for word", task.id),
+            format!("task `{}` is also in `flywheel.practice`, word for word but for case and blanks", task.id),
             "measure with tasks that are never trained",
         )),
     }

@@ -218,10 +218,18 @@ fn what_cannot_be_measured_or_practised_is_refused_before_anything_is_written() 
     learned["id"] = json!("learned");
     tiny.write("seen.jsonl", &lines([task("new", "go 7", 7), learned].into_iter()));
     let seen = ["--set", "flywheel.practice=[\"other.jsonl\"]", "--set", "flywheel.held_out=[\"seen.jsonl\"]"];
-    let ended =
-        tiny.run(&seen).expect_code(2).says("task `learned` is learned, word for word").says("train.jsonl` line 2");
+    let ended = tiny
+        .run(&seen)
+        .expect_code(2)
+        .says("task `learned` is learned, word for word but for case and blanks")
+        .says("train.jsonl` line 2");
     ended.says("begins with its prompt, and so do 2 more").says("hint: take such conversations out of the data");
     assert!(!tiny.path("wheel").exists());
+    // The wording of CodeActInstruct before the prompt hides nothing.
+    let rows = String::from_utf8(tiny.read("train.jsonl")).unwrap();
+    tiny.write("train.jsonl", &lines([trajectory("worded", "Task:\ngo 1", 7)].into_iter()));
+    tiny.run(&seen).expect_code(2).says("task `learned` is learned").says("train.jsonl` line 1");
+    tiny.write("train.jsonl", &rows);
     tiny.write("foreign", "");
     let here = format!("output.dir={}", tiny.path("").display());
     tiny.run(&["--set", &here]).expect_code(2).says("hint:");
