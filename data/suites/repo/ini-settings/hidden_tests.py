@@ -31,10 +31,13 @@ def same(one, other):
 
 
 def test_the_file():
-    assert parsed(workspace.text("settings.ini")) == {
+    found = parsed(workspace.text("settings.ini"))
+    names = found["sensors"].pop("names")
+    assert json.loads(names) == ["temperature", "humidity", "wind"] and "\n" not in names
+    assert found == {
         "station": {"name": "Zugspitze; west side", "ID": '"0042"' if workspace.text("settings.ini").count('"0042"') else "0042",
                     "height": "2962", "indoors": "false", "note": '""'},
-        "sensors": {"names": '["temperature", "humidity", "wind"]', "humidityFormat": "%d %% #now", "interval": "2.5",
+        "sensors": {"humidityFormat": "%d %% #now", "interval": "2.5",
                     "calibration": "null", "pin": '"true"'}}
 
 

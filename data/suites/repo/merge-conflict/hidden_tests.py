@@ -1,4 +1,5 @@
 """Both features, alone and together, and no marker left."""
+import re
 
 
 def report(*lines, **options):
@@ -49,4 +50,4 @@ def test_no_marker_is_left():
 
 def test_the_tests_of_both_branches():
     code, _, errors = run(["python", "-m", "unittest", "discover", "-s", "tests"])
-    assert code == 0 and "Ran 4 tests" in errors, errors[-500:]
+    assert code == 0 and int(re.search(r"Ran (\d+) test", errors)[1]) >= 4, errors[-500:]

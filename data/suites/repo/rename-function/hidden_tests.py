@@ -1,6 +1,7 @@
 """The new name works everywhere, the old one is gone, and its namesakes are not."""
 import ast
 import json
+import re
 
 
 def test_the_new_name():
@@ -33,7 +34,7 @@ def test_the_program():
 
 def test_its_own_tests_pass_and_still_test():
     code, _, errors = run(["python", "-m", "unittest", "discover", "-s", "tests"])
-    assert code == 0 and "Ran 3 tests" in errors, errors[-500:]
+    assert code == 0 and int(re.search(r"Ran (\d+) test", errors)[1]) >= 3, errors[-500:]
     text = workspace.text("tests/test_bank.py")
     assert "balance_after(100, [5, -20])" in text and "Sheet([1, 2]).calc(), 3" in text
 

@@ -9,7 +9,7 @@ import json, sys, threading, time
 from box_office.ledger import Ledger
 from box_office.office import Office, SoldOut
 
-WHILE, LONG = 0.3, 5
+WHILE, LONG = 1, 5
 
 
 class Meeting(Ledger):
@@ -119,7 +119,7 @@ class Seats(dict):
         time.sleep(0.1)
         return value
 
-if type(office.seats) is dict:
+if type(getattr(office, "seats", None)) is dict:
     office.seats = Seats()
 result = all_of(*[lambda: office.open_show("F", 2)] * 2)
 office.sell("F", "a")
