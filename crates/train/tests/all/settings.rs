@@ -232,15 +232,15 @@ fn a_wrong_set_is_quoted_as_typed() {
 fn the_configs_of_the_project_are_good_and_say_what_they_are_for() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
     let mut count = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        // The server's is read by a test of its own.
-        if path.ends_with("serve.toml") {
-            continue;
-        }
-        let text = std::fs::read_to_string(&path).unwrap();
-        Config::load(&path, &[]).unwrap_or_else(|error| panic!("{error}"));
-        let name = path.file_name().unwrap().to_string_lossy();
+    let files =
+        |folder: &Path| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let (inner, mut paths): (Vec<_>, Vec<_>) = files(&folder).into_iter().partition(|path| path.is_dir());
+    paths.extend(inner.iter().flat_map(|inner| files(inner)));
+    // The server's is read by a test of its own.
+    for path in paths.iter().filter(|path| !path.ends_with("serve.toml")) {
+        let text = std::fs::read_to_string(path).unwrap();
+        Config::load(path, &[]).unwrap_or_else(|error| panic!("{error}"));
+        let name = path.strip_prefix(&folder).unwrap().display();
         assert!(text.starts_with("# "), "{name} does not open with its purpose");
         assert!(text.contains(&format!("--config configs/{name}")), "{name} lacks the line that runs it");
         count += 1;
