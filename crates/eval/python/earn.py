@@ -13,12 +13,28 @@ CALLS_MAX = 3
 CHARS_MAX = 2000
 
 
+def shown(value):
+    """As `repr`, with the items of sets in an order that is the same in every process."""
+    if type(value) is set and value:
+        return "{" + ", ".join(sorted(map(shown, value))) + "}"
+    if type(value) is list:
+        return "[" + ", ".join(map(shown, value)) + "]"
+    if type(value) is tuple:
+        return "(" + ", ".join(map(shown, value)) + (",)" if len(value) == 1 else ")")
+    if type(value) is dict:
+        return "{" + ", ".join(f"{shown(key)}: {shown(item)}" for key, item in value.items()) + "}"
+    return repr(value)
+
+
 def literal(value):
     """The value as Python writes it, or None where what is written would be another value."""
     try:
-        text = repr(value)
+        # Both are equally long, and only this one is fast.
+        if len(repr(value)) > CHARS_MAX:
+            return None
+        text = shown(value)
         again = ast.literal_eval(text)
-        return text if len(text) <= CHARS_MAX and type(again) is type(value) and again == value else None
+        return text if type(again) is type(value) and again == value else None
     except Exception:
         return None
 
@@ -76,8 +92,8 @@ def run(cells):
     return functions, imports, calls
 
 
-def needs(node):
-    """Names that a definition takes from outside."""
+def needs(text):
+    """Names of the module that the text of one reads."""
     names = set()
 
     def look(table, is_module):
@@ -87,8 +103,8 @@ def needs(node):
         for inner in table.get_children():
             look(inner, False)
 
-    look(symtable.symtable(ast.unparse(node), "<definition>", "exec"), True)
-    return names - {node.name}
+    look(symtable.symtable(text, "<definition>", "exec"), True)
+    return names
 
 
 def whole(name, functions, imports):
@@ -99,7 +115,7 @@ def whole(name, functions, imports):
         if current in taken:
             continue
         taken.add(current)
-        for need in sorted(needs(functions[current])):
+        for need in sorted(needs(ast.unparse(functions[current])) - {current}):
             if need in functions:
                 waiting.append(need)
             elif need in imports:
@@ -135,10 +151,38 @@ def key(source):
     return hashlib.sha256(ast.dump(Renamed(places).visit(tree)).encode()).hexdigest()
 
 
+def bound(node):
+    """What a statement of a module binds, by name, as text that is the same for what means the same."""
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return {node.name: ast.dump(node)}
+    if isinstance(node, ast.Import):
+        # `import a.b` binds `a`, as `import a` does.
+        parts = [alias if alias.asname else ast.alias(alias.name.split(".")[0]) for alias in node.names]
+        return {alias.asname or alias.name: ast.unparse(ast.Import([alias])) for alias in parts}
+    if isinstance(node, ast.ImportFrom):
+        return {alias.asname or alias.name: ast.unparse(ast.ImportFrom(node.module, [alias], node.level))
+                for alias in node.names}
+    names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+    return dict.fromkeys(names, ast.dump(node))
+
+
 def defines(source):
-    """The functions that a source defines, by name, each with a hash of it."""
-    nodes = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
-    return {node.name: hashlib.sha256(ast.dump(node).encode()).hexdigest() for node in nodes}
+    """What names mean in a source, each as a hash: functions, imports, and what it takes for a builtin."""
+    names = {name: f"the builtin {name}" for name in needs(source) if hasattr(builtins, name)}
+    for node in ast.parse(source).body:
+        names.update(bound(node))
+    return {name: hashlib.sha256(meaning.encode()).hexdigest() for name, meaning in names.items()}
+
+
+def stored(sources):
+    """[{"key", "defines"}] of sources that a store holds; None for one that cannot be read."""
+    told = []
+    for source in sources:
+        try:
+            told.append({"key": key(source), "defines": defines(source)})
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            told.append(None)
+    return told
 
 
 def earned(cells):

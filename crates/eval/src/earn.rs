@@ -11,7 +11,7 @@ use codeact_sandbox::skills::{Added, Candidate, SkillError, SkillStore};
 use codeact_sandbox::{Network, Policy, SandboxError, Session};
 
 use crate::EvalError;
-use crate::grade::{Earned, earned_by};
+use crate::grade::{Earned, Meaning, earned_by, meanings_of};
 use crate::help::solved_rows;
 
 /// What became of the functions of some programs.
@@ -29,13 +29,15 @@ pub struct Earnings {
 
 /// Keeps functions of `programs` in the store in `folder`, which is made if it is missing, and says what became of them.
 /// They are taken in the order of the files; of functions that do the same the first is kept, and of others with one name
-/// too.
+/// too. What the store holds was there first, but a new function becomes the new version of one with its name. One that
+/// gives a second meaning to a name of another one is left out: all of them are defined in one session.
 ///
 /// * `programs`: conversations, of which those that solved their task count, or files that end with `.py`.
 /// * `policy`: what programs and tests run under. They have no tools, no network and no workspace.
 ///
 /// # Errors
-/// When a file cannot be read, Python does not start, or the store cannot be written. A program that fails is none.
+/// When a file cannot be read, Python does not start, or the store cannot be read or written. A program that fails is no
+/// error.
 pub fn earn(programs: &[PathBuf], folder: &Path, policy: &Policy) -> Result<Earnings, EvalError> {
     let mut all: Vec<Vec<String>> = Vec::new();
     for path in programs {
@@ -44,8 +46,8 @@ pub fn earn(programs: &[PathBuf], folder: &Path, policy: &Policy) -> Result<Earn
     let policy = Policy { tools: None, workspace: None, network: Network::None, ..policy.clone() };
     let opened: Result<SkillStore, SkillError> = SkillStore::open(folder);
     let store = opened.map_err(|error| EvalError::Skills { path: folder.to_owned(), reason: error.to_string() })?;
+    let mut kept = Kept::of(&store, folder, &policy)?;
     let mut done = Earnings::default();
-    let (mut keys, mut defined) = (BTreeSet::new(), BTreeMap::<String, String>::new());
     // Most solve their task without a function, and Python need not be asked about those.
     for cells in all.iter().filter(|cells| cells.iter().any(|cell| cell.contains("def "))) {
         done.programs += 1;
@@ -57,24 +59,82 @@ pub fn earn(programs: &[PathBuf], folder: &Path, policy: &Policy) -> Result<Earn
             done.leave_out(&why);
         }
         for earned in found {
-            // What one session defines together must not say two things under one name.
-            let is_other = |(name, hash): (&String, &String)| defined.get(name).is_some_and(|known| known != hash);
-            if keys.contains(&earned.key) {
-                done.leave_out("another one does the same");
-            } else if earned.defines.iter().any(is_other) {
-                done.leave_out("another one has its name, or that of a function it needs");
-            } else {
-                let (key, defines) = (earned.key.clone(), earned.defines.clone());
-                let candidate = candidate_of(earned);
-                let learned = Session::learn(&policy, &store, &candidate);
-                if done.note(candidate.signature, learned).map_err(|error| unusable(error, folder))? {
-                    keys.insert(key);
-                    defined.extend(defines);
+            match kept.fate(&earned.name, &earned.meaning) {
+                Fate::LeftOut(why) => done.leave_out(why),
+                Fate::Known => {
+                    done.known += 1;
+                    kept.now.insert(earned.name);
+                }
+                Fate::New => {
+                    let (name, meaning) = (earned.name.clone(), earned.meaning.clone());
+                    let candidate = candidate_of(earned);
+                    let learned = Session::learn(&policy, &store, &candidate);
+                    if done.note(candidate.signature, learned).map_err(|error| unusable(error, folder))? {
+                        kept.now.insert(name.clone());
+                        kept.meanings.insert(name, meaning);
+                    }
                 }
             }
         }
     }
     Ok(done)
+}
+
+/// What the store holds.
+#[derive(Debug, Default)]
+struct Kept {
+    /// What each of its functions comes to, by name.
+    meanings: BTreeMap<String, Meaning>,
+    /// Those that programs of this call defined.
+    now: BTreeSet<String>,
+}
+
+/// What is to become of a function.
+#[derive(Debug, PartialEq, Eq)]
+enum Fate {
+    New,
+    Known,
+    LeftOut(&'static str),
+}
+
+impl Kept {
+    /// Reads the store. What is damaged in it is passed over, as where it is used.
+    fn of(store: &SkillStore, folder: &Path, policy: &Policy) -> Result<Kept, EvalError> {
+        let refused = |reason: String| EvalError::Skills { path: folder.to_owned(), reason };
+        let failed = |error: SkillError| refused(error.to_string());
+        let (skills, _) = store.skills().map_err(failed)?;
+        let sources = skills.iter().map(|skill| store.prelude(&[skill.name.as_str()]).map_err(failed));
+        let sources = sources.collect::<Result<Vec<String>, EvalError>>()?;
+        let told =
+            meanings_of(&sources, policy)?.map_err(|why| refused(format!("they cannot be told apart: {why}")))?;
+        let mut kept = Kept::default();
+        for (skill, meaning) in skills.into_iter().zip(told) {
+            let none = || refused(format!("`{}` is no Python that can be read\nhint: delete its folder", skill.name));
+            let meaning = meaning.ok_or_else(none)?;
+            kept.meanings.insert(skill.name, meaning);
+        }
+        Ok(kept)
+    }
+
+    fn fate(&self, name: &str, meaning: &Meaning) -> Fate {
+        let is_same = |known: &Meaning| known.key == meaning.key;
+        if !self.now.contains(name) && self.meanings.get(name).is_some_and(is_same) {
+            return Fate::Known;
+        }
+        if self.meanings.values().any(is_same) {
+            return Fate::LeftOut("another one does the same");
+        }
+        // What one session defines together must not say two things under one name. It may replace what it is.
+        let is_other = |(known, _): &(&String, &Meaning)| known.as_str() != name || self.now.contains(name);
+        let contradicts = |(_, known): (&String, &Meaning)| {
+            let twice = |(name, hash): (&String, &String)| known.defines.get(name).is_some_and(|known| known != hash);
+            meaning.defines.iter().any(twice)
+        };
+        match self.meanings.iter().filter(is_other).any(contradicts) {
+            true => Fate::LeftOut("another one gives its name, or one that it needs, another meaning"),
+            false => Fate::New,
+        }
+    }
 }
 
 fn candidate_of(earned: Earned) -> Candidate {
@@ -184,7 +244,7 @@ mod tests {
         let left_out = [
             "alone it does not give what it gave",
             "another one does the same",
-            "another one has its name, or that of a function it needs",
+            "another one gives its name, or one that it needs, another meaning",
             "it needs more than functions and imports",
             "no call of it gave a plain value",
             "the program did not end as it should",
@@ -202,6 +262,74 @@ mod tests {
         assert_eq!((skills[0].name.as_str(), skills[0].doc.as_str()), ("area", "Twice the root."));
         let again = earn(&[rows], &store, &policy).unwrap();
         assert_eq!((again.stored.len(), again.known, &again.left_out), (0, 3, &done.left_out));
+    }
+
+    /// What was stored, how many functions were known, and why others were left out.
+    type Told = (Vec<(String, u64)>, usize, Vec<String>);
+
+    fn earned(folder: &Path, program: &str) -> Told {
+        let path = folder.join("program.py");
+        std::fs::write(&path, program).unwrap();
+        let policy = Policy { imports: Vec::new(), ..Policy::default() };
+        let done = earn(&[path], &folder.join("store"), &policy).unwrap();
+        (done.stored, done.known, done.left_out.into_keys().collect())
+    }
+
+    const DAY: &str = "import datetime\ndef day(y):\n    return str(datetime.date(y, 1, 1))\nday(2020)\n";
+    const OTHER_MEANING: &str = "another one gives its name, or one that it needs, another meaning";
+
+    #[test]
+    fn a_name_means_one_thing_in_a_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let year = "from datetime import datetime\ndef year(y):\n    return datetime(y, 1, 1).year\nyear(2020)\n";
+        let text = "def str(y):\n    return [y]\nstr(1)\n";
+        let path = "import os\ndef up(p):\n    return os.path.dirname(p)\nup('a/b')\n";
+        let same = "import os.path\ndef last(p):\n    return os.path.basename(p)\nlast('a/b')\n";
+        let expected: [(&str, &[(&str, u64)], &[&str]); 5] = [
+            (DAY, &[("day(y)", 1)], &[]),
+            (year, &[], &[OTHER_MEANING]),
+            (text, &[], &[OTHER_MEANING]),
+            (path, &[("up(p)", 1)], &[]),
+            (same, &[("last(p)", 1)], &[]),
+        ];
+        for (program, stored, left_out) in expected {
+            let expected: Told = (
+                stored.iter().map(|(signature, version)| ((*signature).to_owned(), *version)).collect(),
+                0,
+                left_out.iter().map(|why| (*why).to_owned()).collect(),
+            );
+            assert_eq!(earned(folder.path(), program), expected, "{program}");
+        }
+        let store = SkillStore::open(&folder.path().join("store")).unwrap();
+        let names: Vec<String> = store.skills().unwrap().0.into_iter().map(|skill| skill.name).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut session = Session::start(&Policy { imports: Vec::new(), ..Policy::default() }).unwrap();
+        session.run(&store.prelude(&names).unwrap(), &mut |_| {}).unwrap();
+        let cell = session.run("print(day(2021), up('a/b'), last('a/b'))", &mut |_| {}).unwrap();
+        assert_eq!(cell.stdout, "2021-01-01 a b\n");
+    }
+
+    #[test]
+    fn what_was_kept_before_is_as_good_as_what_was_kept_now() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = |program: &str| earned(folder.path(), program);
+        let one = |signature: &str, version: u64| -> Told { (vec![(signature.to_owned(), version)], 0, Vec::new()) };
+        let left = |why: &str| -> Told { (Vec::new(), 0, vec![why.to_owned()]) };
+        let known = |count: usize| -> Told { (Vec::new(), count, Vec::new()) };
+        let root = "def root(x):\n    return x ** 0.5\n";
+        let area = format!("{root}def area(x):\n    return 2 * root(x)\narea(4)\n");
+        let (stored, _, left_out) = told(&area);
+        let signatures: Vec<&str> = stored.iter().map(|(signature, _)| signature.as_str()).collect();
+        assert_eq!((signatures, left_out.len()), (vec!["root(x)", "area(x)"], 0));
+        assert_eq!(told(&area), known(2));
+        assert_eq!(told("def side(x):\n    return x ** 0.5\nside(4)"), left("another one does the same"));
+        // `area` needs the other one.
+        assert_eq!(told("def root(x):\n    return -x\nroot(4)"), left(OTHER_MEANING));
+        assert_eq!(told("def half(x):\n    return x / 2\nhalf(4)"), one("half(x)", 1));
+        // With another call the same function is no new one, and another function is a new version.
+        assert_eq!(told("def half(x):\n    return x / 2\nhalf(6)"), known(1));
+        assert_eq!(told("def half(x):\n    return x // 2\nhalf(4)"), one("half(x)", 2));
+        assert_eq!(told("def side(x):\n    return x / 2\nside(4)"), one("side(x)", 1));
     }
 
     #[test]

@@ -26,7 +26,7 @@ use serde_json::Value as Json;
 use crate::EvalError;
 use value::Value;
 
-pub(crate) use python::{Earned, asked, earned_by, tools_of};
+pub(crate) use python::{Earned, Meaning, asked, earned_by, meanings_of, tools_of};
 pub use short::is_right;
 pub use state::{Content, Query, State};
 pub(crate) use tree::Tree;

@@ -16,6 +16,8 @@ const EARN: &str = include_str!("../../python/earn.py");
 const ROWS: &str = include_str!("../../python/rows.py");
 /// Seconds that a question of this file may take.
 const SECONDS_MAX: u64 = 30;
+/// Bytes of stored sources that one session takes apart.
+const STORED_BYTES_MAX: usize = 1 << 20;
 /// Characters of a failure that are told.
 const FAILURE_CHARS_MAX: usize = 500;
 
@@ -93,9 +95,17 @@ pub(crate) struct Earned {
     pub source: String,
     /// What it gave in the program, as asserts.
     pub tests: String,
+    /// What it is, and what names mean in it.
+    #[serde(flatten)]
+    pub meaning: Meaning,
+}
+
+/// What the source of a function comes to.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+pub(crate) struct Meaning {
     /// The same for functions that do the same.
     pub key: String,
-    /// The functions in its source, with a hash of each.
+    /// What names mean in it, each with a hash: functions, imports, and what it takes for a builtin.
     pub defines: BTreeMap<String, String>,
 }
 
@@ -108,6 +118,36 @@ pub(crate) fn earned_by(cells: &[String], policy: &Policy) -> Result<Result<Earn
     let question = format!("Answer(json.dumps(earned({})))", Json::from(cells));
     let answer = ask(&mut session, &format!("{VALUES}\n{EARN}\n{question}"))?;
     Ok(answer.and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string())))
+}
+
+/// What `sources` that a store holds come to, each if it can be read; the inner error is why nothing is told. They are
+/// parsed, and not run.
+pub(crate) fn meanings_of(
+    sources: &[String],
+    policy: &Policy,
+) -> Result<Result<Vec<Option<Meaning>>, String>, EvalError> {
+    let (mut meanings, mut left) = (Vec::with_capacity(sources.len()), sources);
+    while !left.is_empty() {
+        let mut bytes = 0;
+        let fits = |source: &&String| {
+            bytes += source.len();
+            bytes <= STORED_BYTES_MAX
+        };
+        let (these, rest) = left.split_at(left.iter().take_while(fits).count().max(1));
+        left = rest;
+        let files = [("sources.json".to_owned(), Json::from(these).to_string().into_bytes())];
+        let question = "stored(json.load(open('sources.json', encoding='utf-8')))";
+        let told = asked(EARN, question, &files, SECONDS_MAX, policy)?;
+        let told = told.and_then(|told| {
+            let told: Vec<Option<Meaning>> = serde_json::from_value(told).map_err(|error| error.to_string())?;
+            if told.len() == these.len() { Ok(told) } else { Err("the answer is none".to_owned()) }
+        });
+        match told {
+            Ok(told) => meanings.extend(told),
+            Err(why) => return Ok(Err(why)),
+        }
+    }
+    Ok(Ok(meanings))
 }
 
 /// Each part of a database: what its name ends with, and its bytes where there is one.
