@@ -1,23 +1,57 @@
 """The request of an API that the dialogue asks for. Requests are taken apart as texts; nothing is called."""
+import ast
 import re
 
-PARAMETER = re.compile(r"(\w+)\s*=\s*(?:'(.*?)'|\"(.*?)\"|([^'\"].*?)|)\s*(?=,\s*\w+\s*=|$)", re.DOTALL)
+CHARS_MAX = 20_000
+REQUEST = re.compile(r"(?:API-Request:\s*)?\[?\s*(\w+)\((.*)\)\s*\]?", re.DOTALL)
+PARAMETER = re.compile(
+    r"(\w+)\s*=\s*(?:'(.*?)'|\"(.*?)\"|([^'\"].*?)|)\s*(?=,\s*\w+\s*=|,?\s*\Z)(?:,\s*)?", re.DOTALL)
 
 
 def taken(request):
     """The name, and the parameters as texts, of `[Name(key='value', ..)]`, with or without the brackets around it."""
-    found = re.search(r"(\w+)\((.*)\)", request[:20_000], re.DOTALL)
-    assert found, "the solution is no request of the form [ApiName(key1='value1', ..)]"
-    values = {}
-    for key, single, double, bare in PARAMETER.findall(found.group(2).strip()):
-        values[key] = (single or double or bare).strip()
-    return found.group(1), values
+    found = REQUEST.fullmatch(request.strip()) if len(request) <= CHARS_MAX else None
+    assert found, "the solution is no request of the form [ApiName(key1='value1', ..)] and nothing else"
+    values, inside, at = {}, found[2].strip(), 0
+    while at < len(inside):
+        parameter = PARAMETER.match(inside, at)
+        assert parameter, f"there is no key='value' at {inside[at:at + 40]!r}"
+        key, single, double, bare = parameter.groups()
+        assert key not in values, f"the parameter {key} is there twice"
+        values[key] = (single or double or bare or "").strip()
+        at = parameter.end()
+    return found[1], values
+
+
+def value_of(text):
+    """The list, dictionary, number or truth value that a text is as a literal of Python, or else the text."""
+    try:
+        value = ast.literal_eval(text)
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
+        return text
+    return value if type(value) in (list, dict, int, float, bool) else text
+
+
+def is_same(one, other):
+    """Whether two values are equal, where True is not 1."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(is_same, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(is_same(one[key], other[key]) for key in one)
+    return one == other
 
 
 def test_the_request():
     assert solution is not None, "there is no <solution>"
+    # However it is written.
+    if solution.strip() == RIGHT:
+        return
     (name, values), (right_name, right) = taken(solution), taken(RIGHT)
     assert name == right_name, f"{name} is requested, and {right_name} is right"
-    assert values == right, f"the parameters are {values}, and {right} are right"
+    same = values.keys() == right.keys() and all(
+        values[key] == right[key] or is_same(value_of(values[key]), value_of(right[key])) for key in right)
+    assert same, f"the parameters are {values}, and {right} are right"
 
 

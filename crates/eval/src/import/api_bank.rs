@@ -1,19 +1,25 @@
 //! API-Bank: which request a dialogue asks for next. Requests are compared as texts; no API is called.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
 use super::source::{Row, Source, found};
-use super::{Draft, FORMATS, Wanted, fault, no_split, task};
+use super::{Draft, FORMATS, Wanted, fault, no_split, task, told};
 use crate::EvalError;
 use crate::grade::asked;
+use crate::suite::cut;
 
 const APIS_OF: &str = include_str!("../../python/apis.py");
 const GRADER: &str = include_str!("../../python/api_call.py");
 /// Seconds that reading the classes of all APIs may take.
 const SECONDS_MAX: u64 = 30;
 const FILES_MAX: usize = 2000;
+/// Bytes of the sources of all APIs.
+const SOURCES_BYTES_MAX: usize = 16 << 20;
+/// Bytes of the prompts and requests of all dialogues: each request comes after all that was said before it.
+const PROMPTS_BYTES_MAX: usize = 64 << 20;
 const DIALOGUES: &str = "lv1-lv2-samples/level-1-given-desc";
 const ASK: &str = "Give the one API request that the AI makes next as your solution, in the format \
                    [ApiName(key1='value1', key2='value2', ...)]. The current year is 2023.";
@@ -29,7 +35,10 @@ fn requests(wanted: &Wanted<'_>) -> Result<Draft, EvalError> {
     let source = Source::read(wanted.from)?;
     let mut draft = Draft { sources: vec![source.label()], ..Draft::default() };
     let mut tasks = Vec::new();
-    for (index, row) in source.rows()?.iter().take(wanted.limit).enumerate() {
+    for (index, row) in source.rows()?.iter().enumerate() {
+        if tasks.len() == wanted.limit {
+            break;
+        }
         let (instruction, input) = (row.some_text("instruction")?.trim(), row.some_text("input")?.trim());
         let expected = row.some_text("expected_output")?.trim();
         match expected.strip_prefix("API-Request:").map(str::trim).filter(|request| is_request(request)) {
@@ -72,8 +81,12 @@ fn dialogues(wanted: &Wanted<'_>) -> Result<Draft, EvalError> {
     let apis = found(wanted.from, &["apis".to_owned()]).ok_or_else(|| missing("apis"))?;
     let apis = described(&apis, wanted)?;
     let mut draft = Draft::default();
-    let (mut tasks, mut count) = (Vec::new(), 0);
+    let mut requests = Requests { apis, tasks: Vec::new(), limit: wanted.limit, bytes: 0 };
+    let mut count = 0;
     for path in files(&samples, ".jsonl")? {
+        if requests.is_full() {
+            break;
+        }
         let source = Source::read(&path)?;
         if source.is_blank() {
             skip(&mut draft, "a dialogue without a word");
@@ -81,55 +94,71 @@ fn dialogues(wanted: &Wanted<'_>) -> Result<Draft, EvalError> {
         }
         let rows = source.rows()?;
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let made = requests_of(&rows, &stem, &apis, &mut draft)?;
-        tasks.extend(made.into_iter().take(wanted.limit));
+        requests.add(&rows, &stem, &mut draft)?;
         count += 1;
     }
     draft.sources.push(format!("{count} dialogues of `{DIALOGUES}`"));
-    draft.files.insert("level-1".to_owned(), tasks);
+    draft.files.insert("level-1".to_owned(), requests.tasks);
     Ok(draft)
 }
 
-/// The tasks of one dialogue.
-fn requests_of(
-    rows: &[Row],
-    stem: &str,
-    apis: &Map<String, Value>,
-    draft: &mut Draft,
-) -> Result<Vec<Value>, EvalError> {
-    let mut named: Vec<String> = Vec::new();
-    for row in rows.iter().filter(|row| row.text("role").is_ok_and(|role| role == "API")) {
-        let name = row.name("api_name")?;
-        if !named.contains(&name) {
-            named.push(name);
-        }
+/// The tasks of dialogues, as far as they are made.
+struct Requests {
+    /// What APIs say of themselves, by name.
+    apis: Map<String, Value>,
+    tasks: Vec<Value>,
+    /// Tasks that are made at most.
+    limit: usize,
+    /// Bytes of prompts and requests so far.
+    bytes: usize,
+}
+
+impl Requests {
+    fn is_full(&self) -> bool {
+        self.tasks.len() >= self.limit
     }
-    let told: Vec<String> = named.iter().filter_map(|name| Some(described_line(name, apis.get(name)?))).collect();
-    let (mut said, mut tasks) = (Vec::new(), Vec::new());
-    for (index, row) in rows.iter().enumerate() {
-        match row.text("role")? {
-            role @ ("User" | "AI") => said.push(format!("{role}: {}", row.text("text")?)),
-            "API" => {
-                let request = request_of(row)?;
-                let name = row.name("api_name")?;
-                match apis.contains_key(&name) && is_request(&request) {
-                    true => {
-                        let (told, said) = (told.join("\n"), said.join("\n"));
-                        let prompt = format!("{ASK}\n\nAPI descriptions:\n{told}\n\nThe dialogue:\n{said}");
-                        tasks.push(asking(format!("{stem}/{}", index + 1), "api-bank/level-1", prompt, &request));
-                    }
-                    false => skip(
-                        draft,
-                        &format!("a request of `{}`, which `apis` does not describe", crate::suite::cut(&name)),
-                    ),
-                }
-                let result = row.get("result").and_then(|result| result.get("output")).unwrap_or(&Value::Null);
-                said.push(format!("API-Request: {request}->{result}"));
+
+    /// Adds those of one dialogue.
+    fn add(&mut self, rows: &[Row], stem: &str, draft: &mut Draft) -> Result<(), EvalError> {
+        // In the order of names, as that of the dialogue would tell what comes next.
+        let mut named = BTreeSet::new();
+        for row in rows.iter().filter(|row| row.text("role").is_ok_and(|role| role == "API")) {
+            named.insert(row.name("api_name")?);
+        }
+        let known = named.iter().filter_map(|name| Some(described_line(name, self.apis.get(name)?)));
+        let told = known.collect::<Vec<String>>().join("\n");
+        let mut said = String::new();
+        for (index, row) in rows.iter().enumerate() {
+            if self.is_full() {
+                break;
             }
-            _ => return Err(row.fault("role", "must be `User`, `AI` or `API`")),
+            let line = match row.text("role")? {
+                role @ ("User" | "AI") => format!("{role}: {}", row.text("text")?),
+                "API" => {
+                    let request = request_of(row)?;
+                    let name = row.name("api_name")?;
+                    if self.apis.contains_key(&name) && is_request(&request) {
+                        let prompt = format!("{ASK}\n\nAPI descriptions:\n{told}\n\nThe dialogue:\n{said}");
+                        self.bytes += prompt.len() + request.len();
+                        if self.bytes > PROMPTS_BYTES_MAX {
+                            let what = format!("makes tasks of more than {PROMPTS_BYTES_MAX} bytes; see `--limit`");
+                            return Err(row.fault("api_name", &what));
+                        }
+                        let id = format!("{stem}/{}", index + 1);
+                        self.tasks.push(asking(id, "api-bank/level-1", prompt, &request));
+                    } else {
+                        skip(draft, &format!("a request of `{}`, which `apis` does not describe", cut(&name)));
+                    }
+                    let result = row.get("result").and_then(|result| result.get("output")).unwrap_or(&Value::Null);
+                    format!("API-Request: {request}->{result}")
+                }
+                _ => return Err(row.fault("role", "must be `User`, `AI` or `API`")),
+            };
+            said.push_str(if said.is_empty() { "" } else { "\n" });
+            said.push_str(&line);
         }
+        Ok(())
     }
-    Ok(tasks)
 }
 
 fn described_line(name: &str, parts: &Value) -> String {
@@ -148,23 +177,68 @@ fn request_of(row: &Row) -> Result<String, EvalError> {
     };
     let parameters = entries.iter().map(|(key, value)| match value {
         Value::String(text) => format!("{key}='{text}'"),
-        other => format!("{key}='{other}'"),
+        other => format!("{key}='{}'", literal(other)),
     });
     Ok(format!("[{}({})]", row.name("api_name")?, parameters.collect::<Vec<_>>().join(", ")))
 }
 
+/// A value as Python prints it, which is how the authors write it into a request.
+fn literal(value: &Value) -> String {
+    let list = |parts: Vec<String>| parts.join(", ");
+    match value {
+        Value::Null => "None".to_owned(),
+        Value::Bool(true) => "True".to_owned(),
+        Value::Bool(false) => "False".to_owned(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => quoted(text),
+        Value::Array(items) => format!("[{}]", list(items.iter().map(literal).collect())),
+        Value::Object(entries) => {
+            let entries = entries.iter().map(|(key, value)| format!("{}: {}", quoted(key), literal(value)));
+            format!("{{{}}}", list(entries.collect()))
+        }
+    }
+}
+
+/// A text as Python prints it: in double quotes where it has single ones only.
+fn quoted(text: &str) -> String {
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let mut written = String::from(quote);
+    for next in text.chars() {
+        match next {
+            '\n' => written.push_str("\\n"),
+            '\r' => written.push_str("\\r"),
+            '\t' => written.push_str("\\t"),
+            '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' => written.push_str(&format!("\\x{:02x}", u32::from(next))),
+            next => {
+                if next == quote || next == '\\' {
+                    written.push('\\');
+                }
+                written.push(next);
+            }
+        }
+    }
+    written.push(quote);
+    written
+}
+
 /// What the classes in `folder` say of themselves, by name. They are parsed in the sandbox, and not run.
 fn described(folder: &Path, wanted: &Wanted<'_>) -> Result<Map<String, Value>, EvalError> {
-    let mut texts = Vec::new();
+    let (mut texts, mut bytes) = (Vec::new(), 0);
     for path in files(folder, ".py")? {
-        texts.push(Source::read(&path)?.text()?.to_owned());
+        let text = Source::read(&path)?.text()?.to_owned();
+        bytes += text.len();
+        if bytes > SOURCES_BYTES_MAX {
+            let what = format!("has sources of more than {SOURCES_BYTES_MAX} bytes");
+            return Err(fault(folder, "", what, "give the folder of API-Bank alone"));
+        }
+        texts.push(text);
     }
     let given = [("apis.json".to_owned(), json!(texts).to_string().into_bytes())];
     let question = "apis_of(json.load(open('apis.json', encoding='utf-8')))";
     match asked(APIS_OF, question, &given, SECONDS_MAX, wanted.policy)? {
         Ok(Value::Object(apis)) if !apis.is_empty() => Ok(apis),
         Ok(_) => Err(fault(folder, "", "describes no API".to_owned(), FORMATS)),
-        Err(why) => Err(fault(folder, "", format!("cannot be read: {why}"), FORMATS)),
+        Err(why) => Err(fault(folder, "", format!("cannot be read: {}", told(&why)), FORMATS)),
     }
 }
 

@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use super::source::Row;
-use super::{BESIDE_TAG, FORMATS, Wanted, fault, task};
+use super::{BESIDE_TAG, FORMATS, Wanted, fault, task, told};
 use crate::EvalError;
 use crate::grade::asked;
+use crate::suite::cut;
 
 const ASSERTS: &str = include_str!("../../python/asserts.py");
 /// Problems that one session takes.
@@ -45,36 +46,36 @@ pub(super) fn tasks(problems: &[Problem<'_>], wanted: &Wanted<'_>) -> Result<Vec
         let question = "[tests_of(item) for item in json.load(open('items.json', encoding='utf-8'))]";
         let files = [("items.json".to_owned(), items.into_bytes())];
         let answer = asked(ASSERTS, question, &files, SECONDS_MAX, wanted.policy)?;
-        let told = answer.and_then(|told| match told {
-            Value::Array(told) if told.len() == problems.len() => Ok(told),
+        let answers = answer.and_then(|answer| match answer {
+            Value::Array(answers) if answers.len() == problems.len() => Ok(answers),
             _ => Err("the answer is none".to_owned()),
         });
-        let told = told.map_err(|why| {
-            let what = format!("the asserts from `{}` on cannot be read: {why}", problems[0].id);
+        let answers = answers.map_err(|why| {
+            let what = format!("the asserts from `{}` on cannot be read: {}", cut(&problems[0].id), told(&why));
             fault(wanted.from, "", what, "take the row that is out of the ordinary out of the file")
         })?;
-        for (problem, told) in problems.iter().zip(&told) {
-            tasks.push(made(problem, told)?);
+        for (problem, answer) in problems.iter().zip(&answers) {
+            tasks.push(made(problem, answer)?);
         }
     }
     Ok(tasks)
 }
 
-fn made(problem: &Problem<'_>, told: &Value) -> Result<Value, EvalError> {
+fn made(problem: &Problem<'_>, answer: &Value) -> Result<Value, EvalError> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
-    if let Some(what) = told.pointer("/fault/1").and_then(text) {
-        let key = match told.pointer("/fault/0").and_then(Value::as_str) {
+    if let Some(what) = answer.pointer("/fault/1").and_then(text) {
+        let key = match answer.pointer("/fault/0").and_then(Value::as_str) {
             Some("code") => problem.keys[0],
             Some("tests") => problem.keys[1],
             _ => "entry_point",
         };
-        return Err(problem.row.fault(key, &what));
+        return Err(problem.row.fault(key, &told(&what)));
     }
-    let (Some(code), Some(why)) = (told.get("code").and_then(text), told.get("why").and_then(text)) else {
+    let (Some(code), Some(why)) = (answer.get("code").and_then(text), answer.get("why").and_then(text)) else {
         return Err(problem.row.fault(problem.keys[1], &format!("cannot be read; {FORMATS}")));
     };
     // A plausible mistake: the functions are there, and nobody wrote what they give.
-    let names = told.get("asked").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let names = answer.get("asked").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     let wrong: String = names.map(|name| format!("def {name}(*args, **kwargs):\n    return None\n\n\n")).collect();
     let wrong = format!("\n{}\n", if wrong.is_empty() { "pass" } else { wrong.trim_end() });
     let right = format!("\n{}\n", problem.code.trim_end());

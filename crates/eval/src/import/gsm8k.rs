@@ -38,8 +38,14 @@ fn chosen(wanted: &Wanted<'_>) -> Result<(PathBuf, String), EvalError> {
     }
     if !wanted.from.is_dir() {
         let stem = wanted.from.file_stem().unwrap_or_default().to_string_lossy();
-        let named = SPLITS.iter().rev().find(|split| stem.starts_with(**split)).unwrap_or(&"test");
-        return Ok((wanted.from.to_owned(), wanted.split.unwrap_or(*named).to_owned()));
+        let named = SPLITS.into_iter().rev().find(|split| stem.starts_with(*split));
+        if let (Some(split), Some(named)) = (wanted.split, named)
+            && split != named
+        {
+            let what = format!("is named as the split `{named}`, and `{split}` is asked for");
+            return Err(fault(wanted.from, "", what, "leave `--split` out, or rename the file"));
+        }
+        return Ok((wanted.from.to_owned(), wanted.split.or(named).unwrap_or("test").to_owned()));
     }
     let split = wanted.split.unwrap_or("test");
     let names = ["", "data/", "grade_school_math/data/"].map(|folder| format!("{folder}{split}.jsonl"));

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::source::found;
-use super::{Draft, FORMATS, Wanted, fault, no_split, off_by_one, task};
+use super::{Draft, FORMATS, Wanted, fault, no_split, off_by_one, task, told};
 use crate::EvalError;
 use crate::grade::asked;
 
@@ -17,8 +17,6 @@ const BASE: &str = include_str!("../../python/m3tooleval_base.py");
 /// Seconds that all modules may take.
 const SECONDS_MAX: u64 = 60;
 const FILES_MAX: usize = 200;
-/// Characters of a reason for leaving a task out.
-const REASON_CHARS_MAX: usize = 300;
 const BYTES_MAX: usize = 16 << 20;
 /// Where the modules may be below the folder that is given.
 const FOLDERS: [&str; 4] = ["tasks/impl", "impl", "scripts/eval/m3tooleval/tasks/impl", "."];
@@ -38,17 +36,13 @@ pub(super) fn draft(wanted: &Wanted<'_>) -> Result<Draft, EvalError> {
         files.iter().map(|(name, bytes)| (format!("tasks/impl/{name}"), bytes.clone())).collect();
     given.push(("tasks/base.py".to_owned(), BASE.as_bytes().to_owned()));
     given.extend(["tasks/__init__.py", "tasks/impl/__init__.py"].map(|name| (name.to_owned(), Vec::new())));
-    let told = asked(TASKS_OF, &question, &given, SECONDS_MAX, wanted.policy)?;
-    let told = told.map_err(|why| {
-        fault(
-            &folder,
-            "",
-            format!("its modules cannot be run: {why}"),
-            "they run in the sandbox, see `--sandbox` and `--python`",
-        )
+    let answer = asked(TASKS_OF, &question, &given, SECONDS_MAX, wanted.policy)?;
+    let answer = answer.map_err(|why| {
+        let what = format!("its modules cannot be run: {}", told(&why));
+        fault(&folder, "", what, "they run in the sandbox, see `--sandbox` and `--python`")
     })?;
     let mut draft = Draft { sources: vec![label(wanted.from, &files)], ..Draft::default() };
-    let list = |key: &str| told.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    let list = |key: &str| answer.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     for (index, value) in list("tasks").iter().enumerate() {
         let place = format!(" task {}", index + 1);
         let made = made(value).filter(|(module, _)| modules.contains(&module.as_str()));
@@ -59,10 +53,7 @@ pub(super) fn draft(wanted: &Wanted<'_>) -> Result<Draft, EvalError> {
         }
     }
     for reason in list("skipped") {
-        // It comes from the sandbox, and goes to a terminal.
-        let plain =
-            reason.as_str().unwrap_or_default().chars().filter(|next| !next.is_control()).take(REASON_CHARS_MAX);
-        *draft.skipped.entry(plain.collect()).or_default() += 1;
+        *draft.skipped.entry(told(reason.as_str().unwrap_or_default())).or_default() += 1;
     }
     Ok(draft)
 }

@@ -22,6 +22,7 @@ mod folder; // the suite that is written
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use codeact_data::preview::harmless;
 use codeact_sandbox::Policy;
 use serde_json::{Value, json};
 
@@ -29,6 +30,9 @@ use crate::{EvalError, SandboxArgs};
 
 /// The tag of tasks whose asserts run beside the solution, which could decide them.
 pub const BESIDE_TAG: &str = "asserts-in-candidate";
+
+/// Characters of what is told of a file of others.
+const REASON_CHARS_MAX: usize = 300;
 
 /// Benchmarks whose files can be imported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -68,7 +72,7 @@ pub struct ImportArgs {
     /// The folder of the suite to make; it must not be there yet
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Only the first tasks of each file
+    /// Only the first tasks of each file; of api-bank, of all dialogues together
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: Option<u32>,
     /// Which part: test, train, .. of gsm8k and mbpp, one of the parts of mint; without it, test, and all parts
@@ -79,10 +83,27 @@ pub struct ImportArgs {
     pub sandbox: SandboxArgs,
 }
 
+impl ImportArgs {
+    /// Which tasks are asked for.
+    pub fn options(&self) -> ImportOptions {
+        ImportOptions { limit: self.limit.map(|limit| limit as usize), split: self.split.clone() }
+    }
+
+    /// Whether a Python has to parse or run what is in the files.
+    pub fn needs_python(&self) -> bool {
+        match self.benchmark {
+            Benchmark::Gsm8k => false,
+            Benchmark::HumanEval | Benchmark::Mbpp | Benchmark::InterCode | Benchmark::M3ToolEval => true,
+            Benchmark::Mint => mint::has_code(&self.from, self.split.as_deref()),
+            Benchmark::ApiBank => self.from.is_dir(),
+        }
+    }
+}
+
 /// Which tasks are imported.
 #[derive(Debug, Clone, Default)]
 pub struct ImportOptions {
-    /// The first ones of each file only.
+    /// The first ones of each file only, of API-Bank those of all dialogues together.
     pub limit: Option<usize>,
     /// The part of the benchmark, as its authors divide it.
     pub split: Option<String>,
@@ -250,6 +271,13 @@ const FORMATS: &str = "docs/benchmarks.md says which files each benchmark has, a
 /// What is wrong at `place` (`` line 3``, or nothing for all of it) of a file or folder.
 fn fault(path: &Path, place: &str, what: String, hint: &str) -> EvalError {
     EvalError::Benchmark { path: path.to_owned(), place: place.to_owned(), what, hint: hint.to_owned() }
+}
+
+/// What a Python said of a file of others, on its way to a terminal: without what commands one, and not longer than a
+/// reason need be.
+fn told(text: &str) -> String {
+    let plain = text.chars().map(|next| if next.is_control() { ' ' } else { next });
+    harmless(&plain.take(REASON_CHARS_MAX).collect::<String>())
 }
 
 /// Refuses a split of a benchmark that has none.

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
 use rustix::fs::OFlags;
@@ -33,14 +34,15 @@ const SHAPES: [(&str, &[&str]); 7] = [
 
 /// A file that was read.
 pub(super) struct Source {
-    path: PathBuf,
+    path: Arc<Path>,
     bytes: Vec<u8>,
     digest: String,
 }
 
 /// An object of a file.
 pub(super) struct Row {
-    path: PathBuf,
+    /// Shared by all rows of the file.
+    path: Arc<Path>,
     /// `` line 3`` or `` item 3``, counted from 1.
     place: String,
     entries: Map<String, Value>,
@@ -52,7 +54,7 @@ impl Source {
         let bytes = bounded(path)?;
         let digest = Sha256::digest(&bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         if !bytes.starts_with(GZIP) {
-            return Ok(Source { path: path.to_owned(), bytes, digest });
+            return Ok(Source { path: path.into(), bytes, digest });
         }
         let mut unpacked = Vec::new();
         let read = MultiGzDecoder::new(&bytes[..]).take(BYTES_MAX + 1).read_to_end(&mut unpacked);
@@ -60,7 +62,7 @@ impl Source {
         match read {
             Err(error) => Err(fault(path, "", format!("cannot be unpacked: {error}"), hint)),
             Ok(_) if unpacked.len() as u64 > BYTES_MAX => Err(too_large(path)),
-            Ok(_) => Ok(Source { path: path.to_owned(), bytes: unpacked, digest }),
+            Ok(_) => Ok(Source { path: path.into(), bytes: unpacked, digest }),
         }
     }
 
@@ -88,32 +90,37 @@ impl Source {
             Some(b'[') => self.items(bytes)?,
             _ => self.lines(bytes)?,
         };
-        match rows.len() {
-            0 => Err(fault(&self.path, "", "has no rows".to_owned(), FORMATS)),
-            count if count > ROWS_MAX => Err(fault(
-                &self.path,
-                "",
-                format!("has {count} rows; at most {ROWS_MAX} are read"),
-                "cut it into parts",
-            )),
-            _ => Ok(rows),
+        match rows.is_empty() {
+            true => Err(fault(&self.path, "", "has no rows".to_owned(), FORMATS)),
+            false => Ok(rows),
+        }
+    }
+
+    /// Refuses more rows than are read, before they are made.
+    fn check_count(&self, count: usize) -> Result<(), EvalError> {
+        match count > ROWS_MAX {
+            true => Err(fault(&self.path, "", format!("has more than {ROWS_MAX} rows"), "cut it into parts")),
+            false => Ok(()),
         }
     }
 
     fn items(&self, bytes: &[u8]) -> Result<Vec<Row>, EvalError> {
         let Strict(value) = serde_json::from_slice(bytes).map_err(|error| self.no_json(&error, error.line()))?;
         let Value::Array(items) = value else { return Ok(Vec::new()) };
+        self.check_count(items.len())?;
         let numbered = items.into_iter().enumerate();
         numbered.map(|(index, item)| self.row(item, format!(" item {}", index + 1))).collect()
     }
 
     fn lines(&self, bytes: &[u8]) -> Result<Vec<Row>, EvalError> {
         let lines = bytes.split(|&byte| byte == b'\n').enumerate();
-        let rows = lines.filter(|(_, line)| !line.trim_ascii().is_empty()).map(|(index, line)| {
+        let lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
+        self.check_count(lines.clone().take(ROWS_MAX + 1).count())?;
+        let rows = lines.map(|(index, line)| {
             let Strict(value) = serde_json::from_slice(line).map_err(|error| self.no_json(&error, index + 1))?;
             self.row(value, format!(" line {}", index + 1))
         });
-        rows.take(ROWS_MAX + 1).collect()
+        rows.collect()
     }
 
     fn no_json(&self, error: &serde_json::Error, line: usize) -> EvalError {
@@ -125,7 +132,7 @@ impl Source {
 
     fn row(&self, value: Value, place: String) -> Result<Row, EvalError> {
         match value {
-            Value::Object(entries) => Ok(Row { path: self.path.clone(), place, entries }),
+            Value::Object(entries) => Ok(Row { path: Arc::clone(&self.path), place, entries }),
             other => Err(fault(&self.path, &place, format!("must be an object, and is {}", shown(&other)), FORMATS)),
         }
     }
