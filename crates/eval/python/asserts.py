@@ -3,9 +3,10 @@ grader, and only the functions that they ask for run beside the solution. Source
 """
 import ast
 import builtins
+import symtable
 
-HEAD = '''"""The asserts of the source. They compare here; only the functions they ask for run beside the solution."""
-
+TITLE = '"""The asserts of the source. They compare here; only the functions they ask for run beside the solution."""'
+HEAD = '''
 
 class _Asked:
     _ask = staticmethod(call)
@@ -45,6 +46,7 @@ def tests_of(item):
     """
     try:
         reference = ast.parse(item["code"])
+        names_in(reference)
     except UNREADABLE as error:
         return {"fault": ["code", f"is no Python: {error}"]}
     try:
@@ -59,19 +61,21 @@ def translated(item, reference, setup, tests):
     given = [node for node in reference.body if node.end_lineno <= given_lines]
     context = [node for node in given if entry is None or getattr(node, "name", None) != entry]
     functions = {node.name for node in reference.body if isinstance(node, ast.FunctionDef)}
-    functions -= bound(context)
-    own = set().union(*map(bound, [[setup], tests]))
-    used = loaded([setup, *tests]) | ({entry} if entry else set())
+    given_names = set().union(*(names_in(node)[0] for node in context))
+    functions -= given_names
+    facts = [names_in(tree) for tree in [setup, *tests]]
+    own = set().union(*(makes for makes, _ in facts))
+    used = set().union(*(reads for _, reads in facts)) | ({entry} if entry else set())
     asked = sorted(name for name in used & functions if name not in own)
     if entry and entry not in functions:
         return {"fault": ["entry_point", f"is `{entry}`, which the code does not define"]}
     if entry and "check" not in {getattr(node, "name", None) for tree in tests for node in tree.body}:
         return {"fault": ["tests", "defines no function `check`"]}
-    unknown = used - set(asked) - own - bound(context) - set(dir(builtins))
+    unknown = used - set(asked) - own - given_names - set(dir(builtins))
     imports = [node for node in reference.body if isinstance(node, (ast.Import, ast.ImportFrom)) and node not in context]
-    needed = [node for node in imports if bound([node]) & unknown]
-    made = sorted(unknown - bound(needed))
-    why = f"`{made[0]}` is made by the solution" if made else not_plain([setup, *tests], asked, entry, own)
+    needed = [node for node in imports if names_in(node)[0] & unknown]
+    made = sorted(unknown.difference(*(names_in(node)[0] for node in needed)))
+    why = f"`{made[0]}` is made by the solution" if made else not_plain([setup, *tests], asked, entry)
     if not asked and not made:
         return {"fault": ["tests", "asks for no function of the code"]}
     written = beside(item, why) if why else compared(item, context + needed, asked, tests)
@@ -81,7 +85,9 @@ def translated(item, reference, setup, tests):
 
 def compared(item, context, asked, tests):
     """The tests as they stand, with a function for each that is asked, which asks elsewhere."""
-    lines = [HEAD, *(ast.unparse(node) for node in context)]
+    # What is imported from the future stands first.
+    first = [node for node in context if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
+    lines = [TITLE, *map(ast.unparse, first), HEAD, *(ast.unparse(node) for node in context if node not in first)]
     lines += [f"{name} = _Asked({name!r})" for name in asked]
     lines.append(item["setup"])
     if item["entry"]:
@@ -99,8 +105,9 @@ def beside(item, why):
     return BESIDE.format(why=why, code="\n".join([item["setup"], *item["tests"], *call]))
 
 
-def not_plain(trees, asked, entry, own):
+def not_plain(trees, asked, entry):
     """Why something that the tests send or await cannot cross between sessions; empty if nothing is known of it."""
+    own = bound(trees)
     targets = {*asked, "candidate"} if entry else set(asked)
     for node in (node for tree in trees for node in ast.walk(tree)):
         if isinstance(node, ast.Constant) and isinstance(node.value, complex):
@@ -131,14 +138,25 @@ def parts(value):
         yield from parts(part)
 
 
-def loaded(trees):
-    """Names that are read."""
-    nodes = (node for tree in trees for node in ast.walk(tree))
-    return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+def names_in(tree):
+    """The global names that a part of a module makes, and those that it reads; what is local somewhere is neither."""
+    makes, reads = set(), set()
+    top = symtable.symtable(ast.unparse(tree), "<module>", "exec")
+    tables = [top]
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        for symbol in table.get_symbols():
+            is_global = table is top or symbol.is_declared_global()
+            if is_global and (symbol.is_assigned() or symbol.is_imported()):
+                makes.add(symbol.get_name())
+            if symbol.is_referenced() and (table is top or symbol.is_global()):
+                reads.add(symbol.get_name())
+    return makes, reads
 
 
 def bound(trees):
-    """Names that get a value."""
+    """Names that get a value anywhere."""
     names = set()
     for node in (node for tree in trees for node in ast.walk(tree)):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
