@@ -87,11 +87,14 @@ def grader_of(value):
     kinds = {list: "list", tuple: "list", dict: "dict", set: "set"}
     if type(value) not in kinds:
         raise Left(f"it expects a value of the type {type(value).__name__}, which no grader takes")
+    # A set has no order of its own, and what is made of it should have one.
+    items = sorted(value, key=repr) if isinstance(value, set) else value
     try:
-        plain = json.loads(json.dumps(list(value) if isinstance(value, set) else value, allow_nan=False))
+        plain = json.loads(json.dumps(items, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
         raise Left(f"it expects what no grader takes: {error}") from None
-    return {"grader": {"kind": kinds[type(value)], "answer": plain}, "answer": repr(value)}
+    shown = "{" + ", ".join(map(repr, items)) + "}" if isinstance(value, set) and value else repr(value)
+    return {"grader": {"kind": kinds[type(value)], "answer": plain}, "answer": shown}
 
 
 def setup_of(module, tools):

@@ -13,6 +13,8 @@ use crate::{EvalError, Task};
 
 /// How many of the most similar conversations are looked at for some that fit.
 const CANDIDATES_MAX: usize = 64;
+/// Words from which on an example is the task itself, with less text: fewer stand in many tasks.
+const WORDS_MIN: usize = 8;
 /// Characters for which a token is counted where the model does not count: fewer than tokens mostly have.
 const CHARS_PER_TOKEN: usize = 3;
 
@@ -36,14 +38,19 @@ impl Example {
         &self.solved.messages
     }
 
-    /// Whether it is this task, solved: by id, or because a user message is or holds the same prompt.
+    /// Whether it is this task, solved: by id, because a user message is or holds the same prompt, or because the prompt
+    /// holds all that the example begins with.
     fn is_of(&self, task: &Task, prompt: &str) -> bool {
         let is_named = [Some(self.id()), self.solved.task.as_deref()].contains(&Some(task.id.as_str()));
         is_named
             || match prompt.trim().is_empty() {
                 // A prompt without a word is the same where it is the same text.
                 true => self.messages().iter().any(|message| message.content.trim() == task.prompt.trim()),
-                false => self.said.iter().any(|said| said.contains(prompt)),
+                false => {
+                    let first = &self.said[0];
+                    self.said.iter().any(|said| said.contains(prompt))
+                        || (first.split_whitespace().count() >= WORDS_MIN && prompt.contains(first.as_str()))
+                }
             }
     }
 

@@ -77,8 +77,9 @@ impl Skills {
         defined?.map_err(refused)
     }
 
-    /// Adds those that `code` calls, as its text shows.
+    /// Adds those that `code` calls, as its text shows, without comments and strings.
     pub fn note_calls(&self, code: &str, called: &mut BTreeSet<String>) {
+        let code = without_texts(code);
         let is_inside = |letter: char| letter.is_alphanumeric() || letter == '_';
         let is_called = |name: &str| {
             code.match_indices(name).any(|(at, _)| {
@@ -91,4 +92,47 @@ impl Skills {
         let names = self.skills.iter().map(|skill| &skill.name);
         called.extend(names.filter(|name| is_called(name)).cloned());
     }
+}
+
+/// Python without its comments and its strings but for those that hold code, which begin with `f`.
+fn without_texts(code: &str) -> String {
+    let (mut kept, mut rest) = (String::with_capacity(code.len()), code);
+    while let Some(at) = rest.find(['#', '\'', '"']) {
+        kept.push_str(&rest[..at]);
+        rest = &rest[at..];
+        if rest.starts_with('#') {
+            rest = &rest[rest.find('\n').unwrap_or(rest.len())..];
+            continue;
+        }
+        let quote = &rest[..1];
+        let threefold = quote.repeat(3);
+        let mark = if rest.starts_with(&threefold) { threefold.as_str() } else { quote };
+        let end = string_end(rest, mark);
+        let letters = kept.chars().rev().take_while(|letter| letter.is_alphanumeric() || *letter == '_');
+        let prefix: String = letters.collect();
+        let is_format = prefix.len() <= 2 && prefix.contains(['f', 'F']);
+        kept.push_str(if is_format { &rest[..end] } else { "''" });
+        rest = &rest[end..];
+    }
+    kept.push_str(rest);
+    kept
+}
+
+/// Where the string ends that `text` begins with, between two of `mark`. One of a line ends with it, closed or not.
+fn string_end(text: &str, mark: &str) -> usize {
+    let mut at = mark.len();
+    while let Some(found) = text[at..].find(['\\', '\n', '\'', '"']) {
+        at += found;
+        let here = &text[at..];
+        if here.starts_with(mark) {
+            return at + mark.len();
+        }
+        if here.starts_with('\n') && mark.len() == 1 {
+            return at;
+        }
+        // What stands behind a backslash ends nothing.
+        let count = if here.starts_with('\\') { 2 } else { 1 };
+        at += here.chars().take(count).map(char::len_utf8).sum::<usize>();
+    }
+    text.len()
 }

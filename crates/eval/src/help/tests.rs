@@ -109,6 +109,20 @@ fn no_example_is_the_task_itself_whatever_its_case_and_its_place() {
 }
 
 #[test]
+fn an_example_with_less_text_than_the_task_is_the_task() {
+    let rows = [
+        row("less", "A farmer has four sheep and three goats: how many animals?"),
+        row("few words", "How many sheep and goats?"),
+        row("another", "A farmer has four sheep and three hens: how many animals?"),
+    ];
+    let prompt =
+        "A farmer has four sheep and three goats: how many animals? How many sheep and goats? Give the number.";
+    let mut ids = chosen(&shots(&rows, 9, 1000), prompt, 1000);
+    ids.sort();
+    assert_eq!(ids, ["another", "few words"]);
+}
+
+#[test]
 fn what_does_not_fit_is_passed_over() {
     let long = format!("area {}", "area of squares ".repeat(40));
     let rows = [row("long", &long), row("short", "area of squares"), row("shorter", "squares, in words")];
@@ -210,6 +224,26 @@ fn calls_are_told_from_what_only_looks_like_one() {
     }
     for code in ["twice", "not_twice(1)", "twice_more(1)", "self.twice(1)", "def twice(x):\n    return x", ""] {
         assert_eq!(calls(code), 0, "{code}");
+    }
+    for code in [
+        "# twice(1)",
+        "x = 1  # as twice(1) does",
+        "print('twice(1)')",
+        r#"print("it's \"twice(1)\"")"#,
+        "'''one\ntwice(1)\n'''",
+        "x = b'twice(1)'",
+    ] {
+        assert_eq!(calls(code), 0, "{code}");
+    }
+    for code in [
+        "print('#', twice(1))",
+        "'''it's'''\ntwice(1)",
+        "print(f'{twice(1)} of it')",
+        "x = 'not closed\ntwice(1)",
+        "# it's\ntwice(1)",
+        "'é' + twice(1)",
+    ] {
+        assert_eq!(calls(code), 1, "{code}");
     }
 }
 

@@ -15,9 +15,8 @@ const NAME_CHARACTERS_MAX: usize = 60;
 const EXAMPLES_LIMIT: usize = 100;
 const EXAMPLES_TOKENS_LIMIT: usize = 1_000_000;
 
-/// What can stand behind a model, and behind an address.
-const KEYS_HERE: [&str; 5] = ["adapter", "examples", "examples_max", "examples_tokens", "skills"];
-const KEYS_ELSEWHERE: [&str; 5] = ["model", "examples", "examples_max", "examples_tokens", "skills"];
+/// What can stand behind a model or an address: `adapter` behind the one only, and `model` behind the other.
+const KEYS: [&str; 6] = ["adapter", "model", "examples", "examples_max", "examples_tokens", "skills"];
 
 /// A file of contestants.
 #[derive(Debug, Deserialize)]
@@ -51,12 +50,14 @@ impl Contestant {
     pub fn parse(text: &str) -> Result<Contestant, String> {
         let (name, place) =
             text.split_once('=').ok_or("it must be NAME=MODEL[,adapter=DIR] or NAME=URL[,model=NAME]")?;
-        let is_url = is_address(place);
-        let (place, mut details) = split_details(place, if is_url { &KEYS_ELSEWHERE } else { &KEYS_HERE })?;
+        let (place, mut details) = split_details(place)?;
         let mut entry = Entry { name: name.to_owned(), ..Entry::default() };
-        (entry.url, entry.model) = match is_url {
-            true => (Some(place.to_owned()), details.remove("model").map(str::to_owned)),
-            false => (None, Some(place.to_owned())),
+        (entry.url, entry.model) = match (is_address(place), details.remove("model")) {
+            (true, model) => (Some(place.to_owned()), model.map(str::to_owned)),
+            (false, None) => (None, Some(place.to_owned())),
+            (false, Some(_)) => {
+                return Err("`model` is for a name at an address, and not behind a model in this process".to_owned());
+            }
         };
         let mut path = |key: &str| details.remove(key).map(PathBuf::from);
         (entry.adapter, entry.examples, entry.skills) = (path("adapter"), path("examples"), path("skills"));
@@ -144,13 +145,10 @@ fn is_address(text: &str) -> bool {
 }
 
 /// What stands before the first `,KEY=`, and the values that stand behind them. A path may have commas of its own.
-fn split_details<'a>(
-    text: &'a str,
-    keys: &[&'static str],
-) -> Result<(&'a str, BTreeMap<&'static str, &'a str>), String> {
+fn split_details(text: &str) -> Result<(&str, BTreeMap<&'static str, &str>), String> {
     let (mut rest, mut details) = (text, BTreeMap::new());
     loop {
-        let places = keys.iter().filter_map(|key| Some((rest.rfind(&format!(",{key}="))?, *key)));
+        let places = KEYS.iter().filter_map(|key| Some((rest.rfind(&format!(",{key}="))?, *key)));
         let Some((at, key)) = places.max() else { return Ok((rest, details)) };
         let value = &rest[at + key.len() + 2..];
         if value.is_empty() {
@@ -219,6 +217,9 @@ mod tests {
             "a=m,examples=e,examples_max=0",
             "a=m,examples=e,examples_max=two",
             "a=m,examples=e,examples_tokens=-1",
+            "a=http://h/v1,adapter=d",
+            "a=http://h/v1,model=n,adapter=d",
+            "a=m,model=n",
             &format!("{}=m", "x".repeat(61)),
         ] {
             assert!(Contestant::parse(text).is_err(), "{text}");
