@@ -57,6 +57,8 @@ enum Command {
     /// Make a suite of a published benchmark, out of files that you have
     ///
     /// docs/benchmarks.md says where they are published, what becomes of them, and what differs from their own scoring.
+    /// What is Python in them is parsed or run in the sandbox, without a network and without modules that are imported
+    /// before: --network, --preimport and --cell-seconds do not count here.
     Import(Box<ImportArgs>),
     /// Write a task to begin with, which `check` accepts
     NewTask(NewTaskArgs),

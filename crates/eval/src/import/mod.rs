@@ -211,7 +211,7 @@ struct About {
     title: &'static str,
     origin: &'static str,
     licence: &'static str,
-    /// Replies that its authors allow, where they say so.
+    /// Replies that are allowed, where its authors bound them.
     turns: Option<u64>,
 }
 
