@@ -1,10 +1,10 @@
 //! M3ToolEval, MINT and API-Bank.
 
-use codeact_eval::Benchmark;
+use codeact_eval::{Benchmark, Grader, ImportOptions, import};
 use serde_json::{Value, json};
 
 use super::{Files, assert_sound, humaneval, lines, mbpp, task};
-use crate::played;
+use crate::{played, policy};
 
 const BAKERY: &str = r#"from ..base import Task, register_task_iterator, ToolType
 
@@ -99,6 +99,28 @@ fn modules_of_tools_become_setups_without_their_answers() {
     let look = "<execute>\nprint(next_book(), next_book(), 'PRICES' in globals(), 'Shelf' in globals())\n</execute>";
     let outcome = played(first, &[look, "<solution>Emma</solution>"]);
     assert!(outcome.is_solved && outcome.transcript[3].content.contains("Emma Ulysses False False"));
+}
+
+const LETTERS: &str = r#"from ..base import Task, register_task_iterator, ToolType
+
+
+def one():
+    return 1
+
+
+TOOLS = {"one": ToolType(name="one", description="One.", function=one, fn_signature="one() -> int")}
+register_task_iterator([Task(name="l", tools=TOOLS, instruction="Which?", expected_output=set("hgfedcba"))], 1)
+"#;
+
+#[test]
+fn sets_are_written_in_the_same_order_every_time() {
+    let files = Files::of(&[("m3/tasks/impl/letters.py", LETTERS.into())]);
+    let (_, suite) = files.imported(Benchmark::M3ToolEval, "m3", None);
+    let Grader::Set { answer, .. } = &suite.tasks[0].grader else { panic!("{:?}", suite.tasks[0].grader) };
+    assert_eq!(*answer, json!(["a", "b", "c", "d", "e", "f", "g", "h"]));
+    let reference = "<solution>{'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'}</solution>";
+    assert_eq!(suite.tasks[0].reference, [reference]);
+    assert_sound(&suite);
 }
 
 #[test]
@@ -211,4 +233,81 @@ fn requests_of_a_dialogue_are_compared_as_texts() {
     let (imported, suite) = files.imported(Benchmark::ApiBank, "level-1-api.json", None);
     assert_eq!((imported.tasks, imported.skipped.len()), (1, 1));
     assert_sound(&suite);
+}
+
+/// A folder of API-Bank with two dialogues.
+fn bank() -> Files {
+    let api = |name: &str, description: &str| {
+        format!(
+            "class {name}(API):\n    description = {description}\n    input_parameters = {{}}\n    output_parameters = {{}}\n"
+        )
+    };
+    let user = json!({"role": "User", "text": "Meet Ann and Bob's dog."});
+    let call = |name: &str, parameters: Value| json!({"role": "API", "api_name": name, "param_dict": parameters});
+    let meeting = json!({"who": ["Ann", "Bob's"], "open": true, "end": null, "much": {"a": 1.5, "b": "\"\n"}});
+    let one = call("Add", json!({"n": "1"}));
+    let rows = [user.clone(), call("Meet", meeting), call("Odd", json!({})), one.clone()];
+    let apis = [api("Meet", "'Meets.'"), api("Add", "'Adds.'"), api("Odd", "{1, 2}")];
+    let request = |expected: &str| json!({"instruction": "i", "input": "User: x", "expected_output": expected});
+    Files::of(&[
+        ("bank/apis/all.py", apis.concat()),
+        ("bank/lv1-lv2-samples/level-1-given-desc/a.jsonl", lines(&rows)),
+        ("bank/lv1-lv2-samples/level-1-given-desc/b.jsonl", lines(&[user, one])),
+        ("requests.json", json!([request("AI: No."), request("API-Request: [Add(n='1')]")]).to_string()),
+    ])
+}
+
+#[test]
+fn requests_hold_values_of_python_and_descriptions_do_not_tell_their_order() {
+    let files = bank();
+    let (imported, suite) = files.imported(Benchmark::ApiBank, "bank", None);
+    assert_eq!((imported.tasks, imported.skipped.len()), (3, 1), "{imported:?}");
+    // Its description is a set, which JSON does not hold.
+    assert!(imported.table().contains("`Odd`"), "{}", imported.table());
+    assert_sound(&suite);
+    let (first, second) = (task(&suite, "a/2"), task(&suite, "a/4"));
+    let place = |name: &str| first.prompt.find(&format!("{{\"name\":\"{name}\"")).unwrap();
+    assert!(place("Add") < place("Meet"), "{}", first.prompt);
+    let told = r#"[Meet(who='['Ann', "Bob's"]', open='True', end='None', much='{'a': 1.5, 'b': '"\n'}')]->null"#;
+    assert!(second.prompt.contains(told), "{}", second.prompt);
+    for (solution, is_right) in [
+        (r#"[Meet(who=['Ann', "Bob's"], open=True, end=None, much={'b': '"\n', 'a': 1.5})]"#, true),
+        (r#"[Meet(who='["Ann", "Bob's"]', open='True', end='None', much='{"a": 1.5, "b": "\"\n"}')]"#, true),
+        (r#"[Meet(who=['Ann', "Bob's"], open=1, end=None, much={'b': '"\n', 'a': 1.5})]"#, false),
+        (r#"[Meet(who=["Bob's", 'Ann'], open=True, end=None, much={'b': '"\n', 'a': 1.5})]"#, false),
+    ] {
+        assert_eq!(played(first, &[&format!("<solution>{solution}</solution>")]).is_solved, is_right, "{solution}");
+    }
+}
+
+#[test]
+fn a_request_is_taken_whole_or_not_at_all() {
+    let files = bank();
+    let (_, suite) = files.imported(Benchmark::ApiBank, "requests.json", None);
+    let add = task(&suite, "2-Add");
+    for (solution, is_right) in [
+        ("[Add(n=1)]", true),
+        (" [ Add( n = '1', ) ] ", true),
+        ("API-Request: [Add(n='1')]", true),
+        ("[Add(n='1')] or so", false),
+        ("It is [Add(n='1')]", false),
+        ("[Add(n='2', n='1')]", false),
+        ("[Add('1')]", false),
+        ("[Add(n='1', 'x')]", false),
+        ("[Add(n='1'), Add(n='1')]", false),
+        ("[Add(n='1',,)]", false),
+        ("[Add(n=True)]", false),
+    ] {
+        assert_eq!(played(add, &[&format!("<solution>{solution}</solution>")]).is_solved, is_right, "{solution}");
+    }
+}
+
+#[test]
+fn a_limit_counts_the_requests_that_become_tasks() {
+    let files = bank();
+    let options = ImportOptions { limit: Some(1), split: None };
+    for (from, out) in [("bank", "one"), ("requests.json", "other")] {
+        let imported = import(Benchmark::ApiBank, &files.at(from), &files.at(out), &options, &policy());
+        assert_eq!(imported.unwrap_or_else(|error| panic!("{error}")).tasks, 1, "{from}");
+    }
 }

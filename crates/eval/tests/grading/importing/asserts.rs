@@ -55,6 +55,42 @@ fn functions_are_judged_where_no_code_of_theirs_runs() {
 }
 
 #[test]
+fn local_names_are_no_names_of_the_module() {
+    let rows = [
+        humaneval(
+            "HumanEval/0",
+            "def twice(n):\n    \"\"\"Two times n.\"\"\"\n",
+            "    return 2 * n\n",
+            "def check(candidate):\n    twice = 4\n    assert candidate(2) == twice\n",
+        ),
+        humaneval(
+            "HumanEval/1",
+            "from __future__ import annotations\n\n\ndef helper(n: Nobody):\n    total = n + 1\n    return total\n\n\ndef total(n):\n    \"\"\"n and one.\"\"\"\n",
+            "    return n + 1\n",
+            "def check(candidate):\n    assert candidate(2) == helper(2)\n",
+        ),
+    ];
+    let files = Files::of(&[("rows.jsonl", lines(&rows))]);
+    let (imported, suite) = files.imported(Benchmark::HumanEval, "rows.jsonl", None);
+    assert_eq!((imported.tasks, imported.beside, imported.unreferenced), (2, 0, 0));
+    assert_sound(&suite);
+}
+
+#[test]
+fn what_a_file_says_does_not_command_a_terminal() {
+    let mut row = humaneval(
+        "HumanEval/0",
+        "def f():\n    \"\"\"f\"\"\"\n",
+        "    return 1\n",
+        "def check(candidate):\n    assert candidate() == 1\n",
+    );
+    row["entry_point"] = json!(format!("g\u{1b}[2J\u{202e}{}", "x".repeat(10_000)));
+    let told = Files::of(&[("rows.jsonl", row.to_string())]).refused(Benchmark::HumanEval, "rows.jsonl");
+    assert!(told.contains("which the code does not define") || told.contains("`entry_point` is `g"), "{told}");
+    assert!(!told.contains(['\u{1b}', '\u{202e}']) && told.chars().count() < 1000, "{told}");
+}
+
+#[test]
 fn lists_of_asserts_become_tests() {
     let node = "class Node:\r\n    def __init__(self, value):\r\n        self.value = value\r\ndef depth(node):\r\n    return node.value";
     let rows = [

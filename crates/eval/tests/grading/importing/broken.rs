@@ -118,8 +118,10 @@ fn whatever_a_source_holds_becomes_tests_or_a_fault() {
 
 #[test]
 fn files_that_are_none_are_refused_by_name() {
-    let files = Files::of(&[("x.jsonl.gz", String::new())]);
+    let files = Files::of(&[("x.jsonl.gz", String::new()), ("many.json", format!("[{}1]", "1,".repeat(100_000)))]);
     let packed = files.at("x.jsonl.gz");
+    // They are counted before the first of them, which is no row, is looked at.
+    assert!(files.refused(Benchmark::Gsm8k, "many.json").contains("more than 100000 rows"));
     assert!(files.refused(Benchmark::Gsm8k, "none.jsonl").contains("none.jsonl"));
     assert!(files.refused(Benchmark::HumanEval, ".").contains("is a folder"));
     assert!(std::process::Command::new("mkfifo").arg(files.at("pipe")).status().unwrap().success());

@@ -82,6 +82,9 @@ fn sums_in_words_are_numbers() {
     assert!(played(&suite.tasks[0], &["<solution>1200.0</solution>"]).is_solved);
     let (imported, _) = files.imported(Benchmark::Gsm8k, "gsm", Some("train"));
     assert_eq!((imported.suite.as_str(), imported.tasks), ("gsm8k-train", 1));
+    let options = ImportOptions { limit: None, split: Some("train".into()) };
+    let refused = import(Benchmark::Gsm8k, &files.at("gsm/test.jsonl"), &files.at("out"), &options, &policy());
+    assert!(refused.unwrap_err().to_string().contains("is named as the split `test`"));
 }
 
 fn humaneval(id: &str, prompt: &str, body: &str, test: &str) -> Value {
@@ -192,4 +195,32 @@ fn the_command_imports_and_says_what() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(String::from_utf8_lossy(&output.stdout), "gsm8k-test: 2 tasks\n");
     assert_eq!(program("made").status.code(), Some(2));
+}
+
+#[test]
+fn what_needs_a_python_announces_its_sandbox() {
+    let row = humaneval(
+        "HumanEval/0",
+        "def f():\n    \"\"\"f\"\"\"\n",
+        "    return 1\n",
+        "def check(candidate):\n    assert candidate() == 1\n",
+    );
+    let files = Files::of(&[
+        ("test.jsonl", lines(&[json!({"question": "q", "answer": "#### 1"})])),
+        ("HumanEval.jsonl", lines(&[row])),
+    ]);
+    let said = |out: &str, format: &str, file: &str, more: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_codeact-eval"));
+        command.args(["import", format]).arg(files.at(file)).arg("--out").arg(files.at(out)).args(more);
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        said
+    };
+    let said_of_code = said("a", "humaneval", "HumanEval.jsonl", &[]);
+    assert!(said_of_code.contains("sandbox: rung") && !said_of_code.contains("NO SANDBOX"), "{said_of_code}");
+    let warned = said("b", "humaneval", "HumanEval.jsonl", &["--unsafe-no-sandbox"]);
+    assert!(warned.contains("NO SANDBOX"), "{warned}");
+    let nothing = said("c", "gsm8k", "test.jsonl", &["--unsafe-no-sandbox"]);
+    assert!(!nothing.to_lowercase().contains("sandbox"), "{nothing}");
 }
