@@ -258,3 +258,44 @@ fn files(folder: &Path, end: &str) -> Result<Vec<PathBuf>, EvalError> {
     paths.sort();
     Ok(paths)
 }
+
+#[cfg(test)]
+mod tests {
+    use codeact_sandbox::Policy;
+
+    use super::*;
+
+    #[test]
+    fn what_is_read_and_made_is_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        std::fs::write(&path, "{\"role\": \"API\", \"api_name\": \"Add\", \"param_dict\": {}}\n").unwrap();
+        let rows = Source::read(&path).unwrap().rows().unwrap();
+        let apis: Map<String, Value> = [("Add".to_owned(), json!({}))].into_iter().collect();
+        let (mut requests, mut draft) = (Requests { apis, tasks: Vec::new(), limit: 2, bytes: 0 }, Draft::default());
+        requests.add(&rows, "a", &mut draft).unwrap();
+        assert!(requests.tasks.len() == 1 && requests.bytes > ASK.len());
+        requests.bytes = PROMPTS_BYTES_MAX;
+        let error = requests.add(&rows, "a", &mut draft).unwrap_err();
+        assert!(error.is_bad_input() && error.to_string().contains("see `--limit`"), "{error}");
+        requests.limit = 1;
+        requests.add(&rows, "a", &mut draft).unwrap();
+        assert_eq!(requests.tasks.len(), 1);
+
+        std::fs::write(folder.path().join("large.py"), "#".repeat(SOURCES_BYTES_MAX + 1)).unwrap();
+        let wanted = Wanted { from: folder.path(), split: None, limit: 1, policy: &Policy::default() };
+        let error = described(folder.path(), &wanted).unwrap_err().to_string();
+        assert!(error.contains("has sources of more than"), "{error}");
+    }
+
+    #[test]
+    fn values_are_written_as_python_prints_them() {
+        for (value, expected) in [
+            (json!([null, true, false, 1, -2.5, "a"]), "[None, True, False, 1, -2.5, 'a']"),
+            (json!({"it's": [], "b": {}}), r#"{"it's": [], 'b': {}}"#),
+            (json!("'\"\\\n\u{1}\u{7f}é"), r#"'\'"\\\n\x01\x7fé'"#),
+        ] {
+            assert_eq!(literal(&value), expected);
+        }
+    }
+}
