@@ -287,13 +287,9 @@ mod tests {
         let same = "import os.path\ndef last(p):\n    return os.path.basename(p)\nlast('a/b')\n";
         let kept = |signature: &str| -> Told { (vec![(signature.to_owned(), 1)], 0, Vec::new()) };
         let left: Told = (Vec::new(), 0, vec![OTHER_MEANING.to_owned()]);
-        for (program, expected) in [
-            (DAY, kept("day(y)")),
-            (year, left.clone()),
-            (text, left),
-            (path, kept("up(p)")),
-            (same, kept("last(p)")),
-        ] {
+        for (program, expected) in
+            [(DAY, kept("day(y)")), (year, left.clone()), (text, left), (path, kept("up(p)")), (same, kept("last(p)"))]
+        {
             assert_eq!(earned(folder.path(), program), expected, "{program}");
         }
         let store = SkillStore::open(&folder.path().join("store")).unwrap();
