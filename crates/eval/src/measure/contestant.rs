@@ -19,6 +19,12 @@ use crate::{Actor, EvalError, Solver};
 /// Files up to this size are hashed whole; of larger ones, the size and as much of both ends.
 const HASHED_BYTES_MAX: u64 = 16 << 20;
 
+/// Endings of the files that decide what a model in a folder says: settings, tokenizer, chat template, weights.
+const DECISIVE: [&str; 4] = ["json", "jinja", "safetensors", "gguf"];
+
+/// Says what a folder was exported from, and nothing that is read to solve tasks.
+const MANIFEST: &str = "manifest.json";
+
 /// One that is measured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contestant {
@@ -88,7 +94,8 @@ pub fn find(contestants: &[Contestant], progress: &dyn Fn(&str)) -> Result<Vec<E
                 let wording = wording_of(files.folder(), adapter.as_deref())?;
                 let paths = [Some(files.gguf().unwrap_or(files.folder())), adapter.as_deref()];
                 let prints = paths.into_iter().flatten().map(fingerprint).collect::<Result<Vec<_>, _>>()?;
-                let fingerprint = format!("{model} {}", prints.join(" with "));
+                // Not where it lies: the same model elsewhere says the same.
+                let fingerprint = prints.join(" with ");
                 Entrant { contestant, files: Some(files), wording, fingerprint, help, solver: None }
             }
             Place::Elsewhere { url, model } => {
@@ -133,8 +140,8 @@ impl Entrant {
     }
 }
 
-/// The beginning of a hash over the names, sizes and contents of the files in a folder, or of one file; of files above
-/// 16 MiB only both ends are read.
+/// The beginning of a hash over the names, sizes and contents of the files in a folder that decide what a model says, or
+/// over the size and contents of one file, whatever it is called; of files above 16 MiB only both ends are read.
 ///
 /// # Errors
 /// When something cannot be read.
@@ -143,17 +150,19 @@ fn fingerprint(path: &Path) -> Result<String, EvalError> {
         let path = path.to_owned();
         move |source| EvalError::Read { path, source }
     };
-    let mut files = vec![path.to_owned()];
-    if path.is_dir() {
+    let (mut files, is_folder) = (vec![path.to_owned()], path.is_dir());
+    if is_folder {
         let entries = std::fs::read_dir(path).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(failed(path))?;
-        files = entries.into_iter().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+        files = entries.into_iter().map(|entry| entry.path()).filter(|path| is_decisive(path)).collect();
         files.sort();
     }
     let mut hasher = Sha256::new();
     for path in files {
         let mut file = File::open(&path).map_err(failed(&path))?;
         let size = file.metadata().map_err(failed(&path))?.len();
-        hasher.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+        if is_folder {
+            hasher.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+        }
         hasher.update(size.to_le_bytes());
         let mut part = Vec::new();
         file.by_ref().take(HASHED_BYTES_MAX).read_to_end(&mut part).map_err(failed(&path))?;
@@ -169,6 +178,13 @@ fn fingerprint(path: &Path) -> Result<String, EvalError> {
     Ok(hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// Whether a file of a model's folder is read to solve tasks, as far as its name says.
+fn is_decisive(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    let is_named = path.file_name().is_some_and(|name| name != MANIFEST);
+    is_named && ending.is_some_and(|ending| DECISIVE.contains(&ending)) && path.is_file()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,19 +194,46 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
         let print = || fingerprint(folder.path()).unwrap();
-        write("a", b"1");
+        write("a.json", b"1");
         let first = print();
-        write("a", b"2");
+        write("a.json", b"2");
         let second = print();
-        std::fs::rename(folder.path().join("a"), folder.path().join("b")).unwrap();
+        std::fs::rename(folder.path().join("a.json"), folder.path().join("b.safetensors")).unwrap();
         let third = print();
         assert!(first != second && second != third && first.len() == 16, "{first} {second} {third}");
         let mut large = vec![0; (HASHED_BYTES_MAX + 5) as usize];
-        write("b", &large);
+        write("b.safetensors", &large);
         let fourth = print();
         *large.last_mut().unwrap() = 1;
-        write("b", &large);
+        write("b.safetensors", &large);
         assert_ne!(print(), fourth);
         assert!(fingerprint(&folder.path().join("none")).is_err());
+    }
+
+    #[test]
+    fn a_fingerprint_is_the_same_elsewhere_and_with_other_words_beside() {
+        let [here, there] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        for folder in [&here, &there] {
+            std::fs::write(folder.path().join("config.json"), "{}").unwrap();
+            std::fs::write(folder.path().join("chat_template.jinja"), "x").unwrap();
+        }
+        let print = |folder: &tempfile::TempDir| fingerprint(folder.path()).unwrap();
+        let before = print(&here);
+        assert_eq!(print(&there), before);
+        for name in ["README.md", ".gitattributes", "manifest.json", "json"] {
+            std::fs::write(there.path().join(name), "words").unwrap();
+        }
+        std::fs::create_dir(there.path().join("original.json")).unwrap();
+        assert_eq!(print(&there), before);
+        for name in ["codeact.json", "adapter_model.safetensors", "chat_template.jinja"] {
+            std::fs::write(there.path().join(name), "other").unwrap();
+            assert_ne!(print(&there), before, "{name}");
+        }
+        let files = [here.path().join("a.gguf"), there.path().join("b.gguf")];
+        let prints = files.map(|path| {
+            std::fs::write(&path, "weights").unwrap();
+            fingerprint(&path).unwrap()
+        });
+        assert_eq!(prints[0], prints[1]);
     }
 }
