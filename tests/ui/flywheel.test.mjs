@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -58,8 +59,11 @@ function rate(solved, tasks) {
 }
 
 const figures = (name, solved, chat_loss, versus = null) => ({ name, adapter: name === "base" ? null : `${name}/adapter`, attempts: name, metric: rate(solved, 60), groups: { new: rate(solved, 60), [HOSTILE]: rate(3, 4), [LONG]: rate(0, 4) }, chat_loss, versus, seconds: 61 });
-const collected = (kept, dropped) => ({ teacher: HOSTILE, file: "conversations.jsonl", tasks: 1200, solved: 700, attempts: 4321, right: 1500, kept, dropped, seconds: 3600 });
-const trained = { adapter: "adapter", steps: 99, conversations: 500, seconds: 1800 };
+// What is read again is held against its hash.
+const CONVERSATIONS = "round-1/conversations.jsonl";
+const sha256 = createHash("sha256").update("{}\n").digest("hex");
+const collected = (kept, dropped) => ({ teacher: HOSTILE, file: CONVERSATIONS, sha256, tasks: 1200, solved: 700, attempts: 4321, right: 1500, kept, dropped, seconds: 3600 });
+const trained = { adapter: "adapter", sha256: {}, steps: 99, conversations: 500, seconds: 1800 };
 const versus = { before: HOSTILE, lost: 3, won: 15, p: 0.008, difference: 0.2, low: 0.0667, high: 0.3333 };
 const MEASURED = [figures("base", 0, 2.5), figures("start", 18, 2), figures("round 1", 30, 1.99, versus), figures("round 2", 60, 2.5, { ...versus, lost: 0, won: 30 })];
 const ROUNDS = [
@@ -83,6 +87,8 @@ before(async () => {
     assert.deepEqual([state.start, state.rounds], [null, []], String(begun.stderr));
     const [base, start] = MEASURED;
     writeFileSync(file, JSON.stringify({ ...state, base, start, start_seconds: 600, rounds: ROUNDS }));
+    mkdirSync(join(folder, DIR, "round-1"), { recursive: true });
+    writeFileSync(join(folder, DIR, CONVERSATIONS), "{}\n");
     const { status, stderr } = train("--resume");
     assert.equal(status, 0, String(stderr));
     path = join(folder, DIR, "flywheel.html");

@@ -11,15 +11,15 @@ use codeact_eval::Task;
 pub(crate) struct Overlap {
     /// Id of the task.
     task: String,
-    /// The first conversation that begins with its prompt.
+    /// The first conversation that asks it, and nothing else, first.
     place: String,
-    /// Other conversations that begin with the prompt of one of the tasks.
+    /// Other conversations whose user asks one of the tasks first.
     more: usize,
 }
 
 impl Overlap {
-    /// The first conversation of `part` whose first message of a user is the prompt of one of `tasks`, in the wording of any
-    /// profile and but for case and blanks, and how many more there are; none where there is none.
+    /// The first conversation of `part` whose first message of a user is, as a whole, the prompt of one of `tasks`, in the
+    /// wording of any profile and but for case and blanks, and how many more there are; none where there is none.
     pub(crate) fn find<'a>(tasks: impl IntoIterator<Item = &'a Task>, part: &Part) -> Option<Overlap> {
         // The wording of a profile may put something before the prompt.
         let profiles: Vec<Profile> = Profile::NAMES.iter().filter_map(|name| Profile::named(name)).collect();
@@ -39,12 +39,13 @@ impl Overlap {
     pub(crate) fn told(&self) -> String {
         let more = match self.more {
             0 => String::new(),
-            1 => ", and so does 1 more".to_owned(),
-            more => format!(", and so do {more} more"),
+            1 => ", and that of 1 more conversation is, too".to_owned(),
+            more => format!(", and those of {more} more conversations are, too"),
         };
         let Overlap { task, place, .. } = self;
         format!(
-            "task `{task}` is learned, word for word but for case and blanks: the conversation in {place} begins with its prompt{more}"
+            "task `{task}` is learned, word for word but for case and blanks: the first message of the \
+             user in {place} is its prompt{more}"
         )
     }
 }

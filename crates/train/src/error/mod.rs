@@ -11,7 +11,7 @@ use codeact_model::source::SourceError;
 
 use crate::config::ConfigError;
 use crate::ranks::RankError;
-use report::{hint, hint_for};
+use report::{foreign, hint, hint_for};
 
 /// Errors of the trainer.
 #[derive(Debug, thiserror::Error)]
@@ -319,6 +319,18 @@ pub enum TrainError {
         /// The checkpoint to continue from, as a phrase.
         kept: String,
     },
+    /// What a flywheel compares is no number.
+    #[error(
+        "the chat loss of {name} is {value}, and nothing can be held against that\n\
+         hint: look at its adapter and at the conversations of `flywheel.chat`; a lower learning rate is another flywheel, \
+         in another `output.dir`"
+    )]
+    ChatLoss {
+        /// What was measured.
+        name: String,
+        /// NaN or infinity.
+        value: f64,
+    },
     /// A part of what is trained does not learn.
     #[error(
         "after the first step the gradient of `{module}` is zero, so that it cannot learn\n\
@@ -372,11 +384,4 @@ pub enum TrainError {
         /// Why.
         source: ModelError,
     },
-}
-
-fn foreign(entry: Option<&str>) -> String {
-    match entry {
-        Some(entry) => format!("holds `{entry}`, which belongs to no export"),
-        None => "is something else than this export would be".to_owned(),
-    }
 }

@@ -30,15 +30,15 @@ impl TrainError {
     /// 2 for settings, arguments and input; 1 for a run that failed.
     pub fn exit_code(&self) -> u8 {
         use TrainError::{
-            Differs, Export, NotFinite, NotReached, ReadBack, Signals, Source, Spike, Step, TakenBackTooOften, Threads,
-            TokensDiffer, Write,
+            ChatLoss, Differs, Export, NotFinite, NotReached, ReadBack, Signals, Source, Spike, Step,
+            TakenBackTooOften, Threads, TokensDiffer, Write,
         };
         match self {
             TrainError::Ranks(error) => error.exit_code(),
             TrainError::Eval(error) if !error.is_bad_input() => 1,
             Source(SourceError::Exhausted { .. } | SourceError::Io { .. }) => 1,
             Write { .. } | Export { .. } | Step { .. } | Threads { .. } | ReadBack { .. } | Signals(_) => 1,
-            NotFinite { .. } | Spike { .. } | TakenBackTooOften { .. } | NotReached { .. } => 1,
+            ChatLoss { .. } | NotFinite { .. } | Spike { .. } | TakenBackTooOften { .. } | NotReached { .. } => 1,
             Differs { .. } | TokensDiffer { .. } => 1,
             _ => 2,
         }
@@ -99,6 +99,14 @@ impl TrainError {
             next = error.source();
         }
         text + &hints
+    }
+}
+
+/// What [`TrainError::TargetForeign`] found.
+pub(super) fn foreign(entry: Option<&str>) -> String {
+    match entry {
+        Some(entry) => format!("holds `{entry}`, which belongs to no export"),
+        None => "is something else than this export would be".to_owned(),
     }
 }
 

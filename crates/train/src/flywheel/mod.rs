@@ -9,6 +9,7 @@ mod wheel; // read first: what all stages work with
 mod stages; // collecting, training, measuring
 
 mod figures; // what was measured
+mod unchanged; // whether files are still what was written
 mod verdict; // what is kept
 mod state; // how far it is
 
@@ -101,7 +102,11 @@ fn begin(wheel: &Wheel<'_>, resume: bool) -> Result<State, TrainError> {
     let identity = wheel.identity();
     if resume {
         folder::remove(&dir.join(format!("{}.partial", state::NAME)))?;
-        if let Some(state) = State::load(dir, &identity)? {
+        if let Some(mut state) = State::load(dir, &identity)? {
+            if let Some(adapter) = &wheel.config.model.adapter {
+                state.start_from(Path::new(adapter));
+            }
+            unchanged::check(dir, &state)?;
             (wheel.say)(&format!("continuing `{}`, {} rounds are over", dir.display(), state.rounds_over()));
             return Ok(state);
         }
@@ -132,10 +137,10 @@ fn turn(wheel: &Wheel<'_>, state: &mut State) -> Result<bool, TrainError> {
         let adapter = match &wheel.config.model.adapter {
             Some(adapter) => PathBuf::from(adapter),
             // Trained, and not measured: what is measured is of these very files.
-            None if state.start_seconds.is_some() => dir.join("start").join("train").join("adapter"),
+            None if state.start_seconds.is_some() => start_adapter(dir),
             None => {
                 let Some(trained) = stages::train(wheel, wheel.start_config())? else { return Ok(false) };
-                state.start_seconds = Some(trained.seconds);
+                (state.start_seconds, state.start_sha256) = (Some(trained.seconds), Some(trained.sha256));
                 save(wheel, state)?;
                 trained.adapter
             }
@@ -150,6 +155,11 @@ fn turn(wheel: &Wheel<'_>, state: &mut State) -> Result<bool, TrainError> {
         }
     }
     Ok(true)
+}
+
+/// Folder of the adapter that is trained first.
+fn start_adapter(dir: &Path) -> PathBuf {
+    dir.join("start").join("train").join("adapter")
 }
 
 /// What is left of a round. False when it was asked to stop.

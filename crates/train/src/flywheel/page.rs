@@ -263,6 +263,7 @@ mod tests {
         let collected = Collected {
             teacher: hostile.to_owned(),
             file: "f".into(),
+            sha256: "0".to_owned(),
             tasks: 3,
             solved: 2,
             attempts: 5,

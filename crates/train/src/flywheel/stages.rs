@@ -14,6 +14,7 @@ use codeact_model::{Adapter, Decoder};
 
 use super::figures::{self, Figures};
 use super::state::{Collected, State, Trained};
+use super::unchanged;
 use super::wheel::Wheel;
 use crate::config::Config;
 use crate::describe;
@@ -112,6 +113,7 @@ pub(super) fn collect(
     }
     Ok(Collected {
         teacher: best.name.clone(),
+        sha256: unchanged::of_file(&file)?,
         file,
         tasks: summary.tried,
         solved: summary.solved,
@@ -163,12 +165,16 @@ pub(super) fn train(wheel: &Wheel<'_>, config: Config) -> Result<Option<Trained>
     tell(describe::summary(&prepared).trim_end());
     preflight::check_disk(&prepared)?;
     match run::train(&prepared, &start, wheel.requests, &Alone)? {
-        Outcome::Finished { exports, .. } => Ok(Some(Trained {
-            adapter: exports.adapter.expect("a flywheel trains adapters, as its settings were checked for"),
-            steps: prepared.plan.steps.len(),
-            conversations: prepared.data.train.documents.len(),
-            seconds: started.elapsed().as_secs_f64(),
-        })),
+        Outcome::Finished { exports, .. } => {
+            let adapter = exports.adapter.expect("a flywheel trains adapters, as its settings were checked for");
+            Ok(Some(Trained {
+                sha256: unchanged::of_adapter(&adapter)?,
+                adapter,
+                steps: prepared.plan.steps.len(),
+                conversations: prepared.data.train.documents.len(),
+                seconds: started.elapsed().as_secs_f64(),
+            }))
+        }
         Outcome::Stopped { .. } | Outcome::Followed => Ok(None),
     }
 }
@@ -176,6 +182,9 @@ pub(super) fn train(wheel: &Wheel<'_>, config: Config) -> Result<Option<Trained>
 /// Solves the held-out tasks greedily, compares with `before`, and measures the chat loss.
 ///
 /// * `dir`: folder of the round; attempts go into `measured/` in it.
+///
+/// # Errors
+/// When something cannot be read, loaded or written, the chat loss is no number, or somebody stopped it.
 pub(super) fn measure(
     wheel: &Wheel<'_>,
     name: &str,
@@ -212,11 +221,19 @@ pub(super) fn measure(
     let earlier = before.zip(earlier.as_deref()).map(|(before, records)| (before.name.as_str(), records));
     let paths = (adapter.map(Path::to_owned), attempts);
     let figures = figures::figures(name, paths, wheel.flywheel.metric.as_deref(), &records, earlier);
-    let chat_loss = chat_loss(wheel, adapter)?;
+    let chat_loss = finite(name, chat_loss(wheel, adapter)?)?;
     let figures = Figures { chat_loss, seconds: started.elapsed().as_secs_f64(), ..figures };
     let (solved, tasks) = (figures.metric.solved, figures.metric.tasks);
     (wheel.say)(&format!("{name}: {solved} of {tasks} held-out tasks solved, chat loss {chat_loss:.4}"));
     Ok(figures)
+}
+
+/// A loss that others can be held against: `flywheel.json` has no way to write another one.
+fn finite(name: &str, value: f64) -> Result<f64, TrainError> {
+    match value.is_finite() {
+        true => Ok(value),
+        false => Err(TrainError::ChatLoss { name: name.to_owned(), value }),
+    }
 }
 
 /// Loss of the held-out chat, nats per supervised token.
@@ -242,4 +259,19 @@ fn chat_loss(wheel: &Wheel<'_>, adapter: Option<&Path>) -> Result<f64, TrainErro
         count += pack.target_count;
     }
     Ok(sum / count.max(1) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chat_loss_that_is_no_number_is_an_error_that_says_whose() {
+        assert_eq!(finite("start", 1.5).expect("a number"), 1.5);
+        for value in [f64::NAN, f64::INFINITY] {
+            let error = finite("round 2", value).expect_err("no number");
+            assert!(error.to_string().starts_with(&format!("the chat loss of round 2 is {value}")), "{error}");
+            assert!(error.to_string().contains("\nhint: ") && error.exit_code() == 1, "{error}");
+        }
+    }
 }

@@ -62,6 +62,8 @@ pub struct State {
     pub base: Option<Figures>,
     /// Seconds that training the first adapter took; none if it was there already.
     pub start_seconds: Option<f64>,
+    /// sha256 of that adapter's settings and weights, by name of file.
+    pub start_sha256: Option<BTreeMap<String, String>>,
     /// The adapter that the first round begins with.
     pub start: Option<Figures>,
     /// The rounds, as far as they are.
@@ -92,6 +94,8 @@ pub struct Collected {
     pub teacher: String,
     /// The conversations.
     pub file: PathBuf,
+    /// sha256 of that file.
+    pub sha256: String,
     /// Tasks that were tried.
     pub tasks: usize,
     /// Tasks among them that were solved.
@@ -114,6 +118,8 @@ pub struct Collected {
 pub struct Trained {
     /// Folder of the adapter.
     pub adapter: PathBuf,
+    /// sha256 of its settings and weights, by name of file.
+    pub sha256: BTreeMap<String, String>,
     /// Optimizer steps.
     pub steps: usize,
     /// Conversations of an epoch.
@@ -125,7 +131,8 @@ pub struct Trained {
 impl State {
     /// Of a flywheel that has done nothing.
     pub fn new(identity: BTreeMap<String, String>) -> State {
-        State { version: VERSION, identity, base: None, start_seconds: None, start: None, rounds: Vec::new() }
+        let (base, start_seconds, start_sha256, start) = (None, None, None, None);
+        State { version: VERSION, identity, base, start_seconds, start_sha256, start, rounds: Vec::new() }
     }
 
     /// What stands in the folder; none where there is nothing.
@@ -190,6 +197,14 @@ impl State {
         self
     }
 
+    /// Takes the adapter at the start from where the settings name it now: the whole project may have been moved, and its
+    /// contents are part of the identity.
+    pub fn start_from(&mut self, adapter: &Path) {
+        if let Some(start) = &mut self.start {
+            start.adapter = Some(adapter.to_owned());
+        }
+    }
+
     /// The best adapter so far: that of the last round that was kept, or the one at the start.
     pub fn best(&self) -> Option<&Figures> {
         let is_kept = |round: &&Round| round.verdict.as_ref().is_some_and(|verdict| verdict.is_kept);
@@ -242,7 +257,7 @@ fn differing(was: &BTreeMap<String, String>, is: &BTreeMap<String, String>) -> V
     let sentence = |key: &String| match key.as_str() {
         DATA => "the conversations of its `[[data]]` were others (files, chat template or lengths)".to_owned(),
         HELD_OUT_DATA => "the held-out conversations of its `[[data]]` were others".to_owned(),
-        BASE_MODEL => "its base model had other files, or lay elsewhere".to_owned(),
+        BASE_MODEL => "its base model had other files".to_owned(),
         STARTING_ADAPTER => "the adapter of `model.adapter` had other weights".to_owned(),
         name => match [PRACTICE, MEASURED].iter().find_map(|role| Some((role, name.strip_prefix(role)?))) {
             Some((role, suite)) => format!("the {role}suite `{suite}` were others"),
@@ -284,8 +299,9 @@ mod tests {
             state.base = Some(figures("base", (None, dir.join("base/measured")), None, &[], None));
             state.start = Some(figures("start", (Some(adapter), dir.join("start/measured")), None, &[], None));
             let round = state.open_round();
-            round.trained =
-                Some(Trained { adapter: dir.join("round-1/train/adapter"), steps: 1, conversations: 1, seconds: 0.5 });
+            let adapter = dir.join("round-1/train/adapter");
+            let sha256 = BTreeMap::from([("adapter_config.json".to_owned(), "0".to_owned())]);
+            round.trained = Some(Trained { adapter, sha256, steps: 1, conversations: 1, seconds: 0.5 });
             state.base.iter_mut().chain(&mut state.start).for_each(|figures| figures.chat_loss = 1.0);
             state
         };
@@ -297,7 +313,53 @@ mod tests {
         // As the settings name it, from the folder where the command was started.
         of(&there, PathBuf::from("runs/adapter")).save(&there).expect("a file");
         let absolute = std::path::absolute("runs/adapter").expect("a working folder");
-        assert_eq!(State::load(&there, &BTreeMap::new()).expect("the file"), Some(of(&there, absolute)));
+        let mut state = State::load(&there, &BTreeMap::new()).expect("the file").expect("a state");
+        assert_eq!(state, of(&there, absolute));
+        // What the settings name is what lies there now, wherever that was.
+        state.start_from(Path::new("runs/adapter"));
+        assert_eq!(state, of(&there, PathBuf::from("runs/adapter")));
+        let mut new = State::new(BTreeMap::new());
+        new.start_from(Path::new("runs/adapter"));
+        assert_eq!(new, State::new(BTreeMap::new()), "nothing was measured yet");
+    }
+
+    #[test]
+    fn only_what_changes_no_number_or_is_a_way_out_may_change_on_the_way() {
+        let text = "[model]\nname = \"m\"\n[lora]\nrank = 8\nalpha = 16\n[optimizer]\nlearning_rate = 1e-3\n\
+                    [output]\ndir = \"o\"\n[[data]]\npath = \"d\"\n[[data]]\npath = \"e\"\nheld_out = true\n\
+                    [evaluation]\nevery = 5\ntasks = \"t\"\n[flywheel]\npractice = [\"p\"]\nheld_out = [\"h\"]\n";
+        let with = |setting: &str| {
+            let settings: Vec<String> = (!setting.is_empty()).then(|| setting.to_owned()).into_iter().collect();
+            let config = Config::parse(text, Path::new("x.toml"), &settings);
+            identity(&config.unwrap_or_else(|error| panic!("{setting}: {error}")), [])
+        };
+        let before = with("");
+        let free = [
+            "guard.spike=3",
+            "guard.on_spike=rollback",
+            "guard.on_not_finite=rollback",
+            "checkpoint.every=7",
+            "checkpoint.keep_last=2",
+            "flywheel.parallel=2",
+            "flywheel.rounds=9",
+            "evaluation.parallel=2",
+            "train.recompute=block",
+        ];
+        for setting in free {
+            assert_eq!(with(setting), before, "{setting}");
+        }
+        let counts = [
+            "evaluation.metric=success",
+            "evaluation.export=last",
+            "evaluation.every=6",
+            "flywheel.samples=3",
+            "train.seed=2",
+        ];
+        for setting in counts {
+            let key = setting.split_once('=').expect("a key and a value").0;
+            let told = differing(&before, &with(setting)).join("; ");
+            assert!(told.starts_with(&format!("`{key}` was ")) && !told.contains(';'), "{setting}: {told}");
+        }
     }
 
     #[test]

@@ -153,8 +153,9 @@ fn rounds_collect_train_measure_and_decide_and_go_on_after_a_kill() {
     assert_eq!(state(&other, &dir), whole);
     assert!(other.path(&dir).join("best/adapter/adapter_model.safetensors").is_file());
 
-    // One more round is no other flywheel, and finds nothing new.
-    let more = tiny.run(&["--resume", "--set", "flywheel.rounds=2"]).expect_code(0);
+    // One more round is no other flywheel, and finds nothing new; nor is another guard, which errors tell to set.
+    let guard = ["--set", "guard.on_not_finite=rollback", "--set", "guard.on_spike=rollback"];
+    let more = tiny.run(&[&["--resume", "--set", "flywheel.rounds=2"][..], &guard].concat()).expect_code(0);
     assert!(more.stdout.contains("round 2: rejected: nothing was collected"), "{}", more.stdout);
     assert_eq!(state(&tiny, "wheel")["rounds"][0], whole["rounds"][0]);
     tiny.run(&[]).expect_code(2).says("hint:");
@@ -166,14 +167,17 @@ fn rounds_collect_train_measure_and_decide_and_go_on_after_a_kill() {
 /// One that is over goes on only with what it was begun with.
 fn other_contents_are_another_flywheel(tiny: &Tiny) {
     let resume = ["--resume", "--set", "flywheel.rounds=2"];
-    let refused = |name: &str, change: &dyn Fn(&mut Vec<u8>), said: &str| {
+    let refused_with = |hint: &str, name: &str, change: &dyn Fn(&mut Vec<u8>), said: &str| {
         let before = tiny.read(name);
         let mut after = before.clone();
         change(&mut after);
         assert!(after != before, "{name} is as it was");
         std::fs::write(tiny.path(name), after).unwrap();
-        tiny.run(&resume).expect_code(2).says(said).says("hint: use its settings to go on");
+        tiny.run(&resume).expect_code(2).says(said).says(hint);
         std::fs::write(tiny.path(name), before).unwrap();
+    };
+    let refused = |name: &str, change: &dyn Fn(&mut Vec<u8>), said: &str| {
+        refused_with("hint: use its settings to go on", name, change, said);
     };
     fn other_text(bytes: &mut Vec<u8>, from: &str, to: &str) {
         let text = String::from_utf8(std::mem::take(bytes)).unwrap();
@@ -192,6 +196,15 @@ fn other_contents_are_another_flywheel(tiny: &Tiny) {
         bytes[place] ^= 1;
     };
     refused("model/model.safetensors", &weight, "its base model had other files");
+    // What the flywheel wrote itself and reads again.
+    let back = "hint: put it back as it was, or begin anew";
+    let collected = "conversations.jsonl` is not what the flywheel wrote";
+    let other = |bytes: &mut Vec<u8>| other_text(bytes, "print(7)", "print(6)");
+    refused_with(back, "wheel/round-1/collect/conversations.jsonl", &other, collected);
+    let adapter = "adapter_model.safetensors` is not what the flywheel wrote";
+    refused_with(back, "wheel/start/train/adapter/adapter_model.safetensors", &weight, adapter);
+    // Words about the model are none of it.
+    tiny.write("model/README.md", "no weights");
     tiny.run(&resume).expect_code(0);
 }
 
@@ -222,8 +235,8 @@ fn what_cannot_be_measured_or_practised_is_refused_before_anything_is_written() 
         .run(&seen)
         .expect_code(2)
         .says("task `learned` is learned, word for word but for case and blanks")
-        .says("train.jsonl` line 2");
-    ended.says("begins with its prompt, and so do 2 more").says("hint: take such conversations out of the data");
+        .says("train.jsonl` line 2 is its prompt, and those of 2 more conversations are, too");
+    ended.says("hint: take such conversations out of the data");
     assert!(!tiny.path("wheel").exists());
     // The wording of CodeActInstruct before the prompt hides nothing.
     let rows = String::from_utf8(tiny.read("train.jsonl")).unwrap();

@@ -126,4 +126,14 @@ fn a_round_that_costs_chat_is_rejected(tiny: &Tiny, adapter: &str) {
     assert!(ended.stdout.ends_with(&format!("adapter  {}\n", best.display())), "{}", ended.stdout);
     assert_eq!(adapter_of(tiny, "strict/round-1/train"), None, "a round from the base has no adapter to begin with");
     assert_eq!(names(&tiny.path("strict")), ["flywheel.html", "flywheel.json", "round-1", "start"]);
+
+    // Of a project that was copied the adapter is taken that the settings name there, not the one that lies where it was.
+    let mut elsewhere: Value = serde_json::from_slice(&tiny.read("strict/flywheel.json")).unwrap();
+    assert_eq!(elsewhere["start"]["adapter"], json!(best));
+    elsewhere["start"]["adapter"] = json!("/elsewhere/adapter");
+    tiny.write("strict/flywheel.json", &elsewhere.to_string());
+    let mut resume = settings.map(|setting| ["--set", setting]).concat();
+    resume.push("--resume");
+    let ended = tiny.run(&resume).expect_code(0);
+    assert!(ended.stdout.ends_with(&format!("adapter  {}\n", best.display())), "{}", ended.stdout);
 }

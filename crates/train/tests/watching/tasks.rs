@@ -161,7 +161,7 @@ fn weights_that_are_all_trained_solve_what_their_export_does() {
     let short = ["train.steps=60", "optimizer.learning_rate=3e-3", "evaluation.tasks_every=20"];
     let ended = run(&tiny, &short, &[]).expect_code(0);
     let ended = ended
-        .says("task `seen` is learned, word for word but for case and blanks: the conversation in `")
+        .says("task `seen` is learned, word for word but for case and blanks: the first message of the user in `")
         .says("train.jsonl` line 6");
     let tried = rows(&tiny, "success_rate");
     let solved: Vec<u64> = tried.iter().map(|row| row["solved"].as_u64().unwrap()).collect();
