@@ -56,13 +56,7 @@ pub fn choose(
     (pack_tokens, longest): (usize, usize),
     plan: impl Fn(usize, Recompute) -> MemoryPlan,
 ) -> Result<Fit, Fit> {
-    let levels = match choice {
-        RecomputeChoice::None => vec![Recompute::None],
-        RecomputeChoice::Mlp => vec![Recompute::Mlp],
-        RecomputeChoice::Block => vec![Recompute::Block],
-        RecomputeChoice::Auto => LEVELS.to_vec(),
-    };
-    let leanest = levels[levels.len() - 1];
+    let (levels, leanest) = (levels(choice), leanest(choice));
     let fit = |pass_tokens: usize, recompute| Fit { recompute, pass_tokens, plan: plan(pass_tokens, recompute) };
     let Some(budget) = budget else {
         return Ok(fit(pack_tokens, leanest));
@@ -77,23 +71,66 @@ pub fn choose(
     fitting.ok_or_else(|| fit(longest, leanest))
 }
 
+/// The levels that the settings allow, the fastest first.
+fn levels(choice: RecomputeChoice) -> &'static [Recompute] {
+    match choice {
+        RecomputeChoice::None => &[Recompute::None],
+        RecomputeChoice::Mlp => &[Recompute::Mlp],
+        RecomputeChoice::Block => &[Recompute::Block],
+        RecomputeChoice::Auto => &LEVELS,
+    }
+}
+
+/// The level that needs least memory of those that the settings allow.
+pub fn leanest(choice: RecomputeChoice) -> Recompute {
+    let levels = levels(choice);
+    levels[levels.len() - 1]
+}
+
+/// What a pass of so many tokens needs at a level, with room for what goes on between passes. Everything supervised is the
+/// worst case.
+///
+/// * `reserved`: a plan with that room.
+fn need(
+    workload: &Workload,
+    token_count: usize,
+    level: Recompute,
+    reserved: &dyn Fn(MemoryPlan, &Workload) -> MemoryPlan,
+) -> usize {
+    let pass = codeact_model::Pass { token_count, target_count: token_count };
+    reserved(workload.plan(pass, level), workload).total()
+}
+
+/// To compute more again, where the settings do not allow what would make a run fit: it changes no result.
+///
+/// * `reserved`: a plan with room for what goes on between passes.
+pub fn leaner(
+    choice: RecomputeChoice,
+    workload: &Workload,
+    longest: usize,
+    budget: usize,
+    reserved: &dyn Fn(MemoryPlan, &Workload) -> MemoryPlan,
+) -> Option<String> {
+    let need = need(workload, longest, Recompute::Block, reserved);
+    let is_way = leanest(choice) != Recompute::Block && need <= budget;
+    is_way.then(|| format!("train.recompute = \"auto\" (about {})", bytes(need)))
+}
+
 /// Ways to make a run fit that are told at most.
 pub const WAYS_MAX: usize = 3;
 
 /// What else would make a run fit that needs more than `budget`, at most [`WAYS_MAX`] ways, the one that changes least first.
 ///
+/// * `level`: the leanest that the settings allow.
 /// * `reserved`: a plan with room for what goes on between passes.
 pub fn remedies(
     workload: &Workload,
     longest: usize,
+    level: Recompute,
     budget: usize,
     reserved: &dyn Fn(MemoryPlan, &Workload) -> MemoryPlan,
 ) -> Vec<String> {
-    // Everything supervised is the worst case.
-    let need = |workload: &Workload, tokens: usize| {
-        let pass = codeact_model::Pass { token_count: tokens, target_count: tokens };
-        reserved(workload.plan(pass, Recompute::Block), workload).total()
-    };
+    let need = |workload: &Workload, tokens: usize| need(workload, tokens, level, reserved);
     let mut quantised = workload.clone();
     quantised.weights = codeact_model::Weights::Nf4;
     let mut ways = Vec::new();
@@ -271,7 +308,9 @@ mod tests {
     #[test]
     fn remedies_fit_and_say_how_much_they_need() {
         let dense = workload(Weights::Bf16);
-        let remedies = |workload: &Workload, longest, budget| remedies(workload, longest, budget, &|plan, _| plan);
+        let remedies = |workload: &Workload, longest, budget| {
+            remedies(workload, longest, Recompute::Block, budget, &|plan, _| plan)
+        };
         let ways = remedies(&dense, 8192, 12_000_000_000);
         assert!(ways[0].starts_with("train.dtype = \"nf4\" (about"), "{ways:?}");
         assert!(ways.len() <= 3);
@@ -287,6 +326,30 @@ mod tests {
     }
 
     #[test]
+    fn remedies_are_of_the_levels_that_the_settings_allow() {
+        let dense = workload(Weights::Bf16);
+        let as_it_is = |plan: MemoryPlan, _: &Workload| plan;
+        let total = |tokens, level| need(&dense, tokens, level, &as_it_is);
+        // Enough to compute blocks again, and not for any other level.
+        let budget = total(4096, Recompute::Block);
+        assert!(budget < total(4096, Recompute::Mlp));
+        let leaner = |choice, budget| leaner(choice, &dense, 4096, budget, &as_it_is);
+        for choice in [RecomputeChoice::None, RecomputeChoice::Mlp] {
+            let way = leaner(choice, budget).expect("blocks fit");
+            assert!(way.starts_with("train.recompute = \"auto\" (about "), "{way}");
+            assert_eq!(leaner(choice, budget - 1), None, "blocks do not fit");
+            // Half as long would fit where blocks are computed again, and only there.
+            let ways = remedies(&dense, 4096, leanest(choice), total(2048, Recompute::Block), &as_it_is);
+            assert!(!ways.iter().any(|way| way.starts_with("train.sequence_tokens_max = 2048")), "{ways:?}");
+        }
+        for choice in [RecomputeChoice::Block, RecomputeChoice::Auto] {
+            assert_eq!((leaner(choice, budget), leanest(choice)), (None, Recompute::Block));
+            let ways = remedies(&dense, 4096, leanest(choice), total(2048, Recompute::Block), &as_it_is);
+            assert!(ways.iter().any(|way| way.starts_with("train.sequence_tokens_max = 2048")), "{ways:?}");
+        }
+    }
+
+    #[test]
     fn remedies_leave_room_for_what_goes_on_between_passes() {
         let quantised = workload(Weights::Nf4);
         let ways = |bytes: usize| {
@@ -294,7 +357,7 @@ mod tests {
                 let working = plan.working.max(bytes.saturating_sub(plan.saved));
                 MemoryPlan { working, ..plan }
             };
-            remedies(&quantised, 16384, 9_000_000_000, &reserved)
+            remedies(&quantised, 16384, Recompute::Block, 9_000_000_000, &reserved)
         };
         assert_eq!(ways(1_000_000_000), ways(0), "less than training needs changes nothing");
         assert!(!ways(0).is_empty() && ways(8_000_000_000).is_empty());

@@ -7,9 +7,7 @@ use candle_core::Device;
 use codeact_chat::ChatFormat;
 use codeact_data::{DataSet, Document, Plan, Watch};
 use codeact_eval::Task;
-use codeact_model::{
-    LoraConfig, ModelConfig, NewRows, Noise, Pass, Recompute, Weights, Workload, safetensors_files, source,
-};
+use codeact_model::{LoraConfig, ModelConfig, NewRows, Noise, Pass, Weights, Workload, safetensors_files, source};
 use codeact_sandbox::Policy;
 
 use crate::checkpoint::{self, Identity};
@@ -269,8 +267,11 @@ fn fit(
             ),
         };
         let reserved = |plan, workload: &Workload| tasks::reserved(plan, config, workload);
-        let ways = memory::remedies(workload, longest, budget, &reserved);
-        let ways = shorter_tries(config, workload, longest, budget).into_iter().chain(ways);
+        let choice = config.train.recompute;
+        let leaner = memory::leaner(choice, workload, longest, budget, &reserved);
+        let shorter = shorter_tries(config, workload, longest, budget);
+        let others = memory::remedies(workload, longest, memory::leanest(choice), budget, &reserved);
+        let ways = leaner.into_iter().chain(shorter).chain(others);
         TrainError::DoesNotFit { need: plan.total(), fixed, budget, ways: ways.take(memory::WAYS_MAX).collect() }
     })
 }
@@ -280,7 +281,7 @@ fn fit(
 /// * `longest`: tokens of the smallest pass there can be.
 fn shorter_tries(config: &Config, workload: &Workload, longest: usize, budget: usize) -> Option<String> {
     let pass = Pass { token_count: longest, target_count: longest };
-    let plan = workload.plan(pass, Recompute::Block);
+    let plan = workload.plan(pass, memory::leanest(config.train.recompute));
     let need = |length: usize| {
         let mut config = config.clone();
         config.evaluation.context_tokens = Some(length);
@@ -313,9 +314,10 @@ pub(crate) fn model_hash(dir: &Path) -> Result<String, TrainError> {
 
 #[cfg(test)]
 mod tests {
-    use codeact_model::Rotary;
+    use codeact_model::{Recompute, Rotary};
 
     use super::*;
+    use crate::config::RecomputeChoice;
 
     #[test]
     fn shorter_conversations_are_a_way_where_they_are_what_does_not_fit() {
@@ -353,5 +355,22 @@ mod tests {
         assert!(way.starts_with("evaluation.context_tokens = 2048 (about "), "{way}");
         assert_eq!(shorter_tries(&tried, &workload, 64, none / 2), None, "training itself does not fit");
         assert_eq!(shorter_tries(&config("every = 5\n"), &workload, 64, none - 1), None, "nothing is tried");
+        // Where nothing may be computed again, what a pass keeps is what does not fit: shorter tries do not help.
+        let short = config("tasks = \"t\"\ncontext_tokens = 2048\n");
+        let needs = |config: &Config, level, token_count| {
+            let plan = workload.plan(Pass { token_count, target_count: token_count }, level);
+            tasks::reserved(plan, config, &workload).total()
+        };
+        let is_case = |tokens: &usize| {
+            let of_blocks = needs(&tried, Recompute::Block, *tokens);
+            needs(&short, Recompute::Block, *tokens) < of_blocks && of_blocks < needs(&tried, Recompute::None, *tokens)
+        };
+        let tokens =
+            (1..128usize).map(|count| 64 * count).find(is_case).expect("a pass that keeps more than a try takes");
+        let budget = needs(&short, Recompute::Block, tokens);
+        assert!(shorter_tries(&tried, &workload, tokens, budget).is_some());
+        let mut kept = tried;
+        kept.train.recompute = RecomputeChoice::None;
+        assert_eq!(shorter_tries(&kept, &workload, tokens, budget), None);
     }
 }
