@@ -1,10 +1,11 @@
 //! The steps of a run: forward and backward of its packs, the update, and what is measured and saved between them.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use candle_core::Tensor;
-use codeact_data::Step;
+use codeact_data::{Document, Pack, Step};
 use codeact_model::{Decoder, ModelError};
 use codeact_ops::optimizer::zero;
 
@@ -145,16 +146,15 @@ impl Learner<'_> {
         let failed = |source: ModelError| TrainError::Step { step: number, source };
         let scale = 1.0 / step.target_count() as f64;
         let mut mine = Passes::default();
-        let (documents, pass_tokens) = (&run.data.train.documents, run.fit.pass_tokens);
-        let passes = step.packs.iter().flat_map(|pack| pack.passes(documents, pass_tokens));
-        for pass in self.ranks.place().share(passes) {
+        let passes = named_passes(step, &run.data.train.documents, run.fit.pass_tokens);
+        for (pass, names) in self.ranks.place().share(passes.into_iter()) {
             self.ranks.check()?;
             if requests.wants_stop() {
                 mine.is_stopped = true;
                 break;
             }
             let mut batch = batch(&run.data.train, &pass, number)?;
-            batch.noise = run.config.noise(number, &pass.documents);
+            batch.noise = run.config.noise(number, names);
             let of_pass = self
                 .trained
                 .loss_and_gradients(&self.decoder, &batch, scale, run.fit.recompute, &self.gradients)
@@ -310,5 +310,47 @@ impl Learner<'_> {
             _ if self.position == 0 => Ok(None),
             _ => self.save(),
         }
+    }
+}
+
+/// The passes of a step, each with the names under which its conversations draw random numbers. The first time a
+/// conversation comes up its name is its index; each time it does again in the step, the indices of all are added once more,
+/// so that it draws others.
+///
+/// How often it came up before is counted over the whole step, and so it does not matter how that is split into passes and
+/// shared among ranks.
+fn named_passes(step: &Step, documents: &[Document], pass_tokens: usize) -> Vec<(Pack, Vec<u32>)> {
+    let mut times: HashMap<usize, usize> = HashMap::new();
+    let mut name = |document: usize| {
+        let time = times.entry(document).or_default();
+        *time += 1;
+        ((*time - 1) * documents.len() + document) as u32
+    };
+    let mut named = Vec::new();
+    for pass in step.packs.iter().flat_map(|pack| pack.passes(documents, pass_tokens)) {
+        let names = pass.documents.iter().map(|document| name(*document)).collect();
+        named.push((pass, names));
+    }
+    named
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conversation_that_comes_up_again_in_a_step_draws_other_numbers_however_it_is_split() {
+        let documents = [Document { token_count: 4, target_count: 2, group: 0 }; 3];
+        let pack = |indices: &[usize]| {
+            let (token_count, target_count) = (4 * indices.len(), 2 * indices.len());
+            Pack { documents: indices.to_vec(), token_count, target_count }
+        };
+        let step = Step { epoch: 0, packs: vec![pack(&[2, 1]), pack(&[1, 0, 1])] };
+        let names = |pass_tokens: usize| -> Vec<Vec<u32>> {
+            named_passes(&step, &documents, pass_tokens).into_iter().map(|(_, names)| names).collect()
+        };
+        assert_eq!(names(100), [vec![2, 1], vec![4, 0, 7]]);
+        assert_eq!(names(4), [[2], [1], [4], [0], [7]]);
+        assert_eq!(names(8), [vec![2, 1], vec![4, 0], vec![7]]);
     }
 }

@@ -173,10 +173,9 @@ impl Config {
         self.lora.as_ref().map(Lora::model_config)
     }
 
-    /// The random numbers of these documents in a step, counted from 1; none where nothing draws any.
-    pub fn noise(&self, step: usize, documents: &[usize]) -> Option<Noise> {
+    /// The random numbers of documents of these names in a step, counted from 1; none where nothing draws any.
+    pub fn noise(&self, step: usize, documents: Vec<u32>) -> Option<Noise> {
         let (seed, neftune_alpha) = (self.train.seed, self.train.neftune_alpha);
-        let documents = documents.iter().map(|document| *document as u32).collect();
         let noise = Noise { seed, step: step as u64, documents, neftune_alpha };
         let drops = self.lora.as_ref().is_some_and(|lora| lora.dropout > 0.0);
         (neftune_alpha > 0.0 || drops).then_some(noise)
