@@ -25,7 +25,7 @@ pub use environment::Team;
 pub use error::RankError;
 pub use rendezvous::{Meeting, Patience, RendezvousPoint};
 pub(crate) use shares::{Passes, Worst};
-pub use tcp::Tcp;
+pub use tcp::{Outside, Tcp};
 pub use threads::Threads;
 
 /// Which of how many ranks this is.

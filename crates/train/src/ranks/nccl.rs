@@ -32,7 +32,10 @@ pub(super) fn beside(tcp: Tcp, device: &Device, say: &dyn Fn(&str)) -> Result<Bo
     let id = tcp.gather(&mine)?.swap_remove(0);
     let id: [u8; ID_BYTES] = id.try_into().map_err(|id: Vec<u8>| RankError::out_of_step(0, id.len(), ID_BYTES))?;
     let Place { rank, count } = tcp.place();
+    // It waits for all of them, and does not hear that one is gone.
+    let outside = tcp.outside();
     let communicator = nccl.join(device, id, (rank, count)).map_err(failed)?;
+    drop(outside);
     Ok(Box::new(Cards { tcp, communicator }))
 }
 
@@ -52,11 +55,14 @@ impl Collective for Cards {
 
     fn sum(&self, values: &Tensor) -> Result<(), RankError> {
         self.tcp.check()?;
+        // The first one connects the cards, and the last one may have to be given up: neither need ever end.
+        let _outside = self.tcp.outside();
         self.told(self.communicator.sum(values, &|| self.tcp.check().is_ok()))
     }
 
     fn spread(&self, values: &Tensor) -> Result<(), RankError> {
         self.tcp.check()?;
+        let _outside = self.tcp.outside();
         self.told(self.communicator.spread(values, &|| self.tcp.check().is_ok()))
     }
 

@@ -42,6 +42,8 @@ pub struct Patience {
     pub beat: Duration,
     /// For this program to notice that a rank is gone, before it is ended.
     pub notice: Duration,
+    /// The same while it is in [`Tcp::outside`](super::Tcp::outside), where nothing of its own keeps it busy.
+    pub outside: Duration,
 }
 
 impl Default for Patience {
@@ -52,6 +54,8 @@ impl Default for Patience {
             beat: Duration::from_secs(2),
             // Longer than a pass on a slow machine, or an export.
             notice: Duration::from_secs(600),
+            // A call that looks for itself ends within moments of the news; one that does not never does.
+            outside: Duration::from_secs(30),
         }
     }
 }

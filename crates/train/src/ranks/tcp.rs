@@ -54,8 +54,20 @@ struct Shared {
     lost: Mutex<Option<(RankError, Instant)>>,
     /// Whether this program knows and does something about it.
     is_noticed: AtomicBool,
+    /// Whether it is in a call of a library that waits for the others without these connections.
+    is_outside: AtomicBool,
     /// Whether this rank has done all, so that whatever comes is none of its business.
     is_leaving: AtomicBool,
+}
+
+/// The time that this rank is in a call of a library.
+#[derive(Debug)]
+pub struct Outside<'a>(&'a AtomicBool);
+
+impl Drop for Outside<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -92,8 +104,8 @@ impl Tcp {
             });
             writers.push((*rank, Mutex::new(writer.map_err(|error| failed(*rank, error))?)));
         }
-        let (lost, is_noticed, is_leaving) = (Mutex::new(None), AtomicBool::new(false), AtomicBool::new(false));
-        let shared = Arc::new(Shared { place, writers, lost, is_noticed, is_leaving });
+        let [is_noticed, is_outside, is_leaving] = std::array::from_fn(|_| AtomicBool::new(false));
+        let shared = Arc::new(Shared { place, writers, lost: Mutex::new(None), is_noticed, is_outside, is_leaving });
         let mut peers = Vec::new();
         for (rank, stream) in streams {
             let (outbox, inbox) = sync_channel(QUEUE);
@@ -107,12 +119,20 @@ impl Tcp {
             while let Some(shared) = beating.upgrade().filter(|shared| !shared.is_leaving()) {
                 shared.beat(patience, on_stuck);
                 drop(shared);
-                std::thread::sleep(patience.beat.min(patience.notice));
+                std::thread::sleep(patience.beat.min(patience.notice).min(patience.outside));
             }
         };
         let thread = std::thread::Builder::new().name("beat".to_owned());
         thread.spawn(beat).map_err(|error| failed(place.rank, error))?;
         Ok(Tcp { place, peers, shared })
+    }
+
+    /// Until what is returned is dropped, this rank is in a call of a library that waits for the others and may never end
+    /// when one is gone. Then the program is ended [`Patience::outside`] after the news, whether or not somebody has looked
+    /// at them. One call at a time.
+    pub fn outside(&self) -> Outside<'_> {
+        self.shared.is_outside.store(true, Ordering::Relaxed);
+        Outside(&self.shared.is_outside)
     }
 
     fn send(&self, rank: usize, payload: &[u8]) -> Result<(), RankError> {
@@ -316,10 +336,12 @@ impl Shared {
             }
         }
         let lost = locked(&self.lost).clone();
-        if let Some((error, since)) = lost
-            && !self.is_noticed.load(Ordering::Relaxed)
-            && since.elapsed() >= patience.notice
-        {
+        let Some((error, since)) = lost else { return };
+        let is_stuck = match self.is_outside.load(Ordering::Relaxed) {
+            true => since.elapsed() >= patience.outside,
+            false => since.elapsed() >= patience.notice && !self.is_noticed.load(Ordering::Relaxed),
+        };
+        if is_stuck {
             on_stuck(&error);
         }
     }

@@ -15,6 +15,7 @@ const SHORT: Patience = Patience {
     silence: Duration::from_secs(20),
     beat: Duration::from_millis(50),
     notice: Duration::from_secs(20),
+    outside: Duration::from_secs(20),
 };
 
 /// Longest that anything here may take on a busy machine.
@@ -246,6 +247,37 @@ fn a_rank_that_is_silent_is_gone_and_a_program_that_hangs_is_told() {
         std::thread::yield_now();
     }
     assert!(matches!(ranks.check(), Err(RankError::Lost { rank: 1, .. })));
+}
+
+#[test]
+fn a_call_that_waits_for_a_rank_that_is_gone_is_ended_long_before_a_step_would_be() {
+    static TOLD: AtomicUsize = AtomicUsize::new(0);
+    fn tell(error: &RankError) {
+        assert!(error.to_string().starts_with("rank 1 is gone: "), "{error}");
+        TOLD.fetch_add(1, Ordering::SeqCst);
+    }
+    let patience = Patience { notice: Duration::from_secs(600), outside: Duration::from_millis(200), ..SHORT };
+    let point = RendezvousPoint::local().unwrap();
+    let meeting = point.meeting().unwrap();
+    let mut guest = connect(&meeting);
+    guest.write_all(&greeting(1, 2)).unwrap();
+    let ranks = Tcp::meet(Place { rank: 0, count: 2 }, &meeting, Some(point), patience, tell).unwrap();
+    drop(guest);
+    let begun = Instant::now();
+    let wait = |is_over: &dyn Fn() -> bool| {
+        while !is_over() {
+            assert!(begun.elapsed() < SOON, "it is not over");
+            std::thread::yield_now();
+        }
+    };
+    // It is known, and this rank is at its own work: no reason to end it.
+    wait(&|| ranks.check().is_err());
+    let known = Instant::now();
+    wait(&|| known.elapsed() > 2 * patience.outside);
+    assert_eq!(TOLD.load(Ordering::SeqCst), 0);
+    let outside = ranks.outside();
+    wait(&|| TOLD.load(Ordering::SeqCst) > 0);
+    drop(outside);
 }
 
 #[test]
