@@ -227,6 +227,17 @@ pub enum TrainError {
         /// The largest that is allowed.
         bound: f64,
     },
+    /// An export cannot be held against the model it was made of.
+    #[error(
+        "`{path}` was written, and could not be read again to be compared with the model it was made of\n\
+         hint: `--resume` makes it once more from the last checkpoint"
+    )]
+    NotRead {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: ModelError,
+    },
     /// The tokenizer in a GGUF file gives other ids.
     #[error(
         "`{path}` was not written: read again, its tokenizer gives other tokens for {what}\n\

@@ -30,7 +30,7 @@ impl TrainError {
     /// 2 for settings, arguments and input; 1 for a run that failed.
     pub fn exit_code(&self) -> u8 {
         use TrainError::{
-            ChatLoss, Differs, Export, NotFinite, NotReached, ReadBack, Signals, Source, Spike, Step,
+            ChatLoss, Differs, Export, NotFinite, NotReached, NotRead, ReadBack, Signals, Source, Spike, Step,
             TakenBackTooOften, Threads, TokensDiffer, Write,
         };
         match self {
@@ -39,7 +39,7 @@ impl TrainError {
             Source(SourceError::Exhausted { .. } | SourceError::Io { .. }) => 1,
             Write { .. } | Export { .. } | Step { .. } | Threads { .. } | ReadBack { .. } | Signals(_) => 1,
             ChatLoss { .. } | NotFinite { .. } | Spike { .. } | TakenBackTooOften { .. } | NotReached { .. } => 1,
-            Differs { .. } | TokensDiffer { .. } => 1,
+            Differs { .. } | NotRead { .. } | TokensDiffer { .. } => 1,
             _ => 2,
         }
     }

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device};
 use codeact_agent::Wording;
 use codeact_chat::ChatFormat;
-use codeact_model::{Adapter, Decoder, FullWeights, ModelConfig, Weights, merge_and_save, save_trained};
+use codeact_model::{Adapter, Decoder, FullWeights, ModelConfig, ModelError, Weights, merge_and_save, save_trained};
 
 use crate::error::TrainError;
 use crate::folder;
@@ -85,8 +85,8 @@ impl Check {
 /// and a manifest. Each is loaded once more and compared with `check`; nothing else of the model may be in memory.
 ///
 /// # Errors
-/// When something cannot be written; then neither is left half-written. When an export computes something else than the
-/// live model; then it is kept, and named.
+/// When something cannot be written; then neither is left half-written. When an export cannot be read again, or computes
+/// something else than the live model; then it is kept, and named.
 pub fn export(
     dir: &Path,
     trained: Trained,
@@ -108,24 +108,22 @@ fn export_weights(
     training: &Training,
 ) -> Result<Exports, TrainError> {
     let model = dir.join("model");
-    let (fingerprint, mut found) = (prepare::model_hash(base.dir)?, None);
-    folder::write_whole(&model, |partial| {
+    let fingerprint = prepare::model_hash(base.dir)?;
+    let manifest = |agreement: &Agreement| Manifest {
+        kind: Kind::Trained,
+        base: base.name.to_owned(),
+        base_fingerprint: Some(fingerprint.clone()),
+        training: Some(training.clone()),
+        agreement: agreement.clone(),
+    };
+    let write = |partial: &Path| {
         save_trained(base.dir, &weights, partial).map_err(TrainError::export(partial))?;
         // It is on the disk: one model at a time.
         drop(weights);
-        save_format(partial, base)?;
-        let rounding = Rounding::trained(base.dir, check.weights, &check.device).map_err(TrainError::Load)?;
-        let agreement = found.insert(check.merged(partial, rounding)?);
-        let manifest = Manifest {
-            kind: Kind::Trained,
-            base: base.name.to_owned(),
-            base_fingerprint: Some(fingerprint),
-            training: Some(training.clone()),
-            agreement: agreement.clone(),
-        };
-        finish_folder(partial, &model, &manifest, base.dir)
-    })?;
-    found.expect("it was written").require(&model)?;
+        save_format(partial, base)
+    };
+    let read = |partial: &Path| check.merged(partial, Rounding::trained(base.dir, check.weights, &check.device)?);
+    write_compared(&model, base.dir, &manifest, write, read)?.require(&model)?;
     Ok(Exports { adapter: None, model })
 }
 
@@ -138,7 +136,6 @@ fn export_adapter(
 ) -> Result<Exports, TrainError> {
     let (of_run, merged) = (dir.join("adapter"), dir.join("merged"));
     let fingerprint = prepare::model_hash(base.dir)?;
-    let (mut of_adapter, mut of_merged) = (None, None);
     let manifest = |kind, agreement: &Agreement| Manifest {
         kind,
         base: base.name.to_owned(),
@@ -146,38 +143,60 @@ fn export_adapter(
         training: Some(training.clone()),
         agreement: agreement.clone(),
     };
-    folder::write_whole(&of_run, |partial| {
+    let write = |partial: &Path| {
         adapter.save(partial, base.name).map_err(TrainError::export(partial))?;
-        save_format(partial, base)?;
-        let rounding = Rounding::same(&check.device);
-        let agreement = of_adapter.insert(check.adapter(partial, base.dir, rounding)?);
-        finish_folder(partial, &of_run, &manifest(Kind::Adapter, agreement), base.dir)
-    })?;
-    folder::write_whole(&merged, |partial| {
+        save_format(partial, base)
+    };
+    let read = |partial: &Path| check.adapter(partial, base.dir, Rounding::same(&check.device));
+    let of_adapter = write_compared(&of_run, base.dir, &|agreement| manifest(Kind::Adapter, agreement), write, read)?;
+    let write = |partial: &Path| {
         merge_and_save(base.dir, adapter, partial).map_err(TrainError::export(partial))?;
-        save_format(partial, base)?;
-        let rounding = Rounding::merged(base.dir, check.weights).map_err(TrainError::Load)?;
-        let agreement = of_merged.insert(check.merged(partial, rounding)?);
-        finish_folder(partial, &merged, &manifest(Kind::Merged, agreement), base.dir)
-    })?;
+        save_format(partial, base)
+    };
+    let read = |partial: &Path| check.merged(partial, Rounding::merged(base.dir, check.weights)?);
+    let of_merged = write_compared(&merged, base.dir, &|agreement| manifest(Kind::Merged, agreement), write, read)?;
     for (agreement, path) in [(of_adapter, &of_run), (of_merged, &merged)] {
-        agreement.expect("it was written").require(path)?;
+        agreement.require(path)?;
     }
     Ok(Exports { adapter: Some(of_run), model: merged })
 }
 
+/// Writes a folder as a whole, reads it again, and says how far it is from the model it was made of. One that cannot be
+/// read again stays, without card and manifest: it is all there, and what was in the way may be the base, or memory.
+fn write_compared(
+    target: &Path,
+    base_dir: &Path,
+    manifest: &dyn Fn(&Agreement) -> Manifest,
+    write: impl FnOnce(&Path) -> Result<(), TrainError>,
+    read: impl FnOnce(&Path) -> Result<Agreement, ModelError>,
+) -> Result<Agreement, TrainError> {
+    let mut found = None;
+    folder::write_whole(target, |partial| {
+        write(partial)?;
+        let compared = read(partial);
+        let finished = match &compared {
+            Ok(agreement) => finish_folder(partial, target, &manifest(agreement), base_dir),
+            Err(_) => Ok(()),
+        };
+        found = Some(compared);
+        finished
+    })?;
+    let compared = found.expect("it was written");
+    compared.map_err(|source| TrainError::NotRead { path: target.to_owned(), source })
+}
+
 impl Check {
     /// The base with the adapter in `folder`.
-    fn adapter(&self, folder: &Path, base: &Path, rounding: Rounding) -> Result<Agreement, TrainError> {
-        let decoder = Decoder::load(base, self.weights, &self.device).map_err(TrainError::export(folder))?;
-        let adapter = Adapter::load(folder, decoder.config(), &self.device).map_err(TrainError::export(folder))?;
-        self.reference.with_decoder(&decoder, Some(&adapter), rounding).map_err(TrainError::export(folder))
+    fn adapter(&self, folder: &Path, base: &Path, rounding: Rounding) -> Result<Agreement, ModelError> {
+        let decoder = Decoder::load(base, self.weights, &self.device)?;
+        let adapter = Adapter::load(folder, decoder.config(), &self.device)?;
+        self.reference.with_decoder(&decoder, Some(&adapter), rounding)
     }
 
     /// The model in `folder`.
-    fn merged(&self, folder: &Path, rounding: Rounding) -> Result<Agreement, TrainError> {
-        let decoder = Decoder::load(folder, self.weights, &self.device).map_err(TrainError::export(folder))?;
-        self.reference.with_decoder(&decoder, None, rounding).map_err(TrainError::export(folder))
+    fn merged(&self, folder: &Path, rounding: Rounding) -> Result<Agreement, ModelError> {
+        let decoder = Decoder::load(folder, self.weights, &self.device)?;
+        self.reference.with_decoder(&decoder, None, rounding)
     }
 }
 
@@ -200,5 +219,32 @@ fn weights_that_fit(config: &ModelConfig) -> Weights {
         Ok(Some(budget)) if need(DType::BF16) > budget => Weights::Nf4,
         Ok(Some(budget)) if need(DType::F32) > budget => Weights::Bf16,
         _ => Weights::F32,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_and_cannot_be_read_again_is_kept_and_told() {
+        let room = tempfile::tempdir().expect("a folder");
+        let target = room.path().join("adapter");
+        let write = |partial: &Path| folder::write_file(&partial.join("weights"), b"1");
+        let read = |_: &Path| Err(ModelError::Batch("no memory".to_owned()));
+        let unread = |_: &Agreement| -> Manifest { unreachable!("nothing was compared") };
+        let error = write_compared(&target, room.path(), &unread, write, read).expect_err("it was not read");
+        assert!(matches!(&error, TrainError::NotRead { path, .. } if *path == target) && error.exit_code() == 1);
+        let report = error.report();
+        assert!(report.starts_with(&format!("`{}` was written, ", target.display())), "{report}");
+        assert!(report.contains("no memory") && report.contains("\nhint: "), "{report}");
+        assert_eq!(std::fs::read(target.join("weights")).expect("it is kept"), b"1");
+        assert!(!target.join(manifest::FILE).exists());
+        // What cannot be written is not.
+        let write = |partial: &Path| folder::write_file(&partial.join("none").join("weights"), b"1");
+        let other = room.path().join("merged");
+        let read = |_: &Path| -> Result<Agreement, ModelError> { unreachable!("nothing was written") };
+        write_compared(&other, room.path(), &unread, write, read).expect_err("there is no such folder");
+        assert!(!other.exists());
     }
 }
