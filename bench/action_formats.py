@@ -5,8 +5,9 @@ usage: python bench/action_formats.py [--out DIR] [--limit N] [--dry] [--report]
 
 Trains one adapter for each form with configs/action_formats/FORM.toml, unless it is there, with the settings after `--`;
 a run that was stopped goes on. Then measures each in its own form, temperature 0, on data/suites/tools and
-data/suites/atomic, none of whose tasks is trained, in one `codeact-eval run`, which goes on as well. Writes
-bench/results/<date>-action-formats-<machine>.md; `--dry` only prints, `--report` reads DIR and neither trains nor measures.
+data/suites/atomic, none of whose tasks is trained, in one `codeact-eval run`, which goes on as well. Minutes are told of
+what was done in one go. Writes bench/results/<date>-action-formats-<machine>.md; `--dry` only prints, `--report` reads DIR
+and neither trains nor measures.
 
 A rehearsal: python bench/action_formats.py --out target/rehearsal --limit 2 --dry -- --set train.steps=2"""
 
@@ -19,6 +20,7 @@ import os
 import platform
 import random
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -35,10 +37,16 @@ RESAMPLES = 10_000
 BAR = 50
 # Longer than any reply that is trained; what is cut off there is rambling.
 REPLY_TOKENS = 256
+REASONS = 8
 
 
 def settings(form):
     return REPOSITORY / f"configs/action_formats/{form}.toml"
+
+
+def model(form, runs):
+    """The model that a run trained, by its own settings: those after `--` may name another."""
+    return tomllib.loads((runs / form / "config.toml").read_text())["model"]["name"]
 
 
 def train(form, runs, given):
@@ -57,13 +65,17 @@ def train(form, runs, given):
     return adapter, None if goes_on else (time.monotonic() - begun) / 60
 
 
-def measure(adapters, out, limit):
-    base = tomllib.loads(settings("code").read_text())["model"]["name"]
+def measure(adapters, runs, limit):
+    """Minutes, None where it went on."""
+    out = runs / "measured"
+    goes_on = (out / "results.jsonl").exists()
     command = [PROGRAMS / "codeact-eval", "run", *(f"data/suites/{suite}" for suite in SUITES), "--out", out,
                "--reply-tokens", str(REPLY_TOKENS)]
     for form, adapter in adapters.items():
-        command += ["--contestant", f"{form}={base},adapter={adapter}"]
+        command += ["--contestant", f"{form}={model(form, runs)},adapter={adapter}"]
+    begun = time.monotonic()
     subprocess.run([*command, *(["--limit", str(limit)] if limit else [])], cwd=REPOSITORY, check=True)
+    return None if goes_on else (time.monotonic() - begun) / 60
 
 
 def results(out):
@@ -181,7 +193,9 @@ def pairs(tried):
 def failures(tried):
     counts = {form: collections.Counter(each["failure"] for each in tried[form].values() if not each["is_solved"]) for form in FORMS}
     names = sorted({name for each in counts.values() for name in each}, key=lambda name: -sum(each[name] for each in counts.values()))
-    rows = [f"| {name} | " + " | ".join(str(counts[form][name]) for form in FORMS) + " |" for name in names[:8]]
+    rows = [f"| {name} | " + " | ".join(str(counts[form][name]) for form in FORMS) + " |" for name in names[:REASONS]]
+    if others := names[REASONS:]:
+        rows.append(f"| {len(others)} others | " + " | ".join(str(sum(counts[form][name] for name in others)) for form in FORMS) + " |")
     return ["| why not solved | " + " | ".join(FORMS) + " |", "| --- | --- | --- | --- |", *rows]
 
 
@@ -192,14 +206,21 @@ def training(runs, minutes):
         rows = [json.loads(line) for line in (runs / form / "metrics.jsonl").read_text().splitlines()]
         losses = [row["held_out_loss"] for row in rows if row.get("held_out_loss") is not None]
         steps = [row for row in rows if "loss" in row and "step" in row]
-        lines.append("| " + " | ".join([form, *facts(form), str(len(steps)), f"{losses[0]:.3f}, {losses[-1]:.3f}" if losses else "–",
-                                        f"{minutes[form]:.1f}" if minutes.get(form) else "resumed"]) + " |")
+        lines.append("| " + " | ".join([form, *facts(form, runs), str(len(steps)), f"{losses[0]:.3f}, {losses[-1]:.3f}" if losses else "–",
+                                        told(minutes, form)]) + " |")
     return lines
 
 
-def facts(form):
-    """Conversations, tokens and supervised tokens of the form's data."""
-    shown = subprocess.run([PROGRAMS / "codeact-train", "stats", "--json", "--config", settings(form)], cwd=REPOSITORY,
+def told(minutes, what):
+    """Minutes of what was done here from its beginning to its end."""
+    if what not in minutes:
+        return "–"
+    return "resumed" if minutes[what] is None else f"{minutes[what]:.1f}"
+
+
+def facts(form, runs):
+    """Conversations, tokens and supervised tokens of what was trained, by the settings of the run."""
+    shown = subprocess.run([PROGRAMS / "codeact-train", "stats", "--json", "--config", runs / form / "config.toml"], cwd=REPOSITORY,
                            check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     stats = json.loads(shown.stdout)
     return [f"{stats[name]:,}" for name in ("conversations", "tokens", "supervised_tokens")]
@@ -226,20 +247,18 @@ def main():
         adapters = {}
         for form in FORMS:
             adapters[form], minutes[form] = train(form, out, args.given)
-        begun = time.monotonic()
-        measure(adapters, out / "measured", args.limit)
-        minutes["measured"] = (time.monotonic() - begun) / 60
+        minutes["measured"] = measure(adapters, out, args.limit)
     tried = results(out / "measured")
     commit = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=REPOSITORY, text=True).strip()
-    model = tomllib.loads(settings("code").read_text())["model"]["name"]
+    models = ", ".join(sorted({model(form, out) for form in FORMS}))
     lines = [
         "# Code, JSON and text as actions",
         "",
         f"{machine()}, {os.cpu_count()} processors; commit {commit}; load of the machine at the start {load:.1f}",
         "",
-        "    python bench/action_formats.py" + "".join(f" {each}" for each in (["--", *args.given] if args.given else [])),
+        "    " + shlex.join(["python", "bench/action_formats.py", *sys.argv[1:]]),
         "",
-        f"{model}, one LoRA adapter for each form, trained on the same tasks (data/action_formats), then measured in that form. None of the "
+        f"{models}, one LoRA adapter for each form, trained on the same tasks (data/action_formats), then measured in that form. None of the "
         "measured tasks is trained; their tools are.",
         "",
         *training(out, minutes),
@@ -259,7 +278,8 @@ def main():
         "",
         *failures(tried),
         "",
-        *([f"Measuring took {minutes['measured']:.1f} minutes.", ""] if minutes.get("measured") else []),
+        f"Minutes of measuring: {told(minutes, 'measured')}.",
+        "",
     ]
     print("\n".join(lines))
     if not args.dry:
