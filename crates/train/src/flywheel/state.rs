@@ -35,8 +35,9 @@ pub const PRACTICE: &str = "practice tasks of ";
 /// Begins the name of a suite to measure with.
 pub const MEASURED: &str = "held-out tasks of ";
 
-/// Settings that change no number, and the place of the folder.
-const FREE_KEYS: [&str; 9] = [
+/// Settings that change no number, and the places of what counts by its contents.
+const FREE_KEYS: [&str; 10] = [
+    "model.adapter",
     "evaluation.parallel",
     "flywheel.parallel",
     "train.recompute",
@@ -145,15 +146,20 @@ impl State {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             read => read.map_err(TrainError::read_back(&path))?,
         };
-        let state: State = serde_json::from_slice(&bytes)
-            .map_err(|error| TrainError::ReadBack { path: path.clone(), source: std::io::Error::other(error) })?;
-        if state.version != VERSION {
+        let unreadable = |error: serde_json::Error| TrainError::ReadBack {
+            path: path.clone(),
+            source: std::io::Error::other(error),
+        };
+        let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(&unreadable)?;
+        // First of all: other versions have other fields.
+        if value["version"] != VERSION {
             return Err(TrainError::Setting {
                 key: "output.dir".to_owned(),
-                what: format!("`{}` is of version {}, this is {VERSION}", path.display(), state.version),
+                what: format!("`{}` is of version {}, this is {VERSION}", path.display(), value["version"]),
                 hint: "choose another folder",
             });
         }
+        let state: State = serde_json::from_value(value).map_err(&unreadable)?;
         match differing(&state.identity, identity) {
             what if what.is_empty() => Ok(Some(state.with_paths(|path| dir.join(path)))),
             what => Err(TrainError::Setting {
@@ -258,7 +264,7 @@ fn differing(was: &BTreeMap<String, String>, is: &BTreeMap<String, String>) -> V
         DATA => "the conversations of its `[[data]]` were others (files, chat template or lengths)".to_owned(),
         HELD_OUT_DATA => "the held-out conversations of its `[[data]]` were others".to_owned(),
         BASE_MODEL => "its base model had other files".to_owned(),
-        STARTING_ADAPTER => "the adapter of `model.adapter` had other weights".to_owned(),
+        STARTING_ADAPTER => "the adapter of `model.adapter` had other weights, or only one of both has any".to_owned(),
         name => match [PRACTICE, MEASURED].iter().find_map(|role| Some((role, name.strip_prefix(role)?))) {
             Some((role, suite)) => format!("the {role}suite `{suite}` were others"),
             None => format!("`{name}` was {} there and is {} here", shown(was, key), shown(is, key)),
@@ -288,6 +294,9 @@ mod tests {
         assert!(error.contains("`train.seed` was 1 there and is 2 here"), "{error}");
         std::fs::write(room.path().join(NAME), "{").expect("a file");
         assert!(State::load(room.path(), &identity).is_err());
+        std::fs::write(room.path().join(NAME), "{\"version\": 1, \"of before\": []}").expect("a file");
+        let error = State::load(room.path(), &identity).expect_err("an old one").to_string();
+        assert!(error.contains("is of version 1, this is 2"), "{error}");
     }
 
     #[test]
@@ -326,6 +335,7 @@ mod tests {
     #[test]
     fn only_what_changes_no_number_or_is_a_way_out_may_change_on_the_way() {
         let text = "[model]\nname = \"m\"\n[lora]\nrank = 8\nalpha = 16\n[optimizer]\nlearning_rate = 1e-3\n\
+                    [train]\npack_tokens = 64\n\
                     [output]\ndir = \"o\"\n[[data]]\npath = \"d\"\n[[data]]\npath = \"e\"\nheld_out = true\n\
                     [evaluation]\nevery = 5\ntasks = \"t\"\n[flywheel]\npractice = [\"p\"]\nheld_out = [\"h\"]\n";
         let with = |setting: &str| {
@@ -344,6 +354,8 @@ mod tests {
             "flywheel.rounds=9",
             "evaluation.parallel=2",
             "train.recompute=block",
+            // Its contents count, wherever it lies.
+            "model.adapter=elsewhere",
         ];
         for setting in free {
             assert_eq!(with(setting), before, "{setting}");

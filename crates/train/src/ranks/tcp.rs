@@ -62,6 +62,7 @@ struct Shared {
 
 /// The time that this rank is in a call of a library.
 #[derive(Debug)]
+#[must_use = "dropped, the call is over"]
 pub struct Outside<'a>(&'a AtomicBool);
 
 impl Drop for Outside<'_> {
