@@ -79,7 +79,7 @@ fn settle(tiny: &Tiny, steps: usize, flywheel: &str) {
     tiny.write("settings.toml", &(text + &table));
 }
 
-/// The state of a flywheel without what a clock measured, and without where the room is.
+/// The state of a flywheel without what a clock measured, and without where the room is, which stands in hashed files too.
 fn state(tiny: &Tiny, dir: &str) -> Value {
     let text = String::from_utf8(tiny.read(&format!("{dir}/flywheel.json"))).unwrap();
     let text = text.replace(&tiny.path("").display().to_string(), "ROOM/");
@@ -87,7 +87,8 @@ fn state(tiny: &Tiny, dir: &str) -> Value {
     fn forget(value: &mut Value) {
         match value {
             Value::Object(entries) => {
-                entries.retain(|key, _| !matches!(key.as_str(), "seconds" | "start_seconds" | "identity"));
+                let others = ["seconds", "start_seconds", "identity", "sha256", "start_sha256"];
+                entries.retain(|key, _| !others.contains(&key.as_str()));
                 entries.values_mut().for_each(forget);
             }
             Value::Array(items) => items.iter_mut().for_each(forget),
