@@ -80,7 +80,7 @@ impl Tcp {
     ///
     /// * `point`: where rank 0 listens already, if it does.
     /// * `on_stuck`: called on a thread of its own when a rank is gone and this program has not noticed for
-    ///   [`Patience::notice`].
+    ///   [`Patience::notice`], or is in [`Tcp::outside`].
     ///
     /// # Errors
     /// When they do not come, or are of another run.
@@ -105,7 +105,7 @@ impl Tcp {
             });
             writers.push((*rank, Mutex::new(writer.map_err(|error| failed(*rank, error))?)));
         }
-        let [is_noticed, is_outside, is_leaving] = std::array::from_fn(|_| AtomicBool::new(false));
+        let [is_noticed, is_outside, is_leaving] = std::array::from_fn::<_, 3, _>(|_| AtomicBool::new(false));
         let shared = Arc::new(Shared { place, writers, lost: Mutex::new(None), is_noticed, is_outside, is_leaving });
         let mut peers = Vec::new();
         for (rank, stream) in streams {
