@@ -13,13 +13,10 @@ A rehearsal: python bench/action_formats.py --out target/rehearsal --limit 2 --d
 
 import argparse
 import collections
-import datetime
 import json
 import math
 import os
-import platform
 import random
-import re
 import shlex
 import subprocess
 import sys
@@ -27,7 +24,8 @@ import time
 import tomllib
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from dated import REPOSITORY, commit, machine, tell
+
 PROGRAMS = REPOSITORY / "target/release"
 FORMS = ("code", "json", "text")
 SUITES = ("tools", "atomic")
@@ -226,11 +224,6 @@ def facts(form, runs):
     return [f"{stats[name]:,}" for name in ("conversations", "tokens", "supervised_tokens")]
 
 
-def machine():
-    found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    return found.group(1) if found else platform.machine()
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("checkpoints/runs/action-formats"), help="gets FORM/ and measured/")
@@ -249,12 +242,11 @@ def main():
             adapters[form], minutes[form] = train(form, out, args.given)
         minutes["measured"] = measure(adapters, out, args.limit)
     tried = results(out / "measured")
-    commit = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=REPOSITORY, text=True).strip()
     models = ", ".join(sorted({model(form, out) for form in FORMS}))
     lines = [
         "# Code, JSON and text as actions",
         "",
-        f"{machine()}, {os.cpu_count()} processors; commit {commit}; load of the machine at the start {load:.1f}",
+        f"{machine()}, {os.cpu_count()} processors; commit {commit()}; load of the machine at the start {load:.1f}",
         "",
         "    " + shlex.join(["python", "bench/action_formats.py", *sys.argv[1:]]),
         "",
@@ -281,11 +273,7 @@ def main():
         f"Minutes of measuring: {told(minutes, 'measured')}.",
         "",
     ]
-    print("\n".join(lines))
-    if not args.dry:
-        name = "-".join(re.sub(r"[^a-z0-9]+", "-", machine().lower()).strip("-").split("-")[:2])
-        day = datetime.date.today().isoformat()
-        (REPOSITORY / f"bench/results/{day}-action-formats-{name}-{os.cpu_count()}cpu.md").write_text("\n".join(lines))
+    tell("action-formats", lines, args.dry)
     return 0
 
 

@@ -11,20 +11,18 @@ one thread and the files under other names, whose plan has to be the same. Write
 `--dry` only prints."""
 
 import argparse
-import datetime
 import gzip
 import json
 import os
-import platform
 import random
-import re
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from dated import REPOSITORY, commit, machine, tell
+
 TRAINER = REPOSITORY / "target/release/codeact-train"
 
 SYLLABLES = "an ber co da el fi gor hu in jo ka lem mo na or pe qui ra so ti ul ve wo xi ya zo".split()
@@ -116,12 +114,6 @@ def run(path):
     return time.monotonic() - begun, peak, json.loads(out_file.read()), said, usage.ru_utime + usage.ru_stime
 
 
-def machine():
-    text = Path("/proc/cpuinfo").read_text()
-    name = re.search(r"model name\s*: (.*)", text)
-    return name.group(1) if name else platform.machine()
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, type=Path)
@@ -151,11 +143,10 @@ def main():
     total = sum(count for count, _ in shares)
     off = max(abs(count - total * weight / 10) for count, weight in shares)
     same = second[2]["plan"] == first[2]["plan"] == third[2]["plan"]
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True).stdout.strip()
     lines = [
         f"# Encoding and planning {args.rows:,} conversations",
         "",
-        f"{machine()}, {os.cpu_count()} processors, {args.threads} threads; commit {commit}; load of the machine at the start {load:.1f}",
+        f"{machine()}, {os.cpu_count()} processors, {args.threads} threads; commit {commit()}; load of the machine at the start {load:.1f}",
         "",
         f"    python bench/data_plan.py --model {args.model.name} --rows {args.rows} --pack {args.pack} --threads {args.threads}",
         "",
@@ -175,12 +166,7 @@ def main():
         f"* the three plans are {'the same' if same else 'NOT THE SAME'}",
         "",
     ]
-    print("\n".join(lines))
-    if not args.dry:
-        name = re.sub(r"[^a-z0-9]+", "-", machine().lower()).strip("-")
-        name = "-".join(name.split("-")[:2])
-        day = datetime.date.today().isoformat()
-        (REPOSITORY / f"bench/results/{day}-data-plan-{name}-{os.cpu_count()}cpu.md").write_text("\n".join(lines))
+    tell("data-plan", lines, args.dry)
     return 0 if same else 1
 
 

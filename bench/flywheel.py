@@ -8,18 +8,16 @@ of the numbers in its folder. With `--run` it reads the folder of a run that has
 given: only the stages that say themselves how long they took. `--dry` only prints."""
 
 import argparse
-import datetime
 import json
 import os
-import platform
-import re
 import subprocess
 import sys
 import time
 import tomllib
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from dated import REPOSITORY, commit, machine, tell
+
 TRAINER = REPOSITORY / "target/release/codeact-train"
 
 
@@ -75,11 +73,6 @@ def minutes(state):
     return ", ".join(f"{name} {seconds / 60:.1f}" for name, seconds in stages.items()), sum(stages.values()) / 60
 
 
-def machine():
-    found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    return found.group(1) if found else platform.machine()
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default="configs/flywheel.toml")
@@ -99,14 +92,13 @@ def main():
         folder = REPOSITORY / (here[-1] if here else written)
     state = json.loads((folder / "flywheel.json").read_text())
     stages, total = minutes(state)
-    commit = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=REPOSITORY, text=True).strip()
     lines = [
         "# The flywheel",
         "",
-        f"{machine()}, {os.cpu_count()} processors; commit {commit}"
-        + (f"; load of the machine at the start {load:.1f}" if whole else "; written out of a run that had ended, of these settings as far as flywheel.json says"),
+        f"{machine()}, {os.cpu_count()} processors; "
+        + (f"commit {commit()}; load of the machine at the start {load:.1f}" if whole else f"written at commit {commit()}"),
         "",
-        "    " + " ".join(command),
+        "    " + " ".join(command) if whole else "Out of the folder of a run that had ended; its settings are in flywheel.json.",
         "",
         *table(state),
         "",
@@ -115,11 +107,7 @@ def main():
         f"Minutes: {stages}; together {total:.1f}" + (f", the whole command {whole:.1f}." if whole else "."),
         "",
     ]
-    print("\n".join(lines))
-    if not args.dry:
-        name = "-".join(re.sub(r"[^a-z0-9]+", "-", machine().lower()).strip("-").split("-")[:2])
-        day = datetime.date.today().isoformat()
-        (REPOSITORY / f"bench/results/{day}-flywheel-{name}-{os.cpu_count()}cpu.md").write_text("\n".join(lines))
+    tell("flywheel", lines, args.dry)
     return 0
 
 

@@ -313,36 +313,16 @@ pub(crate) fn model_hash(dir: &Path) -> Result<String, TrainError> {
 
 #[cfg(test)]
 mod tests {
-    use codeact_model::{Recompute, Rotary};
+    use codeact_model::Recompute;
 
     use super::*;
     use crate::config::RecomputeChoice;
+    use crate::tasks::tests::{config, workload};
 
     #[test]
     fn shorter_conversations_are_a_way_where_they_are_what_does_not_fit() {
-        let text = "[model]\nname = \"m\"\n[lora]\nrank = 8\nalpha = 16\n[train]\npack_tokens = 512\n[optimizer]\n\
-                    learning_rate = 1e-3\n[output]\ndir = \"o\"\n[[data]]\npath = \"d\"\n[evaluation]\n";
-        let config = |more: &str| {
-            Config::parse(&format!("{text}{more}"), Path::new("x.toml"), &[]).expect("these settings are sound")
-        };
         let tried = config("tasks = \"t\"\n");
-        // SmolLM2-135M.
-        let model = ModelConfig {
-            hidden_size: 576,
-            intermediate_size: 1536,
-            layer_count: 30,
-            head_count: 9,
-            kv_head_count: 3,
-            head_width: 64,
-            vocab_size: 49152,
-            context_tokens_max: 8192,
-            rms_norm_eps: 1e-5,
-            rotary: Rotary { inverse_frequencies: vec![1.0; 32] },
-            sliding_window: None,
-            tie_word_embeddings: true,
-        };
-        let lora = tried.lora_config();
-        let workload = Workload { model, lora, new_token_count: 0, weights: Weights::Bf16, is_on_card: false };
+        let workload = workload(Weights::Bf16, false, &tried);
         let total = |config: &Config| {
             let plan = workload.plan(Pass { token_count: 64, target_count: 64 }, Recompute::Block);
             tasks::reserved(plan, config, &workload).total()

@@ -300,14 +300,15 @@ fn written(run: &Prepared, done: &[Option<Outcome>]) -> Vec<Written> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::collections::BTreeMap;
 
     use codeact_model::{Rotary, Weights};
 
     use super::*;
 
-    fn config(more: &str) -> Config {
+    /// Settings that end with what `[evaluation]` has.
+    pub(crate) fn config(more: &str) -> Config {
         let text = format!(
             "[model]\nname = \"m\"\n[lora]\nrank = 8\nalpha = 16\n[train]\npack_tokens = 512\n[optimizer]\n\
              learning_rate = 1e-3\n[output]\ndir = \"o\"\n[[data]]\npath = \"d\"\n[evaluation]\n{more}"
@@ -316,7 +317,7 @@ mod tests {
     }
 
     /// SmolLM2-135M.
-    fn workload(weights: Weights, is_on_card: bool, config: &Config) -> Workload {
+    pub(crate) fn workload(weights: Weights, is_on_card: bool, config: &Config) -> Workload {
         let model = ModelConfig {
             hidden_size: 576,
             intermediate_size: 1536,
