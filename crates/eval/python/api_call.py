@@ -3,9 +3,10 @@ import ast
 import re
 
 CHARS_MAX = 20_000
+TRUTHS = {True: object(), False: object()}
 REQUEST = re.compile(r"(?:API-Request:\s*)?\[?\s*(\w+)\((.*)\)\s*\]?", re.DOTALL)
 PARAMETER = re.compile(
-    r"(\w+)\s*=\s*(?:'(.*?)'|\"(.*?)\"|([^'\"].*?)|)\s*(?=,\s*\w+\s*=|,?\s*\Z)(?:,\s*)?", re.DOTALL)
+    r"(\w+)\s*=\s*(?:'(.*?)'|\"(.*?)\"|([^'\",].*?)|)\s*(?=,\s*\w+\s*=|,?\s*\Z)(?:,\s*)?", re.DOTALL)
 
 
 def taken(request):
@@ -32,15 +33,13 @@ def value_of(text):
     return value if type(value) in (list, dict, int, float, bool) else text
 
 
-def is_same(one, other):
-    """Whether two values are equal, where True is not 1."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(is_same, one, other))
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(is_same(one[key], other[key]) for key in one)
-    return one == other
+def marked(value):
+    """The value with truth values that are equal to no number, however deep they lie."""
+    if isinstance(value, bool):
+        return TRUTHS[value]
+    if isinstance(value, dict):
+        return {marked(key): marked(item) for key, item in value.items()}
+    return type(value)(map(marked, value)) if isinstance(value, (list, tuple, set)) else value
 
 
 def test_the_request():
@@ -51,7 +50,7 @@ def test_the_request():
     (name, values), (right_name, right) = taken(solution), taken(RIGHT)
     assert name == right_name, f"{name} is requested, and {right_name} is right"
     same = values.keys() == right.keys() and all(
-        values[key] == right[key] or is_same(value_of(values[key]), value_of(right[key])) for key in right)
+        marked(value_of(values[key])) == marked(value_of(right[key])) for key in right)
     assert same, f"the parameters are {values}, and {right} are right"
 
 

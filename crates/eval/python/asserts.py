@@ -74,8 +74,8 @@ def translated(item, reference, setup, tests):
     unknown = used - set(asked) - own - given_names - set(dir(builtins))
     imports = [node for node in reference.body if isinstance(node, (ast.Import, ast.ImportFrom)) and node not in context]
     needed = [node for node in imports if names_in(node)[0] & unknown]
-    made = sorted(unknown.difference(*(names_in(node)[0] for node in needed)))
-    why = f"`{made[0]}` is made by the solution" if made else not_plain([setup, *tests], asked, entry)
+    made = unknown.difference(*(names_in(node)[0] for node in needed))
+    why = f"`{min(made)}` is made by the solution" if made else not_plain([setup, *tests], asked, entry)
     if not asked and not made:
         return {"fault": ["tests", "asks for no function of the code"]}
     written = beside(item, why) if why else compared(item, context + needed, asked, tests)
@@ -109,6 +109,10 @@ def not_plain(trees, asked, entry):
     """Why something that the tests send or await cannot cross between sessions; empty if nothing is known of it."""
     own = bound(trees)
     targets = {*asked, "candidate"} if entry else set(asked)
+    # A test that is called as what it asks for would take its place, and ask itself.
+    tests = {"test_check"} if entry else {f"test_{number}" for number in range(1, len(trees))}
+    if tests & {*asked, *own}:
+        return "a function is named as a test is"
     for node in (node for tree in trees for node in ast.walk(tree)):
         if isinstance(node, ast.Constant) and isinstance(node.value, complex):
             return "complex numbers do not cross between sessions"

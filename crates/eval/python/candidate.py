@@ -60,7 +60,7 @@ def start_candidate(source):
     def evaluate(expression):
         tree = ast.parse(expression.strip(), "<expression>", "eval")
         space = {"__name__": "expression"}
-        for name in sorted(set(modules_of(tree))):
+        for name in dict.fromkeys(modules_of(tree)):
             first = name.partition(".")[0]
             try:
                 importlib.import_module(name)
