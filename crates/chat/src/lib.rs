@@ -18,9 +18,11 @@ mod vocabulary; // the tokenizer, and which of its tokens control the chat
 pub mod action; // text -> `<execute>` and `<solution>`
 
 mod contained;
+mod disguise; // characters that make a text look like another one
 mod error;
 
 pub use conversation::{Conversation, ConversationError, Message, Role};
+pub use disguise::{disguises_name, disguises_text};
 pub use error::FormatError;
 pub use format::{ChatFormat, TextToken};
 pub use jsonl::{Located, ReadError, read_jsonl, write_jsonl};

@@ -1,11 +1,11 @@
 //! One conversation as the model sees it, with what is learned made visible: marks, colours, a list of ids, or a page.
 //!
-//! Contents come from strangers. Characters that command a terminal, or that turn the direction of text around, are
-//! shown as symbols; a page has every character escaped.
+//! Contents come from strangers. Characters that command a terminal, that turn the direction of text around or that are
+//! not seen are shown as symbols; a page has every character escaped.
 
 use std::fmt::Write;
 
-use codeact_chat::{ChatFormat, Example};
+use codeact_chat::{ChatFormat, Example, disguises_text};
 
 /// Stand around learned text where there are no colours.
 pub const MARKS: (&str, &str) = ("⟦", "⟧");
@@ -205,8 +205,8 @@ pub fn escaped(text: &str) -> String {
     safe
 }
 
-/// The text with control characters as their pictures (U+2400 and on), and those that turn the direction of text as
-/// their numbers. Line ends and tabs stay.
+/// The text with control characters as their pictures (U+2400 and on), and whatever else [`disguises_text`], such as
+/// what turns its direction, as its number. Line ends and tabs stay.
 pub fn harmless(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {
@@ -214,12 +214,7 @@ pub fn harmless(text: &str) -> String {
             '\n' | '\t' => safe.push(character),
             '\u{0}'..='\u{1F}' => safe.push(char::from_u32(0x2400 + character as u32).unwrap_or('\u{FFFD}')),
             '\u{7F}' => safe.push('\u{2421}'),
-            '\u{80}'..='\u{9F}'
-            | '\u{61C}'
-            | '\u{200E}'
-            | '\u{200F}'
-            | '\u{202A}'..='\u{202E}'
-            | '\u{2066}'..='\u{2069}' => {
+            hidden if disguises_text(hidden) => {
                 let _ = write!(safe, "<U+{:04X}>", character as u32);
             }
             other => safe.push(other),

@@ -122,9 +122,8 @@ impl EndpointError {
 
 /// What a server said, as it can be shown.
 pub(super) fn shown(text: &str) -> String {
-    let steers = |character: char| character.is_control() && character != '\n' && character != '\t';
     let text: String = text.trim().chars().take(MESSAGE_CHARS_MAX).collect();
-    text.replace(steers, "\u{fffd}")
+    text.replace(codeact_chat::disguises_text, "\u{fffd}")
 }
 
 fn hint_of(status: u16) -> &'static str {

@@ -139,11 +139,12 @@ fn busy_servers_are_asked_again() {
 
 #[test]
 fn refusals_say_who_and_why_and_what_helps() {
-    let body = r#"{"error": {"message": "bad \u001b[31mkey", "type": "invalid", "code": "invalid_api_key"}}"#;
+    let body =
+        r#"{"error": {"message": "bad \u001b[31m\u202e\u061ckey", "type": "invalid", "code": "invalid_api_key"}}"#;
     let error = error_of(vec![refuse("401 Unauthorized", body)]);
     let EndpointError::Refused { url, status: 401, message, code } = &error else { panic!("{error}") };
     assert!(url.starts_with("http://127.0.0.1:") && url.ends_with("/v1/"));
-    assert_eq!((message.as_str(), code.as_deref()), ("bad \u{fffd}[31mkey", Some("invalid_api_key")));
+    assert_eq!((message.as_str(), code.as_deref()), ("bad \u{fffd}[31m\u{fffd}\u{fffd}key", Some("invalid_api_key")));
     assert!(error.to_string().contains("hint: put the key into the environment variable CODEACT_ENDPOINT_KEY"));
     let error = error_of(vec![refuse("404 Not Found", "no such thing")]);
     assert!(error.to_string().contains("404: no such thing\nhint: is the address right"), "{error}");

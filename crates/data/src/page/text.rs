@@ -69,8 +69,9 @@ mod tests {
     #[test]
     fn nothing_of_a_text_becomes_markup_or_commands() {
         assert_eq!(
-            shown("</pre><b x='\"'>&\u{1b}[2J\u{202e}\u{61c}"),
-            "&lt;/pre&gt;&lt;b x=&#39;&quot;&#39;&gt;&amp;␛[2J&lt;U+202E&gt;&lt;U+061C&gt;"
+            shown("</pre><b x='\"'>&\u{1b}[2J\u{202e}\u{61c}\u{200b}\u{9b}\u{e0041}\n"),
+            "&lt;/pre&gt;&lt;b x=&#39;&quot;&#39;&gt;&amp;␛[2J&lt;U+202E&gt;&lt;U+061C&gt;\
+             &lt;U+200B&gt;&lt;U+009B&gt;&lt;U+E0041&gt;\n"
         );
         assert_eq!(shortened("a<b", 2), "a&lt;…");
         assert_eq!(shortened("äö", 2), "äö");

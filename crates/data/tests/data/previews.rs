@@ -50,14 +50,15 @@ fn blanks_before_words_are_shown_as_the_model_sees_them() {
 #[test]
 fn contents_can_command_neither_a_terminal_nor_a_page() {
     let room = Room::new();
-    let evil = "\x1b]0;owned\x07\x1b[2J\r\u{202E}</pre><script>alert('1')</script>&\u{9B}31m";
+    let evil = "\x1b]0;owned\x07\x1b[2J\r\u{202E}\u{61C}\u{200B}</pre><script>alert('1')</script>&\u{9B}31m";
     let example = room.chat.example(&conversation(evil, evil)).unwrap();
     let preview = Preview::new(&room.chat);
     for text in [preview.text(&example, Style::Marks), preview.ids(&example)] {
-        assert!(!text.contains(['\x1b', '\x07', '\r', '\u{202E}', '\u{9B}']), "{text:?}");
+        assert!(!text.contains(['\x1b', '\x07', '\r', '\u{202E}', '\u{61C}', '\u{200B}', '\u{9B}']), "{text:?}");
     }
     let page = preview.html("<b>", &[Shown { title: "\"<i>\"".to_owned(), example }]);
-    assert!(!page.contains("<script") && !page.contains("<b>") && !page.contains('\u{202E}'), "{page}");
+    assert!(!page.contains("<script") && !page.contains("<b>"), "{page}");
+    assert!(!page.contains(['\u{202E}', '\u{61C}', '\u{200B}']), "{page}");
     assert!(page.contains("&lt;b&gt;") && page.contains("&quot;&lt;i&gt;&quot;"), "{page}");
     assert!(page.contains("class=\"t c\" title=\"2\">&lt;|im_end|&gt;</i>"), "{page}");
 }

@@ -2,7 +2,7 @@
 //!
 //! A file name is any bytes. It is shown as text that is safe to print and that means the same file when it is given
 //! back: a backslash as `\\`, and each byte of what is no printable UTF-8 (control characters, marks that change the
-//! direction of text, invalid bytes) as `\xHH`.
+//! direction of text, what is not seen, invalid bytes) as `\xHH`.
 
 use std::fmt::Write;
 
@@ -18,7 +18,7 @@ pub(super) fn shown(bytes: &[u8]) -> String {
         for character in chunk.valid().chars() {
             match character {
                 '\\' => text.push_str("\\\\"),
-                hidden if hidden.is_control() || turns_text(hidden) => {
+                hidden if hidden.is_control() || disguises(hidden) => {
                     escape(&mut text, hidden.encode_utf8(&mut [0; 4]).as_bytes());
                 }
                 plain => text.push(plain),
@@ -41,10 +41,15 @@ fn escape(text: &mut String, bytes: &[u8]) {
     }
 }
 
-/// Marks that change where the text around them is drawn, and line breaks that are no control characters.
-fn turns_text(character: char) -> bool {
+/// Marks that change where the text around them is drawn, line breaks that are no control characters, and what is not
+/// seen. With control characters that is `disguises_name` of `codeact-chat`, which this crate does not use.
+fn disguises(character: char) -> bool {
     let code = u32::from(character);
-    matches!(code, 0x61c | 0x200e | 0x200f | 0x2028..=0x202e | 0x2066..=0x2069 | 0xfeff)
+    let is_format = matches!(code, 0x61c | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f);
+    let is_unseen = matches!(code, 0xad | 0x34f | 0x115f | 0x1160 | 0x17b4 | 0x17b5 | 0x180b..=0x180f | 0x3164)
+        || matches!(code, 0xfe00..=0xfe0e | 0xfeff | 0xffa0 | 0xfff0..=0xfffb)
+        || matches!(code, 0x1bca0..=0x1bca3 | 0x1d173..=0x1d17a | 0xe0000..=0xe0fff);
+    is_format || is_unseen
 }
 
 /// A path below the workspace as its names; empty for the workspace itself. The error says what is wrong with `text`.

@@ -12,6 +12,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use codeact_agent::{Event, TurnEnd, Verdict};
+use codeact_chat::disguises_text;
 use codeact_sandbox::Stream;
 use figures::Figures;
 use highlight::Highlighter;
@@ -308,13 +309,9 @@ impl Shown {
 }
 
 /// Text that cannot steer the terminal: models and their code write what they like, escape codes too. Nor can it turn
-/// around what stands beside it.
+/// around what stands beside it, or hide.
 pub fn harmless(text: &str) -> String {
-    let steers = |character: char| {
-        let is_direction = matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        is_direction || (character.is_control() && !matches!(character, '\n' | '\t'))
-    };
-    text.replace(steers, "\u{fffd}")
+    text.replace(disguises_text, "\u{fffd}")
 }
 
 fn stop_text(end: TurnEnd) -> &'static str {

@@ -1,5 +1,6 @@
 //! What people see of events.
 
+use codeact_chat::disguises_name;
 use codeact_sandbox::{CellEnd, State};
 
 use super::*;
@@ -155,6 +156,42 @@ fn text_cannot_turn_around_what_stands_beside_it() {
         harmless("access = 'user\u{202e} \u{2066}# admin\u{2069}'"),
         "access = 'user\u{fffd} \u{fffd}# admin\u{fffd}'"
     );
+    // Arabic and Hebrew marks; what is not seen. Joiners make one sign of several.
+    let marked = harmless("a\u{61c}b\u{200e}\u{200f}c\u{200b}\u{2060}\u{feff}d\u{e0041}");
+    assert_eq!(marked.replace('\u{fffd}', "?"), "a?b??c???d?");
+    assert_eq!(harmless("👩\u{200d}🔬"), "👩\u{200d}🔬");
+}
+
+/// First and last of what a class of characters of the page has, such as `[\0-\x08\u202e\u{e0000}]`.
+fn class_of_page(name: &str) -> Vec<(u32, u32)> {
+    let page = include_str!("../../ui/src/terminal.ts");
+    let begin = format!("const {name} = /[");
+    let class = page.lines().find_map(|line| line.strip_prefix(&begin)?.strip_suffix("]/gu;")).unwrap();
+    let built = include_str!("../../assets/app.js");
+    assert!(built.contains(&format!("/[{class}]/gu")), "{name}: the page was not built again");
+    let (mut ranges, mut is_range): (Vec<(u32, u32)>, bool) = (Vec::new(), false);
+    for escape in class.split('\\').skip(1) {
+        let digits = escape.trim_end_matches('-').trim_start_matches(['x', 'u', '{']).trim_end_matches('}');
+        let code = u32::from_str_radix(digits, 16).unwrap();
+        match is_range {
+            true => ranges.last_mut().unwrap().1 = code,
+            false => ranges.push((code, code)),
+        }
+        is_range = escape.ends_with('-');
+    }
+    ranges
+}
+
+#[test]
+fn the_page_and_the_console_know_the_same_disguises() {
+    for name in ["DISGUISES_TEXT", "DISGUISES_NAME"] {
+        let disguises = if name == "DISGUISES_TEXT" { disguises_text } else { disguises_name };
+        let ranges = class_of_page(name);
+        let is_in_class = |code: u32| ranges.iter().any(|(first, last)| (*first..=*last).contains(&code));
+        let differ = ('\0'..=char::MAX).filter(|character| is_in_class(*character as u32) != disguises(*character));
+        let differ: Vec<char> = differ.collect();
+        assert!(differ.is_empty(), "{name}: {differ:?}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Schemas come from servers that may be hostile: everything that is made of them is bounded, and nothing of them is
 //! more than a literal in the signature.
 
+use codeact_chat::disguises_text;
 use rmcp::model::Tool;
 use serde_json::{Map, Value};
 
@@ -226,9 +227,9 @@ fn description(schema: &Value, chars_max: usize) -> String {
     readable(text, chars_max).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Text of a server without what steers terminals, and not longer than `chars_max`.
+/// Text of a server without what steers terminals, turns around or hides, and not longer than `chars_max`.
 pub(super) fn readable(text: &str, chars_max: usize) -> String {
-    let mut text: String = text.chars().filter(|letter| !letter.is_control() || "\n\t".contains(*letter)).collect();
+    let mut text: String = text.chars().filter(|letter| !disguises_text(*letter)).collect();
     if let Some((at, _)) = text.char_indices().nth(chars_max) {
         text.truncate(at);
         text.push_str(" [...]");
@@ -321,6 +322,7 @@ mod tests {
     #[test]
     fn docstrings_cannot_steer_a_terminal() {
         assert_eq!(readable("a\x1b[2Jb\u{9b}\r\nc\td", 100), "a[2Jb\nc\td");
+        assert_eq!(readable("a\u{202e}b\u{61c}\u{200b}c\u{e0041}\u{e0042}", 100), "abc");
         assert_eq!(readable("abcdef", 3), "abc [...]");
     }
 }

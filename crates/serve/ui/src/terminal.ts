@@ -9,14 +9,17 @@ export interface Run {
 const COLOURS = ["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"];
 // CSI and OSC sequences, and escapes of one character.
 const ESCAPES = /\x1b(?:\[([0-9;:?<=>]*)[ -/]*([@-~])|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])/g;
-const CONTROLS = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069]/g;
+// What commands a terminal, turns around what stands beside it, or is not seen: in texts, and in names of one line. As in
+// crates/chat/src/disguise.rs, which a test of the server compares with these two lines.
+const DISGUISES_TEXT = /[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
+const DISGUISES_NAME = /[\0-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff0-\ufffb\u{1bca0}-\u{1bca3}\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}]/gu;
 
 export function runs(text: string): Run[] {
     const found: Run[] = [];
     let classes: string[] = [];
     let from = 0;
     const add = (piece: string): void => {
-        if (piece !== "") found.push({ text: piece.replace(CONTROLS, "\ufffd"), classes });
+        if (piece !== "") found.push({ text: piece.replace(DISGUISES_TEXT, "\ufffd"), classes });
     };
     const source = overwritten(text);
     for (const match of source.matchAll(ESCAPES)) {
@@ -57,7 +60,8 @@ function styled(before: string[], codes: string): string[] {
 
 /** A name or title of somebody else in one line, with what would hide or turn around its letters made visible. */
 export function visible(name: string): string {
-    return name.replace(/[\0-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g, (character) => {
-        return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+    return name.replace(DISGUISES_NAME, (character) => {
+        const digits = (character.codePointAt(0) ?? 0).toString(16);
+        return digits.length > 4 ? `\\u{${digits}}` : `\\u${digits.padStart(4, "0")}`;
     });
 }

@@ -75,5 +75,8 @@ test("a terminal's colours stay and its commands do not", () => {
     ]);
     assert.equal(runs("10%\r50%\r100%\nok\r\n")[0]?.text, "100%\nok\n");
     assert.equal(runs("a\x07\u202eb")[0]?.text, "a\ufffd\ufffdb");
+    assert.equal(runs("\x9b\u061c\u200e\u200b\u2060\ufeff\u{e0041}a")[0]?.text, `${"\ufffd".repeat(7)}a`);
+    assert.equal(runs("\u{1f469}\u200d\u{1f52c}\tb\n")[0]?.text, "\u{1f469}\u200d\u{1f52c}\tb\n");
     assert.equal(visible("a\u202egpj.exe\n"), "a\\u202egpj.exe\\u000a");
+    assert.equal(visible("\u061cé\u200d\u2060\u3164\u{e0041}"), "\\u061cé\\u200d\\u2060\\u3164\\u{e0041}");
 });

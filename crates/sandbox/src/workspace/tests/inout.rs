@@ -59,6 +59,12 @@ fn any_name_is_shown_safely_and_means_the_same_file_when_given_back() {
     }
     assert_eq!(shown("évoilà 日本.txt".as_bytes()), "évoilà 日本.txt");
     assert_eq!(shown("\u{202e}gpj.exe".as_bytes()), "\\xe2\\x80\\xaegpj.exe");
+    let hidden = "\u{61c}\u{200b}\u{200d}\u{2028}\u{2066}\u{2060}\u{feff}\u{ad}\u{3164}\u{e0041}";
+    for character in hidden.chars() {
+        let name = format!("a{character}b");
+        let text = shown(name.as_bytes());
+        assert!(text.is_ascii() && parse(&text).unwrap() == [name.into_bytes()], "{text:?}");
+    }
 }
 
 #[test]
