@@ -1,4 +1,4 @@
-"""Write `data/flywheel`: what to practise, and what to measure practice with.
+"""Write `data/flywheel`: what to practise, what to measure practice with, and whether the model still chats.
 
 usage: python3 -m scripts.flywheel_data [--seed 11] [--out data/flywheel]
 """
@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, NamedTuple, Tuple
 
+from scripts.quickstart_data import general
 from scripts.quickstart_data.family import Family, fill_code, fill_prompt
 from scripts.quickstart_data.plan import Plan, act, conclude
 from scripts.quickstart_data.replay import replay
@@ -23,6 +24,10 @@ PRACTICE_EACH = 25
 SEEN_EACH = 5
 NEW_EACH = 15
 _ATTEMPTS_MAX = 500
+
+CHAT_SOURCE = Path(__file__).with_name("chat.txt")
+# Ids of the quickstart's conversations count from 0, and both files are read together.
+_CHAT_FIRST = 1000
 
 
 class Task(NamedTuple):
@@ -47,7 +52,7 @@ class Task(NamedTuple):
 
 
 class Sets(NamedTuple):
-    """The two files."""
+    """The two files of tasks."""
 
     practice: List[Task]
     held_out: List[Task]
@@ -104,7 +109,7 @@ def _shown(code: str, setup: str) -> str:
 
 
 def make_sets(seed: int) -> Sets:
-    """Draw both files. The held-out tasks come first, so that more practice leaves them as they are."""
+    """Draw both files of tasks. The held-out tasks come first, so that more practice leaves them as they are."""
     drawer = Drawer(seed)
     seen = [task for family in PRACTISED for task in drawer.tasks(family, SEEN_EACH, "seen")]
     new = [task for family in NEW for task in drawer.tasks(family, NEW_EACH, "new-family")]
@@ -113,21 +118,27 @@ def make_sets(seed: int) -> Sets:
     return Sets(practice, seen + new)
 
 
+def chat() -> List[Dict[str, Any]]:
+    """The held-out conversations. They are written by hand, so no seed changes them."""
+    return general.rows(general.read(CHAT_SOURCE), is_validation=False, first=_CHAT_FIRST)
+
+
 def lines(rows: Iterable[Dict[str, Any]]) -> str:
     """One JSON object per line."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def main() -> None:
-    """Read the arguments and write the two files."""
+    """Read the arguments and write the three files."""
     parser = argparse.ArgumentParser(prog="python3 -m scripts.flywheel_data", description="Generate data/flywheel.")
     parser.add_argument("--seed", type=int, default=11, help="every seed gives other values; the committed files use 11")
     parser.add_argument("--out", type=Path, default=Path("data/flywheel"), help="folder to write")
     arguments = parser.parse_args()
-    sets = make_sets(arguments.seed)
+    sets, talks = make_sets(arguments.seed), chat()
     arguments.out.mkdir(parents=True, exist_ok=True)
     for name, text in (("practice", lines(task.short() for task in sets.practice)),
-                       ("held_out", lines(task.full() for task in sets.held_out))):
+                       ("held_out", lines(task.full() for task in sets.held_out)),
+                       ("chat", lines(talks))):
         (arguments.out / f"{name}.jsonl").write_bytes(text.encode())
     print(f"{len(sets.practice)} tasks of {len(PRACTISED)} families to practise, {len(sets.held_out)} held out, "
-          f"{len(NEW)} families of them new", file=sys.stderr)
+          f"{len(NEW)} families of them new; {len(talks)} conversations", file=sys.stderr)

@@ -9,12 +9,12 @@ import unittest
 from collections import Counter
 from pathlib import Path
 
-from scripts.quickstart_data import catalogue
+from scripts.quickstart_data import catalogue, general
 from scripts.quickstart_data.plan import Plan, conclude
 from scripts.quickstart_data.replay import replay
 from scripts.quickstart_data.test_quickstart_data import read, shape_of
 
-from .generate import NEW, NEW_EACH, PRACTICE_EACH, PRACTISED, SEEN_EACH, is_same, lines, make_sets
+from .generate import CHAT_SOURCE, NEW, NEW_EACH, PRACTICE_EACH, PRACTISED, SEEN_EACH, chat, is_same, lines, make_sets
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "flywheel"
 
@@ -29,6 +29,22 @@ def shown(task, turns) -> str:
     """What the program of `turns` prints."""
     cell = replay(Plan(task.id, task.family, task.prompt, turns, task.answer, task.setup))[-1]
     return cell.error or cell.text.strip()
+
+
+def normal(text: str) -> str:
+    """`text` in lower case, without punctuation."""
+    return " ".join(re.findall(r"\w+", text.lower()))
+
+
+def said_by(role: str, rows) -> list:
+    """What `role` says in the conversations of `rows`."""
+    return [turn["content"] for row in rows for turn in row["conversations"] if turn["role"] == role]
+
+
+def shared_prompts(ours, theirs) -> list:
+    """What the user says in both sets of conversations."""
+    known = {normal(text) for text in said_by("user", theirs)}
+    return [text for text in said_by("user", ours) if normal(text) in known]
 
 
 class Tasks(unittest.TestCase):
@@ -114,6 +130,55 @@ class Leakage(unittest.TestCase):
         self.assertEqual([task.id for task in sets.practice + sets.held_out if task.prompt in theirs], [])
 
 
+class Chat(unittest.TestCase):
+    """The held-out conversations are of the kinds that are trained, and none of them is."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.chat = chat()
+        cls.quickstart = read("general.jsonl") + read("validation.jsonl")
+
+    def test_no_prompt_is_one_of_the_quickstart(self) -> None:
+        self.assertEqual(shared_prompts(self.chat, self.quickstart), [])
+
+    def test_a_shared_prompt_is_found(self) -> None:
+        row = {"id": "general/copy/0", "conversations": [{"role": "user", "content": "what is  a NOUN"}]}
+        self.assertEqual(shared_prompts([*self.chat, row], self.quickstart), ["what is  a NOUN"])
+
+    def test_nothing_is_said_twice(self) -> None:
+        for role in ("user", "assistant"):
+            counts = Counter(normal(text) for text in said_by(role, self.chat))
+            self.assertEqual([text for text, count in counts.items() if count > 1], [])
+
+    def test_ids_are_general_and_unique_beside_the_quickstart(self) -> None:
+        counts = Counter(row["id"] for row in self.chat + self.quickstart)
+        self.assertEqual([name for name, count in counts.items() if count > 1], [])
+        self.assertEqual([row["id"] for row in self.chat if not row["id"].startswith("general/")], [])
+
+    def test_the_source_loses_no_conversation(self) -> None:
+        self.assertEqual(len(self.chat), len(general.read(CHAT_SOURCE)))
+        self.assertGreaterEqual(len(self.chat), 200)
+
+    def test_no_reply_acts(self) -> None:
+        acting = [text for text in said_by("assistant", self.chat) if "<execute>" in text or "<solution>" in text]
+        self.assertEqual(acting, [])
+
+    def test_turns_alternate_and_end_with_the_assistant(self) -> None:
+        for row in self.chat:
+            roles = [turn["role"] for turn in row["conversations"] if turn["role"] != "system"]
+            self.assertEqual(roles, ["user", "assistant"] * max(1, len(roles) // 2), row["id"])
+
+    def test_kinds_are_about_as_frequent_as_in_training(self) -> None:
+        theirs = general.read(general.SOURCE)
+        ours = general.read(CHAT_SOURCE)
+        trained, held = (Counter(talk.topic for talk in talks) for talks in (theirs, ours))
+        self.assertEqual(set(trained), set(held))
+        for topic, count in trained.items():
+            self.assertAlmostEqual(held[topic] / len(ours), count / len(theirs), delta=0.01, msg=topic)
+        prompted = [sum("prompt" in talk.flags for talk in talks) / len(talks) for talks in (theirs, ours)]
+        self.assertAlmostEqual(*prompted, delta=0.05)
+
+
 class Committed(unittest.TestCase):
     """The files in data/flywheel belong to the generator as it is."""
 
@@ -121,6 +186,7 @@ class Committed(unittest.TestCase):
         sets = make_sets(11)
         self.assertEqual((DATA / "practice.jsonl").read_text(encoding="utf-8"), lines(task.short() for task in sets.practice))
         self.assertEqual((DATA / "held_out.jsonl").read_text(encoding="utf-8"), lines(task.full() for task in sets.held_out))
+        self.assertEqual((DATA / "chat.jsonl").read_text(encoding="utf-8"), lines(chat()))
 
     def test_every_line_is_an_object_with_a_prompt_and_an_answer(self) -> None:
         for name in ("practice", "held_out"):

@@ -37,10 +37,10 @@ def read(path: Path) -> List[Talk]:
     return talks
 
 
-def rows(talks: List[Talk], is_validation: bool) -> List[Dict[str, Any]]:
-    """The conversations of one file, in CodeActInstruct's schema."""
+def rows(talks: List[Talk], is_validation: bool, first: int = 0) -> List[Dict[str, Any]]:
+    """The conversations of one file, in CodeActInstruct's schema. Their ids count from `first`."""
     made = []
-    for index, talk in enumerate(talks):
+    for index, talk in enumerate(talks, first):
         if ("validation" in talk.flags) == is_validation:
             system = [{"role": "system", "content": SYSTEM_PROMPT}] if "prompt" in talk.flags else []
             made.append({"id": f"general/{talk.topic}/{index}", "conversations": system + talk.turns})
