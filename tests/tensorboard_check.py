@@ -31,6 +31,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 REPOSITORY = Path(__file__).resolve().parent.parent
 TRAINER = os.environ.get("CODEACT_TRAIN", str(REPOSITORY / "target/release/codeact-train"))
 SCALARS = ["loss", "learning_rate", "gradient_norm", "held_out_loss", "success_rate", "memory_bytes"]
+SCALARS += ["reward_accuracy", "reward_margin", "reward_chosen", "reward_rejected", "chosen_loss"]
 SERVER_SECONDS_MAX = 90
 HIDDEN, INTERMEDIATE, KV, LAYERS = 32, 64, 16, 2
 CHATML = (
@@ -120,7 +121,8 @@ def expected(run):
         values = {key: row[key] for key in SCALARS if row.get(key) is not None}
         if row.get("seconds"):
             values["tokens_per_second"] = row["tokens"] / row["seconds"]
-        values |= {f"held_out_loss/{name}": loss for name, loss in row.get("held_out_by_source", {}).items()}
+        for tag, key in [("loss", "loss_by_source"), ("held_out_loss", "held_out_by_source")]:
+            values |= {f"{tag}/{name}": loss for name, loss in row.get(key, {}).items()}
         for tag, value in values.items():
             series.setdefault(tag, []).append((row["step"], f32(value)))
     return series

@@ -72,9 +72,14 @@ pub fn name_case(seed: u64) {
     SEED.store(seed, Relaxed);
 }
 
+/// Bytes that are there now.
+pub fn live() -> usize {
+    LIVE.load(Relaxed)
+}
+
 /// Begins to look for the most bytes anew; the bytes that are there now.
 pub fn reset_peak() -> usize {
-    let live = LIVE.load(Relaxed);
+    let live = live();
     PEAK.store(live, Relaxed);
     live
 }

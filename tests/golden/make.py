@@ -63,6 +63,8 @@ PLAIN = dict(lora_plus_ratio=None, noise=None)
 LORA_PLUS = dict(PLAIN, lora_plus_ratio=16)
 NOISY = dict(PLAIN, noise=dict(seed=12345678901234567890, neftune_alpha=0))
 NEFTUNE = dict(PLAIN, noise=dict(seed=7, neftune_alpha=5))
+DORA = dict(use_dora=True, target_modules=["k_proj", "o_proj", "gate_proj", "down_proj"])
+DORA_DROPOUT = dict(use_dora=True, target_modules=["k_proj", "up_proj"], layers_to_transform=[0], lora_dropout=0.25)
 # name, base, seed, rsLoRA, B starts at zero, other settings of PEFT, how it trains
 ADAPTERS = [
     ("llama-lora", "llama-tiny", 21, False, False, {}, PLAIN),
@@ -75,6 +77,8 @@ ADAPTERS = [
     ("llama-lora-plus", "llama-tiny", 28, False, False, dict(target_modules=["q_proj", "up_proj"]), LORA_PLUS),
     ("llama-dropout", "llama-tiny", 29, False, False, dict(lora_dropout=0.25), NOISY),
     ("llama-neftune", "llama-tiny", 30, False, False, dict(target_modules=["v_proj", "down_proj"]), NEFTUNE),
+    ("llama-dora", "llama-tiny", 31, False, False, DORA, PLAIN),
+    ("llama-dora-dropout", "llama-tiny", 32, False, False, DORA_DROPOUT, NOISY),
 ]
 ROWS, TOKENS, STEPS = 2, 24, 10
 GREEDY_TOKENS = 40
@@ -225,7 +229,9 @@ def part(batches, index):
 def trainable(model):
     """Parameters by their key in adapter_model.safetensors."""
     named = model.named_parameters()
-    return {name.replace(".default", ""): weight for name, weight in named if weight.requires_grad}
+    named = [(name.replace(".default", ""), weight) for name, weight in named if weight.requires_grad]
+    # DoRA's magnitudes are saved without the name of the parameter.
+    return {name.replace("_vector.weight", "_vector"): weight for name, weight in named}
 
 
 def train(model, steps, how, state):
@@ -279,7 +285,8 @@ def use_numbers(model, how):
     if not how["noise"]:
         return {}
     state, replaced = noise.use_our_numbers(model, **how["noise"])
-    assert how["noise"]["neftune_alpha"] or replaced == 7 * SHAPE["num_hidden_layers"], replaced
+    layers = sum(name.endswith("lora_dropout") for name, _ in model.named_modules())
+    assert how["noise"]["neftune_alpha"] or replaced == layers, replaced
     return state
 
 
@@ -384,7 +391,7 @@ def main():
         make_model(out, *model)
     for adapter in ADAPTERS:
         make_adapter(out, *adapter)
-    for check in (peft_rules.check_all_linear, peft_rules.check_new_tokens_of_lora_plus):
+    for check in (peft_rules.check_all_linear, peft_rules.check_lora_plus):
         check(load(out / "models/llama-tiny"), LINEARS)
     make_rope(out)
 

@@ -15,11 +15,12 @@ def check_all_linear(model, linears):
     assert blocks and len(found) == count, f"all-linear is {sorted(found)}"
 
 
-def check_new_tokens_of_lora_plus(model, linears):
-    """Rows of single tokens learn at the rate of A."""
-    tokens = dict(embed_tokens=[5], lm_head=[5])
-    model = peft.get_peft_model(model, peft.LoraConfig(target_modules=linears, trainable_token_indices=tokens))
+def check_lora_plus(model, linears):
+    """Rows of single tokens learn at the rate of A, magnitudes of DoRA at that of B."""
+    settings = dict(use_dora=True, trainable_token_indices=dict(embed_tokens=[5], lm_head=[5]))
+    model = peft.get_peft_model(model, peft.LoraConfig(target_modules=linears, **settings))
     optimizer = create_loraplus_optimizer(model, torch.optim.AdamW, lr=1e-3, loraplus_lr_ratio=16)
     rates = {id(weight): group["lr"] for group in optimizer.param_groups for weight in group["params"]}
     for key, weight in model.named_parameters():
-        assert not weight.requires_grad or rates[id(weight)] == (1.6e-2 if "lora_B" in key else 1e-3), key
+        is_up = "lora_B" in key or "lora_magnitude_vector" in key
+        assert not weight.requires_grad or rates[id(weight)] == (1.6e-2 if is_up else 1e-3), key

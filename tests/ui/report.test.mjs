@@ -19,7 +19,7 @@ function writeRun(folder, rate) {
     const rows = [];
     for (let step = 0; step <= STEPS; step += 1) {
         const wave = Math.sin(step * 12.9898) * 0.2;
-        if (step > 0) rows.push({ step, epoch: 0, loss: 0.3 + 2 * Math.exp(-step / 300) + wave * 0.2, learning_rate: rate * (1 - step / STEPS), gradient_norm: Math.exp(wave * 12), tokens: 700, supervised_tokens: 300, seconds: 1.2 + wave, memory_bytes: 1.5e9 + step * 1e4 });
+        if (step > 0) rows.push({ step, epoch: 0, loss: 0.3 + 2 * Math.exp(-step / 300) + wave * 0.2, loss_by_source: { "data/quickstart/codeact.jsonl": 0.3 + wave * 0.1, [HOSTILE]: 1.2 + wave }, learning_rate: rate * (1 - step / STEPS), gradient_norm: Math.exp(wave * 12), tokens: 700, supervised_tokens: 300, seconds: 1.2 + wave, memory_bytes: 1.5e9 + step * 1e4 });
         if (step % 300 === 0) {
             const loss = 0.2 + 1.6 * Math.exp(-step / 300);
             rows.push({ step, held_out_loss: loss, held_out_by_source: { "data/quickstart/validation.jsonl": loss * 0.9, [HOSTILE]: loss * 1.2 } });
@@ -66,7 +66,7 @@ for (const [look, options] of LOOKS) {
 test("every chart has a picture with words, a table, and reads itself out under the mouse", async () => {
     const { page } = await openFile(browser, pages["one run"], LOOKS[0][1]);
     const titles = await page.locator("figure h3").allInnerTexts();
-    assert.deepEqual(titles, ["Training loss", "Held-out loss", "Success rate", "Learning rate", "Gradient norm", "Speed", "Memory"]);
+    assert.deepEqual(titles, ["Training loss", "Training loss by source", "Held-out loss", "Success rate", "Learning rate", "Gradient norm", "Speed", "Memory"]);
     for (let index = 0; index < titles.length; index += 1) {
         const figure = page.locator("figure").nth(index);
         assert.match(await figure.locator("svg[role=img] > desc").textContent(), /at step .* lowest .* highest/);

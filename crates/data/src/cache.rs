@@ -18,7 +18,7 @@ use crate::hash;
 use crate::tokens::{Tokens, Writer};
 
 /// Changes whenever the same file would be read in another way, or kept in another form.
-const VERSION: &str = "codeact tokens 3";
+const VERSION: &str = "codeact tokens 5";
 
 /// What nobody used for so long is removed when something new is kept.
 const UNUSED_MAX: Duration = Duration::from_secs(60 * 24 * 3600);
@@ -175,7 +175,10 @@ struct KeptRef<'a> {
 fn is_contiguous(meta: &Meta) -> bool {
     let mut end = 0;
     meta.entries.iter().all(|entry| {
-        let is_next = entry.start == end && entry.token_count > 0 && entry.target_count <= entry.token_count;
+        let is_next = entry.start == end
+            && entry.token_count > 0
+            && entry.target_count <= entry.token_count
+            && entry.second < entry.token_count;
         end = entry.start.saturating_add(u64::from(entry.token_count));
         is_next
     })

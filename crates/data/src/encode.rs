@@ -13,7 +13,7 @@ use crate::error::{DataError, Rejection};
 use crate::hash;
 use crate::preview::harmless;
 use crate::read::{RawRow, Rows};
-use crate::shape::{self, Ignored, Shape};
+use crate::shape::{self, Ignored, Row, Shape};
 use crate::source::{OnBadRow, Role, RowFormat};
 use crate::tokens::{self, Tokens, Writer};
 
@@ -50,6 +50,13 @@ pub struct Entry {
     pub digest: [u64; 2],
     /// Stands for what the user says first, as [`hash::of_prompt`] makes it.
     pub prompt: [u64; 2],
+    /// Where among its tokens the rejected conversation of a pair begins; 0 where there is one conversation.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) second: u32,
+}
+
+fn is_zero(second: &u32) -> bool {
+    *second == 0
 }
 
 /// Rows that were left out for one reason.
@@ -233,12 +240,14 @@ impl<'a> Encoder<'a> {
     }
 
     fn add(&mut self, line: u64, row: EncodedRow) -> Result<(), DataError> {
-        let EncodedRow { id, turns, prompt, words } = row;
+        let EncodedRow { id, turns, prompt, mut words, second } = row;
         let start = self.writer.count();
         self.writer.push(&words)?;
         let (token_count, target_count) = (words.len() as u32, tokens::count_targets(&words) as u32);
+        // Where a pair is cut is part of what it is.
+        words.extend((second > 0).then_some(second));
         let digest = tokens::digest(&words);
-        self.entries.push(Entry { id, line, turns: turns as u32, start, token_count, target_count, digest, prompt });
+        self.entries.push(Entry { id, line, turns, start, token_count, target_count, digest, prompt, second });
         Ok(())
     }
 
@@ -272,18 +281,19 @@ impl<'a> Encoder<'a> {
     }
 }
 
-/// What becomes of a row.
+/// A row as it is kept.
 struct EncodedRow {
     id: String,
-    /// Messages but for the system's.
-    turns: usize,
-    /// As [`hash::of_prompt`] makes it.
+    /// Messages but for the system's, of the first conversation.
+    turns: u32,
+    /// What the user says first, as [`hash::of_prompt`] makes it.
     prompt: [u64; 2],
-    /// Tokens with their mask.
+    /// Tokens with their mask of one conversation, or of the two of a pair end to end.
     words: Vec<u32>,
+    /// Where the second one begins, or 0.
+    second: u32,
 }
 
-/// A row as it is kept.
 fn encode_row(
     value: Value,
     shape: Option<Shape>,
@@ -292,7 +302,27 @@ fn encode_row(
     ignored: &mut Ignored,
 ) -> Result<EncodedRow, Failure> {
     let Some(shape) = shape else { return Err(shape::unknown(&value).into()) };
-    let row = shape.row(value, ignored)?;
+    let rows = shape.rows(value, ignored)?;
+    let (mut words, mut second) = (Vec::new(), 0);
+    for row in &rows {
+        second = words.len() as u32;
+        words.extend(encode_conversation(row, roles, chat)?);
+    }
+    // Messages that differ may become the same text. Of one conversation nothing stands before the second.
+    let (chosen, rejected) = words.split_at(second as usize);
+    if chosen == rejected {
+        let what = "`chosen` and `rejected` are the same to the chat template".to_owned();
+        return Err(Rejection::Shape { what }.into());
+    }
+    let first = &rows[0].conversation;
+    let turns = first.messages.iter().filter(|message| message.role != Role::System).count() as u32;
+    let asked = first.messages.iter().find(|message| message.role == Role::User);
+    let prompt = hash::of_prompt(asked.map_or("", |message| message.content.as_str()));
+    Ok(EncodedRow { id: first.id.clone(), turns, prompt, words, second })
+}
+
+/// Tokens and mask of a conversation.
+fn encode_conversation(row: &Row, roles: &[Role], chat: &ChatFormat) -> Result<Vec<u32>, Failure> {
     let is_learned = row.is_learned(roles)?;
     let example = chat.example_of(&row.conversation, &is_learned).map_err(|error| match error {
         // These concern one conversation; the others say that the mask of any conversation would be wrong.
@@ -301,9 +331,5 @@ fn encode_row(
         }
         promise => Failure::Promise(promise),
     })?;
-    let messages = &row.conversation.messages;
-    let turns = messages.iter().filter(|message| message.role != Role::System).count();
-    let first = messages.iter().find(|message| message.role == Role::User);
-    let prompt = hash::of_prompt(first.map_or("", |message| message.content.as_str()));
-    Ok(EncodedRow { id: row.conversation.id, turns, prompt, words: tokens::pack(&example) })
+    Ok(tokens::pack(&example))
 }

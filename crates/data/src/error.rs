@@ -85,7 +85,7 @@ pub enum DataError {
     /// A conversation is too long, and the policy is to refuse it.
     #[error(
         "`{path}` line {line}: the conversation has {token_count} tokens, more than the {max} of `train.sequence_tokens_max`\n\
-         hint: raise it, or set `train.too_long` to \"drop\" or \"truncate\""
+         hint: raise it, or set `train.too_long` to \"drop\", or for conversations that are no pairs to \"truncate\""
     )]
     TooLong {
         /// The file.
@@ -100,7 +100,7 @@ pub enum DataError {
     /// No conversation is left.
     #[error(
         "no conversation of {part} data is left: {row_count} read, {filtered} filtered out, {too_long} longer than the {max} tokens of `train.sequence_tokens_max`\n\
-         hint: raise it, or set `train.too_long` to \"truncate\", or widen the filters"
+         hint: raise it, or widen the filters, or for conversations that are no pairs set `train.too_long` to \"truncate\""
     )]
     NothingLeft {
         /// `train` or `validation`.
@@ -165,6 +165,14 @@ pub enum Rejection {
         /// What is missing or of another type.
         what: String,
     },
+    /// One of the two conversations of a pair cannot be used.
+    #[error("`{key}`: {why}")]
+    Side {
+        /// Which one.
+        key: &'static str,
+        /// What is wrong with it.
+        why: Box<Rejection>,
+    },
     /// A role that is not known.
     #[error("message {index} has unknown role `{role}`")]
     UnknownRole {
@@ -200,6 +208,7 @@ impl Rejection {
             Rejection::Json { .. } => "not JSON",
             Rejection::TooLarge { .. } => "too large",
             Rejection::Shape { .. } => "another shape than the file",
+            Rejection::Side { why, .. } => why.kind(),
             Rejection::UnknownRole { .. } => "unknown role",
             Rejection::NotText { .. } => "not plain text",
             Rejection::Order(ConversationError::Empty) => "no messages",
@@ -222,6 +231,7 @@ fn hint(reason: &Rejection) -> &'static str {
         Rejection::UnknownRole { .. } => {
             "roles are `system`, `user` and `assistant` or their usual other names; what a tool said is `tool` or `observation`; "
         }
+        Rejection::Side { why, .. } => hint(why),
         Rejection::Shape { .. } => "`format` says which shape a file has, if it was not recognised; ",
         _ => "",
     }

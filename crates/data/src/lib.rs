@@ -33,5 +33,5 @@ pub use files::expand;
 pub use load::{DataSet, LengthPolicy, LoadOptions, Part, TooLong, load};
 pub use plan::{Document, Pack, Plan, PlanSettings, Share, Sort, Step};
 pub use report::FileReport;
-pub use shape::Shape;
+pub use shape::{Shape, prompt_of};
 pub use source::{Filter, HeldOut, OnBadRow, Role, RowFormat, Source};

@@ -86,6 +86,45 @@ impl Part {
         Ok(tokens::unpack(&words))
     }
 
+    /// Tokens and mask of the conversations of a document: one, or of a pair the chosen one and the rejected one.
+    ///
+    /// # Errors
+    /// As [`Part::example`], which has the two of a pair end to end.
+    ///
+    /// # Panics
+    /// When there is no such document.
+    pub fn conversations(&self, index: usize) -> Result<Vec<Example>, DataError> {
+        let mut first = self.example(index)?;
+        if !self.is_pair(index) {
+            return Ok(vec![first]);
+        }
+        let second = self.entry(index).1.second as usize;
+        let (token_ids, is_target) = (first.token_ids.split_off(second), first.is_target.split_off(second));
+        Ok(vec![first, Example { token_ids, is_target }])
+    }
+
+    /// Whether a document is a pair of conversations.
+    ///
+    /// # Panics
+    /// When there is no such document.
+    pub fn is_pair(&self, index: usize) -> bool {
+        self.entry(index).1.second > 0
+    }
+
+    /// Tokens of both conversations of a document; 0 and all where there is one.
+    ///
+    /// # Panics
+    /// When there is no such document.
+    pub fn lengths(&self, index: usize) -> [usize; 2] {
+        let second = self.entry(index).1.second as usize;
+        [second, self.documents[index].token_count - second]
+    }
+
+    /// Tokens of its longest conversation; 0 where there is none.
+    pub fn longest(&self) -> usize {
+        (0..self.documents.len()).flat_map(|index| self.lengths(index)).max().unwrap_or(0)
+    }
+
     /// The file and the row of a document.
     ///
     /// # Panics
@@ -240,6 +279,8 @@ impl Loader<'_> {
                 match policy.too_long {
                     TooLong::Error => return Err(DataError::TooLong { path, line: entry.line, token_count, max }),
                     TooLong::Drop => target_count = 0,
+                    // The end of a pair is that of its second conversation alone.
+                    TooLong::Truncate if entry.second > 0 => target_count = 0,
                     TooLong::Truncate => {
                         let words = file.tokens.read(entry.start..entry.start + max as u64);
                         target_count = tokens::count_targets(

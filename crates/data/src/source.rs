@@ -22,6 +22,9 @@ pub enum RowFormat {
     Alpaca,
     /// OpenAI's chat files: `{"messages": [{"role", "content", "weight"}]}`.
     OpenAi,
+    /// Pairs of conversations: `{"chosen": [..], "rejected": [..]}`, each a list of messages, which a list `prompt` may
+    /// begin for both; or `{"prompt", "chosen", "rejected"}` as texts. TRL's preference data.
+    Preference,
 }
 
 /// What becomes of a row that cannot be used.

@@ -32,6 +32,9 @@ fn seeds() -> Vec<Value> {
         json!({"id": "f", "system_prompt": "s", "question": "q", "response": "r"}),
         json!({"source": "x", "conversation": [{"input": "a", "output": "b"}]}),
         json!({"id": "0", "data": ["a", "b", "c", "d"]}),
+        json!({"id": "p", "prompt": "a", "chosen": "b", "rejected": "c"}),
+        json!({"prompt": [{"role": "user", "content": "a"}], "chosen": [{"role": "assistant", "content": "b"}],
+            "rejected": [{"role": "assistant", "content": "c"}], "score_chosen": 1}),
     ]
 }
 
@@ -75,6 +78,8 @@ fn read(room: &Room, name: &str, bytes: &[u8]) {
             for index in 0..data.train.documents.len() {
                 let example = data.train.example(index).unwrap();
                 assert!(example.is_target.contains(&true) && example.token_ids.len() == example.is_target.len());
+                let conversations = data.train.conversations(index).unwrap();
+                assert!(conversations.iter().all(|one| one.is_target.contains(&true) && !one.is_target[0]));
             }
             let report = &data.reports[0];
             let rejected: u64 = report.rejected.iter().map(|one| one.count).sum();

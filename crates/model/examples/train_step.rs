@@ -202,7 +202,7 @@ impl Training {
         let Self { decoder, adapter, batch, recompute, gradients, moments } = self;
         let scale = 1.0 / batch.labels.len() as f64;
         optimizer::zero(gradients)?;
-        let loss = decoder.loss_and_gradients(adapter, batch, scale, *recompute, gradients)? * scale;
+        let losses = decoder.losses_and_gradients(adapter, batch, scale, *recompute, gradients)?;
         let settings = AdamW {
             learning_rate: 2e-4,
             beta1: 0.9,
@@ -212,7 +212,7 @@ impl Training {
             gradient_scale: (1.0 / (optimizer::norm(gradients)? + 1e-6)).min(1.0),
         };
         optimizer::adamw_step(adapter.parameters(), gradients, &moments.0, &moments.1, &settings, number)?;
-        Ok(loss)
+        Ok(losses.iter().sum::<f64>() * scale)
     }
 }
 

@@ -86,8 +86,8 @@ impl Target {
 /// A trained or trainable adapter.
 ///
 /// The parameters are one flat vector, layer by layer and input by input: for the projections that share an input every
-/// `A (R, in)`, then every `Bᵀ (R, out)`, each pair with its own `R`. The optimizer, checkpoints and reductions across devices see a vector; the
-/// blocks see views into it.
+/// `A (R, in)`, then every `Bᵀ (R, out)`, each pair with its own `R`, then with DoRA every magnitude `(out,)`. The
+/// optimizer, checkpoints and reductions across devices see a vector; the blocks see views into it.
 pub struct Adapter {
     config: LoraConfig,
     slots: Vec<Slot>,
@@ -139,7 +139,8 @@ impl Adapter {
     /// A fresh adapter as PEFT starts one: `A` Kaiming-uniform with `a = sqrt(5)`, so uniform within
     /// `1 / sqrt(in)`, and `B` zero, so that the model starts unchanged.
     ///
-    /// For rows of new tokens see [`crate::Decoder::new_adapter`].
+    /// [`crate::Decoder::new_adapter`] adds rows of new tokens, and starts DoRA's magnitudes, which are zero here, as the
+    /// lengths of the weights' rows.
     ///
     /// # Errors
     /// When the device cannot hold it.
@@ -241,17 +242,33 @@ impl Adapter {
         layout::lora(self.layer_slots(layer), fused, flat)
     }
 
+    /// The magnitudes of a projection's rows `(out,)` in a flat vector, the parameters or their gradients, with DoRA.
+    ///
+    /// # Errors
+    /// When the vector is shorter than the parameters.
+    pub fn magnitude(&self, flat: &Tensor, layer: usize, target: Target) -> Result<Option<Tensor>> {
+        let slot = self.layer_slots(layer).iter().find(|slot| slot.target == target);
+        slot.map_or(Ok(None), |slot| slot.magnitude(flat))
+    }
+
+    /// Those of the pairs on one fused weight, in the order of the pairs of [`Adapter::lora`]; none without DoRA.
+    pub(crate) fn magnitudes(&self, flat: &Tensor, layer: usize, fused: Fused) -> Result<Vec<Tensor>> {
+        layout::magnitudes(self.layer_slots(layer), fused, flat)
+    }
+
     /// The factor on the update of a projection's pair; 0 where it has none.
     pub fn scaling(&self, layer: usize, target: Target) -> f64 {
         let slot = self.layer_slots(layer).iter().find(|slot| slot.target == target);
         slot.map_or(0.0, |slot| slot.scaling)
     }
 
-    /// Where every `Bᵀ` lies in the flat vector, ascending: the rest is `A` and rows of new tokens.
+    /// Where every `Bᵀ` lies in the flat vector, and with DoRA the magnitudes, ascending: the rest is `A` and rows of new
+    /// tokens. PEFT's LoRA+ takes the two together.
     pub fn up_ranges(&self) -> Vec<Range<usize>> {
+        let mut all: Vec<Range<usize>> = self.slots.iter().flat_map(Slot::up_ranges).collect();
+        all.sort_by_key(|range| range.start);
         let mut ranges: Vec<Range<usize>> = Vec::new();
-        for slot in &self.slots {
-            let own = slot.b_start..slot.b_start + slot.rank * slot.c_out;
+        for own in all {
             match ranges.last_mut().filter(|last| last.end == own.start) {
                 Some(last) => last.end = own.end,
                 None => ranges.push(own),

@@ -46,4 +46,10 @@ impl Batch {
         }
         Ok(Self { token_ids, bounds: SeqBounds::from_lengths(lengths), target_rows, labels, noise: None })
     }
+
+    /// Supervised tokens of each sequence.
+    pub fn target_counts(&self) -> Vec<usize> {
+        let before = |row: usize| self.target_rows.partition_point(|target| (*target as usize) < row);
+        self.bounds.ranges().map(|range| before(range.end) - before(range.start)).collect()
+    }
 }

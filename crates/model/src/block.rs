@@ -5,10 +5,11 @@ mod mlp;
 
 use candle_core::{DType, Result, Tensor, bail};
 use codeact_ops::attention::Attention;
+use codeact_ops::dora::Gate;
 use codeact_ops::linear::Lora;
 use codeact_ops::rope::Angles;
 use codeact_ops::weight::Weight;
-use codeact_ops::{SeqBounds, embedding, linear, rms_norm};
+use codeact_ops::{SeqBounds, dora, embedding, linear, rms_norm};
 
 use crate::ModelError;
 use crate::adapter::{Adapter, Fused};
@@ -43,6 +44,8 @@ pub(crate) struct Step<'a> {
     pub(crate) adapter: Option<(&'a Adapter, Tensor)>,
     /// What the adapter drops, in training.
     pub(crate) dropout: Option<StepDropout>,
+    /// What DoRA does to the output of each fused weight of each layer; empty without it.
+    pub(crate) gates: Gates,
     /// Where the gradients of the weights go, where they are trained themselves.
     pub(crate) places: Option<&'a Layout>,
 }
@@ -53,6 +56,9 @@ impl Step<'_> {
         self.attention.head_count + self.attention.kv_head_count
     }
 }
+
+/// DoRA's gate of each fused weight of each layer that has pairs; without DoRA there are no layers.
+pub(crate) type Gates = Vec<[Option<Gate>; Fused::ALL.len()]>;
 
 /// One layer's place in a step.
 #[derive(Clone, Copy)]
@@ -223,7 +229,16 @@ impl Layer<'_> {
 
     /// Projects `x` by a weight and, where the adapter has them, its LoRA pairs.
     fn project(self, x: &Tensor, weight: &Weight, fused: Fused) -> Result<(Tensor, Option<Tensor>)> {
-        linear::forward(x, &weight.dense()?, self.lora(fused)?.as_ref())
+        let (weight, lora) = (weight.dense()?, self.lora(fused)?);
+        match (&lora, self.gate(fused)) {
+            (Some(lora), Some(gate)) => dora::forward(x, &weight, lora, gate),
+            _ => linear::forward(x, &weight, lora.as_ref()),
+        }
+    }
+
+    /// What DoRA does to an output.
+    fn gate(&self, fused: Fused) -> Option<&Gate> {
+        self.step.gates.get(self.index)?[fused as usize].as_ref()
     }
 
     fn lora(self, fused: Fused) -> Result<Option<Lora>> {
@@ -242,13 +257,18 @@ impl Layer<'_> {
 
     /// Gradient of the input of [`Layer::project`], and the side product that [`Layer::gradients`] takes.
     fn project_backward(self, dy: &Tensor, weight: &Weight, fused: Fused) -> Result<(Tensor, Option<Tensor>)> {
-        linear::backward(dy, &weight.dense()?, self.lora(fused)?.as_ref())
+        let (weight, lora) = (weight.dense()?, self.lora(fused)?);
+        match (&lora, self.gate(fused)) {
+            (Some(lora), Some(gate)) => dora::backward(dy, &weight, lora, gate),
+            _ => linear::backward(dy, &weight, lora.as_ref()),
+        }
     }
 
     /// Adds the gradients of what [`Layer::project`] trains: its weight, or its pairs, if it has any. `u` is of
     /// [`Layer::project_backward`]; `xa` is what stood beside the projection of `x`, or is computed again.
     fn gradients(
         self,
+        weight: &Weight,
         (dy, u): (&Tensor, Option<Tensor>),
         (x, xa): (&Tensor, Option<Tensor>),
         fused: Fused,
@@ -266,7 +286,11 @@ impl Layer<'_> {
         let Some(places) = self.pairs(adapter, gradients, fused)? else {
             bail!("{fused:?} of layer {} has LoRA pairs but its gradients no place", self.index);
         };
-        linear::pair_gradients((dy, &u), (x, &xa), weights, &places)
+        let Some(gate) = self.gate(fused) else {
+            return linear::pair_gradients((dy, &u), (x, &xa), weights, &places);
+        };
+        let magnitudes = adapter.magnitudes(gradients, self.index, fused)?;
+        dora::gradients((dy, &u), (x, &xa), &weight.dense()?, (&lora, gate), (&places, &magnitudes))
     }
 
     /// Adds the gradient of a norm's weight where it is trained: `dy` of what comes out, `x` what went in.

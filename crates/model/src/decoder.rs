@@ -1,5 +1,7 @@
 //! The decoder that learns: embedding, blocks, final norm, head.
 
+mod dora;
+mod objective;
 mod to_train;
 
 use std::path::Path;
@@ -13,10 +15,13 @@ use codeact_ops::{SeqBounds, activation_dtype, cross_entropy, embedding, linear,
 use crate::ModelError;
 use crate::adapter::{Adapter, LoraConfig};
 use crate::batch::Batch;
-use crate::block::{Block, Layer, Recompute, Step, Stream};
+use crate::block::{Block, Gates, Layer, Recompute, Step, Stream};
 use crate::config::ModelConfig;
+use crate::decoder::objective::Objective;
 use crate::full::Layout;
 use crate::weights::{WeightFiles, WeightSource, Weights};
+
+pub use objective::Weigh;
 
 /// A Llama or Mistral decoder: frozen, or views of [`crate::FullWeights`].
 pub struct Decoder {
@@ -133,7 +138,9 @@ impl Decoder {
         for table in tables.filter(|_| count > 0) {
             rows.extend(new_row(table, start)?.to_vec1::<f32>()?.repeat(count));
         }
-        Ok(Adapter::with_new_tokens(&self.config, lora, seed, self.embedding.device(), &rows)?)
+        let adapter = Adapter::with_new_tokens(&self.config, lora, seed, self.embedding.device(), &rows)?;
+        self.start_magnitudes(&adapter)?;
+        Ok(adapter)
     }
 
     /// Sum over the supervised rows of the negative log-likelihood, in nats.
@@ -163,8 +170,8 @@ impl Decoder {
         self.head_logits(&self.hidden(adapter, batch, Some(&batch.target_rows))?, adapter)
     }
 
-    /// The loss of [`Decoder::loss`], unscaled, and the gradient of `scale * loss` added to `gradients`. With the batch's
-    /// noise, which no other function applies.
+    /// The losses of [`Decoder::losses`], unscaled, and the gradient of `scale` times their sum added to `gradients`.
+    /// With the batch's noise, which no other function applies.
     ///
     /// * `scale`: one over the supervised tokens of the whole optimizer step, so that accumulation over any split of
     ///   a step gives the same gradient.
@@ -172,15 +179,15 @@ impl Decoder {
     ///
     /// # Errors
     /// When a token is outside the vocabulary.
-    pub fn loss_and_gradients(
+    pub fn losses_and_gradients(
         &self,
         adapter: &Adapter,
         batch: &Batch,
         scale: f64,
         recompute: Recompute,
         gradients: &Tensor,
-    ) -> Result<f64, ModelError> {
-        self.learn(Some(adapter), None, batch, scale, recompute, gradients)
+    ) -> Result<Vec<f64>, ModelError> {
+        self.learn(Some(adapter), None, batch, Objective::Sum(scale), recompute, gradients)
     }
 
     fn learn(
@@ -188,10 +195,10 @@ impl Decoder {
         adapter: Option<&Adapter>,
         places: Option<&Layout>,
         batch: &Batch,
-        scale: f64,
+        objective: Objective<'_>,
         recompute: Recompute,
         gradients: &Tensor,
-    ) -> Result<f64, ModelError> {
+    ) -> Result<Vec<f64>, ModelError> {
         let angles = self.angles(&batch.bounds.positions())?;
         let attention = self.config.attention(self.embedding.dtype());
         let mut step = Step { places, ..self.step(&batch.bounds, &angles, &attention, adapter)? };
@@ -213,7 +220,9 @@ impl Decoder {
         let new_head = new_head(adapter)?;
         let head = self.head(new_head.as_ref());
         let dhead = places.map(|places| places.head().view(gradients)).transpose()?;
-        let output = cross_entropy::forward_backward_into(&normed, head, &batch.labels, scale as f32, dhead.as_ref())?;
+        let labels = &batch.labels;
+        let weights = objective.weights(&normed, head, labels)?;
+        let output = cross_entropy::forward_backward_into(&normed, head, labels, weights.scale(), dhead.as_ref())?;
         let new_head = adapter.map_or(Ok(None), |adapter| adapter.new_head(gradients))?;
         if let (Some(dextra), Some(gradient)) = (&output.dextra, new_head) {
             residual::add_assign(&gradient, dextra)?;
@@ -222,7 +231,7 @@ impl Decoder {
             rms_norm::weight_gradient(&output.dhidden, &rows, step.eps, &places.norm.view(gradients)?)?;
         }
         let mut dx = rms_norm::backward(&output.dhidden, &rows, &self.norm, step.eps, None)?;
-        let loss = output.loss;
+        let losses = output.losses;
         drop((rows, normed, output.dhidden));
         for (index, block) in self.blocks.iter().enumerate().rev() {
             let kept = saved.pop().expect("one entry for each block");
@@ -235,7 +244,7 @@ impl Decoder {
             embedding::backward_extra(&dx, &batch.token_ids, 0, &places.embedding.view(gradients)?)?;
         }
         // Last, so that a card is handed the whole step before anyone waits for it.
-        Ok(loss.value()?)
+        Ok(losses.of_rows()?)
     }
 
     /// The final norm of these rows, or of all.
@@ -284,6 +293,11 @@ impl Decoder {
         Ok(Angles::new(positions, &self.config.rotary.inverse_frequencies, &self.embedding)?)
     }
 
+    /// An adapter's parameters in the dtype of the activations.
+    fn values_of(&self, adapter: &Adapter) -> candle_core::Result<Tensor> {
+        adapter.parameters().to_dtype(activation_dtype(&self.embedding))
+    }
+
     fn step<'a>(
         &self,
         bounds: &'a SeqBounds,
@@ -291,13 +305,13 @@ impl Decoder {
         attention: &'a codeact_ops::attention::Attention,
         adapter: Option<&'a Adapter>,
     ) -> Result<Step<'a>, ModelError> {
-        let dtype = activation_dtype(&self.embedding);
         let adapter = match adapter {
-            Some(adapter) => Some((adapter, adapter.parameters().to_dtype(dtype)?)),
+            Some(adapter) => Some((adapter, self.values_of(adapter)?)),
             None => None,
         };
+        let gates = adapter.as_ref().map_or(Ok(Gates::new()), |(adapter, values)| self.gates(adapter, values))?;
         let (eps, weights) = (self.config.rms_norm_eps, self.embedding.dtype());
-        Ok(Step { bounds, angles, attention, eps, weights, adapter, dropout: None, places: None })
+        Ok(Step { bounds, angles, attention, eps, weights, adapter, dropout: None, gates, places: None })
     }
 }
 

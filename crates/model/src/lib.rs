@@ -28,7 +28,7 @@ pub use adapter::{Adapter, LoraConfig, ModulePattern, PairShape, Target};
 pub use batch::Batch;
 pub use block::Recompute;
 pub use config::ModelConfig;
-pub use decoder::{Decoder, NewRows};
+pub use decoder::{Decoder, NewRows, Weigh};
 pub use error::ModelError;
 pub use flat::{read_f32, write_f32};
 pub use full::FullWeights;

@@ -41,8 +41,8 @@ pub struct Pass {
 pub struct MemoryPlan {
     /// What products read: frozen weights, or trained ones.
     pub weights: usize,
-    /// Trainable values beside them, and their copy in the dtype of the activations. Where all weights are trained in f32
-    /// there is nothing beside them; in bf16 there is their f32.
+    /// Trainable values beside them, their copy in the dtype of the activations, and DoRA's gates. Where all weights are
+    /// trained in f32 there is nothing beside them; in bf16 there is their f32.
     pub adapter: usize,
     /// Gradients and the two moments.
     pub optimizer: usize,
@@ -85,11 +85,16 @@ impl Workload {
             .flat_map(|layer| Target::ALL.map(|target| (layer, target)))
             .map(|(layer, target)| {
                 let (c_in, c_out) = target.widths(&self.model);
-                pair(layer, &target) * (c_in + c_out)
+                let rank = pair(layer, &target);
+                rank * (c_in + c_out) + if self.has_dora() && rank > 0 { c_out } else { 0 }
             })
             .sum();
         let parameter_count = self.new_row_values() + if self.lora.is_some() { pairs } else { self.base_values() };
         Planner { workload: self, sides: sides.collect(), parameter_count }
+    }
+
+    fn has_dora(&self) -> bool {
+        self.lora.as_ref().is_some_and(|lora| lora.dora)
     }
 
     /// Values of the embedding and head rows of new tokens.
@@ -128,13 +133,17 @@ impl Workload {
         dense - self.model.layer_count * (projections - quantised)
     }
 
+    /// Input and output width of a fused weight.
+    fn fused_widths(&self, fused: Fused) -> (usize, usize) {
+        let widths = fused.targets().iter().map(|target| target.widths(&self.model));
+        widths.fold((0, 0), |(_, sum), (c_in, c_out)| (c_in, sum + c_out))
+    }
+
     /// Bytes of a fused weight while it is expanded for a product.
     fn expanded(&self, fused: Fused) -> usize {
-        let widths = fused.targets().iter().map(|target| target.widths(&self.model));
+        let (c_in, c_out) = self.fused_widths(fused);
         match self.weights {
-            Weights::Nf4 => {
-                widths.map(|(c_in, c_out)| c_in * c_out).sum::<usize>() * self.weights.dtype().size_in_bytes()
-            }
+            Weights::Nf4 => c_in * c_out * self.weights.dtype().size_in_bytes(),
             _ => 0,
         }
     }
@@ -174,8 +183,8 @@ impl Planner<'_> {
         let workload = self.workload;
         let (parameters, bytes) = (self.parameter_count, workload.activation_bytes());
         let adapter = match workload.lora {
-            Some(_) if bytes == F32_BYTES => parameters * F32_BYTES,
-            Some(_) => parameters * (F32_BYTES + bytes),
+            Some(_) if bytes == F32_BYTES => parameters * F32_BYTES + self.gates(),
+            Some(_) => parameters * (F32_BYTES + bytes) + self.gates(),
             None if workload.weights.dtype() == DType::F32 => 0,
             None => parameters * F32_BYTES,
         };
@@ -201,6 +210,36 @@ impl Planner<'_> {
 
     fn side(&self, layer: usize, fused: Fused) -> usize {
         self.sides[layer][fused as usize]
+    }
+
+    /// DoRA's gates, which live as long as a pass: a factor and a length for each column of a fused weight with pairs.
+    fn gates(&self) -> usize {
+        let layers = 0..self.sides.len();
+        let places = layers.flat_map(|layer| Fused::ALL.map(|fused| (layer, fused)));
+        let gated = places.filter(|(layer, fused)| self.is_gated(*layer, *fused));
+        gated.map(|(_, fused)| 2 * self.workload.fused_widths(fused).1 * F32_BYTES).sum()
+    }
+
+    fn is_gated(&self, layer: usize, fused: Fused) -> bool {
+        self.workload.has_dora() && self.side(layer, fused) > 0
+    }
+
+    /// Values of a token that backward holds beside others because of DoRA, at a fused weight: the gradient before its
+    /// gate; with dropout that of one projection before and behind it, and more gradients of the input, of what is kept
+    /// and not.
+    fn gated(&self, layer: usize, fused: Fused) -> usize {
+        let ((c_in, c_out), targets) = (self.workload.fused_widths(fused), fused.targets());
+        let widest = targets.iter().map(|target| target.widths(&self.workload.model).1).max().unwrap_or(0);
+        match (self.is_gated(layer, fused), self.drops()) {
+            (false, _) => 0,
+            (true, false) => c_out,
+            (true, true) if targets.len() > 1 => 2 * c_in + 2 * widest,
+            (true, true) => c_in + c_out,
+        }
+    }
+
+    fn drops(&self) -> bool {
+        self.workload.lora.as_ref().is_some_and(|lora| lora.dropout > 0.0)
     }
 
     fn saved_attention(&self, layer: usize, pass: Pass) -> usize {
@@ -238,16 +277,17 @@ impl Planner<'_> {
         // Gradient of the block's output, input of the MLP, the gradient of the gated product; then, on a card in its
         // place, the gated product.
         // What dropout keeps of an input, or its gradient before it.
-        let drops = self.workload.lora.as_ref().is_some_and(|lora| lora.dropout > 0.0);
-        let dropped = |bytes: usize| if drops { bytes } else { 0 };
+        let dropped = |bytes: usize| if self.drops() { bytes } else { 0 };
+        let gate = |fused: Fused| self.gated(layer, fused);
         let side_down = self.side(layer, Fused::Down);
-        let down = again + of(2 * c + mlp + side_down) + self.workload.expanded(Fused::Down);
+        let down = again + of(2 * c + mlp + side_down + gate(Fused::Down)) + self.workload.expanded(Fused::Down);
         let gated = if self.workload.is_on_card { mlp } else { 2 * mlp };
         let side_again = if recompute == Recompute::None { 0 } else { side_down };
-        let down = down.max(again + of(2 * c + gated + side_down + side_again));
-        let down = down + dropped(of(mlp));
+        // DoRA takes the weight once more.
+        let twice = if self.is_gated(layer, Fused::Down) { of(c) + self.workload.expanded(Fused::Down) } else { 0 };
+        let down = down.max(again + of(2 * c + gated + side_down + side_again) + twice) + dropped(of(mlp));
         let gate_up = again
-            + of(3 * c + self.side(layer, Fused::GateUp))
+            + of(3 * c + self.side(layer, Fused::GateUp) + gate(Fused::GateUp))
             + self.workload.expanded(Fused::GateUp)
             + dropped(of(c));
         // The MLP's own is gone by now: with it, and with the middle of the stream, what was saved shrinks.
@@ -260,10 +300,11 @@ impl Planner<'_> {
         // On the CPU each query head has gradients of its own until they are summed.
         let apart = if self.workload.is_on_card { 0 } else { all(3 * out) };
         // Behind the output projection; in the kernels; then what attention saved makes room for the last projection.
-        let output = of(out) + self.workload.expanded(Fused::Output) + dropped(of(out));
+        let output = of(out + gate(Fused::Output)) + self.workload.expanded(Fused::Output) + dropped(of(out));
         let kernels = all(out + qkv) + heads + apart;
-        let projection =
-            all(qkv + c + self.side(layer, Fused::Qkv)) + self.workload.expanded(Fused::Qkv) + dropped(all(c));
+        let projection = all(qkv + c + self.side(layer, Fused::Qkv) + gate(Fused::Qkv))
+            + self.workload.expanded(Fused::Qkv)
+            + dropped(all(c));
         let projection = projection.saturating_sub(self.saved_attention(layer, pass));
         let attention = (again + of(c) + all(c) + output.max(kernels).max(projection)).saturating_sub(freed);
         down.max(gate_up).max(attention)

@@ -260,7 +260,13 @@ fn merged(weight: &Tensor, adapter: &Adapter, layer: usize, target: Target) -> R
     };
     let (a, b) = (a.to_device(&Device::Cpu)?, b.to_device(&Device::Cpu)?);
     let update = (b.t()?.contiguous()?.matmul(&a)? * adapter.scaling(layer, target))?;
-    let sum = (weight.to_dtype(DType::F32)? + update)?;
+    let mut sum = (weight.to_dtype(DType::F32)? + update)?;
+    if let Some(magnitude) = adapter.magnitude(adapter.parameters(), layer, target)? {
+        // As in training, a row of zeros has a length.
+        let norms = sum.sqr()?.sum_keepdim(1)?.sqrt()?.maximum(f64::from(f32::MIN_POSITIVE))?;
+        let magnitude = magnitude.to_device(&Device::Cpu)?.reshape(norms.shape())?;
+        sum = sum.broadcast_mul(&(magnitude / norms)?)?;
+    }
     Ok(sum.to_dtype(weight.dtype())?)
 }
 

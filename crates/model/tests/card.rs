@@ -55,7 +55,11 @@ fn lora() -> LoraConfig {
 }
 
 fn adapter(decoder: &Decoder) -> Adapter {
-    let adapter = decoder.new_adapter(&lora(), decoder.config().vocab_size + NEW_TOKENS, 7).unwrap();
+    adapter_of(decoder, &lora())
+}
+
+fn adapter_of(decoder: &Decoder, lora: &LoraConfig) -> Adapter {
+    let adapter = decoder.new_adapter(lora, decoder.config().vocab_size + NEW_TOKENS, 7).unwrap();
     let count = adapter.parameter_count();
     let wave = (0..count).map(|i| (i as f32 * 0.7).sin() * 0.05).collect();
     let device = adapter.parameters().device();
@@ -79,8 +83,8 @@ fn batch(lengths: &[usize]) -> Batch {
 fn step(decoder: &Decoder, adapter: &Adapter, batch: &Batch, recompute: Recompute) -> (f64, Vec<f32>) {
     let gradients = adapter.parameters().zeros_like().unwrap();
     let scale = 1.0 / batch.labels.len() as f64;
-    let loss = decoder.loss_and_gradients(adapter, batch, scale, recompute, &gradients).unwrap() * scale;
-    (loss, on_cpu(&gradients).to_vec1().unwrap())
+    let losses = decoder.losses_and_gradients(adapter, batch, scale, recompute, &gradients).unwrap();
+    (losses.iter().sum::<f64>() * scale, on_cpu(&gradients).to_vec1().unwrap())
 }
 
 /// Relative to the norm of `want`.
@@ -187,15 +191,23 @@ fn the_order_of_threads_changes_no_bit() {
 
 /// Of the plan's total, how far the counted bytes may be.
 const PLAN_TOLERANCE: f64 = 0.02;
+/// The widest projection of a fused weight is taken for all of them.
+const PLAN_TOLERANCE_DORA_DROPOUT: f64 = 0.06;
 
 #[test]
 fn the_memory_plan_is_what_a_step_holds() {
-    plan_is_what_a_step_holds(0.0);
+    plan_is_what_a_step_holds(lora(), PLAN_TOLERANCE);
 }
 
 #[test]
 fn the_memory_plan_is_what_a_step_with_dropout_holds() {
-    plan_is_what_a_step_holds(0.1);
+    plan_is_what_a_step_holds(LoraConfig { dropout: 0.1, ..lora() }, PLAN_TOLERANCE);
+}
+
+#[test]
+fn the_memory_plan_is_what_a_step_with_dora_holds() {
+    plan_is_what_a_step_holds(LoraConfig { dora: true, ..lora() }, PLAN_TOLERANCE);
+    plan_is_what_a_step_holds(LoraConfig { dora: true, dropout: 0.1, ..lora() }, PLAN_TOLERANCE_DORA_DROPOUT);
 }
 
 #[test]
@@ -215,7 +227,7 @@ fn the_memory_plan_is_what_a_step_of_all_weights_holds() {
             counting::reset_peak();
             let gradients = full.parameters().zeros_like().unwrap();
             let scale = 1.0 / batch.labels.len() as f64;
-            decoder.loss_and_weight_gradients(&batch, scale, recompute, &gradients).unwrap();
+            decoder.losses_and_weight_gradients(&batch, scale, recompute, &gradients).unwrap();
             let counted = counting::peak() - start;
             drop((moments, gradients));
             let model = decoder.config().clone();
@@ -229,8 +241,7 @@ fn the_memory_plan_is_what_a_step_of_all_weights_holds() {
     });
 }
 
-fn plan_is_what_a_step_holds(dropout: f64) {
-    let lora = LoraConfig { dropout, ..lora() };
+fn plan_is_what_a_step_holds(lora: LoraConfig, tolerance: f64) {
     emulated(|place| {
         for weights in [Weights::Bf16, Weights::Nf4, Weights::F32] {
             for (recompute, lengths) in [
@@ -241,7 +252,7 @@ fn plan_is_what_a_step_holds(dropout: f64) {
             ] {
                 let start = counting::live();
                 let decoder = Decoder::random(config(3, 64), weights, &place.device, 3).unwrap();
-                let (adapter, mut batch) = (adapter(&decoder).with_dropout(dropout), batch(&lengths));
+                let (adapter, mut batch) = (adapter_of(&decoder, &lora), batch(&lengths));
                 let documents = (0..lengths.len() as u32).collect();
                 batch.noise = Some(Noise { seed: 1, step: 1, documents, neftune_alpha: 5.0 });
                 let moments = [0, 1].map(|_| adapter.parameters().zeros_like().unwrap());
@@ -263,10 +274,7 @@ fn plan_is_what_a_step_holds(dropout: f64) {
                     "{weights:?} {recompute:?} {lengths:?}: planned {}, counted {counted}: {off:+.4}",
                     plan.total()
                 );
-                assert!(
-                    off.abs() < PLAN_TOLERANCE,
-                    "{weights:?} {recompute:?} {lengths:?}: {plan:?}, counted {counted}"
-                );
+                assert!(off.abs() < tolerance, "{weights:?} {recompute:?} {lengths:?}: {plan:?}, counted {counted}");
             }
         }
     });

@@ -112,7 +112,9 @@ fn logits_are_those_of_transformers() {
 #[test]
 fn logits_with_an_adapter_are_those_of_peft() {
     on_cards(|place| {
-        for folder in golden("lora") {
+        // Adapters of DoRA are served merged; `serving.rs` shows that they are refused.
+        let is_dora = |folder: &PathBuf| folder.file_name().unwrap().to_string_lossy().contains("dora");
+        for folder in golden("lora").into_iter().filter(|folder| !is_dora(folder)) {
             let io = tensors(&folder.join("io.safetensors"));
             let info: serde_json::Value =
                 serde_json::from_slice(&std::fs::read(folder.join("train.json")).unwrap()).unwrap();

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)] // a test that cannot go on should stop
 
 mod place;
+#[path = "equivalence/weighed.rs"]
+mod weighed;
 
 use std::path::{Path, PathBuf};
 
@@ -38,9 +40,12 @@ const NEW_TOKENS: usize = 2;
 
 /// An adapter whose B is not zero, so that every matrix has a gradient.
 fn adapter(decoder: &Decoder) -> Adapter {
-    let lora = LoraConfig::all_linear(4, 8.0);
+    adapter_of(decoder, &LoraConfig::all_linear(4, 8.0))
+}
+
+fn adapter_of(decoder: &Decoder, lora: &LoraConfig) -> Adapter {
     let vocab_size = decoder.config().vocab_size + NEW_TOKENS;
-    let adapter = decoder.new_adapter(&lora, vocab_size, 7).unwrap();
+    let adapter = decoder.new_adapter(lora, vocab_size, 7).unwrap();
     let count = adapter.parameter_count();
     let values: Vec<f32> = numbers(count, 5).iter().map(|x| x * 0.1).collect();
     let values = Tensor::from_vec(values, count, adapter.parameters().device()).unwrap();
@@ -68,8 +73,8 @@ fn gradients(decoder: &Decoder, adapter: &Adapter, batches: &[Batch], recompute:
     let flat = adapter.parameters().zeros_like().unwrap();
     let targets: usize = batches.iter().map(|batch| batch.labels.len()).sum();
     let scale = 1.0 / targets as f64;
-    let losses = batches.iter().map(|batch| decoder.loss_and_gradients(adapter, batch, scale, recompute, &flat));
-    let loss = losses.map(|loss| loss.unwrap() * scale).sum();
+    let losses = batches.iter().map(|batch| decoder.losses_and_gradients(adapter, batch, scale, recompute, &flat));
+    let loss = losses.flat_map(|losses| losses.unwrap()).sum::<f64>() * scale;
     (loss, flat.to_vec1().unwrap())
 }
 
@@ -108,15 +113,14 @@ fn packed_equals_unpacked(place: &Place) {
 
 #[test]
 fn dropout_and_noise_are_the_same_however_a_step_is_cut() {
-    in_each_place(noise_is_the_same);
+    for dora in [false, true] {
+        in_each_place(|place| noise_is_the_same(place, &LoraConfig { dora, ..LoraConfig::all_linear(4, 8.0) }));
+    }
 }
 
-fn noise_is_the_same(place: &Place) {
+fn noise_is_the_same(place: &Place, lora: &LoraConfig) {
     let decoder = Decoder::load(&models()[0], DType::F32, &place.device).unwrap();
-    let lora = LoraConfig { dropout: 0.3, ..LoraConfig::all_linear(4, 8.0) };
-    let plain = adapter(&decoder);
-    let dropped = decoder.new_adapter(&lora, decoder.config().vocab_size + NEW_TOKENS, 7).unwrap();
-    dropped.parameters().slice_set(plain.parameters(), 0, 0).unwrap();
+    let (plain, dropped) = (adapter_of(&decoder, lora), adapter_of(&decoder, lora).with_dropout(0.3));
     let documents = documents(&decoder, &[13, 2, 40, 25]);
     let noisy = |names: &[u32], step: u64| {
         let own: Vec<Document> = names.iter().map(|name| documents[*name as usize].clone()).collect();
@@ -140,7 +144,7 @@ fn noise_is_the_same(place: &Place) {
     let loss = decoder.loss(Some(&dropped), &noisy(&[0, 1, 2, 3], 1)).unwrap();
     assert_eq!(loss, decoder.loss(Some(&plain), &quiet).unwrap());
     let unnamed = Batch { noise: Some(Noise { seed: 3, step: 1, documents: vec![0], neftune_alpha: 0.0 }), ..quiet };
-    let error = decoder.loss_and_gradients(&dropped, &unnamed, 1.0, Recompute::None, plain.parameters()).unwrap_err();
+    let error = decoder.losses_and_gradients(&dropped, &unnamed, 1.0, Recompute::None, plain.parameters()).unwrap_err();
     assert!(error.to_string().contains("random numbers for 1 documents in a batch of 4"), "{error}");
 }
 
@@ -156,13 +160,15 @@ fn recompute_levels_give_the_same_bits() {
 fn recompute_levels_agree(place: &Place, model: &Path) {
     for dtype in [DType::F32, DType::BF16] {
         let decoder = Decoder::load(model, dtype, &place.device).unwrap();
-        let adapter = adapter(&decoder);
         let batches = [batch(&documents(&decoder, &[30, 17]))];
-        let kept = gradients(&decoder, &adapter, &batches, Recompute::None);
-        for recompute in [Recompute::Mlp, Recompute::Block] {
-            let again = gradients(&decoder, &adapter, &batches, recompute);
-            assert_eq!(kept.0.to_bits(), again.0.to_bits(), "{recompute:?}");
-            assert!(kept.1.iter().zip(&again.1).all(|(a, b)| a.to_bits() == b.to_bits()), "{recompute:?}");
+        for dora in [false, true] {
+            let adapter = adapter_of(&decoder, &LoraConfig { dora, ..LoraConfig::all_linear(4, 8.0) });
+            let kept = gradients(&decoder, &adapter, &batches, Recompute::None);
+            for recompute in [Recompute::Mlp, Recompute::Block] {
+                let again = gradients(&decoder, &adapter, &batches, recompute);
+                assert_eq!(kept.0.to_bits(), again.0.to_bits(), "{recompute:?}");
+                assert!(kept.1.iter().zip(&again.1).all(|(a, b)| a.to_bits() == b.to_bits()), "{recompute:?}");
+            }
         }
     }
 }
@@ -187,8 +193,9 @@ fn weight_gradients(
     let flat = weights.parameters().zeros_like().unwrap();
     let targets: usize = batches.iter().map(|batch| batch.labels.len()).sum();
     let scale = 1.0 / targets as f64;
-    let losses = batches.iter().map(|batch| decoder.loss_and_weight_gradients(batch, scale, recompute, &flat).unwrap());
-    (losses.sum::<f64>() * scale, flat.to_vec1().unwrap())
+    let losses =
+        batches.iter().map(|batch| decoder.losses_and_weight_gradients(batch, scale, recompute, &flat).unwrap());
+    (losses.flatten().sum::<f64>() * scale, flat.to_vec1().unwrap())
 }
 
 #[test]

@@ -164,10 +164,16 @@ fn every_golden_model_comes_back_with_its_shape_and_its_weights() {
 
 #[test]
 fn an_adapter_is_merged_while_writing() {
+    for name in ["llama-lora", "llama-dora"] {
+        is_merged_while_writing(&golden("lora").join(name).join("adapter"));
+    }
+}
+
+fn is_merged_while_writing(adapter: &Path) {
     let root = scratch();
     let model = golden("models/llama-tiny");
     let config = ModelConfig::load(&model).unwrap();
-    let adapter = Adapter::load(&golden("lora/llama-lora/adapter"), &config, &Device::Cpu).unwrap();
+    let adapter = Adapter::load(adapter, &config, &Device::Cpu).unwrap();
     let merged = root.path().join("merged");
     fs::create_dir(&merged).unwrap();
     merge_and_save(&model, &adapter, &merged).unwrap();

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
-use codeact_model::{Adapter, Batch, Decoder, Noise, Recompute};
+use codeact_model::{Adapter, Batch, Decoder, LoraConfig, Noise, Recompute, Weights};
 use codeact_ops::optimizer::{self, AdamW};
 use serde_json::Value;
 
@@ -132,10 +132,9 @@ struct Run {
     adapter: Adapter,
 }
 
-/// LoRA cases that this project supports; DoRA is refused, which another test shows.
 fn runs(device: &Device) -> Vec<Run> {
-    let folders = cases("lora").into_iter().filter(|folder| !folder.ends_with("llama-dora"));
-    folders
+    cases("lora")
+        .into_iter()
         .map(|folder| {
             let info = json(&folder.join("train.json"));
             let base = folder.join("../..").join(info["base"].as_str().unwrap());
@@ -202,9 +201,9 @@ fn adapter_logits_and_gradients_agree(at: &Place) {
         let gradients = run.adapter.parameters().zeros_like().unwrap();
         let scale = 1.0 / batch.labels.len() as f64;
         let batch = Batch { noise: noise(&run.info, 0, &batch), ..batch };
-        let loss = run.decoder.loss_and_gradients(&run.adapter, &batch, scale, Recompute::None, &gradients);
+        let losses = run.decoder.losses_and_gradients(&run.adapter, &batch, scale, Recompute::None, &gradients);
         let want = run.info["loss_start"].as_f64().unwrap();
-        let loss = loss.unwrap() * scale;
+        let loss = losses.unwrap().iter().sum::<f64>() * scale;
         assert!((loss - want).abs() < LOSS, "{place}: loss {loss}, expected {want}");
         let got = by_name(&gradients, &run);
         check_by_name(&got, &run.io, "grad.", |want| GRADIENT * largest(want) + 1e-9, &place);
@@ -230,8 +229,8 @@ fn ten_steps_of_training_agree(at: &Place) {
             let batch = Batch { noise: noise(&run.info, step as u64 + 1, &batch), ..batch };
             let gradients = parameters.zeros_like().unwrap();
             let scale = 1.0 / batch.labels.len() as f64;
-            let loss = run.decoder.loss_and_gradients(&run.adapter, &batch, scale, Recompute::Block, &gradients);
-            let loss = loss.unwrap() * scale;
+            let found = run.decoder.losses_and_gradients(&run.adapter, &batch, scale, Recompute::Block, &gradients);
+            let loss = found.unwrap().iter().sum::<f64>() * scale;
             assert!((loss - losses[step]).abs() < STEP_LOSS, "{place}: step {step}, {loss}, {}", losses[step]);
             let norm = optimizer::norm(&gradients).unwrap();
             assert!((norm - norms[step]).abs() < 1e-3 * norms[step], "{place}: norm {norm}, {}", norms[step]);
@@ -288,6 +287,40 @@ fn an_adapter_survives_saving_and_loading_bit_for_bit() {
 }
 
 #[test]
+fn a_new_adapter_of_dora_leaves_every_bit_of_the_model() {
+    in_each_place(|at| {
+        let folder = &cases("models")[0];
+        let io = tensors(&folder.join("io.safetensors"));
+        let batch = batch(&io["input_ids"], &io["labels"], None);
+        for weights in [Weights::F32, Weights::Bf16, Weights::Nf4] {
+            let decoder = Decoder::load(folder, weights, &at.device).unwrap();
+            // As one of LoRA does, whose `B` is zero.
+            let [plain, dora] = [false, true].map(|dora| {
+                let lora = LoraConfig { dora, ..LoraConfig::all_linear(4, 8.0) };
+                let adapter = decoder.new_adapter(&lora, decoder.config().vocab_size, 7).unwrap();
+                decoder.loss(Some(&adapter), &batch).unwrap()
+            });
+            assert_eq!(plain, dora, "{weights:?} {}", at.name);
+        }
+    });
+}
+
+/// `check_lora_plus` in `tests/golden/peft_rules.py` shows the same of PEFT.
+#[test]
+fn lora_plus_is_for_b_and_magnitudes() {
+    for run in runs(&Device::Cpu) {
+        let mut flat = vec![0f32; run.adapter.parameter_count()];
+        run.adapter.up_ranges().into_iter().for_each(|range| flat[range].fill(1.0));
+        let flat = Tensor::from_vec(flat, run.adapter.parameter_count(), &Device::Cpu).unwrap();
+        for (name, part) in by_name(&flat, &run) {
+            let want = part.ones_like().unwrap();
+            let want = if name.contains("lora_A") { want.zeros_like().unwrap() } else { want };
+            assert_eq!(difference(&part, &want), 0.0, "{name}");
+        }
+    }
+}
+
+#[test]
 fn inverse_frequencies_agree_with_transformers() {
     let cases = [
         ("llama2_7b", 128, r#"{"rope_type": "default", "rope_theta": 10000.0}"#),
@@ -316,8 +349,8 @@ fn a_variant_that_is_not_supported_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let case = &runs(&Device::Cpu)[0];
     let mut config = json(&case.folder.join("adapter/adapter_config.json"));
-    config["use_dora"] = true.into();
+    config["lora_bias"] = true.into();
     std::fs::write(folder.path().join("adapter_config.json"), config.to_string()).unwrap();
     let error = Adapter::load(folder.path(), case.decoder.config(), &Device::Cpu).err().unwrap();
-    assert!(error.to_string().contains("use_dora"), "{error}");
+    assert!(error.to_string().contains("lora_bias"), "{error}");
 }

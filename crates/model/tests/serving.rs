@@ -131,7 +131,10 @@ fn logits_with_an_adapter_are_those_of_peft() {
         let adapter = match ServedAdapter::load(&folder.join("adapter"), model.config()) {
             Ok(adapter) => adapter,
             Err(error) => {
-                assert!(error.to_string().contains("dora"), "{error}");
+                assert!(
+                    error.to_string().contains("dora") && error.to_string().contains("codeact-train merge"),
+                    "{error}"
+                );
                 refused += 1;
                 continue;
             }
@@ -144,7 +147,7 @@ fn logits_with_an_adapter_are_those_of_peft() {
             assert!(off < LOGITS, "{}: logits off by {off}", folder.display());
         }
     }
-    println!("{refused} adapters of kinds that are refused");
+    assert!(refused > 0, "adapters of DoRA are refused");
 }
 
 #[test]
@@ -318,7 +321,9 @@ const BF16_LOGITS: f32 = 0.4;
 #[test]
 fn a_decoder_serves_out_of_its_own_memory_what_its_exports_do() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().join("tests/golden");
-    for (name, lora) in [("llama-tiny", "llama-lora"), ("llama-tiny-tied", "llama-tied-lora")] {
+    for (name, lora) in
+        [("llama-tiny", "llama-lora"), ("llama-tiny-tied", "llama-tied-lora"), ("llama-tiny", "llama-dora")]
+    {
         let folder = root.join("models").join(name);
         let adapter_folder = root.join("lora").join(lora).join("adapter");
         for weights in [Weights::F32, Weights::Bf16, Weights::Nf4] {
@@ -330,7 +335,7 @@ fn a_decoder_serves_out_of_its_own_memory_what_its_exports_do() {
             let ids: Vec<u32> = (0..70).map(|at| at * 37 % 90).collect();
             let mut before = Vec::new();
             for _ in 0..2 {
-                let now = ServedAdapter::of(&adapter, decoder.config()).unwrap();
+                let now = ServedAdapter::of(&adapter, &decoder).unwrap();
                 let rows = alone(&mut live, &ids, Some(&now));
                 assert!(rows != before, "the adapter moved");
                 let targets: Vec<bool> = (0..70).map(|at| at > 0).collect();
@@ -339,7 +344,8 @@ fn a_decoder_serves_out_of_its_own_memory_what_its_exports_do() {
                 let (off, bound) = (largest_difference(&rows, &trained), BF16_LOGITS);
                 let bound = if weights == Weights::F32 { LOGITS } else { bound };
                 assert!(off < bound, "{name} {weights:?}: logits off by {off}");
-                if weights == Weights::F32 {
+                // One of DoRA is served beside the decoder alone, whose weights say its gates.
+                if weights == Weights::F32 && !adapter.config().dora {
                     let exported = tempfile::tempdir().unwrap();
                     adapter.save(exported.path(), "base").unwrap();
                     let exported = ServedAdapter::load(exported.path(), decoder.config()).unwrap();

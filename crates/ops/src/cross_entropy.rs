@@ -27,33 +27,51 @@ pub struct Head<'a> {
     pub extra: Option<&'a Tensor>,
 }
 
-/// The loss and its gradients.
+/// What the losses of the rows are multiplied by before they are added up.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Scale<'a> {
+    /// All by the same.
+    Same(f32),
+    /// Each by its own, which may be negative: one for each row.
+    OfRows(&'a [f32]),
+}
+
+impl Scale<'_> {
+    fn of(self, row: usize) -> f32 {
+        match self {
+            Self::Same(scale) => scale,
+            Self::OfRows(scales) => scales[row],
+        }
+    }
+}
+
+/// The losses and their gradients.
 pub struct Output {
-    /// Sum over the rows of `-log softmax(hidden headᵀ)[label]`, in nats.
-    pub loss: Loss,
-    /// Gradient of `scale * loss` for the hidden rows, `(N, C)`.
+    /// `-log softmax(hidden headᵀ)[label]` of each row, in nats.
+    pub losses: Losses,
+    /// Gradient of the scaled loss for the hidden rows, `(N, C)`.
     pub dhidden: Tensor,
-    /// Gradient of `scale * loss` for the head's extra rows.
+    /// Gradient of the scaled loss for the head's extra rows.
     pub dextra: Option<Tensor>,
 }
 
-/// A loss that a card may still be computing.
-pub enum Loss {
-    /// The sum over the rows.
-    Known(f64),
-    /// The loss of each row, `(N,)` f32.
-    OfRows(Tensor),
+/// Losses that a card may still be computing.
+pub enum Losses {
+    /// Of each row.
+    Known(Vec<f64>),
+    /// The same on a card, `(N,)` f32.
+    OnCard(Tensor),
 }
 
-impl Loss {
-    /// The sum over the rows, in nats; waits for the card.
+impl Losses {
+    /// Those of the rows, `(N,)` nats; waits for the card.
     ///
     /// # Errors
     /// When the card fails.
-    pub fn value(&self) -> Result<f64> {
+    pub fn of_rows(self) -> Result<Vec<f64>> {
         match self {
-            Self::Known(loss) => Ok(*loss),
-            Self::OfRows(losses) => Ok(losses.to_vec1::<f32>()?.into_iter().map(f64::from).sum()),
+            Self::Known(losses) => Ok(losses),
+            Self::OnCard(losses) => Ok(losses.to_vec1::<f32>()?.into_iter().map(f64::from).collect()),
         }
     }
 }
@@ -65,12 +83,20 @@ impl Loss {
 /// # Errors
 /// When the counts disagree or a label is outside the vocabulary.
 pub fn forward(hidden: &Tensor, head: Head<'_>, labels: &[u32]) -> Result<f64> {
+    Ok(of_rows(hidden, head, labels)?.iter().sum())
+}
+
+/// The losses of [`forward`] one by one, `(N,)` nats.
+///
+/// # Errors
+/// As [`forward`].
+pub fn of_rows(hidden: &Tensor, head: Head<'_>, labels: &[u32]) -> Result<Vec<f64>> {
     if let Some(gpu) = Gpu::of(hidden) {
-        return on_card(&gpu, hidden, head, labels, None, None)?.loss.value();
+        return on_card(&gpu, hidden, head, labels, None, None)?.losses.of_rows();
     }
     let mut run = Run::new(hidden, head, labels, None)?;
     run.all()?;
-    Ok(run.loss)
+    Ok(run.losses)
 }
 
 /// The loss of [`forward`] together with the gradients of `scale * loss`.
@@ -80,21 +106,27 @@ pub fn forward(hidden: &Tensor, head: Head<'_>, labels: &[u32]) -> Result<f64> {
 /// # Errors
 /// As [`forward`].
 pub fn forward_backward(hidden: &Tensor, head: Head<'_>, labels: &[u32], scale: f32) -> Result<Output> {
-    forward_backward_into(hidden, head, labels, scale, None)
+    forward_backward_into(hidden, head, labels, Scale::Same(scale), None)
 }
 
-/// As [`forward_backward`], with a head that is trained itself: adds its gradient to `dhead`, `(V, C)` f32, a view of the
-/// flat gradient.
+/// As [`forward_backward`], where rows may have scales of their own: the gradients are those of `sum(scale * loss)`, and
+/// the losses are those without any. With a head that is trained itself: adds its gradient to `dhead`, `(V, C)` f32, a
+/// view of the flat gradient.
 ///
 /// # Errors
-/// As [`forward`], and when `dhead` has another shape.
+/// As [`forward`], and when `dhead` has another shape, or there are not as many scales as rows.
 pub fn forward_backward_into(
     hidden: &Tensor,
     head: Head<'_>,
     labels: &[u32],
-    scale: f32,
+    scale: Scale<'_>,
     dhead: Option<&Tensor>,
 ) -> Result<Output> {
+    if let Scale::OfRows(scales) = scale
+        && scales.len() != labels.len()
+    {
+        bail!("cross entropy: {} scales for {} labels", scales.len(), labels.len());
+    }
     if let Some(dhead) = dhead.filter(|dhead| dhead.dims() != head.frozen.dims()) {
         bail!("cross entropy: the head is {:?}, its gradient {:?}", head.frozen.dims(), dhead.dims());
     }
@@ -108,7 +140,7 @@ pub fn forward_backward_into(
         Some(extra) => Some(tensor(run.dextra, extra.dims())?),
         None => None,
     };
-    Ok(Output { loss: Loss::Known(run.loss), dhidden: tensor(run.dhidden, hidden.dims())?, dextra })
+    Ok(Output { losses: Losses::Known(run.losses), dhidden: tensor(run.dhidden, hidden.dims())?, dextra })
 }
 
 /// Elements from a row of logits to the next on a card: products want rows that begin at 128 bytes.
@@ -135,7 +167,7 @@ fn on_card(
     hidden: &Tensor,
     head: Head<'_>,
     labels: &[u32],
-    scale: Option<f32>,
+    scale: Option<Scale<'_>>,
     dhead: Option<&Tensor>,
 ) -> Result<Output> {
     let (v, new) = check(hidden, head, labels)?;
@@ -148,6 +180,11 @@ fn on_card(
     let dhidden = gpu.empty(hidden, (if scale.is_some() { n } else { 0 }, c), dtype)?;
     let dextra = head.extra.map(|extra| extra.zeros_like()).transpose()?;
     let labels = gpu.list(labels, hidden)?;
+    let (same, scales) = match scale {
+        None => (0.0, None),
+        Some(Scale::Same(scale)) => (scale, None),
+        Some(Scale::OfRows(scales)) => (0.0, Some(gpu.list(scales, hidden)?)),
+    };
     for start in (0..n).step_by(CHUNK_ROWS_ON_CARD) {
         let rows = CHUNK_ROWS_ON_CARD.min(n - start);
         let x = hidden.narrow(0, start, rows)?;
@@ -157,14 +194,16 @@ fn on_card(
             gpu.gemm(1.0, &x, &extra.t()?, 0.0, &logits.narrow(1, v, new)?)?;
         }
         let dlogits = dlogits.as_ref().map(|dlogits| dlogits.narrow(0, 0, rows)).transpose()?;
+        let scales = scales.as_ref().map(|scales| scales.narrow(0, start, rows)).transpose()?;
         let arguments = [
             dlogits.as_ref().map_or(Ok(Argument::NULL), Argument::write)?,
             Argument::write(&losses.narrow(0, start, rows)?)?,
             Argument::read(&logits)?,
             Argument::read(&labels.narrow(0, start, rows)?)?,
+            Argument::read_optional(scales.as_ref())?,
             Argument::int(width)?,
             Argument::int(stride)?,
-            scale.unwrap_or(0.0).into(),
+            same.into(),
         ];
         gpu.launch(&kernel_name("cross_entropy", dtype), Grid::of(rows, ROW_THREADS), &arguments)?;
         let Some(dlogits) = dlogits else {
@@ -181,16 +220,17 @@ fn on_card(
             gpu.gemm(1.0, &dnew.t()?, &x, 1.0, dextra)?;
         }
     }
-    Ok(Output { loss: Loss::OfRows(losses), dhidden, dextra })
+    Ok(Output { losses: Losses::OnCard(losses), dhidden, dextra })
 }
 
 struct Run<'a> {
     hidden: &'a Tensor,
     head: Head<'a>,
     labels: &'a [u32],
-    scale: Option<f32>,
+    scale: Option<Scale<'a>>,
     precision: Precision,
-    loss: f64,
+    /// Of each row.
+    losses: Vec<f64>,
     dhidden: Vec<f32>,
     dextra: Vec<f32>,
     /// Where the gradient of the head itself is added.
@@ -198,13 +238,13 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(hidden: &'a Tensor, head: Head<'a>, labels: &'a [u32], scale: Option<f32>) -> Result<Self> {
+    fn new(hidden: &'a Tensor, head: Head<'a>, labels: &'a [u32], scale: Option<Scale<'a>>) -> Result<Self> {
         let (_, new) = check(hidden, head, labels)?;
         let (n, c) = hidden.dims2()?;
         let kept = if scale.is_some() { n * c } else { 0 };
         let precision = Precision::of(head.frozen.dtype());
-        let (dhidden, dextra) = (uninit(kept), vec![0.0; new * c]);
-        Ok(Self { hidden, head, labels, scale, precision, loss: 0.0, dhidden, dextra, dhead: None })
+        let (dhidden, dextra, losses) = (uninit(kept), vec![0.0; new * c], Vec::with_capacity(n));
+        Ok(Self { hidden, head, labels, scale, precision, losses, dhidden, dextra, dhead: None })
     }
 
     fn all(&mut self) -> Result<()> {
@@ -241,8 +281,9 @@ impl<'a> Run<'a> {
         if extra.rows > 0 {
             gemm(precision, pool, 1.0, x, extra.t(), 0.0, (&mut logits[v..], width));
         }
-        self.loss += rows_loss(logits, labels, width, self.scale);
-        if self.scale.is_none() {
+        let (scale, first) = (self.scale, start / c);
+        self.losses.extend(rows_losses(logits, labels, width, &|row| scale.map(|scale| scale.of(first + row))));
+        if scale.is_none() {
             return Ok(());
         }
         let dhidden = &mut self.dhidden[start..start + labels.len() * c];
@@ -257,11 +298,15 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Losses of a chunk, summed in row order; with a scale the logits become their own gradient.
-fn rows_loss(logits: &mut [f32], labels: &[u32], width: usize, scale: Option<f32>) -> f64 {
-    let losses: Vec<f64> =
-        logits.par_chunks_mut(width).zip(labels).map(|(row, label)| row_loss(row, *label as usize, scale)).collect();
-    losses.iter().sum()
+/// Losses of a chunk, in row order; with a scale for each row the logits become their own gradient.
+fn rows_losses(
+    logits: &mut [f32],
+    labels: &[u32],
+    width: usize,
+    scale: &(dyn Fn(usize) -> Option<f32> + Sync),
+) -> Vec<f64> {
+    let rows = logits.par_chunks_mut(width).zip(labels).enumerate();
+    rows.map(|(index, (row, label))| row_loss(row, *label as usize, scale(index))).collect()
 }
 
 vectorized! {

@@ -19,6 +19,7 @@ pub use gpu::emulation;
 
 pub mod attention;
 pub mod cross_entropy;
+pub mod dora;
 pub mod embedding;
 pub mod linear;
 #[cfg(feature = "cuda")]

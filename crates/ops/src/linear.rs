@@ -41,7 +41,7 @@ pub struct Up {
 
 impl Lora {
     /// Refuses pairs that do not fit their projection. Returns the sum of their ranks.
-    fn check(&self, c_in: usize, c_out: usize) -> Result<usize> {
+    pub(crate) fn check(&self, c_in: usize, c_out: usize) -> Result<usize> {
         let (ranks, a_in) = self.a.dims2()?;
         let fits = |up: &Up| matches!(*up.b.dims(), [_, width] if up.column + width <= c_out);
         if a_in != c_in || !self.b.iter().all(fits) || self.b.iter().map(|up| up.b.dims()[0]).sum::<usize>() != ranks {
@@ -52,7 +52,7 @@ impl Lora {
     }
 
     /// Each pair with its columns of the side product: the first, and how many.
-    fn pairs(&self) -> impl Iterator<Item = (usize, usize, &Up)> {
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (usize, usize, &Up)> {
         self.b.iter().scan(0, |next, up| {
             let (at, rank) = (*next, up.b.dims()[0]);
             *next += rank;

@@ -1,9 +1,12 @@
 //! Every op against candle's tape on its plain, differentiable operations, and against finite differences.
 #![allow(clippy::unwrap_used)] // a test that cannot go on should stop
 
+#[path = "oracle/dora.rs"]
+mod dora;
+
 use candle_core::{D, DType, Device, Result, Tensor, Var};
 use codeact_ops::attention::{self, Attention, Saved};
-use codeact_ops::cross_entropy::Head;
+use codeact_ops::cross_entropy::{Head, Scale};
 use codeact_ops::gemm::Precision;
 use codeact_ops::linear::{self, Lora, Up};
 use codeact_ops::optimizer::{self, AdamW};
@@ -198,9 +201,10 @@ fn cross_entropy_agrees_with_the_tape() {
             let scale = 0.25;
             let head = Head { frozen, extra: extra.as_deref() };
             let dhead = Tensor::zeros((v, c), DType::F32, &Device::Cpu).unwrap();
-            let got = cross_entropy::forward_backward_into(&hidden, head, &labels, scale, Some(&dhead)).unwrap();
+            let got =
+                cross_entropy::forward_backward_into(&hidden, head, &labels, Scale::Same(scale), Some(&dhead)).unwrap();
             let want_loss = want.to_scalar::<f32>().unwrap() as f64;
-            let loss = got.loss.value().unwrap();
+            let loss: f64 = got.losses.of_rows().unwrap().iter().sum();
             assert!((loss - want_loss).abs() < tolerance as f64 * want_loss, "{loss} {want_loss}");
             assert_eq!(loss, cross_entropy::forward(&hidden, head, &labels).unwrap());
             let store = (want * scale as f64).unwrap().backward().unwrap();
@@ -212,6 +216,46 @@ fn cross_entropy_agrees_with_the_tape() {
             }
         }
     }
+}
+
+#[test]
+fn scales_of_rows_agree_with_the_tape_and_the_losses_of_rows_are_those_of_the_sum() {
+    // More rows than a chunk has, tokens of the head and new ones.
+    let (n, c, v, new) = (300, 32, 97, 3);
+    let (hidden, trained, extra) = (var(&[n, c], 1), var(&[v, c], 2), var(&[new, c], 3));
+    let labels: Vec<u32> = (0..n).map(|row| (row * 31 % (v + new)) as u32).collect();
+    let scales: Vec<f32> = numbers(&[n], 9).to_vec1().unwrap();
+    let rows = Tensor::cat(&[trained.as_tensor(), extra.as_tensor()], 0).unwrap();
+    let logits = hidden.matmul(&rows.t().unwrap()).unwrap();
+    let index = Tensor::from_vec(labels.clone(), (n, 1), &Device::Cpu).unwrap();
+    let picked = logits.gather(&index, 1).unwrap().squeeze(1).unwrap();
+    let losses = (logits.exp().unwrap().sum(1).unwrap().log().unwrap() - picked).unwrap();
+    let wants = tape(&losses, &numbers(&[n], 9), &[&hidden, &trained, &extra]);
+    let head = Head { frozen: trained.as_tensor(), extra: Some(extra.as_tensor()) };
+    let run = |scales: &[f32]| {
+        let dhead = Tensor::zeros((v, c), DType::F32, &Device::Cpu).unwrap();
+        let got =
+            cross_entropy::forward_backward_into(&hidden, head, &labels, Scale::OfRows(scales), Some(&dhead)).unwrap();
+        (got, dhead)
+    };
+    let (got, dhead) = run(&scales);
+    assert_close(&got.dhidden, &wants[0], F32, "dhidden");
+    assert_close(&dhead, &wants[1], F32, "dhead");
+    assert_close(&got.dextra.unwrap(), &wants[2], F32, "dextra");
+    // The same of all is what it was before, bit for bit, and so is the loss, whatever the scales.
+    let (alike, _) = run(&[0.25; 300]);
+    let same = cross_entropy::forward_backward(&hidden, head, &labels, 0.25).unwrap();
+    let values = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    assert_eq!(values(&alike.dhidden), values(&same.dhidden));
+    let of_rows = cross_entropy::of_rows(&hidden, head, &labels).unwrap();
+    assert_eq!(got.losses.of_rows().unwrap(), of_rows);
+    let sum = cross_entropy::forward(&hidden, head, &labels).unwrap();
+    assert!((of_rows.iter().sum::<f64>() - sum).abs() < 1e-9 * sum);
+    let found: Vec<f32> = of_rows.iter().map(|loss| *loss as f32).collect();
+    assert_close(&Tensor::from_vec(found, n, &Device::Cpu).unwrap(), &losses, F32, "losses");
+    let short = Scale::OfRows(&scales[1..]);
+    let error = cross_entropy::forward_backward_into(&hidden, head, &labels, short, None).err().unwrap();
+    assert!(error.to_string().contains("299 scales for 300 labels"), "{error}");
 }
 
 #[test]

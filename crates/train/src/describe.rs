@@ -46,7 +46,9 @@ pub fn summary(run: &Prepared) -> String {
         Some(lora) => {
             let from = run.starting_adapter.as_ref();
             let from = from.map_or(String::new(), |from| format!(", from `{}`", from.folder.display()));
-            line("adapter", format!("{count} trainable values, rank {}, {added} new tokens{from}", lora.rank));
+            let kind = if lora.dora { "DoRA of " } else { "" };
+            let shape = format!("{kind}rank {}", lora.rank);
+            line("adapter", format!("{count} trainable values, {shape}, {added} new tokens{from}"));
         }
         None => line("trained", format!("all weights of the model: {count} values, {added} new tokens")),
     }
@@ -59,6 +61,10 @@ pub fn summary(run: &Prepared) -> String {
             run.schedule.warmup_steps()
         ),
     );
+    if let Some(preference) = config.pairs() {
+        let (beta, weight) = (preference.beta, preference.sft_weight);
+        line("pairs", format!("DPO with beta {beta}, and {weight} times the loss of the chosen conversations"));
+    }
     let (fit, plan) = (run.fit, run.fit.plan);
     line(
         "memory",
@@ -75,14 +81,19 @@ pub fn summary(run: &Prepared) -> String {
     );
     line("passes", format!("at most {} tokens, recompute {}", fit.pass_tokens, level_name(fit.recompute)));
     if run.device.is_none() {
-        let pass = Pass { token_count: fit.pass_tokens, target_count: fit.pass_tokens };
-        let totals = LEVELS.map(|level| {
-            let total = run.workload.plan(pass, level).total();
-            format!("{} with recompute {}", bytes(total), level_name(level))
-        });
-        line("", format!("no card here to fit into; such a pass needs at most {}", totals.join(", ")));
+        line("", without_card(run));
     }
     text
+}
+
+/// What a pass needs of a card that is not here.
+fn without_card(run: &Prepared) -> String {
+    let pass = Pass { token_count: run.fit.pass_tokens, target_count: run.fit.pass_tokens };
+    let totals = LEVELS.map(|level| {
+        let total = run.workload.plan(pass, level).total();
+        format!("{} with recompute {}", bytes(total), level_name(level))
+    });
+    format!("no card here to fit into; such a pass needs at most {}", totals.join(", "))
 }
 
 /// Time and disk, a line each, and what of the data is never learned.
@@ -138,15 +149,23 @@ fn left_out(report: &FileReport) -> Vec<String> {
     lines
 }
 
-/// The first conversation of the first step, as the model sees it; what is learned stands between marks.
+/// The first conversation or pair of the first step, as the model sees it; what is learned stands between marks.
 ///
 /// # Errors
 /// When the cache of encoded data cannot be read any more.
 pub fn example(run: &Prepared) -> Result<String, TrainError> {
     let first = run.plan.steps[0].packs[0].documents[0];
-    let example = run.data.train.example(first)?;
-    let shown = Preview::new(&run.format).text(&example, Style::Marks);
-    Ok(format!("first conversation of step 1; learned text stands between {} and {}:\n\n{shown}\n", MARKS.0, MARKS.1))
+    let preview = Preview::new(&run.format);
+    let examples = run.data.train.conversations(first)?;
+    let shown: Vec<String> = examples.iter().map(|example| preview.text(example, Style::Marks)).collect();
+    let (what, shown) = match shown.as_slice() {
+        [chosen, rejected] => {
+            let [chosen, rejected] = [chosen, rejected].map(|text| text.trim_end_matches('\n'));
+            ("pair", format!("chosen:\n\n{chosen}\n\nrejected:\n\n{rejected}\n"))
+        }
+        others => ("conversation", others.concat()),
+    };
+    Ok(format!("first {what} of step 1; learned text stands between {} and {}:\n\n{shown}\n", MARKS.0, MARKS.1))
 }
 
 /// The plan as it is stored with the run: a line about all of it, then one for each step, with the conversations of each

@@ -4,6 +4,7 @@ use codeact_data::{Pack, Part, plan};
 use codeact_model::{Adapter, Batch, Decoder};
 
 use crate::error::TrainError;
+use crate::losses::{self, LossSum};
 use crate::ranks::{self, Collective};
 use crate::requests::Requests;
 
@@ -16,13 +17,15 @@ pub struct HeldOut {
     pub by_source: Vec<(usize, f64)>,
 }
 
-/// The examples of a pack as the model takes them. `step` names the step in errors.
+/// The conversations of a pack as the model takes them, the two of a pair one after the other. `step` names the step in
+/// errors.
 ///
 /// # Errors
 /// When they cannot be read any more, or the model refuses them.
 pub(crate) fn batch(part: &Part, pack: &Pack, step: usize) -> Result<Batch, TrainError> {
-    let examples = pack.documents.iter().map(|index| part.example(*index)).collect::<Result<Vec<_>, _>>()?;
-    let examples = examples.iter().map(|example| (example.token_ids.as_slice(), example.is_target.as_slice()));
+    let examples = pack.documents.iter().map(|index| part.conversations(*index)).collect::<Result<Vec<_>, _>>()?;
+    let examples =
+        examples.iter().flatten().map(|example| (example.token_ids.as_slice(), example.is_target.as_slice()));
     Batch::new(examples).map_err(|source| TrainError::Step { step, source })
 }
 
@@ -61,8 +64,7 @@ pub fn held_out(
         return Ok(None);
     }
     ranks.sum_f64(&mut sums)?;
-    let (sum, target_count) = (sums.iter().sum::<f64>(), counts.iter().sum::<usize>());
-    let measured = sums.iter().zip(&counts).enumerate().filter(|(_, (_, count))| **count > 0);
-    let by_source = measured.map(|(source, (sum, count))| (source, sum / *count as f64)).collect();
-    Ok((target_count > 0).then(|| HeldOut { loss: sum / target_count as f64, by_source }))
+    let all: Vec<LossSum> = sums.into_iter().zip(counts).map(|(sum, units)| LossSum { sum, units }).collect();
+    let by_source = losses::means(&all);
+    Ok((!by_source.is_empty()).then(|| HeldOut { loss: losses::mean(&all), by_source }))
 }

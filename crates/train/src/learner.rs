@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use candle_core::Tensor;
 use codeact_data::{Document, Pack, Step};
-use codeact_model::{Decoder, ModelError};
+use codeact_model::{Batch, Decoder, ModelError};
 use codeact_ops::optimizer::zero;
 
 use crate::checkpoint::{self, State, VERSION};
@@ -14,20 +14,19 @@ use crate::config::{OnNotFinite, OnSpike};
 use crate::error::TrainError;
 use crate::evaluate::batch;
 use crate::folder;
-use crate::guard;
+use crate::guard::{self, Compared};
+use crate::losses::{self, LossSum};
 use crate::memory;
 use crate::metrics::Metrics;
 use crate::optimizer::Optimizer;
+use crate::preference::{Reference, Tally};
 use crate::prepare::Prepared;
 use crate::progress::{Progress, StepReport};
-use crate::ranks::{self, Collective, Passes, Worst};
+use crate::ranks::{self, Collective, Passes, SUSPECTS_MAX, Suspect};
 use crate::requests::Requests;
 use crate::samples::Samples;
 use crate::standing::Standing;
 use crate::trained::Trained;
-
-/// Conversations that are named where a step went wrong.
-const NAMED_MAX: usize = 5;
 
 /// Model, what is trained, and optimizer in the middle of a run.
 pub(crate) struct Learner<'a> {
@@ -36,6 +35,8 @@ pub(crate) struct Learner<'a> {
     pub ranks: &'a dyn Collective,
     pub decoder: Decoder,
     pub trained: Trained,
+    /// What pairs are compared with, where the run learns from them.
+    pub reference: Option<Reference>,
     pub optimizer: Optimizer,
     /// `(P,)` f32, zero between steps.
     pub gradients: Tensor,
@@ -91,6 +92,7 @@ impl Learner<'_> {
         let steps = &run.plan.steps;
         // Due before the first step, or where the run was stopped while it measured.
         self.measure(requests, progress)?;
+        self.look_back(requests, progress)?;
         while self.position < steps.len() && !self.is_stuck() && !self.is_stopping {
             match self.take_step(&steps[self.position], requests, progress)? {
                 Taken::Stopped => {
@@ -105,7 +107,7 @@ impl Learner<'_> {
                 }
                 Taken::Whole(report) => {
                     self.position += 1;
-                    self.record(|metrics| metrics.step(&report))?;
+                    self.record(|metrics| metrics.step(&report, &run.source_names()))?;
                     progress.step(&report);
                 }
             }
@@ -139,13 +141,14 @@ impl Learner<'_> {
         self.metrics.as_mut().map_or(Ok(()), act)
     }
 
-    /// Adds up the packs' gradients, each divided by the supervised tokens of the whole step, and takes the update.
-    /// Each rank takes its share of the passes; behind them everything is decided on what all ranks have together.
+    /// Adds up the packs' gradients, each divided by the supervised tokens, or pairs, of the whole step, and takes the
+    /// update. Each rank takes its share of the passes; behind them everything is decided on what all ranks have together.
     fn take_step(&mut self, step: &Step, requests: &Requests, progress: &Progress) -> Result<Taken, TrainError> {
         let (begun, run, number) = (Instant::now(), self.run, self.position + 1);
         let failed = |source: ModelError| TrainError::Step { step: number, source };
-        let scale = 1.0 / step.target_count() as f64;
-        let mut mine = Passes::default();
+        let scale = 1.0 / step.packs.iter().map(|pack| run.unit_count(pack)).sum::<usize>() as f64;
+        let mut mine = Passes::new(run.data.train.shares.len());
+        let usual: Vec<Option<f64>> = (0..mine.by_source.len()).map(|source| self.guard.usual(source)).collect();
         let passes = named_passes(step, &run.data.train.documents, run.fit.pass_tokens);
         for (pass, names) in self.ranks.place().share(passes.into_iter()) {
             self.ranks.check()?;
@@ -155,26 +158,26 @@ impl Learner<'_> {
             }
             let mut batch = batch(&run.data.train, &pass, number)?;
             batch.noise = run.config.noise(number, names);
-            let of_pass = self
-                .trained
-                .loss_and_gradients(&self.decoder, &batch, scale, run.fit.recompute, &self.gradients)
-                .map_err(failed)?;
-            mine.worst.see(of_pass / pass.target_count.max(1) as f64, &pass.documents);
-            mine.loss += of_pass;
+            let losses = self.learn((&pass, &batch), scale, &mut mine.pairs).map_err(failed)?;
+            for (document, sum) in pass.documents.iter().zip(losses) {
+                let source = run.data.train.documents[*document].group;
+                let loss = LossSum { sum, units: run.units(*document) };
+                mine.see(source, Suspect { document: *document, loss, usual: usual[source] });
+            }
         }
-        let Passes { loss, worst, is_stopped } = mine.of_all(self.ranks)?;
+        let Passes { by_source, suspects, pairs, is_stopped } = mine.of_all(self.ranks)?;
         if is_stopped {
             return Ok(Taken::Stopped);
         }
-        let loss = loss * scale;
+        let loss = losses::mean(&by_source);
         if !loss.is_finite() {
-            return self.not_finite("loss", loss, &worst);
+            return self.not_finite("loss", loss, &suspects);
         }
         self.ranks.sum(&self.gradients)?;
         if self.optimizer.step == 0 {
             self.check_reached()?;
         }
-        if let Some(why) = self.leap(loss, &worst) {
+        if let Some(why) = self.leap(&by_source, &suspects) {
             match run.config.guard.on_spike {
                 OnSpike::Warn => progress.say(&format!("warning: step {number}: {why}")),
                 OnSpike::Rollback => return self.take_back(why),
@@ -187,32 +190,47 @@ impl Learner<'_> {
             .apply(&self.trained, &self.gradients, &run.config.optimizer, learning_rate)
             .map_err(|error| failed(error.into()))?;
         if !gradient_norm.is_finite() {
-            return self.not_finite("gradient norm", gradient_norm, &worst);
+            return self.not_finite("gradient norm", gradient_norm, &suspects);
         }
-        self.guard.kept(loss);
+        self.guard.kept(&by_source);
         Ok(Taken::Whole(StepReport {
             step: number,
             epoch: step.epoch,
             loss,
+            by_source: losses::means(&by_source),
             learning_rate,
             gradient_norm,
             token_count: step.token_count(),
             target_count: step.target_count(),
+            rewards: pairs.rewards(),
             seconds: begun.elapsed().as_secs_f64(),
             memory_bytes: memory::used_bytes(self.gradients.device()),
         }))
     }
 
-    /// What is said of a loss that leaps.
-    fn leap(&self, loss: f64, worst: &Worst) -> Option<String> {
-        let limit = self.run.config.guard.spike;
-        let deviations = self.guard.deviations(loss).filter(|deviations| limit > 0.0 && *deviations > limit)?;
-        let named = self.named(worst);
-        Some(format!("the loss leaps to {loss:.4}, {deviations:.1} deviations above the newest ones; {named}"))
+    /// The losses of a pass, added up for each of its conversations or pairs; `scale` times the gradient of their sum
+    /// is added to those of the step.
+    fn learn(&self, pass: (&Pack, &Batch), scale: f64, tally: &mut Tally) -> Result<Vec<f64>, ModelError> {
+        if let Some(reference) = &self.reference {
+            return self.learn_pairs(reference, pass, scale, tally);
+        }
+        let (recompute, gradients) = (self.run.fit.recompute, &self.gradients);
+        let losses = self.trained.losses_and_gradients(&self.decoder, pass.1, scale, recompute, gradients)?;
+        Ok(losses::sums(&losses, &pass.1.target_counts()))
     }
 
-    fn not_finite(&mut self, what: &'static str, value: f64, worst: &Worst) -> Result<Taken, TrainError> {
-        let documents = self.named(worst);
+    /// What is said of a loss that leaps.
+    fn leap(&self, by_source: &[LossSum], suspects: &[Suspect]) -> Option<String> {
+        let limit = self.run.config.guard.spike;
+        let Compared { expected, deviations } = self.guard.compared(by_source)?;
+        (limit > 0.0 && deviations > limit).then(|| {
+            let (loss, named) = (losses::mean(by_source), self.named(suspects));
+            format!("the loss leaps to {loss:.4} where {expected:.4} is usual, by {deviations:.1} deviations; {named}")
+        })
+    }
+
+    fn not_finite(&mut self, what: &'static str, value: f64, suspects: &[Suspect]) -> Result<Taken, TrainError> {
+        let documents = self.named(suspects);
         match self.run.config.guard.on_not_finite {
             OnNotFinite::Rollback => self.take_back(format!("the {what} is {value}; {documents}")),
             OnNotFinite::Stop => {
@@ -245,17 +263,28 @@ impl Learner<'_> {
         }
     }
 
-    /// Conversations by number, id and place, as plan.jsonl and `preview` count them.
-    fn named(&self, worst: &Worst) -> String {
-        let name = |index: &usize| {
-            let (file, entry) = self.run.data.train.entry(*index);
+    /// Conversations or pairs by number, id and place, as plan.jsonl and `preview` count them, with their mean losses:
+    /// those that have none that is a number, or else those above what is usual.
+    pub(crate) fn named(&self, suspects: &[Suspect]) -> String {
+        let what = if self.run.config.pairs().is_some() { "pair" } else { "conversation" };
+        let name = |Suspect { document, loss, usual }: &Suspect| {
+            let (file, entry) = self.run.data.train.entry(*document);
             let id = if entry.id.is_empty() { String::new() } else { format!(" {:?}", entry.id) };
-            format!("{index}{id} (line {} of `{}`)", entry.line, file.path.display())
+            let mean = loss.mean().unwrap_or(f64::NAN);
+            let usual = usual.filter(|_| mean.is_finite()).map(|usual| format!(", usually {usual:.4}"));
+            let usual = usual.unwrap_or_default();
+            format!("{what} {document}{id} (line {} of `{}`): {mean:.4}{usual}", entry.line, file.path.display())
         };
-        let names: Vec<String> = worst.documents.iter().take(NAMED_MAX).map(name).collect();
-        let more = worst.documents.len().saturating_sub(NAMED_MAX);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        format!("the highest, {:.4}, in a pass of conversations {}{more}", worst.loss, names.join(", "))
+        let named = |suspects: Vec<&Suspect>| suspects.into_iter().map(name).collect::<Vec<_>>().join(", ");
+        let is_broken = |suspect: &&Suspect| !suspect.loss.sum.is_finite();
+        let (broken, others): (Vec<&Suspect>, Vec<&Suspect>) = suspects.iter().partition(is_broken);
+        let above: Vec<&Suspect> = others.into_iter().filter(|suspect| suspect.excess() > 0.0).collect();
+        match () {
+            () if broken.len() == SUSPECTS_MAX => format!("{}, and maybe others", named(broken)),
+            () if !broken.is_empty() => named(broken),
+            () if above.is_empty() => format!("no {what} stands out"),
+            () => format!("the most above the usual: {}", named(above)),
+        }
     }
 
     pub(crate) fn kept(&self) -> String {

@@ -14,6 +14,8 @@ pub mod start; // an adapter that is there already
 pub mod run; // then: from the start or a checkpoint to the exports
 mod learner; // the loop
 mod measuring; // what it measures
+mod preference; // pairs of conversations
+pub mod losses; // of a step, source by source
 pub mod guard;
 pub mod optimizer;
 pub mod ranks; // many programs, one run
@@ -44,4 +46,5 @@ pub mod report; // a page about runs
 mod error;
 
 pub use error::TrainError;
+pub use preference::Rewards;
 pub use trained::Trained;

@@ -47,23 +47,10 @@ pub fn preview(
     watch: &dyn Watch,
 ) -> Result<String, TrainError> {
     let material = Material::without_weights(config, say, watch)?;
-    let picked = picked(config, &material, pick)?;
-    let shown = picked.into_iter().map(|(part, index)| {
-        let (file, entry) = part.entry(index);
-        let document = &part.documents[index];
-        let held_out = if std::ptr::eq(part, &material.data.validation) { "held out, " } else { "" };
-        let title = format!(
-            "conversation {index}, id {:?}, {held_out}{} turns, {} tokens, {} learned: `{}` line {}",
-            entry.id,
-            entry.turns,
-            document.token_count,
-            document.target_count,
-            file.path.display(),
-            entry.line
-        );
-        Ok(Shown { title: harmless(&title), example: part.example(index)? })
-    });
-    let shown = shown.collect::<Result<Vec<_>, DataError>>()?;
+    let mut all_shown = Vec::new();
+    for (part, index) in picked(config, &material, pick)? {
+        all_shown.extend(shown(part, index, std::ptr::eq(part, &material.data.validation))?);
+    }
     let preview = Preview::new(&material.format);
     let text = |one: &Shown| match show {
         Show::Text(style) => preview.text(&one.example, style),
@@ -71,16 +58,41 @@ pub fn preview(
         Show::Page => String::new(),
     };
     if show == Show::Page {
-        return Ok(preview.html(&format!("What {} learns", config.model.name), &shown));
+        return Ok(preview.html(&format!("What {} learns", config.model.name), &all_shown));
     }
     let mut all = match show {
         Show::Text(Style::Marks) => format!("learned text stands between {} and {}\n\n", MARKS.0, MARKS.1),
         _ => String::new(),
     };
-    for one in &shown {
+    for one in &all_shown {
         all.push_str(&format!("{}\n\n{}\n\n", one.title, text(one).trim_end_matches('\n')));
     }
     Ok(all)
+}
+
+/// The conversations of a document with their titles.
+fn shown(part: &Part, index: usize, is_held_out: bool) -> Result<Vec<Shown>, DataError> {
+    let (file, entry) = part.entry(index);
+    let held_out = if is_held_out { "held out, " } else { "" };
+    let examples = part.conversations(index)?;
+    // How many turns the rejected one has was not counted.
+    let turns = format!("{} turns, ", entry.turns);
+    let sides = match examples.len() {
+        1 => vec![("", turns.as_str())],
+        _ => vec![("chosen, ", turns.as_str()), ("rejected, ", "")],
+    };
+    let titled = examples.into_iter().zip(sides).map(|(example, (side, turns))| {
+        let title = format!(
+            "conversation {index}, {side}id {:?}, {held_out}{turns}{} tokens, {} learned: `{}` line {}",
+            entry.id,
+            example.token_ids.len(),
+            example.is_target.iter().filter(|is_target| **is_target).count(),
+            file.path.display(),
+            entry.line
+        );
+        Shown { title: harmless(&title), example }
+    });
+    Ok(titled.collect())
 }
 
 fn picked<'a>(config: &Config, material: &'a Material, pick: &Pick) -> Result<Vec<(&'a Part, usize)>, TrainError> {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use codeact_chat::ChatFormat;
-use codeact_data::{DataSet, LengthPolicy, LoadOptions, PlanSettings, Source, Watch};
+use codeact_data::{DataSet, FileReport, LengthPolicy, LoadOptions, PlanSettings, Shape, Source, Watch};
 use codeact_model::{ModelConfig, source};
 
 use crate::config::{ChatFormatChoice, Config, DataSource, Method};
@@ -40,6 +40,7 @@ impl Material {
         let cache = (config.train.cache != "off").then(|| Path::new(&config.train.cache));
         let options = LoadOptions { policy, seed: config.train.seed, cache };
         let data = codeact_data::load(&sources, &format, options, watch)?;
+        check_pairs(config, &data)?;
         if let Some(model) = model {
             check_context(config, model, &data)?;
         }
@@ -159,9 +160,42 @@ fn check_added_tokens(config: &Config, dir: &Path, model: &ModelConfig, format: 
     Ok(())
 }
 
+/// Pairs are learned with `[preference]` and nothing else is, and what is measured are conversations.
+fn check_pairs(config: &Config, data: &DataSet) -> Result<(), TrainError> {
+    let wants_pairs = config.pairs().is_some();
+    let fault = |report: &FileReport| {
+        let is_of_pairs = report.shape == Shape::Preference;
+        match (is_of_pairs, wants_pairs) {
+            (true, _) if report.held_out > 0 => Some((
+                "has pairs, and only conversations are measured",
+                "hold out conversations, in a `[[data]]` of their own",
+            )),
+            (true, false) if config.flywheel.is_some() => Some((
+                "has pairs, and the rounds of a flywheel learn those that they collect",
+                "leave it out, or learn from it in a run of its own without `[flywheel]`",
+            )),
+            (true, false) => Some((
+                "has pairs of a chosen and a rejected conversation",
+                "add `[preference]` to learn from pairs; or say by `format` how else its rows are to be read",
+            )),
+            (false, true) if !report.is_held_out => Some((
+                "has conversations, and `[preference]` learns from pairs of them",
+                "rows of pairs have `chosen` and `rejected`; `format = \"preference\"` reads them beside other keys",
+            )),
+            _ => None,
+        }
+    };
+    match data.reports.iter().find_map(|report| Some((report, fault(report)?))) {
+        None => Ok(()),
+        Some((report, (what, hint))) => {
+            let what = format!("`{}` {what}", report.path.display());
+            Err(TrainError::Setting { key: format!("data.{}", report.source), what, hint })
+        }
+    }
+}
+
 fn check_context(config: &Config, model: &ModelConfig, data: &DataSet) -> Result<(), TrainError> {
-    let documents = data.train.documents.iter().chain(&data.validation.documents);
-    let longest = documents.map(|document| document.token_count).max().unwrap_or(0);
+    let longest = data.train.longest().max(data.validation.longest());
     let max = model.context_tokens_max;
     match longest <= max {
         true => Ok(()),

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::error::TrainError;
 use crate::evaluate::HeldOut;
 use crate::folder;
+use crate::preference::Rewards;
 use crate::progress::StepReport;
 use crate::tasks::Tried;
 use crate::tensorboard::{self, Events};
@@ -107,12 +108,12 @@ impl Metrics {
         Ok(self)
     }
 
-    /// Appends a step.
+    /// Appends a step, with its loss of all and of each source.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn step(&mut self, report: &StepReport) -> Result<(), TrainError> {
-        let row = json!({
+    pub fn step(&mut self, report: &StepReport, sources: &[String]) -> Result<(), TrainError> {
+        let mut row = json!({
             "step": report.step,
             "epoch": report.epoch,
             "loss": report.loss,
@@ -123,6 +124,10 @@ impl Metrics {
             "seconds": (report.seconds * 1e3).round() / 1e3,
             "memory_bytes": report.memory_bytes,
         });
+        row["loss_by_source"] = by_name(&report.by_source, sources);
+        for (key, value) in report.rewards.iter().flat_map(Rewards::named) {
+            row[key] = json!(value);
+        }
         self.append(&row)
     }
 
@@ -139,8 +144,7 @@ impl Metrics {
     /// # Errors
     /// When the file cannot be written.
     pub fn held_out(&mut self, step: usize, measured: &HeldOut, sources: &[String]) -> Result<(), TrainError> {
-        let by_source = measured.by_source.iter().map(|(source, loss)| (sources[*source].clone(), json!(loss)));
-        let by_source: serde_json::Map<String, Value> = by_source.collect();
+        let by_source = by_name(&measured.by_source, sources);
         self.append(&json!({"step": step, HELD_OUT: measured.loss, "held_out_by_source": by_source}))
     }
 
@@ -180,6 +184,11 @@ impl Metrics {
         self.file.write_all(format!("{row}\n").as_bytes()).map_err(TrainError::write(&self.path))?;
         self.events.as_mut().map_or(Ok(()), |events| events.row(row))
     }
+}
+
+/// The losses of sources by their names.
+fn by_name(by_source: &[(usize, f64)], sources: &[String]) -> Value {
+    by_source.iter().map(|(source, loss)| (sources[*source].clone(), json!(loss))).collect()
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! What a run will take: time, by counting and a short probe of the device, and room on the disk.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
+use codeact_data::Part;
 use codeact_model::{Recompute, Target, safetensors_files};
 use codeact_ops::linear;
 
@@ -119,7 +121,8 @@ pub fn task_rounds(run: &Prepared) -> usize {
 /// When the device refuses a product.
 pub fn speed(run: &Prepared, device: &Device) -> candle_core::Result<Speed> {
     let rate = probe(run, device)? * STEP_SHARE;
-    let (steps, all) = (flops(run) / rate, (flops(run) + flops_of_measures(run)) / rate);
+    let beside = flops_of_measures(run) + flops_of_start(run);
+    let (steps, all) = (flops(run) / rate, (flops(run) + beside) / rate);
     let tokens_per_second = run.plan.token_count() as f64 / steps.max(1e-9);
     Ok(Speed { tokens_per_second, duration: Duration::from_secs_f64(all) })
 }
@@ -143,8 +146,8 @@ fn probe(run: &Prepared, device: &Device) -> candle_core::Result<f64> {
 }
 
 /// Operations of all steps: two a weight and token forward, two backward, and two more where it is trained; six a value of
-/// an adapter; attention over the pairs
-/// of each conversation; the head on supervised tokens; what backward computes again.
+/// an adapter; attention over the pairs of each conversation; the head on supervised tokens; what backward computes
+/// again.
 fn flops(run: &Prepared) -> f64 {
     let model = &run.model;
     let of = |targets: &[Target]| {
@@ -152,12 +155,8 @@ fn flops(run: &Prepared) -> f64 {
         (model.layer_count * widths.map(|(c_in, c_out)| c_in * c_out).sum::<usize>()) as f64
     };
     let (all, mlp) = (of(&Target::ALL), of(&[Target::Gate, Target::Up, Target::Down]));
-    let documents = &run.data.train.documents;
-    let pairs = |index: &usize| {
-        let count = documents[*index].token_count as f64;
-        count * (count + 1.0) / 2.0
-    };
-    let pairs: f64 = run.plan.packs().flat_map(|pack| &pack.documents).map(pairs).sum();
+    let documents = run.plan.packs().flat_map(|pack| &pack.documents);
+    let pairs: f64 = documents.map(|index| attended(&run.data.train, *index)).sum();
     let of_pair = (model.layer_count * model.head_count * model.head_width) as f64;
     let (tokens, targets) = (run.plan.token_count() as f64, run.plan.target_count() as f64);
     // Trained weights have a gradient of their own, which is one more product; of an adapter all values are in products.
@@ -165,7 +164,9 @@ fn flops(run: &Prepared) -> f64 {
         Some(_) => (2.0, run.workload.parameter_count() as f64),
         None => (3.0, 0.0),
     };
-    let head = 2.0 * each_way * (model.hidden_size * model.vocab_size) as f64;
+    // Pairs go through the head once more, before their weights are known.
+    let head_ways = if run.config.pairs().is_some() { each_way + 1.0 } else { each_way };
+    let head = 2.0 * head_ways * (model.hidden_size * model.vocab_size) as f64;
     // Scores and values: two products of two operations forward, five such backward.
     let (forward, attention) = (4.0 * pairs * of_pair, 14.0 * pairs * of_pair);
     let again = match run.fit.recompute {
@@ -176,10 +177,37 @@ fn flops(run: &Prepared) -> f64 {
     tokens * (2.0 * each_way * all + 6.0 * adapter) + attention + head * targets + again
 }
 
+/// Pairs of a token and one that it attends to, in all conversations of a document.
+fn attended(part: &Part, index: usize) -> f64 {
+    part.lengths(index).map(|count| count as f64 * (count as f64 + 1.0) / 2.0).iter().sum()
+}
+
+/// Operations of going forward over pairs before the first step, where they are learned.
+fn flops_of_start(run: &Prepared) -> f64 {
+    if run.config.pairs().is_none() {
+        return 0.0;
+    }
+    let (model, part) = (&run.model, &run.data.train);
+    let planned: BTreeSet<usize> = run.plan.packs().flat_map(|pack| &pack.documents).copied().collect();
+    let (head, weights) = (model.hidden_size * model.vocab_size, weight_count(run));
+    let of_pair = (model.layer_count * model.head_count * model.head_width) as f64;
+    let of_document = |index: usize| {
+        let document = &part.documents[index];
+        let products = document.token_count * weights + document.target_count * head;
+        2.0 * products as f64 + 4.0 * attended(part, index) * of_pair
+    };
+    planned.into_iter().map(of_document).sum()
+}
+
+/// Weights in the products of all blocks.
+fn weight_count(run: &Prepared) -> usize {
+    let widths = Target::ALL.map(|target| target.widths(&run.model));
+    run.model.layer_count * widths.map(|(c_in, c_out)| c_in * c_out).iter().sum::<usize>()
+}
+
 /// Operations of going forward over held-out data each time that it is measured.
 fn flops_of_measures(run: &Prepared) -> f64 {
-    let widths = Target::ALL.map(|target| target.widths(&run.model));
-    let weights = run.model.layer_count * widths.map(|(c_in, c_out)| c_in * c_out).iter().sum::<usize>();
+    let weights = weight_count(run);
     let measures = 2 + run.config.evaluation.every.map_or(0, |every| run.plan.steps.len() / every);
     let tokens: usize = run.data.validation.documents.iter().map(|document| document.token_count).sum();
     2.0 * (measures * tokens * weights) as f64

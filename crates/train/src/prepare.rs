@@ -7,7 +7,9 @@ use candle_core::Device;
 use codeact_chat::ChatFormat;
 use codeact_data::{DataSet, Document, Plan, Watch};
 use codeact_eval::Task;
-use codeact_model::{LoraConfig, ModelConfig, NewRows, Noise, Pass, Weights, Workload, safetensors_files, source};
+use codeact_model::{
+    LoraConfig, MemoryPlan, ModelConfig, NewRows, Noise, Pass, Weights, Workload, safetensors_files, source,
+};
 use codeact_sandbox::Policy;
 
 use crate::checkpoint::{self, Identity};
@@ -87,6 +89,7 @@ impl Prepared {
         if let Some((lora, settings)) = lora.as_ref().zip(config.lora.as_ref()) {
             let is_own = ["rank_pattern", "alpha_pattern"].iter().any(|key| settings.written.has(key));
             check_lora(lora, &model, is_own)?;
+            check_dora(&config, lora)?;
         }
         let new_token_count = material::new_token_count(&model, &format);
         starting_adapter.as_ref().map_or(Ok(()), |adapter| adapter.check_tokens(new_token_count))?;
@@ -189,6 +192,7 @@ impl Lora {
             rank: self.rank,
             alpha: self.alpha,
             rslora: self.rslora,
+            dora: self.dora,
             targets: self.targets.clone(),
             layers: self.layers.clone(),
             rank_pattern: self.rank_pattern.entries().to_vec(),
@@ -208,6 +212,21 @@ fn check_held_out(config: &Config, data: &DataSet) -> Result<(), TrainError> {
         Some((key, _)) => Err(TrainError::NothingHeldOut { key }),
         None => Ok(()),
     }
+}
+
+/// Refuses to ask a model that is not served as it is trained.
+fn check_dora(config: &Config, lora: &LoraConfig) -> Result<(), TrainError> {
+    if !lora.dora || config.train.device != DeviceChoice::Cuda || !tasks::is_asked(config) {
+        return Ok(());
+    }
+    let is_own = config.lora.as_ref().is_some_and(|lora| lora.written.has("dora"));
+    Err(TrainError::Setting {
+        key: if is_own { "lora.dora" } else { "model.adapter" }.to_owned(),
+        what: "leads to an adapter of DoRA, which a card does not serve beside its base, as `evaluation.tasks` and \
+               `evaluation.samples` need it"
+            .to_owned(),
+        hint: "leave these out and measure what is merged, or train with `train.device = \"cpu\"`",
+    })
 }
 
 /// Refuses layers that the model does not have, and patterns that change nothing.
@@ -249,7 +268,7 @@ fn fit(
     let worst = |pass_tokens, level| {
         let passes = plan.passes(documents, pass_tokens);
         let passes = passes.map(|pack| Pass { token_count: pack.token_count, target_count: pack.target_count });
-        let plans = passes.map(|pass| planner.plan(pass, level));
+        let plans = passes.map(|pass| compared(planner.plan(pass, level), config));
         tasks::reserved(plans.max_by_key(|plan| plan.total()).expect("a plan has a pack"), config, workload)
     };
     let all = documents.iter().chain(&data.validation.documents);
@@ -265,7 +284,7 @@ fn fit(
                 workload.parameter_count()
             ),
         };
-        let reserved = |plan, workload: &Workload| tasks::reserved(plan, config, workload);
+        let reserved = |plan, workload: &Workload| tasks::reserved(compared(plan, config), config, workload);
         let choice = config.train.recompute;
         let leaner = memory::leaner(choice, workload, longest, budget, &reserved);
         let shorter = shorter_tries(config, workload, longest, budget);
@@ -275,12 +294,21 @@ fn fit(
     })
 }
 
+/// A plan under which there is room for the adapter that pairs are compared with: before the first step, when no pass
+/// has saved anything.
+fn compared(plan: MemoryPlan, config: &Config) -> MemoryPlan {
+    match config.pairs() {
+        Some(_) => MemoryPlan { saved: plan.saved.max(plan.adapter), ..plan },
+        None => plan,
+    }
+}
+
 /// Shorter conversations for the model to be tried in, where that is what makes a run fit.
 ///
 /// * `longest`: tokens of the smallest pass there can be.
 fn shorter_tries(config: &Config, workload: &Workload, longest: usize, budget: usize) -> Option<String> {
     let pass = Pass { token_count: longest, target_count: longest };
-    let plan = workload.plan(pass, memory::leanest(config.train.recompute));
+    let plan = compared(workload.plan(pass, memory::leanest(config.train.recompute)), config);
     let need = |length: usize| {
         let mut config = config.clone();
         config.evaluation.context_tokens = Some(length);
@@ -318,6 +346,17 @@ mod tests {
     use super::*;
     use crate::config::RecomputeChoice;
     use crate::tasks::tests::{config, workload};
+
+    #[test]
+    fn the_adapter_that_pairs_are_compared_with_has_room() {
+        let pairs = config("[preference]\n");
+        let workload = workload(Weights::Bf16, false, &pairs);
+        let plan = |token_count| workload.plan(Pass { token_count, target_count: token_count }, Recompute::Block);
+        let (short, long) = (plan(1), plan(4096));
+        assert!(short.saved < short.adapter && short.adapter < long.saved);
+        assert_eq!(compared(short, &pairs), MemoryPlan { saved: short.adapter, ..short });
+        assert_eq!((compared(long, &pairs), compared(short, &config(""))), (long, short));
+    }
 
     #[test]
     fn shorter_conversations_are_a_way_where_they_are_what_does_not_fit() {

@@ -9,6 +9,8 @@ use codeact_data::Watch;
 use codeact_model::safetensors_files;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::preference::Rewards;
+
 /// Plain lines per run, about.
 const LINES: usize = 40;
 
@@ -108,14 +110,16 @@ impl Watch for EncodeProgress {
 }
 
 /// What there is to say about a step.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StepReport {
     /// Step counted from 1.
     pub step: usize,
     /// Epoch counted from 0.
     pub epoch: usize,
-    /// Mean negative log-likelihood of the step's supervised tokens, in nats.
+    /// Mean negative log-likelihood of the step's supervised tokens, in nats, or mean loss of its pairs.
     pub loss: f64,
+    /// The same of each source that the step has: its index among the `[[data]]` of the settings, and its loss.
+    pub by_source: Vec<(usize, f64)>,
     /// Learning rate of the step.
     pub learning_rate: f64,
     /// L2 norm of the gradient before clipping.
@@ -124,6 +128,8 @@ pub struct StepReport {
     pub token_count: usize,
     /// Supervised tokens of the step.
     pub target_count: usize,
+    /// What came of its pairs, where they are learned.
+    pub rewards: Option<Rewards>,
     /// Wall time of the step.
     pub seconds: f64,
     /// Memory in use after it, where the system says so: of the process, or the most of a card's pool so far.
@@ -240,10 +246,12 @@ mod tests {
             step: 7,
             epoch: 0,
             loss: 1.25,
+            by_source: vec![(0, 1.25)],
             learning_rate: 9.5e-4,
             gradient_norm: 1.0,
             token_count: 10,
             target_count: 5,
+            rewards: None,
             seconds: 1.0,
             memory_bytes: None,
         };

@@ -164,6 +164,7 @@ fn learner<'a>(
         ranks,
         decoder,
         trained,
+        reference: None,
         optimizer,
         gradients,
         position,

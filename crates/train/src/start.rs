@@ -21,7 +21,8 @@ pub struct StartingAdapter {
 }
 
 impl StartingAdapter {
-    /// Reads `model.adapter`, if the settings name one, and fills what `[lora]` leaves out as it is there.
+    /// Reads `model.adapter`, if the settings name one, and fills what `[lora]` leaves out as it is there,
+    /// but for the dropout of a run that learns from pairs.
     ///
     /// # Errors
     /// When it cannot be read, does not fit the model, lies where the run will write, or has another shape than the
@@ -48,6 +49,10 @@ impl StartingAdapter {
         let adapter = Adapter::load(&folder, model, &Device::Cpu).map_err(TrainError::Load)?;
         // The settings are checked: a run of all weights starts from no adapter.
         config.lora.as_mut().map_or(Ok(()), |lora| lora.take(adapter.config(), model.layer_count))?;
+        // Pairs are learned without dropout, whatever the adapter was trained with.
+        if config.pairs().is_some() {
+            config.lora.iter_mut().for_each(|lora| lora.dropout = 0.0);
+        }
         let path = folder.join("adapter_model.safetensors");
         let content_hash = hash::of_file(&path).map_err(|source| TrainError::Load(ModelError::Io { path, source }))?;
         Ok(Some(StartingAdapter { folder, new_token_count: adapter.new_token_count(), content_hash }))
@@ -93,7 +98,7 @@ fn pairs(lora: &LoraConfig, layer_count: usize) -> Vec<Option<codeact_model::Pai
 }
 
 /// The keys that say which pairs there are.
-const KEYS: [&str; 7] = ["rank", "alpha", "rslora", "targets", "layers", "rank_pattern", "alpha_pattern"];
+const KEYS: [&str; 8] = ["rank", "alpha", "rslora", "dora", "targets", "layers", "rank_pattern", "alpha_pattern"];
 
 /// The adapter with what the settings say of one key.
 fn changed(adapter: &LoraConfig, mine: &LoraConfig, key: &str) -> LoraConfig {
@@ -102,6 +107,7 @@ fn changed(adapter: &LoraConfig, mine: &LoraConfig, key: &str) -> LoraConfig {
         "rank" => LoraConfig { rank: mine.rank, ..adapter },
         "alpha" => LoraConfig { alpha: mine.alpha, ..adapter },
         "rslora" => LoraConfig { rslora: mine.rslora, ..adapter },
+        "dora" => LoraConfig { dora: mine.dora, ..adapter },
         "targets" => LoraConfig { targets: mine.targets, ..adapter },
         "layers" => LoraConfig { layers: mine.layers, ..adapter },
         "rank_pattern" => LoraConfig { rank_pattern: mine.rank_pattern, ..adapter },
@@ -116,7 +122,7 @@ impl Lora {
         let mine = self.model_config();
         for key in KEYS.into_iter().filter(|key| self.written.has(key)) {
             let changed = changed(adapter, &mine, key);
-            if pairs(&changed, layer_count) != there {
+            if pairs(&changed, layer_count) != there || changed.dora != adapter.dora {
                 return Err(wrong(
                     &format!("lora.{key}"),
                     format!("is not that of `model.adapter`, which has {}", described(adapter, key)),
@@ -130,6 +136,7 @@ impl Lora {
             rank: adapter.rank,
             alpha: adapter.alpha,
             rslora: adapter.rslora,
+            dora: adapter.dora,
             dropout,
             targets: adapter.targets.clone(),
             layers: adapter.layers.clone(),
@@ -147,6 +154,7 @@ fn described(adapter: &LoraConfig, key: &str) -> String {
         "rank" => adapter.rank.to_string(),
         "alpha" => format!("{:?}", adapter.alpha),
         "rslora" => adapter.rslora.to_string(),
+        "dora" => adapter.dora.to_string(),
         "targets" => adapter.targets.iter().map(|target| target.name()).collect::<Vec<_>>().join(", "),
         "layers" => match &adapter.layers {
             Some(layers) => format!("{layers:?}"),

@@ -97,7 +97,7 @@ fn pages_least(config: &Config, model: &ModelConfig) -> usize {
 }
 
 /// Whether the model is asked for anything while it is trained.
-fn is_asked(config: &Config) -> bool {
+pub(crate) fn is_asked(config: &Config) -> bool {
     config.evaluation.tasks.is_some() || config.evaluation.samples > 0
 }
 
@@ -139,7 +139,7 @@ impl Live {
     pub(crate) fn begin(run: &Prepared, decoder: &Decoder, adapter: Option<&Adapter>) -> Result<Live, TrainError> {
         let (config, shape) = (&run.config, shape(&run.config, &run.workload));
         let page_count = pages(&run.fit.plan, config, &run.workload, run.tasks.len());
-        let adapter = adapter.map(|adapter| ServedAdapter::of(adapter, &run.model)).transpose();
+        let adapter = adapter.map(|adapter| ServedAdapter::of(adapter, decoder)).transpose();
         let adapter = adapter.map_err(TrainError::Load)?;
         let options = ServingOptions {
             threads: config.train.threads.and_then(NonZeroUsize::new),

@@ -20,7 +20,19 @@ pub const FOLDER: &str = "tensorboard";
 const PREFIX: &str = "events.out.tfevents.";
 
 /// Numbers of a row that are shown as they are, by their keys.
-const SCALARS: [&str; 6] = ["loss", "learning_rate", "gradient_norm", "held_out_loss", "success_rate", "memory_bytes"];
+const SCALARS: [&str; 11] = [
+    "loss",
+    "learning_rate",
+    "gradient_norm",
+    "held_out_loss",
+    "success_rate",
+    "memory_bytes",
+    "reward_accuracy",
+    "reward_margin",
+    "reward_chosen",
+    "reward_rejected",
+    "chosen_loss",
+];
 
 /// The open file.
 #[derive(Debug)]
@@ -95,7 +107,7 @@ fn since_1970() -> std::time::Duration {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
-/// What a row says, tag by tag: numbers by their keys, the speed, and held-out losses by source.
+/// What a row says, tag by tag: numbers by their keys, the speed, and losses by source.
 fn scalars(row: &Value) -> Vec<(String, f64)> {
     let number = |key: &str| row[key].as_f64();
     let mut scalars: Vec<(String, f64)> =
@@ -105,8 +117,10 @@ fn scalars(row: &Value) -> Vec<(String, f64)> {
     {
         scalars.push(("tokens_per_second".to_owned(), tokens / seconds));
     }
-    for (source, loss) in row["held_out_by_source"].as_object().into_iter().flatten() {
-        scalars.extend(loss.as_f64().map(|loss| (format!("held_out_loss/{source}"), loss)));
+    for (tag, key) in [("loss", "loss_by_source"), ("held_out_loss", "held_out_by_source")] {
+        for (source, loss) in row[key].as_object().into_iter().flatten() {
+            scalars.extend(loss.as_f64().map(|loss| (format!("{tag}/{source}"), loss)));
+        }
     }
     scalars
 }
@@ -165,8 +179,8 @@ mod tests {
     #[test]
     fn a_row_gives_its_numbers_its_speed_and_its_sources() {
         let row = json!({"step": 3, "loss": 1.5, "learning_rate": null, "tokens": 10, "seconds": 4.0,
-            "held_out_by_source": {"a/b.jsonl": 2.0, "c": "x"}, "other": 1});
-        let wanted = [("loss", 1.5), ("tokens_per_second", 2.5), ("held_out_loss/a/b.jsonl", 2.0)];
+            "loss_by_source": {"d": 1.25}, "held_out_by_source": {"a/b.jsonl": 2.0, "c": "x"}, "other": 1});
+        let wanted = [("loss", 1.5), ("tokens_per_second", 2.5), ("loss/d", 1.25), ("held_out_loss/a/b.jsonl", 2.0)];
         assert_eq!(scalars(&row), wanted.map(|(tag, value)| (tag.to_owned(), value)));
         assert!(scalars(&json!({"step": 1, "tokens": 1, "seconds": 0.0})).is_empty());
         assert!(scalars(&json!([1])).is_empty());

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use codeact_model::{Adapter, Batch, Decoder, FullWeights, ModelConfig, ModelError, NewRows, Recompute, Target};
+use codeact_model::{
+    Adapter, Batch, Decoder, FullWeights, LoraConfig, ModelConfig, ModelError, NewRows, Recompute, Target,
+};
 use codeact_ops::optimizer::norm;
 
 use crate::error::TrainError;
@@ -37,15 +39,9 @@ impl Trained {
                 let decoder = Decoder::load_reporting(&run.base_dir, run.config.weights(), device, on_bytes);
                 progress.finish();
                 let decoder = decoder.map_err(TrainError::Load)?;
-                let adapter = match (checkpoint, &run.starting_adapter) {
-                    (Some(checkpoint), _) => Adapter::load(checkpoint, &run.model, device).map_err(TrainError::Load)?,
-                    (None, Some(adapter)) => adapter.load(&lora, &run.model, device)?,
-                    // New tokens of the chat format get rows of their own, which are trained like the rest.
-                    (None, None) => {
-                        let (seed, rows) = (run.config.train.seed, run.config.new_rows());
-                        let adapter = decoder.new_adapter_with(&lora, run.format.vocab_size(), seed, rows);
-                        adapter.map_err(TrainError::Load)?
-                    }
+                let adapter = match checkpoint {
+                    Some(checkpoint) => Adapter::load(checkpoint, &run.model, device).map_err(TrainError::Load)?,
+                    None => starting_adapter(run, &lora, &decoder, device)?,
                 };
                 Ok((decoder, Trained::Adapter(adapter)))
             }
@@ -114,21 +110,22 @@ impl Trained {
         }
     }
 
-    /// The loss of a batch, and the gradient of `scale * loss` added to `gradients`, `(P,)` f32.
+    /// The loss of each supervised token of a batch, `(N,)` nats, and the gradient of `scale` times their sum added to
+    /// `gradients`, `(P,)` f32.
     ///
     /// # Errors
     /// When a token is outside the vocabulary, or an operation fails.
-    pub fn loss_and_gradients(
+    pub fn losses_and_gradients(
         &self,
         decoder: &Decoder,
         batch: &Batch,
         scale: f64,
         recompute: Recompute,
         gradients: &Tensor,
-    ) -> Result<f64, ModelError> {
+    ) -> Result<Vec<f64>, ModelError> {
         match self {
-            Trained::Adapter(adapter) => decoder.loss_and_gradients(adapter, batch, scale, recompute, gradients),
-            Trained::Weights(_) => decoder.loss_and_weight_gradients(batch, scale, recompute, gradients),
+            Trained::Adapter(adapter) => decoder.losses_and_gradients(adapter, batch, scale, recompute, gradients),
+            Trained::Weights(_) => decoder.losses_and_weight_gradients(batch, scale, recompute, gradients),
         }
     }
 
@@ -173,6 +170,26 @@ impl Trained {
         match self {
             Trained::Adapter(adapter) => adapter.save(folder, base_name),
             Trained::Weights(weights) => weights.save(base_dir, folder),
+        }
+    }
+}
+
+/// The adapter that a run begins with, the same at each call: that of the settings, or a fresh one.
+///
+/// # Errors
+/// When it cannot be read any more, or the device cannot hold it.
+pub(crate) fn starting_adapter(
+    run: &Prepared,
+    lora: &LoraConfig,
+    decoder: &Decoder,
+    device: &Device,
+) -> Result<Adapter, TrainError> {
+    match &run.starting_adapter {
+        Some(adapter) => adapter.load(lora, &run.model, device),
+        // New tokens of the chat format get rows of their own, which are trained like the rest.
+        None => {
+            let (seed, rows) = (run.config.train.seed, run.config.new_rows());
+            decoder.new_adapter_with(lora, run.format.vocab_size(), seed, rows).map_err(TrainError::Load)
         }
     }
 }

@@ -170,7 +170,8 @@ fn overrides_of_any_kind_are_applied_or_refused_as_typed() {
 fn folder() -> [(&'static str, String); 4] {
     let rows = (1..40).map(|step| {
         json!({"step": step, "epoch": 0, "loss": 2.5 / f64::from(step), "learning_rate": 1e-3, "gradient_norm": 1.5,
-               "tokens": 700, "supervised_tokens": 300, "seconds": 1.25, "memory_bytes": 1 << 30})
+               "loss_by_source": {"<a>": 2.5, "c": 1.5}, "tokens": 700, "supervised_tokens": 300, "seconds": 1.25,
+               "memory_bytes": 1 << 30})
     });
     let others = [
         json!({"step": 0, "held_out_loss": 2.0, "held_out_by_source": {"<a>": 1.5, "b": 2.5}}),

@@ -1,4 +1,4 @@
-//! Whole runs with the settings of single methods: dropout, NEFTune, LoRA+, layers and patterns.
+//! Whole runs with the settings of single methods: dropout, NEFTune, LoRA+, layers and patterns, all weights, pairs.
 
 #![allow(clippy::unwrap_used)] // a test may fail where it stands
 
@@ -11,6 +11,9 @@ mod written; // settings that are all right
 
 #[path = "methods/full.rs"]
 mod full;
+
+#[path = "methods/preference.rs"]
+mod preference;
 
 #[path = "methods/settings.rs"]
 mod settings;
@@ -99,6 +102,40 @@ fn the_adapter_says_how_it_was_made_as_peft_does() {
         assert_eq!(config[key], value, "{key}");
     }
     assert!(names(&tiny.path("run")).contains(&"merged".to_owned()));
+}
+
+#[test]
+fn dora_goes_on_as_it_was_and_is_merged_as_it_was_trained() {
+    let tiny = Tiny::new();
+    let dora = [
+        "lora.dora=true",
+        "lora.dropout=0.1",
+        "lora.targets=[\"q_proj\", \"v_proj\", \"up_proj\", \"down_proj\"]",
+        "optimizer.lora_plus_ratio=4",
+    ];
+    tiny.run(&with(&dora, &[])).expect_code(0);
+    let wanted = results(&tiny);
+    let config: Value = serde_json::from_slice(&tiny.read("run/adapter/adapter_config.json")).unwrap();
+    assert_eq!(config["use_dora"], true);
+    let card = String::from_utf8(tiny.read("run/adapter/README.md")).unwrap();
+    assert!(card.contains("codeact-serve --model merged") && !card.contains("--adapter tuned="), "{card}");
+    // An export that computes something else ends the run with an error.
+    let manifest: Value = serde_json::from_slice(&tiny.read("run/merged/manifest.json")).unwrap();
+    assert!(manifest["check"]["adapter_changes"].as_f64().unwrap() > 0.0, "{manifest}");
+    std::fs::remove_dir_all(tiny.path("run/step-000006")).unwrap();
+    tiny.run(&with(&dora, &["--resume"])).expect_code(0).says("continuing");
+    assert!(results(&tiny) == wanted);
+    let plain = &dora[1..];
+    tiny.run(&with(plain, &["--resume"])).expect_code(2).says("`lora.dora` was true there and is unset here");
+    tiny.run(&with(plain, &["--set", "output.dir=plain"])).expect_code(0);
+    assert!(tiny.read("plain/step-000006/optimizer.safetensors") != wanted[1]);
+    let adapter = format!("model.adapter={:?}", tiny.path("run/adapter").display().to_string());
+    let on = [adapter.as_str(), "output.dir=on"];
+    tiny.run(&with(&on, &["--set", "lora.rank=4", "--set", "lora.alpha=16"])).expect_code(0);
+    let on = [adapter.as_str(), "output.dir=other"];
+    tiny.run(&with(&on, &["--set", "lora.dora=false"])).expect_code(2).says("`lora.dora`: is not that of");
+    let asked = with(&dora, &["--set", "evaluation.samples=1", "--set", "train.device=\"cuda\"", "--dry-run"]);
+    tiny.run(&asked).expect_code(2).says("a card does not serve beside its base");
 }
 
 #[test]

@@ -41,9 +41,9 @@ fn losses(run: &Prepared, weights: Weights) -> Vec<f64> {
         let pairs = examples.iter().map(|example| (&example.token_ids[..], &example.is_target[..]));
         let batch = Batch::new(pairs).unwrap();
         let scale = 1.0 / batch.labels.len() as f64;
-        let loss = trained.loss_and_gradients(&decoder, &batch, scale, Recompute::None, &gradients).unwrap();
+        let losses = trained.losses_and_gradients(&decoder, &batch, scale, Recompute::None, &gradients).unwrap();
         optimizer.apply(&trained, &gradients, &run.config.optimizer, 2e-3).unwrap();
-        loss * scale
+        losses.iter().sum::<f64>() * scale
     };
     (0..STEPS).map(&mut take_step).collect()
 }

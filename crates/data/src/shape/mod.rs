@@ -2,6 +2,7 @@
 
 mod messages; // lists of messages with a role each
 mod pairs; // questions and answers without roles
+mod preference; // two conversations, the first of which is better
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,6 +10,8 @@ use std::fmt;
 use codeact_chat::{Conversation, Message, Role};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+pub use preference::prompt_of;
 
 use crate::error::Rejection;
 use crate::source::RowFormat;
@@ -30,6 +33,8 @@ pub enum Shape {
     Capybara,
     /// `data`, texts in turn.
     UltraChat,
+    /// `chosen` and `rejected`.
+    Preference,
 }
 
 impl fmt::Display for Shape {
@@ -42,6 +47,7 @@ impl fmt::Display for Shape {
             Shape::OpenOrca => "OpenOrca",
             Shape::Capybara => "Capybara",
             Shape::UltraChat => "UltraChat",
+            Shape::Preference => "preference",
         })
     }
 }
@@ -83,6 +89,7 @@ impl Shape {
             RowFormat::ShareGpt => return Some(Shape::ShareGpt),
             RowFormat::Alpaca => return Some(Shape::Alpaca),
             RowFormat::OpenAi => return Some(Shape::OpenAi),
+            RowFormat::Preference => return Some(Shape::Preference),
             RowFormat::Auto => {}
         }
         let list = ["conversations", "messages"].into_iter().find_map(|key| row.get(key)?.as_array());
@@ -105,13 +112,25 @@ impl Shape {
             Some(Shape::Capybara)
         } else if holds_list("data") {
             Some(Shape::UltraChat)
+        } else if has(&["chosen", "rejected"]) {
+            // Last: beside a conversation a pair is only where the settings ask for pairs.
+            Some(Shape::Preference)
         } else {
             None
         }
     }
 
-    /// The conversation of a row. Keys that are not used are added to `ignored`.
-    pub(crate) fn row(self, row: Value, ignored: &mut Ignored) -> Result<Row, Rejection> {
+    /// The conversations of a row: one, or of a pair the chosen one and the rejected one. Keys that are not used are
+    /// added to `ignored`.
+    pub(crate) fn rows(self, row: Value, ignored: &mut Ignored) -> Result<Vec<Row>, Rejection> {
+        match self {
+            Shape::Preference => preference::rows(row, ignored),
+            _ => Ok(vec![self.row(row, ignored)?]),
+        }
+    }
+
+    /// The conversation of a row that has one.
+    fn row(self, row: Value, ignored: &mut Ignored) -> Result<Row, Rejection> {
         let Value::Object(mut fields) = row else {
             return Err(Rejection::Shape { what: format!("expected an object, found {}", kind(&row)) });
         };
@@ -122,6 +141,7 @@ impl Shape {
             Shape::OpenOrca => pairs::open_orca(&mut fields)?,
             Shape::Capybara => pairs::capybara(&mut fields, ignored)?,
             Shape::UltraChat => pairs::ultra_chat(&mut fields)?,
+            Shape::Preference => return Err(Rejection::Shape { what: "it has a pair in a pair".to_owned() }),
         };
         for (key, value) in fields {
             // Columns that are empty here belong to other rows of the table.
@@ -214,7 +234,8 @@ pub(crate) fn unknown(row: &Value) -> Rejection {
             let keys: Vec<String> = fields.keys().take(8).map(|key| format!("`{key}`")).collect();
             format!(
                 "no known shape: it has {}; known are messages (`conversations` or `messages`), sharegpt, alpaca \
-                 (`instruction`, `output`), OpenOrca (`question`, `response`), Capybara (`conversation`) and UltraChat (`data`)",
+                 (`instruction`, `output`), OpenOrca (`question`, `response`), Capybara (`conversation`), UltraChat (`data`) \
+                 and preference (`chosen`, `rejected`)",
                 if keys.is_empty() { "no keys".to_owned() } else { keys.join(", ") }
             )
         }

@@ -2,10 +2,10 @@
 
 use std::io::Write;
 
-use codeact_data::{DataError, OnBadRow, Role, RowFormat, Shape, Source};
+use codeact_data::{DataError, LengthPolicy, LoadOptions, OnBadRow, Role, RowFormat, Shape, Source, TooLong};
 use serde_json::{Value, json};
 
-use crate::room::{Room, row, skipping, source};
+use crate::room::{Room, options, row, skipping, source};
 use crate::tables;
 
 /// The text of a conversation in the tiny ChatML format.
@@ -255,4 +255,137 @@ fn a_damaged_file_is_an_error_whatever_the_policy() {
         let error = room.load(&[skipping(&[&path])]).unwrap_err().to_string();
         assert!(error.contains(what) && error.contains(name), "{error}");
     }
+}
+
+/// A row of two conversations as TRL has them, with the prompt in both.
+fn pair(chosen: &str, rejected: &str) -> Value {
+    let said = |text: &str| json!([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": text}]);
+    json!({"id": "p", "chosen": said(chosen), "rejected": said(rejected), "score_chosen": 9.0})
+}
+
+#[test]
+fn a_pair_is_one_document_of_two_conversations() {
+    let room = Room::new();
+    let turns = |text: &str| json!([{"role": "assistant", "content": text}]);
+    let rows = [
+        pair("Yes", "Never"),
+        json!({"id": "p", "prompt": [{"role": "user", "content": "Hi"}], "chosen": turns("Yes"), "rejected": turns("Never")}),
+        json!({"id": "p", "prompt": "Hi", "chosen": "Yes", "rejected": "Never"}),
+        json!({"id": "p", "prompt": "Hi",
+            "chosen": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Yes"}],
+            "rejected": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Never"}]}),
+    ];
+    for row in rows {
+        let path = room.lines("a.jsonl", &[row]);
+        let data = room.load(&[source(&[&path])]).unwrap();
+        assert_eq!((data.reports[0].shape, data.train.documents.len()), (Shape::Preference, 1));
+        assert!(data.train.is_pair(0) && data.train.entry(0).1.id == "p");
+        let both = data.train.conversations(0).unwrap();
+        for (example, answer) in both.iter().zip(["Yes", "Never"]) {
+            let text = room.chat.decode(&example.token_ids, false);
+            assert_eq!(text, chatml(&[("user", "Hi"), ("assistant", answer)]));
+            let learned = example.token_ids.iter().zip(&example.is_target).filter(|(_, is_target)| **is_target);
+            let learned: Vec<u32> = learned.map(|(id, _)| *id).collect();
+            assert_eq!(room.chat.decode(&learned, false), format!("{answer}<|im_end|>"));
+        }
+        let [chosen, rejected] = [0, 1].map(|index| both[index].token_ids.len());
+        let document = data.train.documents[0];
+        assert_eq!((document.token_count, data.train.longest()), (chosen + rejected, rejected));
+        assert_eq!(data.train.lengths(0), [chosen, rejected]);
+        // The whole is the two end to end.
+        assert_eq!(data.train.example(0).unwrap().token_ids.len(), chosen + rejected);
+    }
+}
+
+#[test]
+fn pairs_that_are_none_are_refused_and_long_ones_are_not_cut() {
+    let room = Room::new();
+    let mut other = pair("Yes", "Never");
+    other["rejected"][0]["content"] = json!("Ho");
+    let mut alone = pair("Yes", "No");
+    alone.as_object_mut().unwrap().shift_remove("rejected");
+    let mut no_role = pair("Yes", "No");
+    no_role["rejected"][1]["role"] = json!("tol");
+    for (row, what) in [
+        (other, "answer different prompts"),
+        (pair("Yes", "Yes"), "are the same"),
+        (alone, "has no `rejected`"),
+        (json!({"prompt": [], "chosen": "Yes", "rejected": "No"}), "`chosen` is text, expected a list of messages"),
+        (json!({"chosen": [7], "rejected": []}), "`chosen`: `messages`: item 0 is a number"),
+        (no_role, "`rejected`: message 1 has unknown role `tol`"),
+    ] {
+        let format = RowFormat::Preference;
+        let path = room.lines("a.jsonl", &[row]);
+        let error = room.load(&[Source { format, ..source(&[&path]) }]).unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
+    }
+    // UltraFeedback has both: pairs are what is asked for, and a conversation where nothing is.
+    let mut ultra = pair("Yes", "Never");
+    ultra["messages"] = ultra["chosen"].clone();
+    let path = room.lines("b.jsonl", &[ultra, pair("Oh yes", "No, not at all")]);
+    let shape = |format| room.load(&[Source { format, ..skipping(&[&path]) }]).unwrap().reports[0].shape;
+    assert_eq!((shape(RowFormat::Auto), shape(RowFormat::Preference)), (Shape::Messages, Shape::Preference));
+    let load = |tokens_max| {
+        let policy = LengthPolicy { tokens_max, too_long: TooLong::Truncate };
+        let pairs = Source { format: RowFormat::Preference, ..source(&[&path]) };
+        codeact_data::load(&[pairs], &room.chat, LoadOptions { policy, ..options(None) }, &()).unwrap()
+    };
+    let all = load(2000);
+    let shorter = all.train.documents.iter().map(|document| document.token_count).min().unwrap();
+    let cut = load(shorter);
+    assert_eq!((cut.train.documents.len(), cut.reports[0].dropped, cut.reports[0].truncated), (1, 1, 0));
+    assert_ne!(cut.content_hash, all.content_hash);
+}
+
+#[test]
+fn a_pair_is_what_a_row_has_that_is_nothing_else() {
+    let room = Room::new();
+    let beside = |keys: Value| {
+        let mut row = pair("Yes", "Never");
+        row.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+        let path = room.lines("a.jsonl", &[row]);
+        room.load(&[source(&[&path])]).unwrap().reports[0].shape
+    };
+    for (keys, shape) in [
+        (json!({"question": "Hi", "response": "Yes"}), Shape::OpenOrca),
+        (json!({"instruction": "Hi", "output": "Yes"}), Shape::Alpaca),
+        (json!({"conversation": [{"input": "Hi", "output": "Yes"}]}), Shape::Capybara),
+        (json!({"data": ["Hi", "Yes"]}), Shape::UltraChat),
+        (json!({"question": "Hi", "system": "Be kind"}), Shape::Preference),
+    ] {
+        assert_eq!(beside(keys), shape);
+    }
+}
+
+#[test]
+fn a_prompt_that_a_pair_does_not_say_is_a_key_that_is_not_used() {
+    let room = Room::new();
+    for (prompt, is_ignored) in [
+        (json!("Hi"), false),
+        (Value::Null, false),
+        (json!("Hi\n"), true),
+        (json!(7), true),
+        (json!({"role": "user", "content": "Hi"}), true),
+    ] {
+        let mut row = pair("Yes", "Never");
+        row["prompt"] = prompt.clone();
+        let path = room.lines("a.jsonl", &[row]);
+        let data = room.load(&[source(&[&path])]).unwrap();
+        let ignored = &data.reports[0].ignored_keys;
+        assert_eq!(ignored.contains(&"prompt".to_owned()), is_ignored, "{prompt}: {ignored:?}");
+    }
+}
+
+#[test]
+fn pairs_come_out_of_the_cache_as_they_went_in() {
+    let room = Room::new();
+    let path = room.lines("a.jsonl", &[pair("Yes", "Never"), pair("a", "b")]);
+    let cache = room.path("cache");
+    let load = || codeact_data::load(&[source(&[&path])], &room.chat, options(Some(&cache)), &()).unwrap();
+    let (first, second) = (load(), load());
+    assert!(!first.reports[0].is_cached && second.reports[0].is_cached);
+    for index in 0..2 {
+        assert_eq!(first.train.conversations(index).unwrap(), second.train.conversations(index).unwrap());
+    }
+    assert_eq!(first.content_hash, second.content_hash);
 }

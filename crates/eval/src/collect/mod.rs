@@ -13,6 +13,7 @@ mod filter; // worth keeping
 mod pick; // of those, which
 mod choose; // all of it, with running again
 mod row; // what is written
+mod pairs; // what is written of successes and failures together
 mod summary; // what came of all
 
 pub mod plans; // scripted plans instead of a model
@@ -57,6 +58,8 @@ pub struct CollectFiles {
     pub out: PathBuf,
     /// Attempts that failed at tasks of which something is kept, for preference pairs.
     pub failures: Option<PathBuf>,
+    /// The pairs themselves: what is kept, each beside each of these failures of its task.
+    pub pairs: Option<PathBuf>,
     /// What became of all, as JSON.
     pub report: PathBuf,
     /// Rows of earlier collections: what is the same is not kept again.
@@ -97,9 +100,8 @@ impl Collection<'_> {
     /// somebody stopped it: then what is done is kept for the next time.
     pub fn run(&self, watch: &Watch<'_>) -> Result<CollectSummary, EvalError> {
         let started = Instant::now();
-        for path in
-            [Some(&self.files.out), Some(&self.files.report), self.files.failures.as_ref()].into_iter().flatten()
-        {
+        let CollectFiles { out, report, failures, pairs, .. } = &self.files;
+        for path in [Some(out), Some(report), failures.as_ref(), pairs.as_ref()].into_iter().flatten() {
             crate::check_writable(path)?;
         }
         let names: Vec<String> = self.teachers.iter().map(|teacher| teacher.name.clone()).collect();
@@ -125,13 +127,15 @@ impl Collection<'_> {
         if (watch.is_stopped)() {
             return Err(EvalError::Paused { done: count, path: self.files.attempts.clone() });
         }
-        row::write(&self.files.out, &chosen.kept)?;
-        if let Some(failures) = &self.files.failures {
+        row::write(out, &chosen.kept)?;
+        if let Some(failures) = failures {
             row::write(failures, &chosen.failures)?;
         }
+        let pairs = pairs.as_ref().map(|path| pairs::write(path, &chosen.kept, &chosen.failures)).transpose()?;
         let summary = summary::summary(self, &records, &chosen, started.elapsed().as_secs_f64());
+        let summary = CollectSummary { pairs, ..summary };
         let json = serde_json::to_vec_pretty(&summary).expect("a summary has only text keys and finite numbers");
-        crate::write_atomically(&self.files.report, &json)?;
+        crate::write_atomically(report, &json)?;
         Ok(summary)
     }
 

@@ -63,21 +63,24 @@ pub fn id(provenance: &Provenance, contestant: &str) -> String {
     format!("collected/{}/{}/{contestant}/{}", provenance.suite, provenance.task, provenance.sample)
 }
 
-/// Writes a line for each row, beside `path`, and renames.
+/// Writes a line for each row, beside `path`, and renames. Returns how many there are.
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn write(path: &Path, rows: &[Row]) -> Result<(), EvalError> {
+pub fn write(path: &Path, rows: impl IntoIterator<Item = impl Serialize>) -> Result<usize, EvalError> {
     let failed = |source| EvalError::Write { path: path.to_owned(), source };
     let partial = crate::written::partial_path(path);
     let mut writer = BufWriter::new(File::create(&partial).map_err(failed)?);
+    let mut count = 0;
     for row in rows {
-        let mut line = serde_json::to_vec(row).expect("rows have only text keys and finite numbers");
+        count += 1;
+        let mut line = serde_json::to_vec(&row).expect("rows have only text keys and finite numbers");
         line.push(b'\n');
         writer.write_all(&line).map_err(failed)?;
     }
     let synced = writer.into_inner().map_err(|error| failed(error.into_error()))?.sync_all();
-    synced.and_then(|()| std::fs::rename(&partial, path)).map_err(failed)
+    synced.and_then(|()| std::fs::rename(&partial, path)).map_err(failed)?;
+    Ok(count)
 }
 
 /// What the rows of an earlier collection have in common with any that are the same; see [`pick::key`].

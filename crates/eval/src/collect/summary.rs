@@ -62,6 +62,9 @@ pub struct CollectSummary {
     pub tasks_kept: usize,
     /// Failed attempts that were written down for pairs.
     pub failures: usize,
+    /// Pairs that were written; none where nobody asked for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pairs: Option<usize>,
     /// By teacher, from the first to the last.
     pub teachers: Vec<TeacherTally>,
     /// By family.
@@ -113,6 +116,7 @@ pub(super) fn summary(of: &Collection<'_>, records: &[Record], chosen: &Chosen, 
         kept: chosen.kept.len(),
         tasks_kept: with.len(),
         failures: chosen.failures.len(),
+        pairs: None,
         teachers,
         families,
         seconds,
@@ -151,6 +155,15 @@ impl CollectSummary {
             "{} of {} tasks solved; {} conversations of {} tasks kept",
             self.solved, self.tasks, self.kept, self.tasks_kept
         );
+        let _ = match self.pairs {
+            None => Ok(()),
+            Some(0) => writeln!(
+                text,
+                "no pairs: no task has both a success that is kept and a failure beside it\n\
+                 hint: raise `--samples` or `--enough`"
+            ),
+            Some(count) => writeln!(text, "{count} pairs of a success and a failure"),
+        };
         text
     }
 }

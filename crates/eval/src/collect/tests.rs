@@ -95,6 +95,7 @@ fn collection<'a>(
             attempts: folder.join("attempts"),
             out: folder.join("out.jsonl"),
             failures: Some(folder.join("failures.jsonl")),
+            pairs: Some(folder.join("pairs.jsonl")),
             report: folder.join("report.json"),
             known: Vec::new(),
         },
@@ -146,11 +147,18 @@ fn what_is_right_new_and_true_is_kept_with_where_it_comes_from() {
     let failures = std::fs::read_to_string(collection.files.failures.as_ref().unwrap()).unwrap();
     assert_eq!(failures.lines().count(), 2);
     assert!(failures.contains(r#""verdict":"wrong""#) && failures.contains("collected/s/b/weak/0"));
+    let pairs = std::fs::read_to_string(collection.files.pairs.as_ref().unwrap()).unwrap();
+    let pairs: Vec<serde_json::Value> = pairs.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let pair = "collected/s/b/strong/1 over collected/s/b/weak/0";
+    assert_eq!((pairs.len(), pairs[0]["id"].as_str()), (2, Some(pair)));
+    assert!(summary.pairs == Some(2) && summary.table().ends_with("\n2 pairs of a success and a failure\n"));
+    assert_eq!(pairs[0]["chosen"][0], pairs[0]["rejected"][0]);
     // Everything was done, so nobody is asked, and other rules give other rows of the same attempts.
     let stricter =
         Collection { rules: Rules { filter: Filter { replies_min: 3 }, ..collection.rules.clone() }, ..collection };
     let summary = run(&stricter).unwrap();
     assert_eq!((summary.kept, summary.teachers[0].dropped[&Dropped::TooShort]), (0, 2));
+    assert!(summary.table().contains("\nno pairs: ") && summary.table().ends_with("`--enough`\n"));
 }
 
 #[test]

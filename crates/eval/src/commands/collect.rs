@@ -34,6 +34,9 @@ pub struct CollectArgs {
     /// Failed attempts at tasks of which something is kept, for preference pairs
     #[arg(long, value_name = "FILE")]
     failures: Option<PathBuf>,
+    /// Preference pairs, for the trainer's `[preference]`: what is kept, each beside each such failure of its task
+    #[arg(long, value_name = "FILE")]
+    pairs: Option<PathBuf>,
     /// What became of all, as JSON [default: the name of --out with .report]
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -82,7 +85,7 @@ pub struct CollectArgs {
     /// Run these scripted plans instead of asking anybody: JSON lines
     /// {"id","family","prompt","turns":[..],"answer","setup"?}. Besides it only --out and the sandbox count
     #[arg(long, value_name = "FILE")]
-    #[arg(conflicts_with_all = ["suites", "teachers", "failures", "report", "known", "profile", "action_format", "json"])]
+    #[arg(conflicts_with_all = ["suites", "teachers", "failures", "pairs", "report", "known", "profile", "action_format", "json"])]
     plans: Option<PathBuf>,
     #[command(flatten)]
     serving: ServingArgs,
@@ -174,6 +177,7 @@ impl CollectArgs {
             attempts: beside(".attempts"),
             out: self.out.clone(),
             failures: self.failures.clone(),
+            pairs: self.pairs.clone(),
             report: self.report.clone().unwrap_or_else(|| beside(".report")),
             known: self.known.clone(),
         }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::ArgGroup;
 use codeact_agent::{ActionFormat, Profile};
+use codeact_chat::disguises_name;
 use codeact_engine::EngineLimits;
 use codeact_eval::help::HelpFiles;
 use codeact_eval::measure::{self, Contestant, Key, Matrix, Place, Results, Settings};
@@ -232,5 +233,5 @@ impl RunArgs {
 fn short_name(path: &Path) -> String {
     let parts: Vec<String> = path.iter().map(|part| part.to_string_lossy().into_owned()).collect();
     let name = parts[parts.len().saturating_sub(2)..].join("/");
-    name.chars().filter(|character| !character.is_control()).take(60).collect()
+    name.chars().filter(|character| !disguises_name(*character)).take(60).collect()
 }

@@ -1,6 +1,7 @@
 //! What became of the actions of a turn, out of its events.
 
 use codeact_agent::Event;
+use codeact_chat::disguises_name;
 use codeact_sandbox::CellEnd;
 use serde::{Deserialize, Serialize};
 
@@ -67,7 +68,7 @@ impl Watch {
                     CellEnd::Exited => EXITED.to_owned(),
                     CellEnd::Raised => {
                         let name = error.as_ref().map_or("", |error| error.name.as_str());
-                        name.chars().filter(|character| !character.is_control()).take(NAME_CHARACTERS).collect()
+                        name.chars().filter(|character| !disguises_name(*character)).take(NAME_CHARACTERS).collect()
                     }
                 };
                 self.actions.failed += 1;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use codeact_chat::disguises_name;
 use serde::Serialize;
 
 use super::class::{Reason, Verdict};
@@ -123,11 +124,9 @@ pub fn source_of(id: &str, depth: usize) -> String {
     }
 }
 
-/// A name out of the data, on one line and without anything that steers a terminal.
+/// A name out of the data, on one line and without anything that steers a terminal or hides.
 fn plain(name: &str) -> String {
-    let steers =
-        |letter: char| letter.is_control() || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    name.replace(steers, "\u{fffd}")
+    name.replace(disguises_name, "\u{fffd}")
 }
 
 /// The tallies of `reports`: all, by source, by reason.
@@ -211,6 +210,12 @@ mod tests {
             assert_eq!(source_of(id, 3), source, "{id}");
         }
         assert_eq!(source_of("a/b/c/d", 1), "a");
+    }
+
+    #[test]
+    fn a_name_out_of_the_data_neither_steers_nor_turns_nor_hides() {
+        let name = "set/\u{1b}[2J\n\u{202e}a\u{61c}\u{200e}b\u{200b}\u{feff}é";
+        assert_eq!(plain(name), "set/\u{fffd}[2J\u{fffd}\u{fffd}a\u{fffd}\u{fffd}b\u{fffd}\u{fffd}é");
     }
 
     #[test]

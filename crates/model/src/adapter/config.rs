@@ -16,6 +16,8 @@ pub struct LoraConfig {
     pub alpha: f64,
     /// Rank-stabilised scaling (Kalajdzievski 2023).
     pub rslora: bool,
+    /// Each row of a changed weight is scaled to a trained length (Liu et al. 2024, DoRA; PEFT's `use_dora`).
+    pub dora: bool,
     /// Projections that carry a pair.
     pub targets: Vec<Target>,
     /// Layers whose projections do, counted from 0; `None` for all (PEFT's `layers_to_transform`).
@@ -44,6 +46,7 @@ impl LoraConfig {
             rank,
             alpha,
             rslora: false,
+            dora: false,
             targets: Target::ALL.to_vec(),
             layers: None,
             rank_pattern: Vec::new(),

@@ -34,8 +34,8 @@ impl Adapter {
     /// Reads a PEFT folder for a model of this shape.
     ///
     /// # Errors
-    /// Names the key of a variant that is not supported (DoRA, biases, saved modules), or the tensor
-    /// that is missing, left over, or has another shape.
+    /// Names the key of a variant that is not supported (biases, saved modules), or the tensor that is missing, left over,
+    /// or has another shape.
     pub fn load(folder: &Path, model: &ModelConfig, device: &Device) -> Result<Self, ModelError> {
         let config_path = folder.join(CONFIG_FILE);
         let map = load_map(&config_path)?;
@@ -57,6 +57,9 @@ impl Adapter {
             for (name, _, shape) in slot.named_matrices() {
                 tensors.require(&name, &shape)?;
             }
+            if slot.m_start.is_some() {
+                tensors.require(&slot.magnitude_key(), &[slot.c_out])?;
+            }
         }
         for name in &new_rows {
             tensors.require(name, &[new_token_count, model.hidden_size])?;
@@ -69,6 +72,10 @@ impl Adapter {
                 let matrix = if start == slot.b_start { matrix.t()?.contiguous()? } else { matrix };
                 let matrix = matrix.flatten_all()?.to_vec1::<f32>()?;
                 values[start..start + shape.iter().product::<usize>()].copy_from_slice(&matrix);
+            }
+            if let Some(start) = slot.m_start {
+                let magnitude = tensors.take(&slot.magnitude_key())?.to_vec1::<f32>()?;
+                values[start..start + slot.c_out].copy_from_slice(&magnitude);
             }
         }
         for name in &new_rows {
@@ -93,6 +100,9 @@ impl Adapter {
             let (a, b) = slot.views(&self.parameters)?;
             tensors.insert(key(slot.layer, slot.target, "lora_A"), a.contiguous()?);
             tensors.insert(key(slot.layer, slot.target, "lora_B"), b.t()?.contiguous()?);
+            if let Some(magnitude) = slot.magnitude(&self.parameters)? {
+                tensors.insert(slot.magnitude_key(), magnitude);
+            }
         }
         let rows = [self.new_embedding(&self.parameters)?, self.new_head(&self.parameters)?];
         for (name, rows) in NEW_ROWS.into_iter().zip(rows) {
@@ -161,6 +171,11 @@ impl Tensors<'_> {
 }
 
 impl Slot {
+    /// Key of the magnitudes, a parameter of its own where the matrices are modules.
+    fn magnitude_key(&self) -> String {
+        format!("base_model.model.model.layers.{}.{}.lora_magnitude_vector", self.layer, self.target.module())
+    }
+
     /// Key, start in the flat vector, and shape in the file of `A` and `B`.
     fn named_matrices(&self) -> [(String, usize, [usize; 2]); 2] {
         [

@@ -35,7 +35,7 @@ impl Adapter {
             "target_modules": targets,
             "task_type": "CAUSAL_LM",
             "trainable_token_indices": self.token_indices(),
-            "use_dora": false,
+            "use_dora": self.config.dora,
             "use_rslora": self.config.rslora,
         })
     }
@@ -114,7 +114,6 @@ pub(super) fn read_config(map: &Map<String, Value>, layer_count: usize) -> Resul
         return Err(format!("`bias` = {}", shown(get("bias"))));
     }
     let unsupported = [
-        "use_dora",
         "modules_to_save",
         "fan_in_fan_out",
         "target_parameters",
@@ -128,10 +127,11 @@ pub(super) fn read_config(map: &Map<String, Value>, layer_count: usize) -> Resul
     refuse_changed_base(get("init_lora_weights"))?;
     let rank = read_rank(get("r")).map_err(|what| format!("`r` = {what}"))?;
     let alpha = read_alpha(get("lora_alpha")).map_err(|what| format!("`lora_alpha` = {what}"))?;
-    let rslora = match get("use_rslora") {
-        Value::Null => false,
-        value => value.as_bool().ok_or_else(|| format!("`use_rslora` = {} (true or false)", shown(value)))?,
+    let switch = |key: &str| match get(key) {
+        Value::Null => Ok(false),
+        value => value.as_bool().ok_or_else(|| format!("`{key}` = {} (true or false)", shown(value))),
     };
+    let (rslora, dora) = (switch("use_rslora")?, switch("use_dora")?);
     let layers = match (get("layers_to_transform"), get("layers_pattern")) {
         (layers, _) if !is_set(layers) => None,
         (layers, pattern) if !is_set(pattern) || *pattern == "layers" || *pattern == json!(["layers"]) => {
@@ -151,6 +151,7 @@ pub(super) fn read_config(map: &Map<String, Value>, layer_count: usize) -> Resul
         rank,
         alpha,
         rslora,
+        dora,
         targets,
         layers,
         rank_pattern: read_patterns(get("rank_pattern"), read_rank).map_err(|what| format!("`rank_pattern` {what}"))?,

@@ -46,14 +46,14 @@ impl SelfAttention {
         let step = layer.step;
         let SavedAttention { qkv, out, lse, xa_qkv, xa_output } = saved;
         let (dout, u) = layer.project_backward(dy, &self.output, Fused::Output)?;
-        layer.gradients((dy, u), (&layer.pick(&out)?, xa_output), Fused::Output, gradients)?;
+        layer.gradients(&self.output, (dy, u), (&layer.pick(&out)?, xa_output), Fused::Output, gradients)?;
         let dout = layer.put_back(dout, out.dim(0)?)?;
         let kept = attention::Saved { qkv: &qkv, out: &out, lse: &lse };
         let dqkv = attention::backward(&dout, &kept, step.bounds, step.attention)?;
         drop((dout, qkv, out, lse));
         rope::backward(&dqkv, step.rotated_heads(), step.angles)?;
         let (dx, u) = layer.project_backward(&dqkv, &self.qkv, Fused::Qkv)?;
-        layer.gradients((&dqkv, u), (x, xa_qkv), Fused::Qkv, gradients)?;
+        layer.gradients(&self.qkv, (&dqkv, u), (x, xa_qkv), Fused::Qkv, gradients)?;
         Ok(dx)
     }
 }

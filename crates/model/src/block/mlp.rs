@@ -49,10 +49,10 @@ impl Mlp {
         let SavedMlp { gate_up, xa_gate_up, xa_down } = saved;
         let (dhidden, u) = layer.project_backward(dy, &self.down, Fused::Down)?;
         let hidden = swiglu::backward(dhidden, &gate_up)?;
-        layer.gradients((dy, u), (&hidden, xa_down), Fused::Down, gradients)?;
+        layer.gradients(&self.down, (dy, u), (&hidden, xa_down), Fused::Down, gradients)?;
         drop(hidden);
         let (dx, u) = layer.project_backward(&gate_up, &self.gate_up, Fused::GateUp)?;
-        layer.gradients((&gate_up, u), (x, xa_gate_up), Fused::GateUp, gradients)?;
+        layer.gradients(&self.gate_up, (&gate_up, u), (x, xa_gate_up), Fused::GateUp, gradients)?;
         Ok(dx)
     }
 }

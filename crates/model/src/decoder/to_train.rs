@@ -4,6 +4,7 @@ use std::path::Path;
 
 use candle_core::{Device, Error, Tensor};
 
+use super::objective::Objective;
 use super::{Decoder, NewRows, new_row};
 use crate::ModelError;
 use crate::batch::Batch;
@@ -80,22 +81,22 @@ impl Decoder {
         Ok((decoder, full))
     }
 
-    /// As [`Decoder::loss_and_gradients`], of a decoder whose weights are trained themselves.
+    /// As [`Decoder::losses_and_gradients`], of a decoder whose weights are trained themselves.
     ///
     /// * `gradients`: flat f32, as long as [`FullWeights::parameters`].
     ///
     /// # Errors
     /// As there; when the weights are frozen.
-    pub fn loss_and_weight_gradients(
+    pub fn losses_and_weight_gradients(
         &self,
         batch: &Batch,
         scale: f64,
         recompute: Recompute,
         gradients: &Tensor,
-    ) -> Result<f64, ModelError> {
+    ) -> Result<Vec<f64>, ModelError> {
         let Some(layout) = self.layout.as_deref() else {
             return Err(Error::msg("the weights of this decoder are frozen").into());
         };
-        self.learn(None, Some(layout), batch, scale, recompute, gradients)
+        self.learn(None, Some(layout), batch, Objective::Sum(scale), recompute, gradients)
     }
 }

@@ -9,7 +9,9 @@ use codeact_ops::linear::Up;
 
 use crate::ModelError;
 use crate::adapter::{Adapter, Fused};
+use crate::block::Gates;
 use crate::config::ModelConfig;
+use crate::decoder::Decoder;
 
 /// An adapter that requests may name. It is not part of a model: load it beside one, hand it to its passes, drop it.
 pub struct ServedAdapter {
@@ -21,7 +23,7 @@ pub struct ServedAdapter {
     byte_count: usize,
 }
 
-/// A pair on some of the outputs of a matrix: `y += s (x Aᵀ) Bᵀ`.
+/// A pair on some of the outputs of a matrix: `y += s (x Aᵀ) Bᵀ`, and with DoRA `y *= g` after it.
 struct Pair {
     /// `(R, in)`.
     a: Vec<f32>,
@@ -31,6 +33,8 @@ struct Pair {
     column: usize,
     rank: usize,
     scale: f32,
+    /// DoRA's `g`, `(columns,)`.
+    factors: Option<Vec<f32>>,
 }
 
 /// Rows for tokens that the base model does not have.
@@ -46,27 +50,39 @@ impl ServedAdapter {
     /// Reads a PEFT folder for a model of this shape.
     ///
     /// # Errors
-    /// As [`Adapter::load`].
+    /// As [`Adapter::load`]; when it is one of DoRA, whose gates follow from weights that are not here.
     pub fn load(folder: &Path, model: &ModelConfig) -> Result<Self, ModelError> {
-        Self::of(&Adapter::load(folder, model, &Device::Cpu)?, model)
+        let adapter = Adapter::load(folder, model, &Device::Cpu)?;
+        if adapter.config().dora {
+            let what = "it is an adapter of DoRA (`use_dora`), which is served merged, not beside a base\nhint: \
+                        `codeact-train merge --adapter DIR --out MERGED`, then serve `MERGED`";
+            return Err(ModelError::weights(folder, what));
+        }
+        Self::new(&adapter, model, &Gates::new())
     }
 
-    /// A copy of an adapter of a model of this shape, with the values that it has now, wherever it lies.
+    /// A copy of an adapter of this decoder, with the values that it has now, wherever it lies.
     ///
     /// # Errors
     /// When the device does not give them.
-    pub fn of(adapter: &Adapter, model: &ModelConfig) -> Result<Self, ModelError> {
+    pub fn of(adapter: &Adapter, decoder: &Decoder) -> Result<Self, ModelError> {
+        Self::new(adapter, decoder.config(), &decoder.gates_of(adapter)?)
+    }
+
+    fn new(adapter: &Adapter, model: &ModelConfig, gates: &Gates) -> Result<Self, ModelError> {
         let flat = &adapter.parameters().to_device(&Device::Cpu)?;
         let mut layers = Vec::with_capacity(model.layer_count);
         for layer in 0..model.layer_count {
             let mut pairs = [const { Vec::new() }; 4];
             for fused in Fused::ALL {
                 let Some(lora) = adapter.lora(flat, layer, fused)? else { continue };
+                let gate = gates.get(layer).and_then(|gates| gates[fused as usize].as_ref());
                 let mut next = 0;
                 for Up { column, b, scale } in lora.b {
-                    let rank = b.dim(0)?;
+                    let (rank, count) = b.dims2()?;
                     let a = values(&lora.a.narrow(0, next, rank)?)?;
-                    pairs[fused as usize].push(Pair { a, b: values(&b)?, column, rank, scale });
+                    let factors = gate.map(|gate| values(&gate.factors.narrow(0, column, count)?)).transpose()?;
+                    pairs[fused as usize].push(Pair { a, b: values(&b)?, column, rank, scale, factors });
                     next += rank;
                 }
             }
@@ -106,6 +122,17 @@ impl ServedAdapter {
     pub(super) fn pairs(&self, layer: usize, fused: Fused) -> impl Iterator<Item = (usize, Lora<'_>)> {
         let pairs = self.layers[layer][fused as usize].iter();
         pairs.map(|pair| (pair.column, Lora { a: &pair.a, b: &pair.b, rank: pair.rank, scale: pair.scale }))
+    }
+
+    /// DoRA's factors on outputs of a matrix, each with the first output that they are for.
+    pub(super) fn factors(&self, layer: usize, fused: Fused) -> impl Iterator<Item = (usize, &[f32])> {
+        let pairs = self.layers[layer][fused as usize].iter();
+        pairs.filter_map(|pair| Some((pair.column, pair.factors.as_deref()?)))
+    }
+
+    /// Whether it is one of DoRA.
+    pub(super) fn has_factors(&self) -> bool {
+        self.layers.iter().flatten().flatten().any(|pair| pair.factors.is_some())
     }
 
     pub(super) fn new_tokens(&self) -> Option<&NewTokens> {

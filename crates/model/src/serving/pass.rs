@@ -343,6 +343,13 @@ fn project(
         pairs.map(|(first_column, lora)| LoraUpdate { rows: rows.clone(), lora, first_column })
     });
     add_loras(team, x, y, c_out, &updates.collect::<Vec<_>>(), side);
+    for Group { rows, adapter } in groups {
+        for (first, factors) in adapter.factors(layer, fused) {
+            for y in y[rows.start * c_out..rows.end * c_out].chunks_exact_mut(c_out) {
+                y[first..].iter_mut().zip(factors).for_each(|(y, factor)| *y *= factor);
+            }
+        }
+    }
 }
 
 pub(super) fn wanted_rows(steps: &[Step<'_>]) -> Vec<WantedRow> {

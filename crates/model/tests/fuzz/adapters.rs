@@ -104,6 +104,7 @@ fn absurd_values_are_refused_by_name() {
         ("lora_alpha", json!(-16)),
         ("lora_alpha", json!(0)),
         ("use_rslora", json!("yes")),
+        ("use_dora", json!(1)),
         ("bias", json!(7)),
         ("trainable_token_indices", json!([1u64 << 60])),
         ("trainable_token_indices", json!([40, "41"])),
@@ -113,6 +114,8 @@ fn absurd_values_are_refused_by_name() {
         let error = scene.refusal(key, value);
         assert!(error.contains(&format!("`{key}` = ")) && error.contains("adapter_config.json"), "{error}");
     }
+    let error = scene.refusal("use_dora", json!(true));
+    assert!(error.contains("lora_magnitude_vector` is missing"), "{error}");
     let error = scene.refusal("trainable_token_indices", json!(vec![7; 100_000]));
     assert!(error.len() < 500, "a long value is not repeated in full: {} bytes", error.len());
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // a test that cannot go on should stop
 
 mod attention;
+mod dora;
 mod lab;
 mod packed;
 mod paged;
@@ -9,7 +10,7 @@ mod sampling;
 mod serving;
 
 use candle_core::{DType, Tensor};
-use codeact_ops::cross_entropy::{self, Head};
+use codeact_ops::cross_entropy::{self, Head, Scale};
 use codeact_ops::linear::{self, Lora, Up};
 use codeact_ops::nf4::Nf4;
 use codeact_ops::noise::{self, Dropout, Key, Rows};
@@ -132,16 +133,24 @@ fn cross_entropy() {
         for (n, c, v, new) in [(1, 4, 3, 0), (7, 24, 97, 2), (5, 16, 1100, 1), (rows, 8, 12, 2)] {
             let inputs = [(numbers(&[n, c], 1) * 3.0).unwrap(), numbers(&[v, c], 2), numbers(&[new.max(1), c], 3)];
             let labels: Vec<u32> = (0..n).map(|row| (row * 31 % (v + new)) as u32).collect();
+            let scales: Vec<f32> = (0..n).map(|row| (row % 5) as f32 * 0.2 - 0.3).collect();
             check("cross_entropy", dtype, tolerance, &inputs, &|inputs| {
                 let extra = inputs[2].to_dtype(DType::F32).unwrap();
                 let head = Head { frozen: &inputs[1], extra: (new > 0).then_some(&extra) };
                 let dhead = Tensor::ones((v, c), DType::F32, inputs[1].device()).unwrap();
-                let output =
-                    cross_entropy::forward_backward_into(&inputs[0], head, &labels, 0.25, Some(&dhead)).unwrap();
+                let run = |scale| {
+                    cross_entropy::forward_backward_into(&inputs[0], head, &labels, scale, Some(&dhead)).unwrap()
+                };
+                let (output, weighed) = (run(Scale::Same(0.25)), run(Scale::OfRows(&scales)));
                 let alone = cross_entropy::forward(&inputs[0], head, &labels).unwrap();
-                let losses = [output.loss.value().unwrap() as f32, alone as f32];
-                let losses = Tensor::new(&losses, &candle_core::Device::Cpu).unwrap();
-                [Some(losses), Some(output.dhidden), output.dextra, Some(dhead)].into_iter().flatten().collect()
+                let with_gradients = output.losses.of_rows().unwrap().iter().sum::<f64>();
+                let losses = [with_gradients as f32, alone as f32];
+                let cpu = &candle_core::Device::Cpu;
+                let losses = Tensor::new(&losses, cpu).unwrap();
+                let of_rows = cross_entropy::of_rows(&inputs[0], head, &labels).unwrap();
+                let of_rows = Tensor::new(&of_rows.iter().map(|loss| *loss as f32).collect::<Vec<_>>()[..], cpu);
+                let known = [losses, of_rows.unwrap(), output.dhidden, weighed.dhidden, dhead];
+                known.into_iter().chain(output.dextra).chain(weighed.dextra).collect()
             });
         }
     }

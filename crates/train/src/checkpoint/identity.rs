@@ -27,7 +27,7 @@ pub const TASKS: &str = "tasks";
 pub fn identity(config: &Config, plan_hash: &str, held_out_hash: &str, model_hash: &str) -> Identity {
     let table = toml::Value::try_from(config).expect("tables of plain values are TOML");
     let mut identity = Identity::new();
-    for name in ["model", "lora", "train", "optimizer"] {
+    for name in ["model", "lora", "train", "optimizer", "preference"] {
         for (key, value) in table.get(name).and_then(toml::Value::as_table).into_iter().flatten() {
             identity.insert(format!("{name}.{key}"), value.to_string());
         }

@@ -42,7 +42,7 @@ pub struct State {
 }
 
 /// The format that this code writes and reads.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// Values that [`fingerprint`] takes off a device at once.
 const HASHED_AT_ONCE: usize = 1 << 22;

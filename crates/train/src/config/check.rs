@@ -4,6 +4,7 @@ use super::Problem;
 use super::choices::{Exported, Method, Metric, Precision, ScheduleShape};
 use super::flywheel;
 use super::patterns::quoted;
+use super::preference;
 use super::sources;
 use super::tables::Config;
 
@@ -37,6 +38,7 @@ impl Config {
         self.check_lora(&mut list);
         sources::check(&self.data, &mut |key, what, hint| list.wrong(key, what, hint));
         flywheel::check(self, &mut |key, what, hint| list.wrong(key, what, hint));
+        preference::check(self, &mut |key, what, hint| list.wrong(key, what, hint));
         self.check_train(&mut list);
         self.check_full(&mut list);
         self.check_optimizer(&mut list);

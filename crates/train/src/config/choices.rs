@@ -247,6 +247,7 @@ impl Choice for RowFormat {
         ("sharegpt", RowFormat::ShareGpt),
         ("alpaca", RowFormat::Alpaca),
         ("openai", RowFormat::OpenAi),
+        ("preference", RowFormat::Preference),
     ];
 }
 

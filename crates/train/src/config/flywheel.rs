@@ -59,6 +59,12 @@ pub struct Flywheel {
     /// Peak learning rate of the rounds. Default that of `[optimizer]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub learning_rate: Option<f64>,
+    /// With `[preference]`: peak learning rate of what a round learns from pairs. Default a tenth of that of the rounds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preference_learning_rate: Option<f64>,
+    /// With `[preference]`: how often a round goes over its pairs. Default 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preference_epochs: Option<usize>,
     /// Tokens of one reply at most. Default 512.
     pub reply_tokens_max: usize,
     /// Measure the base model, too. Default true.
@@ -95,6 +101,8 @@ impl Flywheel {
             repeat: table.within(Range::at_least(1)).or("repeat", 1),
             train_from: table.or("train_from", RoundStart::Base),
             learning_rate: table.within(Range::POSITIVE).optional("learning_rate"),
+            preference_learning_rate: table.within(Range::POSITIVE).optional("preference_learning_rate"),
+            preference_epochs: table.within(counts).optional("preference_epochs"),
             reply_tokens_max: table.within(Range::at_least(1)).or("reply_tokens_max", 512),
             measure_base: table.or("measure_base", true),
             parallel: table.within(Range::to(1, 256)).or("parallel", 8),
@@ -112,6 +120,10 @@ pub(super) fn check(config: &Config, wrong: &mut dyn FnMut(&str, String, &str)) 
     if config.lora.is_none() {
         let what = "is \"full\", and a flywheel trains adapters".to_owned();
         wrong("train.method", what, "\"lora\"; or leave `[flywheel]` out");
+    }
+    if config.lora.as_ref().is_some_and(|lora| lora.dora) {
+        let what = "makes adapters that are served merged, and a flywheel serves them beside their base".to_owned();
+        wrong("lora.dora", what, "leave it out");
     }
     for (key, suites) in [("practice", &flywheel.practice), ("held_out", &flywheel.held_out)] {
         if suites.is_empty() {

@@ -6,6 +6,7 @@ mod evaluation; // the `[evaluation]` table
 mod sources; // the `[[data]]` tables
 
 mod flywheel; // rounds of collecting and training
+mod preference; // pairs instead of conversations
 
 mod check; // values that are each fine but wrong together
 mod choices; // settings with a fixed list of spellings
@@ -25,6 +26,7 @@ pub use choices::{
 pub use evaluation::Evaluation;
 pub use flywheel::Flywheel;
 pub use patterns::Patterns;
+pub use preference::Preference;
 pub use sources::{DataSource, FilterTable, Words};
 pub use tables::{Checkpoint, Config, Guard, Lora, Model, Optimizer, Output, Train};
 pub use tree::Origin;

@@ -213,6 +213,11 @@ impl Written {
     pub(crate) fn has(&self, key: &str) -> bool {
         self.0.iter().any(|written| written == key)
     }
+
+    /// Counts a key as written.
+    pub(crate) fn note(&mut self, key: &str) {
+        self.0.push(key.to_owned());
+    }
 }
 
 impl PartialEq for Written {

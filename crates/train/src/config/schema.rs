@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::Evaluation;
 use super::flywheel::Flywheel;
+use super::preference::Preference;
 use super::reader::{Asked, Findings};
 use super::sources::{DataSource, FilterTable};
 use super::tables::{Checkpoint, Config, Guard, Lora, Model, Optimizer, Output, Train};
@@ -73,6 +74,7 @@ fn documentation(table: &str, key: &str) -> Option<&'static str> {
         "evaluation" => Evaluation::get_field_docs(key),
         "guard" => Guard::get_field_docs(key),
         "output" => Output::get_field_docs(key),
+        "preference" => Preference::get_field_docs(key),
         "flywheel" => Flywheel::get_field_docs(key),
         _ => return None,
     };
@@ -279,6 +281,7 @@ mod tests {
             ("evaluation", Evaluation::FIELD_NAMES),
             ("guard", Guard::FIELD_NAMES),
             ("output", Output::FIELD_NAMES),
+            ("preference", Preference::FIELD_NAMES),
             ("flywheel", Flywheel::FIELD_NAMES),
         ] {
             assert_eq!(keys(table), fields(names), "{table}");

@@ -13,6 +13,7 @@ use super::choices::{
 use super::evaluation::Evaluation;
 use super::flywheel::Flywheel;
 use super::patterns::{self, Patterns};
+use super::preference::Preference;
 use super::range::Range;
 use super::reader::{Findings, Setting, TableReader, Written};
 use super::sources::{self, DataSource};
@@ -44,6 +45,10 @@ pub struct Config {
     pub guard: Guard,
     /// Where the results go.
     pub output: Output,
+    /// Learn from pairs of a chosen and a rejected conversation; beside `[flywheel]` each of its rounds does so with what it
+    /// collected. It may be empty. Default: none, learn from conversations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preference: Option<Preference>,
     /// Rounds of collecting, training and measuring. Default: none, one run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flywheel: Option<Flywheel>,
@@ -75,6 +80,11 @@ pub struct Lora {
     pub alpha: f64,
     /// Scale by `alpha / sqrt(rank)` instead. Default false.
     pub rslora: bool,
+    /// DoRA (Liu et al. 2024), as PEFT's `use_dora`: each row of a changed weight has a trained length. A pass
+    /// takes longer, most with `dropout`, and the estimate of a run's time does not count that. Such an adapter is served
+    /// merged. Default false.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dora: bool,
     /// Probability that a value in front of an adapter's pair is dropped, in training alone, as PEFT's `lora_dropout`:
     /// 0 or more and less than 1. Default 0.
     #[serde(skip_serializing_if = "is_zero")]
@@ -115,7 +125,7 @@ pub struct Train {
     pub pack_tokens: usize,
     /// Packs of one optimizer step. Default 1.
     pub accumulation: usize,
-    /// Tokens of one conversation at most, no more than `pack_tokens`. Default `pack_tokens`.
+    /// Tokens of one conversation, or of both of a pair, at most, no more than `pack_tokens`. Default `pack_tokens`.
     pub sequence_tokens_max: usize,
     /// What becomes of longer ones: `drop` leaves them out, `truncate` cuts them at the end, `error` refuses the run.
     /// Default `drop`.
@@ -154,9 +164,9 @@ pub struct Optimizer {
     pub eps: f64,
     /// Decoupled weight decay; not of the weights of norms. Default 0.
     pub weight_decay: f64,
-    /// LoRA+ (Hayou et al. 2024): the learning rate of every `B` is this many times that of the rest, which are every `A`
-    /// and the rows of new tokens. Weight decay stays as it is set. Typical 2 to 16, with a lower `learning_rate`. Default
-    /// 1, plain LoRA.
+    /// LoRA+ (Hayou et al. 2024): the learning rate of every `B`, and of DoRA's lengths, is this many times that of the
+    /// rest, which are every `A` and the rows of new tokens. Weight decay stays as it is set. Typical 2 to 16, with a lower
+    /// `learning_rate`. Default 1, plain LoRA.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lora_plus_ratio: Option<f64>,
     /// Longest gradient (L2 norm over all parameters). Default 1.
@@ -189,7 +199,8 @@ pub struct Checkpoint {
 /// `[guard]`: what to do when numbers go wrong.
 #[derive(Debug, Clone, PartialEq, Serialize, DocumentedFields)]
 pub struct Guard {
-    /// Deviations above the median of the newest 32 losses from which a loss leaps; 0 for never. Default 6.
+    /// Deviations from which a loss leaps: of its excess over what is usual of its sources, beside that of the newest
+    /// 32 steps; 0 for never. Default 6.
     pub spike: f64,
     /// `warn`, `rollback` (the step is not taken) or `stop`. Default `warn`.
     pub on_spike: OnSpike,
@@ -236,6 +247,7 @@ impl Config {
         let evaluation = Evaluation::read(table("evaluation"));
         let guard = Guard::read(table("guard"));
         let output = Output::read(table("output"));
+        let preference = Preference::read(reader.node("preference"), findings);
         let flywheel = Flywheel::read(reader.node("flywheel"), findings);
         let data = sources::read(reader.node("data"), findings);
         if let Some(node) = reader.node("lora").filter(|_| is_full) {
@@ -245,7 +257,7 @@ impl Config {
         }
         reader.finish();
         let lora = (!is_full).then_some(lora);
-        Config { model, lora, train, optimizer, checkpoint, evaluation, guard, output, flywheel, data }
+        Config { model, lora, train, optimizer, checkpoint, evaluation, guard, output, preference, flywheel, data }
     }
 }
 
@@ -275,6 +287,7 @@ impl Lora {
             rank: if is_new { table.within(ranks).required("rank") } else { table.within(ranks).or("rank", 1) },
             alpha: if is_new { table.within(alphas).required("alpha") } else { table.within(alphas).or("alpha", 1.0) },
             rslora: table.or("rslora", false),
+            dora: table.or("dora", false),
             dropout: table.within(Range::LESS_THAN_ONE).or("dropout", 0.0),
             targets: table.optional("targets").unwrap_or(Targets(Target::ALL.to_vec())).0,
             layers: table.optional("layers").map(|Layers(layers)| layers),

@@ -55,7 +55,9 @@ impl Card<'_> {
         let library = if self.is_adapter() { "peft" } else { "transformers" };
         let _ = writeln!(text, "library_name: {library}\npipeline_tag: text-generation\ntags:");
         let method = if self.manifest.kind == Kind::Trained { "full-fine-tuning" } else { "lora" };
-        for tag in ["codeact", "agent", method] {
+        let learns_pairs =
+            self.manifest.training.as_ref().is_some_and(|training| training.settings.get("preference").is_some());
+        for tag in ["codeact", "agent", method].into_iter().chain(learns_pairs.then_some("dpo")) {
             let _ = writeln!(text, "- {tag}");
         }
         let sources = self.manifest.training.iter().flat_map(|training| &training.data);
@@ -79,6 +81,7 @@ impl Card<'_> {
         let title = title.take(2).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("/");
         let _ = writeln!(text, "# {}\n", code(&title));
         let what = match self.manifest.kind {
+            Kind::Adapter if self.is_dora() => format!("A DoRA adapter in PEFT's format for {base}"),
             Kind::Adapter => format!("A LoRA adapter in PEFT's format for {base}"),
             Kind::Trained => format!("{base}, of which all weights were trained"),
             _ => format!("{base} with a LoRA adapter merged into its weights"),
@@ -109,6 +112,11 @@ impl Card<'_> {
         }
     }
 
+    /// Whether it is an adapter of DoRA, which is served merged, not beside its base.
+    fn is_dora(&self) -> bool {
+        self.manifest.training.as_ref().is_some_and(|training| training.settings["lora"]["dora"] == true)
+    }
+
     fn usage_section(&self, text: &mut String) {
         let target = self.target.display().to_string();
         let word = shell(&target);
@@ -116,10 +124,14 @@ impl Card<'_> {
         match self.manifest.kind {
             Kind::Adapter => {
                 let base = shell(&self.manifest.base);
+                let serve = match self.is_dora() {
+                    true => "merged".to_owned(),
+                    false => format!("{base} --adapter tuned={word}"),
+                };
                 let _ = writeln!(
                     text,
-                    "```\ncodeact-serve --model {base} --adapter tuned={word}\n\
-                     codeact-train merge --adapter {word} --out merged\n\
+                    "```\ncodeact-train merge --adapter {word} --out merged\n\
+                     codeact-serve --model {serve}\n\
                      codeact-train gguf --model {base} --adapter {word} --quant q4_k_m --out model.gguf\n\
                      llama-cli -m model.gguf\n```\n"
                 );
@@ -208,8 +220,15 @@ fn training_section(text: &mut String, training: &Training) {
     if let Some((before, after)) = training.held_out_loss {
         let _ = writeln!(text, "Held-out loss per supervised token, in nats: {before:.4} before, {after:.4} after.\n");
     }
+    if training.settings["preference"].is_object() {
+        let start = match training.settings["model"]["adapter"].as_str() {
+            Some(adapter) => format!("the adapter {}", code(adapter)),
+            None => "the base model".to_owned(),
+        };
+        let _ = writeln!(text, "Pairs were compared with what the run began as: {start}.\n");
+    }
     text.push_str("| setting | value |\n| --- | --- |\n");
-    for table in ["lora", "train", "optimizer"] {
+    for table in ["lora", "train", "optimizer", "preference"] {
         for (key, value) in training.settings[table].as_object().into_iter().flatten() {
             let _ = writeln!(text, "| {} | {} |", code(&format!("{table}.{key}")), code(&shown(value)));
         }

@@ -35,8 +35,9 @@ impl Probe {
             false => (&data.validation, "held-out conversations"),
         };
         let with_targets = part.documents.iter().enumerate().filter(|(_, document)| document.target_count > 0);
-        let first = with_targets.take(CONVERSATIONS_MAX).map(|(index, _)| part.example(index));
-        Ok(Probe::new(first.collect::<Result<_, _>>()?, source))
+        let first = with_targets.take(CONVERSATIONS_MAX).map(|(index, _)| part.conversations(index));
+        let first = first.collect::<Result<Vec<_>, _>>()?;
+        Ok(Probe::new(first.into_iter().flatten().collect(), source))
     }
 
     /// Conversations of an agent, as the format renders them.

@@ -130,7 +130,7 @@ impl Training {
 fn settings(config: &Config) -> serde_json::Value {
     let mut value = serde_json::to_value(config).expect("tables of plain values are JSON");
     if let Some(tables) = value.as_object_mut() {
-        tables.retain(|name, _| ["model", "lora", "train", "optimizer"].contains(&name.as_str()));
+        tables.retain(|name, _| ["model", "lora", "train", "optimizer", "preference"].contains(&name.as_str()));
         if let Some(train) = tables.get_mut("train").and_then(|train| train.as_object_mut()) {
             train.retain(|key, _| !["cache", "threads"].contains(&key.as_str()));
         }

@@ -58,7 +58,7 @@ pub struct Versus {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Figures {
-    /// `base`, `start`, or `round 1`.
+    /// `base`, `start`, `round 1`, or `pairs 1` for what that learned from pairs.
     pub name: String,
     /// The adapter's folder; none for the base model.
     pub adapter: Option<PathBuf>,

@@ -7,6 +7,7 @@
 mod wheel; // read first: what all stages work with
 
 mod stages; // collecting, training, measuring
+mod pairs; // training on pairs besides
 
 mod figures; // what was measured
 mod unchanged; // whether files are still what was written
@@ -17,7 +18,7 @@ mod page; // one page about it
 mod table; // the same for a terminal
 
 pub use figures::{Figures, Rate, Versus};
-pub use state::{Collected, Round, State, Trained};
+pub use state::{Collected, Pairs, Round, State, Trained};
 pub use verdict::Verdict;
 
 use std::path::{Path, PathBuf};
@@ -162,15 +163,23 @@ fn start_adapter(dir: &Path) -> PathBuf {
     dir.join("start").join("train").join("adapter")
 }
 
-/// What is left of a round. False when it was asked to stop.
+/// What is left of a round, up to its verdict, or of its pairs behind that. False when it was asked to stop.
 fn round(wheel: &Wheel<'_>, state: &mut State) -> Result<bool, TrainError> {
     let number = state.open_round().number;
+    if state.open_round().verdict.is_some() {
+        return pairs::learn(wheel, state);
+    }
     let best = state.best().cloned().expect("the adapter of the start was measured");
     let dir = wheel.round_dir(number);
     if state.open_round().collected.is_none() {
         let collected = stages::collect(wheel, state, number, &best)?;
         (wheel.say)(&format!("round {number}: {} conversations collected", collected.kept));
-        state.open_round().collected = Some(collected);
+        let pairs = pairs::begin(wheel, number)?;
+        if wheel.config.preference.is_some() {
+            (wheel.say)(&format!("round {number}: {}", pairs::told(pairs.as_ref())));
+        }
+        let round = state.open_round();
+        (round.collected, round.pairs) = (Some(collected), pairs);
         save(wheel, state)?;
     }
     if state.open_round().collected.as_ref().is_some_and(|collected| collected.kept == 0) {

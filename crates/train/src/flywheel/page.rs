@@ -7,7 +7,7 @@ use codeact_data::page::text::{count, number, percent, shortened};
 use codeact_data::page::{end, head, put_section};
 
 use super::table::measured;
-use super::{Figures, Rate, Round, State};
+use super::{Figures, Pairs, Rate, Round, State, Verdict};
 use crate::progress::duration;
 
 /// Widths and heights of the chart, in its own units.
@@ -71,7 +71,8 @@ fn tiles(state: &State) -> String {
 fn seconds(state: &State) -> f64 {
     let rounds = state.rounds.iter().map(|round| {
         let collected = round.collected.as_ref().map_or(0.0, |collected| collected.seconds);
-        collected + round.trained.as_ref().map_or(0.0, |trained| trained.seconds)
+        let of_pairs = round.pairs.as_ref().and_then(|pairs| pairs.trained.as_ref());
+        collected + round.trained.iter().chain(of_pairs).map(|trained| trained.seconds).sum::<f64>()
     });
     measured(state).map(|figures| figures.seconds).sum::<f64>()
         + state.start_seconds.unwrap_or(0.0)
@@ -194,10 +195,7 @@ fn rounds_table(rounds: &[Round]) -> String {
         let seconds = collected.map_or(0.0, |one| one.seconds)
             + trained.map_or(0.0, |one| one.seconds)
             + round.figures.as_ref().map_or(0.0, |one| one.seconds);
-        let verdict = round.verdict.as_ref().map_or("going on".to_owned(), |verdict| {
-            let kept = if verdict.is_kept { "kept" } else { "rejected" };
-            format!("{kept} <small>{}</small>", shortened(&verdict.why, 200))
-        });
+        let verdict = verdict_cell(round.verdict.as_ref());
         let _ = writeln!(
             html,
             "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{verdict}</td></tr>",
@@ -208,9 +206,34 @@ fn rounds_table(rounds: &[Round]) -> String {
             trained.map_or(String::new(), |one| count(one.steps as u64)),
             time(seconds),
         );
+        round.pairs.iter().for_each(|pairs| html.push_str(&pairs_row(round.number, pairs)));
     }
     html.push_str("</tbody></table></div>\n");
     html
+}
+
+/// What a round did with its pairs, below what it did without.
+fn pairs_row(number: usize, pairs: &Pairs) -> String {
+    let seconds =
+        pairs.trained.as_ref().map_or(0.0, |one| one.seconds) + pairs.figures.as_ref().map_or(0.0, |one| one.seconds);
+    // Those that are too long are not learned.
+    let learned =
+        pairs.trained.as_ref().map_or(String::new(), |one| format!("{} of ", count(one.conversations as u64)));
+    format!(
+        "<tr><th scope=\"row\">{number}, pairs</th><td></td><td></td><td>{learned}{} pairs</td><td>{}</td><td>{}</td>\
+         <td>{}</td></tr>\n",
+        count(pairs.count as u64),
+        pairs.trained.as_ref().map_or(String::new(), |one| count(one.steps as u64)),
+        time(seconds),
+        verdict_cell(pairs.verdict.as_ref()),
+    )
+}
+
+fn verdict_cell(verdict: Option<&Verdict>) -> String {
+    verdict.map_or("going on".to_owned(), |verdict| {
+        let kept = if verdict.is_kept { "kept" } else { "rejected" };
+        format!("{kept} <small>{}</small>", shortened(&verdict.why, 200))
+    })
 }
 
 fn dropped_table(rounds: &[Round]) -> String {
@@ -245,7 +268,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::flywheel::{Collected, Verdict, figures};
+    use crate::flywheel::{Collected, Trained, figures};
 
     #[test]
     fn whatever_names_say_stays_text_and_an_open_flywheel_says_so() {
@@ -276,8 +299,14 @@ mod tests {
         round.collected = Some(collected);
         round.figures = Some(figures("round 1"));
         round.verdict = Some(Verdict { is_kept: true, why: hostile.to_owned() });
+        let verdict = Some(Verdict { is_kept: false, why: hostile.to_owned() });
+        round.pairs = Some(Pairs { count: 7, figures: Some(figures("pairs 1")), verdict, ..Pairs::default() });
         let page = html(hostile, hostile, 1, &state);
         assert!(page.contains("finished") && page.contains("2 of 3") && page.contains("4 of 5"));
+        assert!(page.contains("1, pairs") && page.contains("<td>7 pairs"));
+        let trained = Trained { conversations: 5, ..Trained::default() };
+        let learned = pairs_row(1, &Pairs { count: 7, trained: Some(trained), ..Pairs::default() });
+        assert!(learned.contains("<td>5 of 7 pairs"), "{learned}");
         assert!(!page.contains("<script") && page.matches("<svg").count() == 1);
         assert_eq!(page.matches("role=\"group\" aria-label=").count(), 3);
         assert_eq!(page.matches("<table>").count(), page.matches("</table>").count());

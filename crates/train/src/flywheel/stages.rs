@@ -94,6 +94,7 @@ pub(super) fn collect(
             attempts: dir.join("attempts"),
             out: file.clone(),
             failures: Some(dir.join("failures.jsonl")),
+            pairs: wheel.config.preference.as_ref().map(|_| wheel.pairs(number)),
             report: dir.join("report.json"),
             known: state.collected(),
         },

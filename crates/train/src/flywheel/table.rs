@@ -16,9 +16,12 @@ pub fn table(state: &State) -> String {
         put(&mut text, figures, start_loss, best.as_deref() == Some(&figures.name));
     }
     for round in &state.rounds {
-        if let Some(verdict) = &round.verdict {
-            let kept = if verdict.is_kept { "kept" } else { "rejected" };
-            let _ = writeln!(text, "round {}: {kept}: {}", round.number, verdict.why);
+        let of_pairs = round.pairs.as_ref().and_then(|pairs| pairs.verdict.as_ref());
+        for (name, verdict) in [("round", round.verdict.as_ref()), ("pairs", of_pairs)] {
+            if let Some(verdict) = verdict {
+                let kept = if verdict.is_kept { "kept" } else { "rejected" };
+                let _ = writeln!(text, "{name} {}: {kept}: {}", round.number, verdict.why);
+            }
         }
     }
     text
@@ -26,7 +29,10 @@ pub fn table(state: &State) -> String {
 
 /// Everything that was measured, in order.
 pub fn measured(state: &State) -> impl Iterator<Item = &Figures> {
-    let rounds = state.rounds.iter().filter_map(|round| round.figures.as_ref());
+    let rounds = state.rounds.iter().flat_map(|round| {
+        let of_pairs = round.pairs.iter().filter_map(|pairs| pairs.figures.as_ref());
+        round.figures.iter().chain(of_pairs)
+    });
     state.base.iter().chain(&state.start).chain(rounds)
 }
 

@@ -31,8 +31,8 @@ pub(super) fn of_adapter(folder: &Path) -> Result<BTreeMap<String, String>, Trai
     ADAPTER_FILES.into_iter().map(sum).collect()
 }
 
-/// Looks at what is still to be read: everything that was collected, the best adapter, and one that is not measured yet.
-/// What was rejected may be gone.
+/// Looks at what is still to be read: everything that was collected, pairs that are still to be learned, the adapter that
+/// learns them, the best adapter, and one that is not measured yet. What was rejected may be gone.
 ///
 /// * `dir`: folder of the flywheel.
 ///
@@ -51,10 +51,16 @@ pub(super) fn check(dir: &Path, state: &State) -> Result<(), TrainError> {
         same_adapter(&first, sums)?;
     }
     for round in &state.rounds {
-        if let Some(trained) = &round.trained
-            && (round.verdict.is_none() || best == Some(trained.adapter.as_path()))
-        {
-            same_adapter(&trained.adapter, &trained.sha256)?;
+        let to_learn = round.pairs.as_ref().filter(|pairs| pairs.trained.is_none() && pairs.verdict.is_none());
+        if let Some(pairs) = to_learn {
+            same(&pairs.file, &pairs.sha256)?;
+        }
+        let is_due = round.verdict.is_none() || to_learn.is_some();
+        let of_pairs = round.pairs.iter().filter_map(|pairs| Some((pairs.trained.as_ref()?, pairs.verdict.is_none())));
+        for (trained, is_due) in round.trained.iter().map(|trained| (trained, is_due)).chain(of_pairs) {
+            if is_due || best == Some(trained.adapter.as_path()) {
+                same_adapter(&trained.adapter, &trained.sha256)?;
+            }
         }
     }
     Ok(())
@@ -78,7 +84,7 @@ fn same(path: &Path, sum: &str) -> Result<(), TrainError> {
 mod tests {
     use super::*;
     use crate::flywheel::figures::figures;
-    use crate::flywheel::state::{Collected, Trained};
+    use crate::flywheel::state::{Collected, Pairs, Trained};
     use crate::flywheel::verdict::Verdict;
 
     fn adapter(folder: &Path) {
@@ -158,6 +164,44 @@ mod tests {
                 std::fs::write(&path, before).expect("put back");
             }
             check(dir, &state).expect("all is as it was");
+        }
+    }
+
+    #[test]
+    fn pairs_are_what_was_collected_until_they_are_learned_and_then_what_learned_them() {
+        let room = tempfile::tempdir().expect("a folder");
+        let dir = room.path();
+        let mut state = state(dir, false);
+        let changed = |state: &State, name: &str| {
+            let path = dir.join(name);
+            let before = std::fs::read(&path).expect("a file");
+            std::fs::write(&path, "other").expect("a file");
+            let found = check(dir, state);
+            std::fs::write(&path, before).expect("put back");
+            found.is_err_and(|error| error.to_string().contains(&format!("{name}` is not what the flywheel wrote")))
+        };
+        let weights = |folder: &str| format!("{folder}/adapter_model.safetensors");
+        let file = dir.join("round-1/pairs.jsonl");
+        std::fs::write(&file, "two").expect("a file");
+        let sha256 = of_file(&file).expect("it is there");
+        state.rounds[0].pairs = Some(Pairs { count: 2, file, sha256, ..Pairs::default() });
+        check(dir, &state).expect("all is as it was");
+        // The round was rejected: its adapter learns them still.
+        assert!(changed(&state, "round-1/pairs.jsonl") && changed(&state, &weights("round-1/adapter")));
+
+        let folder = dir.join("round-1/pairs");
+        adapter(&folder);
+        let sha256 = of_adapter(&folder).expect("its files");
+        let trained = Trained { adapter: folder.clone(), sha256, steps: 1, conversations: 2, seconds: 1.0 };
+        let pairs = state.rounds[0].pairs.as_mut().expect("they are there");
+        pairs.trained = Some(trained);
+        assert!(!changed(&state, "round-1/pairs.jsonl") && !changed(&state, &weights("round-1/adapter")));
+        assert!(changed(&state, &weights("round-1/pairs")), "it is still to be measured");
+        for is_kept in [true, false] {
+            let pairs = state.rounds[0].pairs.as_mut().expect("they are there");
+            pairs.figures = Some(figures("pairs 1", (Some(folder.clone()), dir.join("measured")), None, &[], None));
+            pairs.verdict = Some(Verdict { is_kept, why: "so".to_owned() });
+            assert_eq!(changed(&state, &weights("round-1/pairs")), is_kept);
         }
     }
 }

@@ -14,7 +14,7 @@ use codeact_model::serving::{ServingOptions, ServingPlace};
 use codeact_model::{ModelConfig, source};
 use codeact_sandbox::Policy;
 
-use crate::config::{Config, DataSource, DeviceChoice, FilterTable, Flywheel, RoundStart};
+use crate::config::{Config, DataSource, DeviceChoice, Evaluation, FilterTable, Flywheel, Metric, RoundStart};
 use crate::error::TrainError;
 use crate::flywheel::Figures;
 use crate::flywheel::state;
@@ -23,7 +23,7 @@ use crate::overlap::Overlap;
 use crate::progress::EncodeProgress;
 use crate::requests::Requests;
 use crate::start::StartingAdapter;
-use codeact_data::{HeldOut, OnBadRow, Role, RowFormat, hash};
+use codeact_data::{HeldOut, OnBadRow, Role, RowFormat, TooLong, hash};
 
 /// What all stages work with.
 pub(super) struct Wheel<'a> {
@@ -62,6 +62,14 @@ impl<'a> Wheel<'a> {
         let base_dir = source::resolve(&config.model.name, say)?;
         let model = ModelConfig::load(&base_dir).map_err(TrainError::Load)?;
         let adapter = StartingAdapter::find(&mut config, &model)?;
+        if config.lora.as_ref().is_some_and(|lora| lora.dora) {
+            let what =
+                "is an adapter of DoRA, which is served merged, and a flywheel serves adapters beside their base";
+            let hint = "merge it (`codeact-train merge`) and name the merged folder as `model.name`";
+            return Err(setting("model.adapter", what.to_owned(), hint));
+        }
+        // Of all rounds: an adapter that learned from pairs says that it was trained without.
+        config.lora.iter_mut().for_each(|lora| lora.written.note("dropout"));
         let material = Material::new(&config, sources, (&base_dir, Some(&model)), &EncodeProgress::default())?;
         if let Some(overlap) = Overlap::find(held_out.iter().flat_map(|suite| &suite.tasks), &material.data.train) {
             let hint = "take such conversations out of the data, or such tasks out of what is measured";
@@ -106,6 +114,11 @@ impl<'a> Wheel<'a> {
         self.dir().join(format!("round-{number}"))
     }
 
+    /// File of the pairs that a round collects.
+    pub fn pairs(&self, number: usize) -> PathBuf {
+        self.round_dir(number).join("collect").join("pairs.jsonl")
+    }
+
     /// What numbers depend on.
     pub fn identity(&self) -> std::collections::BTreeMap<String, String> {
         // Two suites may have one name where one is practised on and the other one is not.
@@ -142,7 +155,7 @@ impl<'a> Wheel<'a> {
     /// Settings of the run that makes the first adapter.
     pub fn start_config(&self) -> Config {
         let mut config = self.config.clone();
-        config.flywheel = None;
+        (config.flywheel, config.preference) = (None, None);
         config.output.dir = self.dir().join("start").join("train").to_string_lossy().into_owned();
         config
     }
@@ -156,7 +169,42 @@ impl<'a> Wheel<'a> {
             RoundStart::Best => best.adapter.as_ref().map(|adapter| adapter.to_string_lossy().into_owned()),
         };
         config.optimizer.learning_rate = self.flywheel.learning_rate.unwrap_or(config.optimizer.learning_rate);
-        config.data.extend(collected.iter().map(|file| source_of(file, &self.flywheel)));
+        config.data.extend(collected.iter().map(|file| source_of(file, RowFormat::Messages, &self.flywheel)));
+        config
+    }
+
+    /// Settings of the run in which the `adapter` of a round learns from the pairs of that round. It is measured behind
+    /// that as every other, and by nothing else.
+    pub fn pairs_config(&self, number: usize, adapter: &Path) -> Config {
+        let mut config = self.start_config();
+        let folder = self.round_dir(number).join("pairs").join("train");
+        config.output.dir = folder.to_string_lossy().into_owned();
+        config.preference = self.config.preference.clone();
+        config.model.adapter = Some(adapter.to_string_lossy().into_owned());
+        let of_rounds = self.flywheel.learning_rate.unwrap_or(config.optimizer.learning_rate);
+        config.optimizer.learning_rate = self.flywheel.preference_learning_rate.unwrap_or(of_rounds / 10.0);
+        // Numbers of steps are meant for runs of conversations.
+        config.optimizer.warmup_steps = None;
+        (config.train.steps, config.train.epochs) = (None, Some(self.flywheel.preference_epochs.unwrap_or(1)));
+        // Of both conversations of a pair.
+        config.train.sequence_tokens_max = config.train.pack_tokens;
+        (config.train.too_long, config.train.neftune_alpha) = (TooLong::Drop, 0.0);
+        if let Some(lora) = &mut config.lora {
+            lora.dropout = 0.0;
+        }
+        config.evaluation = Evaluation {
+            every: None,
+            tasks: None,
+            tasks_every: None,
+            task_count: None,
+            metric: Metric::Loss,
+            samples: 0,
+            patience: None,
+            export: None,
+            ..config.evaluation
+        };
+        let pairs = source_of(&self.pairs(number), RowFormat::Preference, &self.flywheel);
+        config.data = vec![DataSource { repeat: None, on_bad_row: OnBadRow::Skip, ..pairs }];
         config
     }
 }
@@ -187,12 +235,12 @@ fn contents(
 }
 
 /// Everything in a file of collected conversations.
-fn source_of(file: &Path, flywheel: &Flywheel) -> DataSource {
+fn source_of(file: &Path, format: RowFormat, flywheel: &Flywheel) -> DataSource {
     DataSource {
         path: Some(file.to_string_lossy().into_owned()),
         hub: None,
         split: None,
-        format: RowFormat::Messages,
+        format,
         on_bad_row: OnBadRow::Error,
         roles_to_train: vec![Role::Assistant],
         weight: None,

@@ -24,7 +24,7 @@ use candle_core::{Device, Tensor};
 pub use environment::Team;
 pub use error::RankError;
 pub use rendezvous::{Meeting, Patience, RendezvousPoint};
-pub(crate) use shares::{Passes, Worst};
+pub(crate) use shares::{Passes, SUSPECTS_MAX, Suspect};
 pub use tcp::{Outside, Tcp};
 pub use threads::Threads;
 

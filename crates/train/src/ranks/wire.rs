@@ -4,6 +4,8 @@ use std::io::{Error, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use codeact_chat::disguises_text;
+
 use super::Place;
 
 /// Begins each greeting: nothing else that may come to a port begins like this.
@@ -91,7 +93,7 @@ pub(super) fn read(stream: &mut impl Read) -> std::io::Result<(Kind, Vec<u8>)> {
 /// A reason that came from another rank, fit for a terminal.
 pub(super) fn reason(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(REASON_CHARS_MAX)]).into_owned();
-    text.chars().map(|char| if char.is_control() && char != '\n' { ' ' } else { char }).collect()
+    text.chars().map(|char| if char == '\t' || disguises_text(char) { ' ' } else { char }).collect()
 }
 
 /// What a rank says of itself at first.
@@ -233,6 +235,7 @@ mod tests {
     #[test]
     fn a_reason_does_not_steer_the_terminal() {
         assert_eq!(reason(b"a\x1b[2Jb\r\nc\xff"), "a [2Jb \nc\u{fffd}");
+        assert_eq!(reason("a\t\u{202e}b\u{61c}\u{200b}c".as_bytes()), "a  b  c");
         assert_eq!(reason(&[b'x'; 9999]).len(), REASON_CHARS_MAX);
     }
 }

@@ -1,8 +1,10 @@
 //! Which curves there are: all of one run, or one measure of several runs over each other.
 
+use std::collections::BTreeSet;
+
 use super::chart::{Chart, Line, Span};
 use super::folder::Run;
-use super::history::{Row, Series, series};
+use super::history::{BySource, Row, Series, series};
 
 /// The charts of a page; a measure that no run has gives none.
 pub fn charts(runs: &[Run]) -> Vec<Chart> {
@@ -14,9 +16,14 @@ pub fn charts(runs: &[Run]) -> Vec<Chart> {
         let line = |(index, run): (usize, &Run)| named(runs, index, run.history.curve(value), title, is_noisy);
         chart(title, unit, span, runs.iter().enumerate().map(line).collect())
     };
+    let has_pairs = runs.iter().any(|run| run.history.steps.values().any(|row| row.reward_margin.is_some()));
+    let unit = if has_pairs { "nats per supervised token or pair" } else { "nats per supervised token" };
     let memory = |row: &Row| Some(row.memory_bytes? / f64::from(1 << 30));
     let charts = [
-        of_steps("Training loss", "nats per supervised token", Span::Linear, true, |row| row.loss),
+        of_steps("Training loss", unit, Span::Linear, true, |row| row.loss),
+        learned_sources(runs, unit),
+        of_steps("Reward margin", "chosen less rejected", Span::Linear, true, |row| row.reward_margin),
+        of_steps("Reward accuracy", "part of the pairs", Span::Part, true, |row| row.reward_accuracy),
         held_out(runs),
         success(runs),
         of_steps("Learning rate", "at each step", Span::Linear, false, |row| row.learning_rate),
@@ -40,6 +47,26 @@ fn named(runs: &[Run], index: usize, points: Series, title: &str, is_noisy: bool
     Line { name, color: index, points, is_noisy }
 }
 
+/// What one run learns from, source by source.
+fn learned_sources(runs: &[Run], unit: &'static str) -> Option<Chart> {
+    let [run] = runs else { return None };
+    chart("Training loss by source", unit, Span::Linear, source_lines(run, &run.history.by_source, true))
+}
+
+/// A line for each source, of one colour in all charts; none where there is one alone, which is the whole.
+fn source_lines(run: &Run, sources: &BySource, is_noisy: bool) -> Vec<Line> {
+    let all = [&run.history.by_source, &run.history.held_out_by_source];
+    let names: BTreeSet<&String> = all.iter().flat_map(|sources| sources.losses.keys()).collect();
+    let several = sources.losses.iter().filter(|_| sources.losses.len() > 1);
+    let line = |(name, losses): (&String, _)| Line {
+        name: name.clone(),
+        color: 1 + names.iter().position(|known| *known == name).unwrap_or(0) % 7,
+        points: series(losses),
+        is_noisy,
+    };
+    several.map(line).collect()
+}
+
 /// Of one run by source, of several the whole.
 fn held_out(runs: &[Run]) -> Option<Chart> {
     let (title, unit) = ("Held-out loss", "nats per supervised token, of data that is not learned");
@@ -48,16 +75,10 @@ fn held_out(runs: &[Run]) -> Option<Chart> {
         return chart(title, unit, Span::Linear, runs.iter().enumerate().map(line).collect());
     };
     let sources = &run.history.held_out_by_source;
-    let name = if sources.is_empty() { title } else { "all sources" };
+    let name = if sources.losses.is_empty() { title } else { "all sources" };
     let all = Line { name: name.to_owned(), color: 0, points: series(&run.history.held_out), is_noisy: false };
-    // A single source is the whole.
-    let by_source = sources.iter().filter(|_| sources.len() > 1).enumerate().map(|(index, (name, losses))| Line {
-        name: name.clone(),
-        color: 1 + index % 7,
-        points: series(losses),
-        is_noisy: false,
-    });
-    let chart = chart(title, unit, Span::Linear, std::iter::once(all).chain(by_source).collect())?;
+    let lines = std::iter::once(all).chain(source_lines(run, sources, false)).collect();
+    let chart = chart(title, unit, Span::Linear, lines)?;
     let best = run.history.best_checkpoint.as_ref();
     Some(Chart { mark: best.map(|(step, name)| (*step as f64, format!("best checkpoint, {name}"))), ..chart })
 }
@@ -99,6 +120,15 @@ mod tests {
     }
 
     #[test]
+    fn pairs_have_charts_of_their_own() {
+        let pairs = run("a", &[r#"{"step": 1, "loss": 0.7, "reward_margin": -0.5, "reward_accuracy": 0.25}"#]);
+        let charts = charts(&[pairs]);
+        let titles: Vec<&str> = charts.iter().map(|chart| chart.title).collect();
+        assert_eq!(titles, ["Training loss", "Reward margin", "Reward accuracy"]);
+        assert_eq!((charts[0].unit, charts[1].lines[0].points[0].1), ("nats per supervised token or pair", -0.5));
+    }
+
+    #[test]
     fn several_runs_lie_over_each_other_by_name() {
         let first = run("first", &[r#"{"step": 1, "loss": 1.0}"#]);
         let second = run("second", &[r#"{"step": 1, "loss": 2.0, "memory_bytes": 1073741824}"#]);
@@ -107,6 +137,19 @@ mod tests {
         assert_eq!(names(&charts[0]), ["first", "second"]);
         assert_eq!((names(&charts[1]), charts[1].lines[0].color), (vec!["second".to_owned()], 1));
         assert_eq!(charts[1].lines[0].points, [(1.0, 1.0)]);
+    }
+
+    #[test]
+    fn sources_that_are_learned_have_a_chart_of_their_own_where_there_are_several() {
+        let titles = |rows: &[&str]| charts(&[run("a", rows)]).iter().map(|chart| chart.title).collect::<Vec<_>>();
+        let one = r#"{"step": 1, "loss": 1.0, "loss_by_source": {"x": 1.0}}"#;
+        assert_eq!(titles(&[one]), ["Training loss"]);
+        let other = r#"{"step": 2, "loss": 1.0, "loss_by_source": {"y": 1.0}}"#;
+        assert_eq!(titles(&[one, other]), ["Training loss", "Training loss by source"]);
+        let lines = charts(&[run("a", &[one, other])]).swap_remove(1).lines;
+        let points = |line: &Line| (line.name.clone(), line.points.clone());
+        let wanted = [("x".to_owned(), vec![(1.0, 1.0)]), ("y".to_owned(), vec![(2.0, 1.0)])];
+        assert_eq!(lines.iter().map(points).collect::<Vec<_>>(), wanted);
     }
 
     #[test]

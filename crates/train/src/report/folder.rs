@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::history::History;
+use super::history::{History, SOURCES_MAX};
 use super::lines::{self, objects};
 use super::samples::{Sample, Samples};
 use crate::error::TrainError;
@@ -72,9 +72,8 @@ impl Run {
         run.notes.extend(kept.note());
         run.samples = kept.into_kept();
         run.read_settings(settings)?;
-        if run.history.source_count_beyond > 0 {
-            let count = run.history.source_count_beyond;
-            run.notes.push(format!("metrics.jsonl: {count} more held-out sources are not shown"));
+        if run.history.by_source.is_cut || run.history.held_out_by_source.is_cut {
+            run.notes.push(format!("metrics.jsonl: of the sources the first {SOURCES_MAX} are shown"));
         }
         run.is_finished = ["merged", "adapter"].iter().any(|name| folder.join(name).is_dir());
         run.checkpoints = checkpoints(folder).into_iter().map(|(step, _)| step as u64).collect();

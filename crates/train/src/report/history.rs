@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 /// Numbers beyond are taken for broken: nothing that a run measures comes near, and axes can still be computed.
 const NUMBER_MAX: f64 = 1e30;
 
-/// Sources of held-out data that are kept; the rest is counted.
-const SOURCES_MAX: usize = 12;
+/// Sources that are kept.
+pub const SOURCES_MAX: usize = 12;
 
 /// Points of a curve, `(step, value)`, in order of steps.
 pub type Series = Vec<(f64, f64)>;
@@ -16,8 +16,12 @@ pub type Series = Vec<(f64, f64)>;
 /// What an optimizer step said.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Row {
-    /// Mean negative log-likelihood of its supervised tokens, in nats.
+    /// Mean negative log-likelihood of its supervised tokens, in nats, or mean loss of its pairs.
     pub loss: Option<f64>,
+    /// Of pairs: by how much the rewards of the chosen conversations are above those of the rejected ones.
+    pub reward_margin: Option<f64>,
+    /// Of pairs: part of them whose chosen conversation has the higher reward.
+    pub reward_accuracy: Option<f64>,
     /// Learning rate.
     pub learning_rate: Option<f64>,
     /// L2 norm of the gradient before clipping.
@@ -48,21 +52,45 @@ pub struct Success {
     pub tasks: Option<(u64, u64)>,
 }
 
+/// Losses of sources, by name and step.
+#[derive(Debug, Clone, Default)]
+pub struct BySource {
+    /// The first that are named.
+    pub losses: BTreeMap<String, BTreeMap<u64, f64>>,
+    /// Whether there are more.
+    pub is_cut: bool,
+}
+
+impl BySource {
+    /// Takes in what a row says of this step, in the place of what an earlier one said.
+    fn add(&mut self, step: u64, losses: Option<&Value>) {
+        self.losses.values_mut().for_each(|known| _ = known.remove(&step));
+        let losses = losses.and_then(Value::as_object).into_iter().flatten();
+        for (name, loss) in losses.filter_map(|(name, loss)| Some((name, number(Some(loss))?))) {
+            if !self.losses.contains_key(name) && self.losses.len() == SOURCES_MAX {
+                self.is_cut = true;
+                continue;
+            }
+            self.losses.entry(name.clone()).or_default().insert(step, loss);
+        }
+    }
+}
+
 /// Everything that a run has measured, by step.
 #[derive(Debug, Clone, Default)]
 pub struct History {
     /// Optimizer steps.
     pub steps: BTreeMap<u64, Row>,
+    /// Their losses by source.
+    pub by_source: BySource,
     /// Held-out loss of all sources, nats per token.
     pub held_out: BTreeMap<u64, f64>,
     /// Held-out loss by source.
-    pub held_out_by_source: BTreeMap<String, BTreeMap<u64, f64>>,
+    pub held_out_by_source: BySource,
     /// Rates of success.
     pub success: BTreeMap<u64, Success>,
     /// The checkpoint that was called the best last.
     pub best_checkpoint: Option<(u64, String)>,
-    /// Held-out sources beyond those that are kept.
-    pub source_count_beyond: usize,
 }
 
 impl History {
@@ -71,8 +99,10 @@ impl History {
         let Some(step) = row.get("step").and_then(Value::as_u64) else { return };
         let number = |key| number(row.get(key));
         if let Some(loss) = number("loss") {
-            let row = Row {
+            let of_step = Row {
                 loss: Some(loss),
+                reward_margin: number("reward_margin"),
+                reward_accuracy: number("reward_accuracy"),
                 learning_rate: number("learning_rate"),
                 gradient_norm: number("gradient_norm"),
                 tokens: number("tokens"),
@@ -80,13 +110,12 @@ impl History {
                 seconds: number("seconds"),
                 memory_bytes: number("memory_bytes"),
             };
-            self.steps.insert(step, row);
+            self.steps.insert(step, of_step);
+            self.by_source.add(step, row.get("loss_by_source"));
         }
         if let Some(loss) = number("held_out_loss") {
             self.held_out.insert(step, loss);
-        }
-        if let Some(Value::Object(losses)) = row.get("held_out_by_source") {
-            self.add_sources(step, losses);
+            self.held_out_by_source.add(step, row.get("held_out_by_source"));
         }
         if let Some(rate) = number("success_rate") {
             let whole = |key| row.get(key).and_then(Value::as_u64);
@@ -95,19 +124,6 @@ impl History {
         if let (Some(Value::String(name)), Some(Value::Bool(true))) = (row.get("checkpoint"), row.get("best")) {
             self.best_checkpoint = Some((step, name.clone()));
         }
-    }
-
-    fn add_sources(&mut self, step: u64, losses: &Map<String, Value>) {
-        let known = losses.iter().filter_map(|(name, loss)| Some((name, number(Some(loss))?)));
-        let mut beyond = 0;
-        for (name, loss) in known {
-            if !self.held_out_by_source.contains_key(name) && self.held_out_by_source.len() == SOURCES_MAX {
-                beyond += 1;
-                continue;
-            }
-            self.held_out_by_source.entry(name.clone()).or_default().insert(step, loss);
-        }
-        self.source_count_beyond = self.source_count_beyond.max(beyond);
     }
 
     /// A curve over the optimizer steps.
@@ -157,13 +173,16 @@ mod tests {
         let history = history(&[
             json!({"step": 0, "held_out_loss": 2.5, "held_out_by_source": {"a": 2.0, "b": 3.0}}),
             json!({"step": 1, "loss": 2.0, "tokens": 10, "seconds": 0.5, "memory_bytes": 7}),
-            json!({"step": 2, "loss": 1.0, "tokens": 10, "seconds": 0.0}),
+            json!({"step": 2, "loss": 9.0, "loss_by_source": {"c": 9.0}}),
+            json!({"step": 2, "loss": 1.0, "loss_by_source": {"d": 1.0}, "tokens": 10, "seconds": 0.0}),
             json!({"step": 2, "success_rate": 0.5, "solved": 3, "tasks": 6}),
             json!({"step": 2, "checkpoint": "step-000002", "best": true}),
         ]);
         assert_eq!(history.step_count(), 2);
         assert_eq!(history.curve(Row::tokens_per_second), [(1.0, 20.0)]);
-        assert_eq!(history.held_out_by_source["b"][&0], 3.0);
+        assert_eq!(history.by_source.losses["d"][&2], 1.0);
+        assert!(history.by_source.losses["c"].is_empty(), "the step was taken again");
+        assert_eq!(history.held_out_by_source.losses["b"][&0], 3.0);
         assert_eq!(history.success[&2], Success { rate: 0.5, tasks: Some((3, 6)) });
         assert_eq!(history.best_checkpoint, Some((2, "step-000002".to_owned())));
         assert_eq!(history.memory_bytes_max(), Some(7.0));
@@ -180,7 +199,7 @@ mod tests {
         ]);
         assert_eq!(history.steps.keys().collect::<Vec<_>>(), [&2]);
         assert_eq!(history.steps[&2], Row { loss: Some(1.0), ..Row::default() });
-        assert!(history.held_out_by_source.is_empty() && history.success.is_empty());
+        assert!(history.held_out_by_source.losses.is_empty() && history.success.is_empty());
         assert_eq!(history.best_checkpoint, None);
     }
 
@@ -191,9 +210,10 @@ mod tests {
     }
 
     #[test]
-    fn sources_without_end_are_counted() {
+    fn of_sources_without_end_the_first_are_kept() {
         let losses: Map<String, Value> = (0..40).map(|index| (format!("s{index:02}"), json!(1.0))).collect();
-        let history = history(&[json!({"step": 1, "held_out_by_source": losses})]);
-        assert_eq!((history.held_out_by_source.len(), history.source_count_beyond), (12, 28));
+        let history = history(&[json!({"step": 1, "held_out_loss": 1.0, "held_out_by_source": losses})]);
+        let BySource { losses, is_cut } = history.held_out_by_source;
+        assert!(losses.len() == 12 && is_cut && !history.by_source.is_cut);
     }
 }

@@ -31,13 +31,35 @@ fn run(tiny: &Tiny, settings: &[&str], more: &[&str]) -> crate::tiny::Ended {
 }
 
 #[test]
+fn a_step_tells_its_loss_source_by_source() {
+    let tiny = Tiny::new();
+    tiny.write("other.jsonl", &row(&"QUARTZ JOB VEX ".repeat(4)));
+    // Between the two that are learned stands what is held out.
+    tiny.add_source("other.jsonl", "");
+    run(&tiny, &["train.steps=14"], &[]).expect_code(0);
+    let [first, second] = ["train.jsonl", "other.jsonl"].map(|name| tiny.path(name).display().to_string());
+    let (mut with_both, mut worst_after) = (0, Vec::new());
+    for row in rows(&tiny, "loss") {
+        let (all, by_source) = (row["loss"].as_f64().unwrap(), row["loss_by_source"].as_object().unwrap());
+        let learned = by_source[&first].as_f64().unwrap();
+        let Some(other) = by_source.get(&second).map(|loss| loss.as_f64().unwrap()) else {
+            assert!(by_source.len() == 1 && (learned - all).abs() < 1e-12, "{row}");
+            continue;
+        };
+        assert!(by_source.len() == 2 && learned.min(other) < all && all < learned.max(other), "{row}");
+        with_both += 1;
+        worst_after.push(other > learned);
+    }
+    // The second source is one conversation, once in an epoch, and harder to learn than many that are alike.
+    assert!((1..7).contains(&with_both) && worst_after.last() == Some(&true), "{with_both}, {worst_after:?}");
+}
+
+#[test]
 fn held_out_data_is_measured_by_source_and_the_best_step_is_kept_and_exported() {
     let tiny = Tiny::new();
     tiny.write("validation.jsonl", &row(&"QUARTZ JOB VEX ".repeat(4)));
     tiny.write("other.jsonl", &row(&"WHY PIGMY FLUX ".repeat(3)));
-    let settings = String::from_utf8(tiny.read("settings.toml")).unwrap();
-    let second = format!("[[data]]\npath = {:?}\nheld_out = true\n[train]", tiny.path("other.jsonl"));
-    tiny.write("settings.toml", &settings.replace("[train]", &second));
+    tiny.add_source("other.jsonl", "held_out = true\n");
     let ended = run(&tiny, &["evaluation.every=2", "checkpoint.keep_last=1"], &LONG).expect_code(0);
     let measures = rows(&tiny, "held_out_loss");
     let steps: Vec<u64> = measures.iter().map(|row| row["step"].as_u64().unwrap()).collect();

@@ -34,7 +34,8 @@ impl Tiny {
 fn an_export_that_computes_something_else_is_kept_named_and_says_so() {
     let tiny = Tiny::new();
     tiny.run(&[]).expect_code(0);
-    let config = Config::load(&tiny.path("settings.toml"), &[]).unwrap();
+    let cache = format!("train.cache={}", tiny.path("cache").display());
+    let config = Config::load(&tiny.path("settings.toml"), &[cache]).unwrap();
     let run = Prepared::new(config, Some(Device::Cpu), &|_| {}, &EncodeProgress::default()).unwrap();
     let decoder = Decoder::load(&run.base_dir, DType::F32, &Device::Cpu).unwrap();
     let trained = Adapter::load(&tiny.path("run/adapter"), decoder.config(), &Device::Cpu).unwrap();

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a test may fail where it stands
 
+#[allow(dead_code)] // other tests use the rest of it
 mod tiny; // a model small enough to train in a blink
 mod written; // settings that are all right
 

@@ -13,10 +13,11 @@ use tempfile::TempDir;
 const CHATML: &str = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}\
     {% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
 
-const HIDDEN: usize = 32;
-const INTERMEDIATE: usize = 64;
-const KV: usize = 16;
-const LAYERS: usize = 2;
+/// Width and layers of a model. Its MLP is twice as wide, its keys and values are half as wide.
+type Shape = (usize, usize);
+
+const SMALL: Shape = (32, 2);
+const WIDE: Shape = (256, 6);
 
 /// Model, data, settings and room for runs.
 pub struct Tiny(TempDir);
@@ -37,11 +38,18 @@ impl Tiny {
         Tiny::with_tokens(&["<|endoftext|>"], None, 2)
     }
 
+    /// An instruct model with weights, 14 MB of them, that are large beside all else of a run.
+    pub fn wide() -> Tiny {
+        let tiny = Tiny::new();
+        write_weights(&tiny.path("model"), 3 + 256, WIDE);
+        tiny
+    }
+
     fn with_tokens(controls: &[&str], template: Option<&str>, spare_rows: usize) -> Tiny {
         let tiny = Tiny(tempfile::tempdir().unwrap());
         std::fs::create_dir(tiny.path("model")).unwrap();
         write_tokenizer(&tiny.path("model"), controls, template);
-        write_weights(&tiny.path("model"), controls.len() + 256 + spare_rows);
+        write_weights(&tiny.path("model"), controls.len() + 256 + spare_rows, SMALL);
         tiny.write_data("train.jsonl", 24);
         tiny.write_data("validation.jsonl", 4);
         tiny.write("settings.toml", &tiny.settings());
@@ -58,6 +66,13 @@ impl Tiny {
 
     pub fn read(&self, name: &str) -> Vec<u8> {
         std::fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// Adds a `[[data]]` that has this file, and more settings, behind those that are there.
+    pub fn add_source(&self, file: &str, settings: &str) {
+        let before = String::from_utf8(self.read("settings.toml")).unwrap();
+        let added = format!("[[data]]\npath = {:?}\n{settings}[train]", self.path(file));
+        self.write("settings.toml", &before.replace("[train]", &added));
     }
 
     /// Steps of up to two packs of up to three conversations each: six in an epoch, give or take one.
@@ -163,10 +178,11 @@ fn write_tokenizer(dir: &Path, controls: &[&str], template: Option<&str>) {
     std::fs::write(dir.join("tokenizer_config.json"), config.to_string()).unwrap();
 }
 
-fn write_weights(dir: &Path, vocabulary: usize) {
+fn write_weights(dir: &Path, vocabulary: usize, (hidden, layers): Shape) {
+    let (intermediate, kv) = (2 * hidden, hidden / 2);
     let config = json!({
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu",
-        "hidden_size": HIDDEN, "intermediate_size": INTERMEDIATE, "num_hidden_layers": LAYERS,
+        "hidden_size": hidden, "intermediate_size": intermediate, "num_hidden_layers": layers,
         "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": vocabulary,
         "max_position_embeddings": 512, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
         "tie_word_embeddings": true, "torch_dtype": "float32", "bos_token_id": 1, "eos_token_id": 2
@@ -183,19 +199,19 @@ fn write_weights(dir: &Path, vocabulary: usize) {
         };
         tensors.insert(name, Tensor::from_vec(values, shape, &Device::Cpu).unwrap());
     };
-    add("model.embed_tokens.weight".to_owned(), &[vocabulary, HIDDEN]);
-    add("model.norm.weight".to_owned(), &[HIDDEN]);
-    for layer in 0..LAYERS {
+    add("model.embed_tokens.weight".to_owned(), &[vocabulary, hidden]);
+    add("model.norm.weight".to_owned(), &[hidden]);
+    for layer in 0..layers {
         for (name, shape) in [
-            ("input_layernorm", &[HIDDEN][..]),
-            ("post_attention_layernorm", &[HIDDEN]),
-            ("self_attn.q_proj", &[HIDDEN, HIDDEN]),
-            ("self_attn.k_proj", &[KV, HIDDEN]),
-            ("self_attn.v_proj", &[KV, HIDDEN]),
-            ("self_attn.o_proj", &[HIDDEN, HIDDEN]),
-            ("mlp.gate_proj", &[INTERMEDIATE, HIDDEN]),
-            ("mlp.up_proj", &[INTERMEDIATE, HIDDEN]),
-            ("mlp.down_proj", &[HIDDEN, INTERMEDIATE]),
+            ("input_layernorm", &[hidden][..]),
+            ("post_attention_layernorm", &[hidden]),
+            ("self_attn.q_proj", &[hidden, hidden]),
+            ("self_attn.k_proj", &[kv, hidden]),
+            ("self_attn.v_proj", &[kv, hidden]),
+            ("self_attn.o_proj", &[hidden, hidden]),
+            ("mlp.gate_proj", &[intermediate, hidden]),
+            ("mlp.up_proj", &[intermediate, hidden]),
+            ("mlp.down_proj", &[hidden, intermediate]),
         ] {
             add(format!("model.layers.{layer}.{name}.weight"), shape);
         }

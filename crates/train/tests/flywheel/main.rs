@@ -220,7 +220,9 @@ fn what_cannot_be_measured_or_practised_is_refused_before_anything_is_written() 
         ("flywheel.practice=[\"none.jsonl\"]", "none.jsonl"),
         ("flywheel.temperature=0", "all attempts are the same"),
         ("flywheel.sampels=3", "did you mean `samples`"),
+        ("flywheel.preference_epochs=2", "needs `[preference]`"),
         ("data.0.weight=2", "set `repeat`"),
+        ("lora.dora=true", "are served merged"),
     ];
     for (fault, said) in faults {
         tiny.run(&["--set", fault]).expect_code(2).says(said);
@@ -247,4 +249,20 @@ fn what_cannot_be_measured_or_practised_is_refused_before_anything_is_written() 
     tiny.write("foreign", "");
     let here = format!("output.dir={}", tiny.path("").display());
     tiny.run(&["--set", &here]).expect_code(2).says("hint:");
+}
+
+#[test]
+fn pairs_and_adapters_that_rounds_cannot_take_are_refused_before_anything_is_written() {
+    let tiny = room();
+    let said = |text: &str| json!([{"role": "user", "content": "hi"}, {"role": "assistant", "content": text}]);
+    let pair = json!({"chosen": said("yes"), "rejected": said("no")});
+    tiny.write("pairs.jsonl", &lines([pair].into_iter()));
+    let ended = tiny.run(&["--set", "data.0.path=pairs.jsonl"]).expect_code(2);
+    ended.says("the rounds of a flywheel learn those that they collect").says("hint: leave it out");
+    let other = Tiny::new();
+    let dora = ["--set", "lora.dora=true", "--set", "lora.rank=16", "--set", "train.steps=1"];
+    other.run(&dora).expect_code(0);
+    let adapter = format!("model.adapter={:?}", other.path("run/adapter").display().to_string());
+    tiny.run(&["--set", &adapter]).expect_code(2).says("is an adapter of DoRA");
+    assert!(!tiny.path("wheel").exists());
 }

@@ -2,6 +2,8 @@
 //! are learned. The link moves, the next round begins with the better one, and tasks that nobody has solved come first.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
@@ -146,4 +148,41 @@ fn a_round_that_costs_chat_is_rejected(tiny: &Tiny, adapter: &str) {
     resume.push("--resume");
     let ended = tiny.run(&resume).expect_code(0);
     assert!(ended.stdout.ends_with(&format!("adapter  {}\n", best.display())), "{}", ended.stdout);
+}
+
+#[test]
+fn pairs_of_a_round_are_a_candidate_of_their_own() {
+    let tiny = torn();
+    // Attempts go on behind the first right one, so that the same task is solved and failed.
+    let settings = ["preference.beta=0.1", "flywheel.rounds=1", "flywheel.enough=6", "flywheel.measure_base=false"];
+    let mut settings = settings.map(|setting| ["--set", setting]).concat();
+    settings.push("--resume");
+    for place in ["comparing with the start of the run", "measuring pairs 1"] {
+        let mut child = tiny.command(&settings).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        assert!(said.any(|line| line.contains(place)), "nothing was said of {place}: did no success meet a failure?");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let ended = tiny.run(&settings).expect_code(0);
+    assert!(ended.stdout.contains("pairs 1: "), "{}", ended.stdout);
+    let text = |name: &str| String::from_utf8(tiny.read(&format!("wheel/{name}"))).unwrap();
+    let (whole, count) = (state(&tiny, "wheel"), text("round-1/collect/pairs.jsonl").lines().count());
+    let round = &whole["rounds"][0];
+    assert_eq!((round["pairs"]["count"].as_u64(), &round["figures"]["name"]), (Some(count as u64), &json!("round 1")));
+    assert_eq!(round["pairs"]["figures"]["name"], json!("pairs 1"), "{round:#}");
+    assert!(round["pairs"]["verdict"]["is_kept"].is_boolean() && round["verdict"]["is_kept"].is_boolean(), "{round:#}");
+    // It began as the adapter of its round, with a tenth of the learning rate, and learned the pairs and nothing else.
+    let from = tiny.path("wheel/round-1/train/adapter").display().to_string();
+    assert_eq!(adapter_of(&tiny, "wheel/round-1/pairs/train"), Some(from));
+    let resolved = text("round-1/pairs/train/config.toml");
+    assert!(resolved.contains("learning_rate = 0.001\n"), "{resolved}");
+    let plan: Value = serde_json::from_str(text("round-1/pairs/train/plan.jsonl").lines().next().unwrap()).unwrap();
+    let learned = plan["conversations"].as_u64().unwrap() as usize;
+    assert!((1..=count).contains(&learned) && plan["epochs"] == 1, "{plan}");
+    assert!(text("round-1/pairs/train/metrics.jsonl").contains("reward_margin"));
+    assert!(!text("round-1/train/metrics.jsonl").contains("reward_margin"));
+    assert!(text("flywheel.html").contains("1, pairs"));
+    let other = [&settings[..], &["--set", "preference.beta=0.2"]].concat();
+    tiny.run(&other).expect_code(2).says("`preference.beta` was 0.1 there and is 0.2 here");
 }

@@ -10,6 +10,7 @@ use codeact_train::prepare::Prepared;
 use codeact_train::ranks::{Alone, Collective, Place, RankError, Threads};
 use codeact_train::requests::Requests;
 use codeact_train::run::{self, Outcome};
+use serde_json::{Value, json};
 
 use crate::tiny::{Tiny, names};
 
@@ -43,14 +44,18 @@ pub fn by_threads(run: &Prepared, count: usize) -> Vec<Outcome> {
     })
 }
 
-/// Losses and gradient norms of the steps, and the held-out losses.
+/// Losses of the steps, by source too, gradient norms, and the held-out losses.
 fn curve(tiny: &Tiny, dir: &str) -> Vec<(String, f64)> {
     let text = String::from_utf8(tiny.read(&format!("{dir}/metrics.jsonl"))).unwrap();
-    let rows = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let rows = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let keys = ["loss", "gradient_norm", "held_out_loss"];
-    rows.flat_map(|row| keys.map(|key| (format!("{key} of {}", row["step"]), row[key].as_f64())))
-        .filter_map(|(name, value)| Some((name, value?)))
-        .collect()
+    rows.flat_map(|row| {
+        let by_source = row["loss_by_source"].as_object().cloned().unwrap_or_default();
+        let all = keys.map(|key| (key.to_owned(), row[key].clone())).into_iter().chain(by_source);
+        let step = row["step"].clone();
+        all.filter_map(move |(name, value)| Some((format!("{name} of {step}"), value.as_f64()?)))
+    })
+    .collect()
 }
 
 fn adapter(tiny: &Tiny, dir: &str) -> HashMap<String, Tensor> {
@@ -64,7 +69,8 @@ pub fn assert_close(tiny: &Tiny, one: &str, other: &str) {
     let (left, right) = (curve(tiny, one), curve(tiny, other));
     assert_eq!(left.len(), right.len());
     let mut worst = 0.0f64;
-    for ((name, left), (_, right)) in left.iter().zip(&right) {
+    for ((name, left), (same, right)) in left.iter().zip(&right) {
+        assert_eq!(name, same);
         let difference = (left - right).abs() / left.abs();
         worst = worst.max(difference);
         assert!(difference < LOSS_RELATIVE, "{name}: {left} and {right} in {other}");
@@ -107,8 +113,36 @@ fn threads_train_all_weights_as_one_rank_does() {
 }
 
 #[test]
+fn threads_learn_pairs_as_one_rank_does() {
+    let tiny = Tiny::new();
+    let rows = (0..12).map(|index| {
+        let said = |text: String| {
+            json!([{"role": "user", "content": format!("add {index}")}, {"role": "assistant", "content": text}])
+        };
+        let (chosen, rejected) = (said(format!("it is {}", index + 1)), said(format!("{index}? Ask him.")));
+        json!({"chosen": chosen, "rejected": rejected}).to_string() + "\n"
+    });
+    tiny.write("train.jsonl", &rows.collect::<String>());
+    let settings = ["preference.beta=0.3", "train.accumulation=6", "train.steps=3"];
+    run::train(&prepared(&tiny, "one", &settings), &Start::Fresh, &Requests::default(), &Alone).unwrap();
+    let outcomes = by_threads(&prepared(&tiny, "two", &settings), 2);
+    assert!(matches!(outcomes[0], Outcome::Finished { .. }));
+    assert_close(&tiny, "one", "two");
+    let losses = |dir: &str| -> Vec<f64> {
+        let text = String::from_utf8(tiny.read(&format!("{dir}/metrics.jsonl"))).unwrap();
+        let rows = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        rows.filter_map(|row| row["chosen_loss"].as_f64()).collect()
+    };
+    let (one, two) = (losses("one"), losses("two"));
+    assert_eq!((one.len(), two.len()), (3, 3));
+    assert!(one.iter().zip(&two).all(|(one, two)| (one - two).abs() < LOSS_RELATIVE * one), "{one:?} {two:?}");
+}
+
+#[test]
 fn threads_give_what_one_rank_gives() {
     let tiny = Tiny::new();
+    tiny.write_data("other.jsonl", 5);
+    tiny.add_source("other.jsonl", "");
     // Six packs a step, of which the last step of an epoch has fewer; then fewer packs than ranks.
     for (name, accumulation) in [("many", "train.accumulation=6"), ("few", "train.accumulation=2")] {
         let settings = [accumulation, "train.steps=4"];
@@ -142,7 +176,7 @@ fn passes_that_one_pack_is_split_into_are_shared() {
 #[test]
 fn ranks_decide_alike_when_a_step_goes_wrong() {
     let tiny = Tiny::new();
-    let settings = ["guard.spike=0.01", "guard.on_spike=rollback", "train.steps=40", "optimizer.learning_rate=1e-5"];
+    let settings = ["guard.spike=0.15", "guard.on_spike=rollback", "train.steps=40", "optimizer.learning_rate=1e-5"];
     let run = prepared(&tiny, "spikes", &settings);
     let outcomes = by_threads(&run, 2);
     assert!(matches!(outcomes[0], Outcome::Finished { step: 40, .. }), "{outcomes:?}");

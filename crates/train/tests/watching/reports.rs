@@ -111,7 +111,7 @@ fn what_strangers_wrote_is_never_markup() {
     let line = |value: serde_json::Value| format!("{value}\n");
     let losses = serde_json::json!({HOSTILE: 1.0, format!("{HOSTILE}2"): 2.0});
     let rows = [
-        serde_json::json!({"step": 1, "loss": 1.0}),
+        serde_json::json!({"step": 1, "loss": 1.0, "loss_by_source": losses}),
         serde_json::json!({"step": 1, "held_out_loss": 1.0, "held_out_by_source": losses}),
         serde_json::json!({"step": 1, "checkpoint": HOSTILE, "best": true}),
     ];

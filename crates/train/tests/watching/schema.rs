@@ -40,7 +40,7 @@ fn the_configs_of_the_project_and_what_they_resolve_to_are_valid() {
 }
 
 /// A key with a value that is wrong.
-const WRONG: [&str; 38] = [
+const WRONG: [&str; 41] = [
     "model.name = 5",
     "model.name = \" \"",
     "model.chat_format = \"chatMl\"",
@@ -66,6 +66,9 @@ const WRONG: [&str; 38] = [
     "optimizer.weight_decay = -0.1",
     "optimizer.min_lr_ratio = 1.1",
     "checkpoint.keep_last = 0",
+    "preference.beta = 0",
+    "preference.sft_weight = -0.5",
+    "preference.gamma = 1",
     "output.profile = \"quick\"",
     "output.action_format = \"yaml\"",
     "output.overwrite = \"yes\"",

@@ -23,6 +23,11 @@ pub(super) const ADDED_MAX: usize = 64;
 /// # Errors
 /// When its rank is too large, or it adds too many tokens.
 pub(super) fn check(adapter: &ServedAdapter) -> Result<(), ModelError> {
+    if adapter.has_factors() {
+        let what = "an adapter of DoRA, which a card serves merged, not beside its base\nhint: \
+                    `codeact-train merge --adapter DIR --out MERGED`, then serve `MERGED`";
+        return Err(ModelError::Batch(what.to_owned()));
+    }
     let (ranks, added) = (adapter.ranks_max(), adapter.new_token_count());
     if ranks <= RANKS_MAX && added <= ADDED_MAX {
         return Ok(());
