@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """What the rounds of a flywheel did to success and chat: a finished run as a result that can be committed.
 
-usage: python bench/flywheel.py [--config configs/flywheel.toml] [--run DIR] [--dry] [-- --set KEY=VALUE ..]
+usage: python bench/flywheel.py [--config FILE] [--run DIR] [--name NAME] [--dry] [-- --set KEY=VALUE ..]
 
-Runs `codeact-train --config ..`, with the settings after `--`, and writes bench/results/<date>-flywheel-<machine>.md out
-of the numbers in its folder. With `--run` it reads the folder of a run that has ended instead, and no time of the whole is
-given: only the stages that say themselves how long they took. `--dry` only prints."""
+Runs `codeact-train --config ..`, with the settings after `--`, and writes bench/results/<date>-NAME-<machine>.md out
+of the numbers in its folder (NAME is `flywheel` unless given). With `--run` it reads the folder of a run that has ended
+instead, and no time of the whole is given: only the stages that say themselves how long they took. `--dry` only prints."""
 
 import argparse
 import json
@@ -52,7 +52,19 @@ def table(state):
             lines.append(figures_row(each["figures"], start, trained, told))
         else:  # Nothing was collected, and so nothing trained.
             lines.append(f"| round {each['number']} |" + " |" * (len(groups) + 3) + f" {told} |")
+        if each.get("pairs"):
+            lines.append(pairs_row(each, start))
     return lines
+
+
+def pairs_row(each, start):
+    """What learned the pairs of a round, where there were some."""
+    pairs = each["pairs"]
+    told = "kept" if pairs["verdict"]["is_kept"] else pairs["verdict"]["why"]
+    if not pairs["figures"]:  # None of them could be learned.
+        return f"| pairs {each['number']} |" + " |" * (len(start["groups"]) + 3) + f" {told} |"
+    trained = f"{pairs['trained']['conversations']} of {pairs['count']} pairs, {pairs['trained']['steps']} steps"
+    return figures_row(pairs["figures"], start, trained, told)
 
 
 def collected(state):
@@ -69,7 +81,9 @@ def minutes(state):
     stages = {"first adapter": state.get("start_seconds") or 0, "measuring": sum(measured), "collecting": 0, "training": 0}
     for each in state["rounds"]:
         for name, part in (("collecting", "collected"), ("training", "trained"), ("measuring", "figures")):
-            stages[name] += each[part]["seconds"] if each[part] else 0
+            # The pairs of a round have a training and a measurement of their own.
+            for of in (each, each.get("pairs") or {}):
+                stages[name] += of[part]["seconds"] if of.get(part) else 0
     return ", ".join(f"{name} {seconds / 60:.1f}" for name, seconds in stages.items()), sum(stages.values()) / 60
 
 
@@ -77,6 +91,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default="configs/flywheel.toml")
     parser.add_argument("--run", type=Path)
+    parser.add_argument("--name", default="flywheel")
     parser.add_argument("--dry", action="store_true")
     parser.add_argument("settings", nargs="*", help="after `--`, for codeact-train")
     args = parser.parse_args()
@@ -107,7 +122,7 @@ def main():
         f"Minutes: {stages}; together {total:.1f}" + (f", the whole command {whole:.1f}." if whole else "."),
         "",
     ]
-    tell("flywheel", lines, args.dry)
+    tell(args.name, lines, args.dry)
     return 0
 
 
