@@ -57,6 +57,7 @@ test("nothing of a hostile model runs, loads or leads away", async () => {
     const [download] = await Promise.all([page.waitForEvent("download"), page.click('[aria-label$="gpj.exe"][aria-label^="Download"]')]);
     assert.equal(await readFile(await download.path(), "utf8"), "x");
     await assertClean(page);
+    assert.equal(visits, 0, "nor did anybody come later");
     await page.close();
     wire.stop();
 });

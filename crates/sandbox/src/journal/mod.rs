@@ -12,6 +12,8 @@ mod entry; // read first: what can happen
 
 mod line; // how it is written
 
+mod locked; // by one session at a time
+
 mod compare; // when two runs are the same
 
 mod replay; // what to run again
@@ -24,6 +26,7 @@ pub use entry::{Entry, Output, Record, RecordedCell, RecordedDisplay};
 pub use replay::{ReplayError, Step, steps};
 
 use line::{LINE_BYTES_MAX, Position};
+use locked::Locked;
 use rustix::fs::{Mode, OFlags};
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -134,7 +137,7 @@ impl fmt::Display for Cut {
 #[derive(Debug)]
 pub struct Journal {
     folder: PathBuf,
-    events: File,
+    events: Locked,
     position: Position,
     /// Behind `position` there may be part of a line.
     has_remains: bool,
@@ -167,7 +170,7 @@ impl Journal {
             }
             created => created.map_err(system("making", &path))?,
         };
-        lock(&events, folder)?;
+        let events = lock(events, folder)?;
         let blobs = folder.join(BLOBS);
         DirBuilder::new().mode(0o700).create(&blobs).map_err(system("making", &blobs))?;
         // Best effort, for the name of the folder itself: the one above may belong to others.
@@ -185,15 +188,15 @@ impl Journal {
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let opened = OpenOptions::new().read(true).append(true).custom_flags(flags.bits().cast_signed()).open(&path);
         let events = opened.map_err(system("opening", &path))?;
-        lock(&events, folder)?;
-        let (records, position, cut) = line::read_all(&events, &path)?;
+        let events = lock(events, folder)?;
+        let (records, position, cut) = line::read_all(&*events, &path)?;
         if cut.is_some() {
             events.set_len(position.bytes).map_err(system("cutting", &path))?;
         }
         Ok((Journal::at(folder, events, position), records, cut))
     }
 
-    fn at(folder: &Path, events: File, position: Position) -> Journal {
+    fn at(folder: &Path, events: Locked, position: Position) -> Journal {
         let folder = folder.to_path_buf();
         Journal { folder, events, position, has_remains: false, has_new_names: true, is_unsynced: false }
     }
@@ -222,7 +225,7 @@ impl Journal {
             // The policy may be nested more deeply than can be read again.
             serde_json::from_slice::<Record>(&line).map_err(|source| JournalError::Json { source })?;
         }
-        if let Err(source) = self.events.write_all(&line) {
+        if let Err(source) = (&*self.events).write_all(&line) {
             // Cutting needs no space. Should it fail nevertheless, the next append tries again.
             self.has_remains = self.events.set_len(self.position.bytes).is_err();
             return Err(system("writing", &path)(source));
@@ -346,13 +349,11 @@ impl Journal {
     }
 }
 
-/// Held until the file is closed, by the kernel if need be.
-fn lock(events: &File, folder: &Path) -> Result<(), JournalError> {
-    match events.try_lock() {
-        Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => Err(JournalError::InUse { folder: folder.to_path_buf() }),
-        Err(TryLockError::Error(error)) => Err(system("locking", &folder.join(EVENTS))(error)),
-    }
+fn lock(events: File, folder: &Path) -> Result<Locked, JournalError> {
+    Locked::new(events).map_err(|error| match error {
+        TryLockError::WouldBlock => JournalError::InUse { folder: folder.to_path_buf() },
+        TryLockError::Error(error) => system("locking", &folder.join(EVENTS))(error),
+    })
 }
 
 fn system(action: &'static str, path: &Path) -> impl Fn(io::Error) -> JournalError {

@@ -93,6 +93,18 @@ fn a_torn_last_line_is_cut_wherever_it_was_torn() {
 }
 
 #[test]
+fn a_process_that_is_just_being_started_does_not_keep_a_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::create(folder.path()).unwrap();
+    // What a process has of its parent's files before it executes its program: the same open file.
+    let inherited = journal.events.try_clone().unwrap();
+    assert!(matches!(Journal::open(folder.path()), Err(JournalError::InUse { .. })));
+    drop(journal);
+    Journal::open(folder.path()).unwrap();
+    drop(inherited);
+}
+
+#[test]
 fn changed_lines_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(EVENTS);
