@@ -3,7 +3,7 @@
 
 usage: python tests/openai_conformance.py [MODEL_DIR]
 
-Packages: tests/serve-requirements.txt. Starts target/release/codeact-serve (or $CODEACT_SERVE) on a free port with
+Packages: tests/api-requirements.txt. Starts target/release/codeact-serve (or $CODEACT_SERVE) on a free port with
 MODEL_DIR, by default checkpoints/base/HuggingFaceTB--SmolLM2-135M-Instruct, and asks it through the client: chat,
 streams, usage, log-probabilities, several answers, stop strings, seeds, structured output, completions with echo,
 embeddings, models, every class of error, and the asynchronous client. Exit code: 0 all passed, 1 something did not, 2 no model or no program."""
