@@ -6,8 +6,9 @@ usage: python tests/export_check.py                       every export it can fi
        python tests/export_check.py BASE ADAPTER MERGED   three folders
 
 Packages: tests/requirements.txt. Without arguments it exports each adapter of tests/golden/lora with our code into a
-temporary folder and checks those, then checkpoints/runs/quickstart where it exists. Our side is three small examples,
-run through `cargo run --release`; set CODEACT_EXAMPLES to a folder of built examples to skip cargo.
+temporary folder and checks those, then a run on a base model that gets new tokens, then checkpoints/runs/quickstart where
+it exists. Our side is three small examples and the trainer, run through `cargo run --release`; set CODEACT_EXAMPLES to a
+folder of built examples and CODEACT_TRAIN to a built trainer to skip cargo.
 
 For every export, in f32 on the CPU:
   * PEFT finds each tensor of the adapter file in the model, with its values, and nothing else is trainable
@@ -28,6 +29,7 @@ from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+import grown
 import peft
 import torch
 import transformers
@@ -80,6 +82,11 @@ def ours(package, example, *args):
     return result.stdout
 
 
+def trainer():
+    built = os.environ.get("CODEACT_TRAIN")
+    return [str(Path(built).resolve())] if built else ["cargo", "run", "--release", "--quiet", "--bin", "codeact-train", "--"]
+
+
 def our_logits(model, prompts, adapter=None):
     with tempfile.TemporaryDirectory() as folder:
         ids, out = Path(folder) / "ids.json", Path(folder) / "logits.safetensors"
@@ -117,7 +124,8 @@ def load(folder):
 def compare_adapter(model, folder):
     """PEFT puts missing tensors down as a warning, so compare what it holds with the file."""
     saved = load_file(folder / "adapter_model.safetensors")
-    held = get_peft_model_state_dict(model)
+    # Of resized tables PEFT gives the base's rows as well.
+    held = {key: value for key, value in get_peft_model_state_dict(model).items() if "base_layer" not in key}
     check(held.keys() == saved.keys(), f"adapter keys differ: {sorted(held.keys() ^ saved.keys())[:4]}")
     for key, value in saved.items():
         check(torch.equal(held[key].float(), value.float()), f"adapter tensor `{key}` was not loaded as it is saved")
@@ -183,6 +191,8 @@ def check_export(base, adapter, merged):
     else:
         print("  skipped: 1 check, no tokenizer in the merged folder")
     bare = load(base)
+    if (size := grown.vocabulary(adapter)) > config.vocab_size:
+        bare.resize_token_embeddings(size)  # as the adapter's card says
     before = their_logits(bare, prompts)
     model = peft.PeftModel.from_pretrained(bare, adapter).eval()
     compare_adapter(model, adapter)
@@ -217,6 +227,9 @@ def exports(args):
         return [(args[0], lambda _: check_run(Path(args[0])))]
     golden = sorted((REPOSITORY / "tests/golden/lora").iterdir())
     found = [(folder.name, lambda out, folder=folder: check_golden(folder, out)) for folder in golden]
+    for tied in (True, False):
+        name = f"new tokens, embedding and head {'tied' if tied else 'apart'}"
+        found.append((name, lambda out, tied=tied: check_export(*grown.train(out, tied, trainer()))))
     quickstart = REPOSITORY / "checkpoints/runs/quickstart"
     if (quickstart / "merged").exists() and (quickstart / "adapter").exists():
         found.append(("quickstart", lambda _: check_run(quickstart)))

@@ -43,7 +43,8 @@ impl Hub {
             ("tokenizer.json", b"{\"version\":\"1.0\"}".to_vec()),
             ("model.safetensors", weights),
             ("pytorch_model.bin", vec![1; 100]),
-            ("README.md", b"hello".to_vec()),
+            ("README.md", b"---\nlicense: mit\n---\n".to_vec()),
+            ("notes.md", b"hello".to_vec()),
         ];
         Hub { files: files.map(|(name, bytes)| (name.to_string(), bytes)).into(), ..Hub::default() }
     }
@@ -143,7 +144,7 @@ fn a_model_is_downloaded_without_pickled_weights() {
     let (_root, settings) = against(&hub);
     let folder = download(&settings).unwrap();
     assert_eq!(folder, settings.base_dir.join("someone--tiny-model"));
-    assert_eq!(names(&folder), ["config.json", "model.safetensors", "tokenizer.json"]);
+    assert_eq!(names(&folder), ["README.md", "config.json", "model.safetensors", "tokenizer.json"]);
     assert_eq!(fs::read(folder.join("model.safetensors")).unwrap(), hub.files["model.safetensors"]);
     assert_eq!(names(&settings.base_dir), ["someone--tiny-model"]);
     let asked = hub.requests.lock().unwrap().len();
@@ -169,7 +170,7 @@ fn a_broken_download_is_continued_by_the_next_run() {
     assert!(error.contains("run again to continue the download"), "{error}");
     let partial = settings.base_dir.join("someone--tiny-model.partial");
     assert!(!settings.base_dir.join("someone--tiny-model").exists());
-    assert_eq!(names(&partial), [".commit", "config.json", "tokenizer.json"]);
+    assert_eq!(names(&partial), [".commit", "README.md", "config.json", "tokenizer.json"]);
     // As if the first two ranges and a half had come.
     fs::write(partial.join("model.safetensors"), &hub.files["model.safetensors"][..2500]).unwrap();
     hub.interruptions.store(0, Ordering::SeqCst);

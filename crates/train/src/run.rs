@@ -225,7 +225,8 @@ fn finish(learner: Learner<'_>, ended: Ended) -> Result<Outcome, TrainError> {
     let base = Base { name: &run.config.model.name, dir: &run.base_dir, format: &run.format, wording: &wording };
     let step = best.unwrap_or(position);
     let held_out_loss = standing.before.zip(standing.loss_after(step));
-    let exports = export::export(run.dir(), trained, base, &check, &Training::of_run(run, step, held_out_loss))?;
+    let training = Training { solved: standing.solved_after(step), ..Training::of_run(run, step, held_out_loss) };
+    let exports = export::export(run.dir(), trained, base, &check, &training)?;
     Ok(Outcome::Finished { exports, step, is_early: ended == Ended::NoProgress, held_out_loss })
 }
 

@@ -138,6 +138,12 @@ impl Standing {
         let known = self.newest.into_iter().chain(self.best);
         known.filter(|measure| measure.step == step).map(|measure| measure.loss).next()
     }
+
+    /// What was solved after `step` steps, if it is still known.
+    pub fn solved_after(&self, step: usize) -> Option<Solved> {
+        let known = self.success.newest.into_iter().chain(self.success.best);
+        known.filter(|solved| solved.step == step).next()
+    }
 }
 
 #[cfg(test)]

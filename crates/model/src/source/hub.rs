@@ -111,7 +111,9 @@ fn wanted(name: &str, mut files: Vec<RemoteFile>) -> Result<Vec<RemoteFile>, Hub
 
 /// Small files first, so that a useless repository shows before gigabytes; `None` for what is not needed.
 fn rank(file_name: &str) -> Option<u8> {
-    const SMALL: [&str; 11] = [
+    // The card says the licence.
+    const SMALL: [&str; 12] = [
+        "README.md",
         "config.json",
         "generation_config.json",
         "tokenizer.json",

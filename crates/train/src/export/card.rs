@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::manifest::{Kind, Manifest};
 use super::markdown::{code, shell, yaml};
 use super::training::{Amount, DataUsed, Training};
+use crate::standing::Solved;
 
 /// Longest part of a base's README that is read for its licence.
 const HEADER_BYTES_MAX: usize = 64 << 10;
@@ -117,6 +118,10 @@ impl Card<'_> {
         self.manifest.training.as_ref().is_some_and(|training| training.settings["lora"]["dora"] == true)
     }
 
+    fn new_tokens(&self) -> usize {
+        self.manifest.training.as_ref().map_or(0, |training| training.new_tokens)
+    }
+
     fn usage_section(&self, text: &mut String) {
         let target = self.target.display().to_string();
         let word = shell(&target);
@@ -136,12 +141,17 @@ impl Card<'_> {
                      llama-cli -m model.gguf\n```\n"
                 );
                 let (base, path) = (python(&self.manifest.base), python(&target));
+                // PEFT trains rows that the model has; those of added tokens have to be made.
+                let grown = match self.new_tokens() {
+                    0 => "",
+                    _ => "model.resize_token_embeddings(len(tokenizer))\n",
+                };
                 let _ = writeln!(
                     text,
                     "```python\nfrom peft import PeftModel\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n\
                      tokenizer = AutoTokenizer.from_pretrained({path})\n\
                      model = AutoModelForCausalLM.from_pretrained({base})\n\
-                     model = PeftModel.from_pretrained(model, {path})\n```\n"
+                     {grown}model = PeftModel.from_pretrained(model, {path})\n```\n"
                 );
             }
             _ => {
@@ -219,6 +229,9 @@ fn training_section(text: &mut String, training: &Training) {
     }
     if let Some((before, after)) = training.held_out_loss {
         let _ = writeln!(text, "Held-out loss per supervised token, in nats: {before:.4} before, {after:.4} after.\n");
+    }
+    if let Some(Solved { solved, tasks, .. }) = &training.solved {
+        let _ = writeln!(text, "Held-out tasks solved by running code in a sandbox: {solved} of {tasks}.\n");
     }
     if training.settings["preference"].is_object() {
         let start = match training.settings["model"]["adapter"].as_str() {

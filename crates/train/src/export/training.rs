@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::prepare::Prepared;
+use crate::standing::Solved;
 
 /// A run in numbers: what was learned, from what, how, and where.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,6 +22,9 @@ pub struct Training {
     pub data: Vec<DataUsed>,
     /// Mean loss per supervised token before and after, in nats.
     pub held_out_loss: Option<(f64, f64)>,
+    /// Held-out tasks that were solved by running code.
+    #[serde(default)]
+    pub solved: Option<Solved>,
 }
 
 /// How much was learned.
@@ -110,6 +114,7 @@ impl Training {
             }),
             data: data.collect(),
             held_out_loss,
+            solved: None,
         }
     }
 
@@ -122,6 +127,7 @@ impl Training {
             amount: None,
             data: Vec::new(),
             held_out_loss: None,
+            solved: None,
         }
     }
 }
