@@ -40,6 +40,7 @@ pub mod tasks; // the agent while it is trained
 mod tried; // what came of its tasks
 mod overlap; // tasks that the data has
 pub mod memory;
+mod allowance; // what there is of it
 pub mod progress;
 pub mod report; // a page about runs
 

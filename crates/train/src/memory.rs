@@ -3,6 +3,7 @@
 use candle_core::Device;
 use codeact_model::{MemoryPlan, Recompute, Workload};
 
+use crate::allowance;
 use crate::config::RecomputeChoice;
 use crate::describe::bytes;
 
@@ -37,7 +38,7 @@ pub struct Fit {
 /// When a card does not answer.
 pub fn budget(device: &Device) -> candle_core::Result<Option<usize>> {
     if device.is_cpu() {
-        return Ok(free_bytes().map(|free| (free as f64 * USABLE_ON_CPU) as usize));
+        return Ok(allowance::free_bytes().map(|free| (free as f64 * USABLE_ON_CPU) as usize));
     }
     let free = codeact_ops::device::free_bytes(device)?;
     Ok(Some(((free as f64 * USABLE_ON_CARD) as usize).saturating_sub(LIBRARY_BYTES)))
@@ -190,25 +191,6 @@ pub fn level_name(level: Recompute) -> &'static str {
         Recompute::Mlp => "mlp",
         Recompute::Block => "block",
     }
-}
-
-/// Memory that is free, in bytes, where the system says so (`MemAvailable`; the limit of a container counts too).
-pub fn free_bytes() -> Option<usize> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let host = line.trim().strip_suffix(" kB")?.parse::<usize>().ok()? * 1024;
-    let version_2 = ["/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"];
-    let version_1 = ["/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"];
-    let container = [version_2, version_1].into_iter().find_map(container_free_bytes);
-    Some(container.map_or(host, |free| free.min(host)))
-}
-
-/// What a container's limit leaves. Cached files count as used there, but are given up when memory is wanted.
-fn container_free_bytes([folder, limit, used, cached]: [&str; 4]) -> Option<usize> {
-    let number = |name: &str| std::fs::read_to_string(format!("{folder}/{name}")).ok()?.trim().parse::<usize>().ok();
-    let statistics = std::fs::read_to_string(format!("{folder}/memory.stat")).unwrap_or_default();
-    let cached = statistics.lines().find_map(|line| line.strip_prefix(cached)?.trim().parse::<usize>().ok());
-    Some(number(limit)?.saturating_sub(number(used)?.saturating_sub(cached.unwrap_or(0))))
 }
 
 /// Most memory this run has held at once, in bytes: of the card's pool, or of the process where the system says so
