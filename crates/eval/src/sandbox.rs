@@ -1,6 +1,6 @@
 //! The options about the sandbox, which all programs share, and what they come to on this machine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use codeact_sandbox::proxy::AllowList;
 use codeact_sandbox::{Limits, Network, Policy, Protection, Rung, SandboxError, Session};
@@ -63,6 +63,13 @@ enum Weakest {
 }
 
 impl SandboxArgs {
+    /// Which of the options are given of those that some settings have as well: `--python` and `--cell-seconds`.
+    pub fn also_settings(&self) -> Vec<&'static str> {
+        let is_other_time = self.cell_seconds * 1000 != Limits::default().wall_ms_max;
+        let given = [(self.python != Path::new("python3"), "--python"), (is_other_time, "--cell-seconds")];
+        given.into_iter().filter_map(|(is_given, name)| is_given.then_some(name)).collect()
+    }
+
     /// What they ask for. Cells work in the folder `workspace` of this machine, or else on a disk of their own.
     pub fn policy(&self, workspace: Option<PathBuf>) -> Policy {
         let weakest = match self.weakest {

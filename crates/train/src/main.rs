@@ -240,8 +240,11 @@ fn begin(args: &Args, sandbox: &SandboxArgs) -> Result<ExitCode, TrainError> {
     if args.dry_run {
         return plan(config, args, sandbox);
     }
+    let requests = Requests::of_signals(leave).map_err(TrainError::Signals)?;
     if config.flywheel.is_some() {
-        print(&flywheel::command(config, args.resume, args.gpus.is_some_and(|count| count > 1), &say)?);
+        requests.begin();
+        let has_ranks = args.gpus.is_some_and(|count| count > 1);
+        print(&flywheel::command(config, args.resume, has_ranks, (sandbox, &requests), &say)?);
         return Ok(ExitCode::SUCCESS);
     }
     let (started, team, point) = match (args.gpus.unwrap_or(1), Team::of_environment()?) {
@@ -257,7 +260,7 @@ fn begin(args: &Args, sandbox: &SandboxArgs) -> Result<ExitCode, TrainError> {
     let say: &dyn Fn(&str) = if is_first { &say } else { &|_| {} };
     let device = devices::open(&config, false, team.as_ref(), say)?;
     let ranks = ranks::join(team.as_ref(), point, device.as_ref().unwrap_or(&Device::Cpu), say, give_up)?;
-    let result = train(config, (args, sandbox), device, ranks.as_ref(), say);
+    let result = train(config, (args, sandbox, &requests), device, ranks.as_ref(), say);
     ranks.leave(result.as_ref().err().map(TrainError::report).as_deref());
     if let (Ok(_), Some(started)) = (&result, started) {
         started.wait();
@@ -273,6 +276,12 @@ fn begin(args: &Args, sandbox: &SandboxArgs) -> Result<ExitCode, TrainError> {
 fn give_up(error: &RankError) {
     eprintln!("error: {}", TrainError::from(error.clone()).report());
     std::process::exit(1);
+}
+
+/// Ends a program that has nothing to save yet as one that was stopped later: who preempts it may start it again.
+fn leave() {
+    eprintln!("stopped before there was anything to save\nhint: the same command begins again");
+    std::process::exit(0);
 }
 
 /// As the ranks that `--gpus` starts have them.
@@ -297,7 +306,7 @@ fn plan(config: Config, args: &Args, sandbox: &SandboxArgs) -> Result<ExitCode, 
 
 fn train(
     config: Config,
-    (args, sandbox): (&Args, &SandboxArgs),
+    (args, sandbox, requests): (&Args, &SandboxArgs, &Requests),
     device: Option<Device>,
     ranks: &dyn Collective,
     say: &dyn Fn(&str),
@@ -321,8 +330,8 @@ fn train(
             Start::Fresh => {}
         }
     }
-    let requests = Requests::of_signals().map_err(TrainError::Signals)?;
-    let outcome = run::train(&run, &start, &requests, ranks).inspect_err(|_| {
+    requests.begin();
+    let outcome = run::train(&run, &start, requests, ranks).inspect_err(|_| {
         if let Some((_, newest)) = folder::checkpoints(run.dir()).pop().filter(|_| is_first) {
             eprintln!("saved so far: checkpoint `{}`", newest.display());
         }

@@ -17,6 +17,8 @@ const SAME_SIGNAL: Duration = Duration::from_millis(500);
 /// Flags that signals set and the loop looks at.
 #[derive(Debug, Default)]
 pub struct Requests {
+    /// Whether somebody looks at the others by now.
+    is_begun: AtomicBool,
     stop: AtomicBool,
     save: AtomicBool,
 }
@@ -24,16 +26,19 @@ pub struct Requests {
 impl Requests {
     /// Listens to SIGINT and SIGTERM, which end the run with a checkpoint, the same one again at once without; and to
     /// SIGUSR1, which asks for a checkpoint. A launcher that hears Ctrl-C sends SIGTERM after the terminal's SIGINT: that
-    /// is one request, not two.
+    /// is one request, not two. Until [`Requests::begin`] there is nothing to save, and the first of them calls `leave`.
     ///
     /// # Errors
     /// When the system gives no thread or refuses a handler.
-    pub fn of_signals() -> std::io::Result<Arc<Requests>> {
+    pub fn of_signals(leave: fn()) -> std::io::Result<Arc<Requests>> {
         let requests = Arc::new(Requests::default());
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1])?;
         let (heard, mut before) = (Arc::clone(&requests), None);
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
             for signal in &mut signals {
+                if signal != SIGUSR1 && !heard.is_begun.load(Ordering::Relaxed) {
+                    leave();
+                }
                 if heard.is_twice(signal, Instant::now(), &mut before) {
                     // As if nobody listened. Should that fail, the first one still holds.
                     let _ = emulate_default_handler(signal);
@@ -60,6 +65,11 @@ impl Requests {
         }
         progress::tell("\nstopping: steps end after this pass, with a checkpoint; once more ends the program at once");
         false
+    }
+
+    /// From here on there is a loop that looks at what is asked for.
+    pub fn begin(&self) {
+        self.is_begun.store(true, Ordering::Relaxed);
     }
 
     /// Ends the run after the current pass, with a checkpoint.

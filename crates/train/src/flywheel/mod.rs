@@ -23,7 +23,7 @@ pub use verdict::Verdict;
 
 use std::path::{Path, PathBuf};
 
-use codeact_eval::EvalError;
+use codeact_eval::{EvalError, SandboxArgs};
 
 use crate::config::Config;
 use crate::error::TrainError;
@@ -60,12 +60,17 @@ pub enum Ended {
 ///
 /// # Errors
 /// As [`run`], and when there are ranks.
-pub fn command(config: Config, resume: bool, has_ranks: bool, say: &dyn Fn(&str)) -> Result<String, TrainError> {
+pub fn command(
+    config: Config,
+    resume: bool,
+    has_ranks: bool,
+    (sandbox, requests): (&SandboxArgs, &Requests),
+    say: &dyn Fn(&str),
+) -> Result<String, TrainError> {
     if has_ranks || Team::of_environment()?.is_some() {
         return Err(RankError::FlywheelAlone.into());
     }
-    let requests = Requests::of_signals().map_err(TrainError::Signals)?;
-    match run(config, resume, &requests, say)? {
+    match run(config, resume, sandbox, requests, say)? {
         Ended::Finished { table, best, .. } => Ok(format!("{table}\nadapter  {}\n", best.display())),
         Ended::Stopped => {
             say("stopped\nhint: the same command with `--resume` goes on from here");
@@ -79,8 +84,14 @@ pub fn command(config: Config, resume: bool, has_ranks: bool, say: &dyn Fn(&str)
 /// # Errors
 /// Everything that is wrong with settings, tasks and data, before anything is written; later what a stage says. What is
 /// done stays.
-pub fn run(config: Config, resume: bool, requests: &Requests, say: &dyn Fn(&str)) -> Result<Ended, TrainError> {
-    let wheel = Wheel::new(config, requests, say)?;
+pub fn run(
+    config: Config,
+    resume: bool,
+    sandbox: &SandboxArgs,
+    requests: &Requests,
+    say: &dyn Fn(&str),
+) -> Result<Ended, TrainError> {
+    let wheel = Wheel::new(config, sandbox, requests, say)?;
     let mut state = begin(&wheel, resume)?;
     match turn(&wheel, &mut state) {
         Ok(true) => {}

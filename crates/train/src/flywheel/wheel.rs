@@ -9,7 +9,7 @@ use codeact_agent::{ActionFormat, Profile};
 use codeact_engine::EngineLimits;
 use codeact_eval::help::HelpFiles;
 use codeact_eval::measure::{self, Contestant, Entrant, Place};
-use codeact_eval::{EvalError, Suite, Task, limits_on, load_suites};
+use codeact_eval::{EvalError, SandboxArgs, Suite, Task, limits_on, load_suites};
 use codeact_model::serving::{ServingOptions, ServingPlace};
 use codeact_model::{ModelConfig, source};
 use codeact_sandbox::Policy;
@@ -46,9 +46,15 @@ pub(super) struct Wheel<'a> {
 }
 
 impl<'a> Wheel<'a> {
-    /// Reads tasks and data, and finds the model.
-    pub fn new(mut config: Config, requests: &'a Requests, say: &'a dyn Fn(&str)) -> Result<Wheel<'a>, TrainError> {
+    /// Reads tasks and data, finds the model, and sees whether the sandbox holds.
+    pub fn new(
+        mut config: Config,
+        sandbox: &SandboxArgs,
+        requests: &'a Requests,
+        say: &'a dyn Fn(&str),
+    ) -> Result<Wheel<'a>, TrainError> {
         let flywheel = config.flywheel.clone().expect("the settings have a flywheel");
+        let policy = policy(&flywheel, sandbox, say)?;
         let (practice, held_out) = (load_suites(&flywheel.practice)?, load_suites(&flywheel.held_out)?);
         refuse_trained_tasks(&practice, &held_out)?;
         if let Some(metric) = flywheel.metric.as_deref() {
@@ -85,8 +91,6 @@ impl<'a> Wheel<'a> {
             return Err(setting("flywheel.chat", what, "name the ids of chat in a `[[data]]` with `held_out`"));
         }
         let device = crate::devices::open(&config, false, None, say)?.unwrap_or(Device::Cpu);
-        let mut policy = Policy { python: PathBuf::from(&flywheel.python), ..Policy::default() };
-        policy.limits.wall_ms_max = flywheel.cell_seconds as u64 * 1000;
         Ok(Wheel {
             config,
             flywheel,
@@ -250,6 +254,23 @@ fn source_of(file: &Path, format: RowFormat, flywheel: &Flywheel) -> DataSource 
         license: flywheel.licence.clone(),
         filter: FilterTable::default(),
     }
+}
+
+/// Interpreter and time are settings, as numbers depend on them; the rest is of the machine.
+fn policy(flywheel: &Flywheel, sandbox: &SandboxArgs, say: &dyn Fn(&str)) -> Result<Policy, TrainError> {
+    if let [option, ..] = sandbox.also_settings()[..] {
+        let key = format!("flywheel.{}", option.trim_start_matches('-').replace('-', "_"));
+        return Err(setting(
+            &key,
+            format!("`{option}` does not count here"),
+            "leave the option out and use this setting",
+        ));
+    }
+    let mut policy = Policy { python: PathBuf::from(&flywheel.python), ..sandbox.policy(None) };
+    policy.limits.wall_ms_max = flywheel.cell_seconds as u64 * 1000;
+    let opened = sandbox.open(policy.clone()).map_err(|error| TrainError::NoSandbox(Box::new(error)))?;
+    say(&opened.1.announcement("tasks, their code in the sandbox: "));
+    Ok(policy)
 }
 
 /// What is measured must not be practised: the same prompt would be.

@@ -74,6 +74,23 @@ fn checkpoints_are_saved_when_they_are_asked_for_and_the_run_goes_on() {
 }
 
 #[test]
+fn a_signal_before_there_is_anything_to_save_ends_the_program_as_a_later_one() {
+    for name in ["INT", "TERM"] {
+        let tiny = Tiny::new();
+        // A hub that takes the question and never answers.
+        let hub = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", hub.local_addr().unwrap());
+        let mut command = tiny.command(&["--set", "model.name=nobody/nothing"]);
+        command.env("HF_ENDPOINT", address).env("HF_HOME", tiny.path("hub")).env_remove("HF_HUB_OFFLINE");
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let _asked = hub.accept().unwrap();
+        signal(&child, name);
+        let ended = Ended::new(child.wait_with_output().unwrap());
+        ended.expect_code(0).says("stopped before there was anything to save").says("hint: ");
+    }
+}
+
+#[test]
 fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint() {
     let tiny = Tiny::new();
     let wild = ["--set", "optimizer.learning_rate=1e30", "--set", "checkpoint.every=1"];

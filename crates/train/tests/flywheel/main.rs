@@ -228,6 +228,12 @@ fn what_cannot_be_measured_or_practised_is_refused_before_anything_is_written() 
         tiny.run(&["--set", fault]).expect_code(2).says(said);
         assert!(!tiny.path("wheel").exists(), "{fault}");
     }
+    for (option, value, key) in [("--python", "python4", "python"), ("--cell-seconds", "7", "cell_seconds")] {
+        tiny.run(&[option, value]).expect_code(2).says(&format!("flywheel.{key}")).says("leave the option out");
+    }
+    // The sandbox is the one that is asked for.
+    let unsafe_one = ["--unsafe-no-sandbox", "--set", "flywheel.metric=nothing"];
+    tiny.run(&unsafe_one).expect_code(2).says("sandbox: NONE");
     // Learned and not practised: refused by the conversation that has it.
     tiny.write("other.jsonl", &lines([task("p", "go 8", 7)].into_iter()));
     let mut learned = task("new", "\tGO  1 ", 7);
