@@ -86,10 +86,17 @@ class Episodes(unittest.TestCase):
                 env.step("1")
             drawn = [env.reset(seed=seed)[1]["task"]["index"] for seed in (3, 3, 4, 5, 6, 7)]
             self.assertTrue(drawn[0] == drawn[1] and set(drawn) == {0, 1}, drawn)
+            env.reset(seed=3)
+            self.assertEqual({env.reset()[1]["task"]["index"] for _ in range(20)}, {0, 1}, "without a seed it goes on")
             env.close()
-            with self.assertRaisesRegex(RuntimeError, "404"):
-                env.env = "env-none"
+            # As one that the server has closed meanwhile.
+            env.env = "env-none"
+            with self.assertRaisesRegex(LookupError, "404"):
                 env.step("1")
+            self.assertEqual(env.reset(options={"task": "add"})[0], "How many nuts?")
+            env.close()
+            env.env = "env-none"
+            env.close()
 
     def test_several_act_at_once_and_apart(self):
         with Server() as server:
@@ -148,7 +155,7 @@ class Episodes(unittest.TestCase):
                 env.reset(seed=1)
                 other = CodeActEnv(server.url, key="another-key-that-is-long")
                 other.env = env.env
-                with self.assertRaisesRegex(RuntimeError, "404"):
+                with self.assertRaisesRegex(LookupError, "404"):
                     other.step("1")
 
 

@@ -6,7 +6,9 @@
 An action is Python, run in a fresh sandbox for each episode; an observation is what came of it, as a model would see
 it. An action that is `<solution>..</solution>` ends the episode: the grader of the task gives the reward, 1 or 0."""
 
+import contextlib
 import json
+import random
 import re
 import sys
 import urllib.error
@@ -21,15 +23,20 @@ class CodeActEnv:
     def __init__(self, url, key=None, timeout=120.0):
         self.url, self.key, self.timeout = url.rstrip("/"), key, timeout
         self.env = None
+        self.random = random.Random()
 
     def reset(self, *, seed=None, options=None):
-        """Begins an episode: the task `options["task"]` (its id, or `SUITE/ID`) or `options["index"]`, or else one that
-        follows from `seed`. Returns the user's words, and what there is to know of the task."""
+        """Begins an episode: the task `options["task"]` (its id, or `SUITE/ID`) or `options["index"]`, or else one that is
+        drawn: by `seed`, from which all later draws follow, or the next. Returns the user's words, and what there is to
+        know of the task."""
+        if seed is not None:
+            self.random.seed(seed)
         chosen = {key: (options or {})[key] for key in ("task", "index") if key in (options or {})}
-        body = chosen or {"seed": seed or 0}
-        if self.env is not None:
-            body["env"] = self.env
-        answer = self._ask("POST", "/env/reset", body)
+        body = chosen or {"seed": self.random.getrandbits(32)}
+        try:
+            answer = self._ask("POST", "/env/reset", body | ({"env": self.env} if self.env else {}))
+        except LookupError:  # It was not used for so long that the server has closed it.
+            answer = self._ask("POST", "/env/reset", body)
         self.env = answer.pop("env")
         return answer.pop("observation"), answer
 
@@ -49,9 +56,10 @@ class CodeActEnv:
         return self._ask("GET", "/env/tasks")["tasks"]
 
     def close(self):
-        if self.env is not None:
-            self._ask("DELETE", f"/env/{self.env}")
-            self.env = None
+        env, self.env = self.env, None
+        if env is not None:
+            with contextlib.suppress(LookupError):
+                self._ask("DELETE", f"/env/{env}")
 
     def _ask(self, method, path, body=None):
         headers = {"Content-Type": "application/json"}
@@ -64,7 +72,8 @@ class CodeActEnv:
                 return json.load(response)
         except urllib.error.HTTPError as error:
             message = json.load(error)["error"]["message"]
-            raise RuntimeError(f"{method} {path}: {error.code}: {message}") from None
+            kind = LookupError if error.code == 404 else RuntimeError
+            raise kind(f"{method} {path}: {error.code}: {message}") from None
 
 
 def main():
