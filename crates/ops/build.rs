@@ -136,14 +136,13 @@ mod emulation {
     use std::{env, fs};
 
     pub fn compile(folder: &Path, kernels: &[PathBuf], out: &Path) {
-        println!("cargo::rerun-if-env-changed=CODEACT_ASAN");
         let includes = kernels.iter().map(|kernel| format!("#include \"{}\"\n", kernel.display()));
         fs::write(out.join("kernels.inc"), includes.collect::<String>()).expect("OUT_DIR can be written");
         let mut build = cc::Build::new();
         build.cpp(true).std("c++17").opt_level(2).define("CODEACT_EMULATION", None);
         build.include(out).file(folder.join("emulation/emulate.cpp"));
         build.warnings(true).extra_warnings(true).warnings_into_errors(true).flag("-Wno-unknown-pragmas");
-        if env::var("CODEACT_ASAN").is_ok_and(|asked| asked == "1") {
+        if env::var_os("CARGO_FEATURE_ASAN").is_some() {
             build.flag("-fsanitize=address").flag("-fno-omit-frame-pointer");
             // The program starts with the library of the sanitizer loaded before: LD_PRELOAD.
             println!("cargo::rustc-link-lib=dylib=asan");
