@@ -62,6 +62,8 @@ pub fn train(
     requests: &Requests,
     ranks: &dyn Collective,
 ) -> Result<Outcome, TrainError> {
+    // Data and tokenizer are there already. On a card the plan is of the card alone.
+    let held_bytes = run.device.as_ref().filter(|device| device.is_cpu()).and_then(memory::used_bytes).unwrap_or(0);
     let state = state(run, start, ranks)?;
     // A plan of a card that was not there runs only if it is there now.
     let device = run.device.clone().map_or_else(|| codeact_ops::device::open(0).map_err(TrainError::Device), Ok)?;
@@ -90,7 +92,7 @@ pub fn train(
     let outcome = match ended {
         _ if !is_first => Ok(Outcome::Followed),
         Ended::Stopped => Ok(Outcome::Stopped { checkpoint: learner.save_to_stop()? }),
-        ended => finish(learner, ended),
+        ended => finish(learner, ended, held_bytes),
     }?;
     // All end together. What is written stays written, whoever is gone by now.
     match ranks.gather(&[]) {
@@ -187,9 +189,9 @@ fn records(run: &Prepared, position: usize, known: Known) -> Result<(Metrics, Op
     Ok((metrics, (run.config.evaluation.samples > 0).then(open).transpose()?))
 }
 
-fn finish(learner: Learner<'_>, ended: Ended) -> Result<Outcome, TrainError> {
+fn finish(learner: Learner<'_>, ended: Ended, held_bytes: usize) -> Result<Outcome, TrainError> {
     if let Some(peak) = memory::peak_bytes(learner.gradients.device()) {
-        let estimate = describe::bytes(learner.run.fit.plan.total());
+        let estimate = describe::bytes(learner.run.fit.plan.total() + held_bytes);
         tell(&format!("memory: {} at the peak, estimated {estimate}", describe::bytes(peak)));
     }
     let Learner { run, trained, standing, position, decoder, optimizer, gradients, .. } = learner;

@@ -141,8 +141,7 @@ impl Standing {
 
     /// What was solved after `step` steps, if it is still known.
     pub fn solved_after(&self, step: usize) -> Option<Solved> {
-        let known = self.success.newest.into_iter().chain(self.success.best);
-        known.filter(|solved| solved.step == step).next()
+        self.success.newest.into_iter().chain(self.success.best).find(|solved| solved.step == step)
     }
 }
 
