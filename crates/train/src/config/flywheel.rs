@@ -40,7 +40,8 @@ pub struct Flywheel {
     /// Tasks of a round at most, first those that no round has solved, then drawn by the seed. Default: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tasks_max: Option<usize>,
-    /// Minutes of a round for attempts at most: the round goes on with what there is then. Default: no bound.
+    /// Minutes of a round for attempts at most: the round goes on with what there is then. Each start of the program counts
+    /// anew. Default: no bound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub minutes_max: Option<usize>,
     /// Trajectories of a task that are kept of a round at most. Default 2.
