@@ -183,16 +183,17 @@ impl TaskEnvironment {
         self.episode.as_mut().ok_or_else(closed)
     }
 
-    /// Ends the episode: the reward, and why it is none.
+    /// Ends the episode: the reward, and why it is none. One that cannot be judged stays open, so that it can be
+    /// submitted again.
     fn judge(&mut self, solution: Option<&str>) -> Result<(f64, Option<String>), EvalError> {
-        let Some(episode) = self.episode.take() else { return Ok((0.0, None)) };
+        let Some(episode) = &self.episode else { return Ok((0.0, None)) };
         let Episode { index, session, policy, before, transcript, .. } = episode;
-        let grader = &self.task(index)?.grader;
+        let grader = &self.task(*index)?.grader;
         let after = if grader.needs_files() { Tree::of(&session.files()) } else { Tree::default() };
+        let attempt = Attempt { solution, transcript, before, after: &after };
+        let verdict = grader.judge(&attempt, policy)?;
         // What the actions left running ends with it.
-        drop(session);
-        let attempt = Attempt { solution, transcript: &transcript, before: &before, after: &after };
-        let verdict = grader.judge(&attempt, &policy)?;
+        self.episode = None;
         Ok((f64::from(u8::from(verdict.passed)), (!verdict.passed).then_some(verdict.why)))
     }
 }
@@ -229,7 +230,7 @@ impl Environment for TaskEnvironment {
         };
         episode.transcript.push(Message::assistant(format!("<execute>\n{action}\n</execute>")));
         episode.transcript.push(Message::user(observation.clone()));
-        info.is_truncated = episode.steps == episode.steps_max;
+        info.is_truncated = episode.steps >= episode.steps_max;
         let mut reward = 0.0;
         if info.is_truncated {
             (reward, info.reason) = self.judge(None)?;
@@ -241,7 +242,11 @@ impl Environment for TaskEnvironment {
         let episode = self.open()?;
         let steps = episode.steps;
         episode.transcript.push(Message::assistant(format!("<solution>{solution}</solution>")));
-        let (reward, reason) = self.judge(Some(solution.trim()))?;
+        let judged = self.judge(Some(solution.trim()));
+        if let (Err(_), Some(episode)) = (&judged, &mut self.episode) {
+            episode.transcript.pop();
+        }
+        let (reward, reason) = judged?;
         let info = Info { steps, reason, ..Info::default() };
         Ok(Step { observation: String::new(), reward, done: true, info })
     }
@@ -307,6 +312,33 @@ mod tests {
         environment.reset(0).unwrap();
         assert_eq!(environment.step("import os; os.listdir()").unwrap().observation, "[]");
         assert!(environment.reset(9).is_err());
+    }
+
+    #[test]
+    fn an_episode_that_cannot_be_judged_stays_open() {
+        let limits = TaskLimits { turns: Some(1), ..TaskLimits::default() };
+        let task = Task::new("c", "f", "What?", Grader::Tests { code: "1 +".to_owned() });
+        let suite = Suite {
+            name: "s".into(),
+            description: String::new(),
+            licence: String::new(),
+            path: "s".into(),
+            tasks: vec![Task { limits, ..task }],
+        };
+        let policy = Policy { imports: Vec::new(), ..Policy::default() };
+        let mut environment = TaskEnvironment::new(TaskRow::new(vec![suite]), policy);
+        environment.reset(0).unwrap();
+        // The last step and those behind it are judged, and so is what is submitted then.
+        for _ in 0..2 {
+            let error = environment.step("1").unwrap_err().to_string();
+            assert!(error.contains("the grader cannot be run"), "{error}");
+        }
+        let said = environment.episode.as_ref().unwrap().transcript.len();
+        for _ in 0..2 {
+            let error = environment.submit("1").unwrap_err().to_string();
+            assert!(error.contains("the grader cannot be run"), "{error}");
+        }
+        assert_eq!(environment.episode.as_ref().unwrap().transcript.len(), said);
     }
 
     #[test]
