@@ -25,7 +25,7 @@ mod solver; // what is to solve tasks: a model here or elsewhere
 mod suite; // tasks as they lie on the disk
 mod task; // read first: what a task is
 pub mod verify; // whether the outputs in a data set are true
-mod written; // files that appear whole or not at all
+mod written; // files that appear whole or not at all, each under a name of its own
 
 pub use actor::{Actor, action_format_parser, profile_parser};
 pub use check::{CheckArgs, Checked, check};
@@ -42,4 +42,4 @@ pub use serving::{Dtype, OnDevice, Quant, ServingArgs, compute_line, limits_on};
 pub use solver::{Draw, Solver};
 pub use suite::{Suite, load_suites};
 pub use task::{Plan, Task, TaskLimits, ToolFile, read_plans, read_tasks};
-pub use written::{check_writable, write_atomically};
+pub use written::{beside, check_distinct, check_writable, write_atomically};

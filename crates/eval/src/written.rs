@@ -41,10 +41,43 @@ pub fn check_writable(path: &Path) -> Result<(), EvalError> {
     Ok(())
 }
 
-pub(crate) fn partial_path(path: &Path) -> PathBuf {
+/// Whether no file that is `written` is another one of them, or one of `others`, under whatever names.
+///
+/// # Errors
+/// With the first that is.
+pub fn check_distinct(written: &[&Path], others: &[&Path]) -> Result<(), EvalError> {
+    // Each is written under another name first.
+    let partial = written.iter().map(|path| partial_path(path));
+    let mut all: Vec<PathBuf> = others.iter().map(|path| real(path)).collect();
+    for path in written.iter().map(|path| path.to_path_buf()).chain(partial) {
+        let path = real(&path);
+        if all.contains(&path) {
+            let path = path.display();
+            return Err(EvalError::Options(format!("`{path}` is named twice\nhint: give each file a name of its own")));
+        }
+        all.push(path);
+    }
+    Ok(())
+}
+
+/// The path without links, where the file or its folder exists.
+fn real(path: &Path) -> PathBuf {
+    let folder = || {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Some(parent.canonicalize().ok()?.join(path.file_name()?))
+    };
+    path.canonicalize().ok().or_else(folder).unwrap_or_else(|| path.to_owned())
+}
+
+/// The path with `end` behind its name.
+pub fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".partial");
+    name.push(end);
     PathBuf::from(name)
+}
+
+pub(crate) fn partial_path(path: &Path) -> PathBuf {
+    beside(path, ".partial")
 }
 
 #[cfg(test)]
@@ -65,5 +98,20 @@ mod tests {
             assert!(check_writable(unwritable).unwrap_err().is_bad_input(), "{}", unwritable.display());
         }
         assert!(matches!(write_atomically(&missing, b"{}"), Err(EvalError::Write { .. })));
+    }
+
+    #[test]
+    fn a_file_that_is_written_is_no_other_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let (out, report, read) = (path("out"), path("report"), path("read"));
+        std::fs::write(&read, "").unwrap();
+        std::os::unix::fs::symlink(&read, path("link")).unwrap();
+        check_distinct(&[&out, &report], &[&read, &path("link")]).unwrap();
+        let same = [("out", "out"), ("out", "./out"), ("out", "out.partial"), ("out", "read"), ("link", "out")];
+        for (one, other) in same {
+            let error = check_distinct(&[&path(one), &path(other)], &[&read]).unwrap_err();
+            assert!(error.to_string().contains("` is named twice\nhint: ") && error.is_bad_input(), "{error}");
+        }
     }
 }

@@ -10,7 +10,8 @@ use codeact_eval::collect::{CollectFiles, Collection, Filter, Rules, Sampling, T
 use codeact_eval::measure::{self, Contestant, Place};
 use codeact_eval::verify::{Verdict, VerifyOptions};
 use codeact_eval::{
-    EvalError, SandboxArgs, ServingArgs, action_format_parser, check_writable, load_suites, profile_parser, read_plans,
+    EvalError, SandboxArgs, ServingArgs, action_format_parser, beside, check_distinct, check_writable, load_suites,
+    profile_parser, read_plans,
 };
 
 use super::progress::Progress;
@@ -97,6 +98,7 @@ pub fn collect(args: &CollectArgs) -> anyhow::Result<String> {
     if let Some(plans) = &args.plans {
         return play(plans, args);
     }
+    let files = args.files()?;
     if args.teachers.iter().all(|teacher| matches!(teacher.place, Place::Elsewhere { .. })) {
         args.serving.check_unused()?;
     }
@@ -120,7 +122,7 @@ pub fn collect(args: &CollectArgs) -> anyhow::Result<String> {
             verify: VerifyOptions { keep: args.keep.clone(), ..VerifyOptions::of(sandbox.policy) },
             licence: args.licence.clone(),
         },
-        files: args.files(),
+        files,
     };
     let stop = stop_on_interrupt("attempts")?;
     let shown: Mutex<Option<Progress>> = Mutex::new(None);
@@ -167,27 +169,33 @@ impl CollectArgs {
         }
     }
 
-    fn files(&self) -> CollectFiles {
-        let beside = |end: &str| {
-            let mut name = self.out.as_os_str().to_owned();
-            name.push(end);
-            PathBuf::from(name)
-        };
-        CollectFiles {
-            attempts: beside(".attempts"),
+    /// Where everything is written.
+    ///
+    /// # Errors
+    /// When two of the files are the same.
+    fn files(&self) -> Result<CollectFiles, EvalError> {
+        let files = CollectFiles {
+            attempts: beside(&self.out, ".attempts"),
             out: self.out.clone(),
             failures: self.failures.clone(),
             pairs: self.pairs.clone(),
-            report: self.report.clone().unwrap_or_else(|| beside(".report")),
+            report: self.report.clone().unwrap_or_else(|| beside(&self.out, ".report")),
             known: self.known.clone(),
-        }
+        };
+        let CollectFiles { attempts, out, failures, pairs, report, known } = &files;
+        let written = [Some(out), Some(report), failures.as_ref(), pairs.as_ref(), Some(attempts)];
+        let written: Vec<&Path> = written.into_iter().flatten().map(PathBuf::as_path).collect();
+        let read: Vec<&Path> = known.iter().chain(&self.suites).map(PathBuf::as_path).collect();
+        check_distinct(&written, &read)?;
+        Ok(files)
     }
 }
 
 /// Scripted plans instead of a model.
 fn play(path: &Path, args: &CollectArgs) -> anyhow::Result<String> {
-    let plans = read_plans(path)?;
     let out = &args.out;
+    check_distinct(&[out], &[path])?;
+    let plans = read_plans(path)?;
     check_writable(out)?;
     let (_, sandbox) = args.sandbox.start(None).map_err(EvalError::from)?;
     eprintln!("{}", sandbox.announcement(""));

@@ -7,8 +7,7 @@ use codeact_sandbox::Policy;
 
 use super::class::Verdict;
 use super::equal::FLOAT_TOLERANCE;
-use crate::written::partial_path;
-use crate::{EvalError, SandboxArgs};
+use crate::{EvalError, SandboxArgs, beside, check_distinct};
 
 /// Options of `verify`.
 #[derive(Debug, Clone, clap::Args)]
@@ -157,42 +156,19 @@ impl VerifyArgs {
     /// # Errors
     /// When two of the files are the same.
     pub fn files(&self) -> Result<VerifyFiles, EvalError> {
-        let beside = |end: &str| {
-            let mut name = self.out.as_os_str().to_owned();
-            name.push(end);
-            PathBuf::from(name)
-        };
         let files = VerifyFiles {
             data: self.data.clone(),
             out: self.out.clone(),
-            report: self.report.clone().unwrap_or_else(|| beside(".report")),
+            report: self.report.clone().unwrap_or_else(|| beside(&self.out, ".report")),
             rest: self.rest.clone(),
-            progress: beside(".progress"),
+            progress: beside(&self.out, ".progress"),
         };
-        let all =
-            [Some(&files.data), Some(&files.out), Some(&files.report), files.rest.as_ref(), Some(&files.progress)];
-        // Each is written under another name first.
-        let partial = [Some(&files.out), Some(&files.report), files.rest.as_ref()]
-            .map(|path| path.map(|path| partial_path(path)));
-        let all = all.into_iter().flatten().chain(partial.iter().flatten());
-        let all: Vec<PathBuf> = all.map(|path| real(path)).collect();
-        match (1..all.len()).find(|&index| all[..index].contains(&all[index])) {
-            Some(index) => {
-                let path = all[index].display();
-                Err(EvalError::Options(format!("`{path}` is named twice\nhint: give each file a name of its own")))
-            }
-            None => Ok(files),
-        }
+        let VerifyFiles { data, out, report, rest, progress } = &files;
+        let written = [Some(out), Some(report), rest.as_ref(), Some(progress)];
+        let written: Vec<&Path> = written.into_iter().flatten().map(PathBuf::as_path).collect();
+        check_distinct(&written, &[data])?;
+        Ok(files)
     }
-}
-
-/// The path without links, where the file or its folder exists.
-fn real(path: &Path) -> PathBuf {
-    let folder = || {
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Some(parent.canonicalize().ok()?.join(path.file_name()?))
-    };
-    path.canonicalize().ok().or_else(folder).unwrap_or_else(|| path.to_owned())
 }
 
 /// The files of a verification.

@@ -66,3 +66,25 @@ fn a_strong_teacher_gets_what_the_weak_one_failed_and_what_is_true_is_kept() {
     let used = collect(&["--threads", "1"]);
     assert!(assert_code(&used, 2).contains("--threads"));
 }
+
+#[test]
+fn no_file_of_a_collection_is_written_over_another_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let tasks = suite(folder.path(), 2);
+    let before = std::fs::read(&tasks).unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (out, rows) = (path("out.jsonl"), path("rows.jsonl"));
+    let common = ["collect", "--suite", &tasks, "--teacher", "weak=http://127.0.0.1:1/v1"];
+    for options in [
+        &["--out", &tasks][..],
+        &["--out", &out, "--failures", &out],
+        &["--out", &out, "--pairs", &rows, "--failures", &rows],
+        &["--out", &out, "--report", &path("out.jsonl.attempts")],
+        &["--out", &out, "--known", &out],
+    ] {
+        let refused = assert_code(&eval(&[&common[..], options].concat()), 2);
+        assert!(refused.contains("is named twice") && refused.contains("hint: "), "{refused}");
+    }
+    assert!(assert_code(&eval(&["collect", "--plans", &tasks, "--out", &tasks]), 2).contains("is named twice"));
+    assert_eq!(std::fs::read(&tasks).unwrap(), before);
+}
