@@ -3,7 +3,7 @@
 //!
 //! Attempts are written down one by one as they end, in the same file as those of a measurement, so a collection that was
 //! killed goes on. What is kept is decided after that, from the file alone: with other rules the same attempts give other
-//! rows without asking anybody again.
+//! rows, and asked for is only what rules for single attempts then find missing.
 
 mod teacher; // who is asked
 mod attempts; // asking
@@ -37,7 +37,7 @@ use ladder::Ladder;
 pub struct Sampling {
     /// Attempts at a task by one teacher at most.
     pub samples: u32,
-    /// Right ones after which a task gets no more.
+    /// Those that pass the filter, after which a task gets no more.
     pub enough: usize,
     /// Sampling temperature; 0 is greedy.
     pub temperature: f64,
@@ -112,7 +112,7 @@ impl Collection<'_> {
             )));
         }
         let (results, done) = Results::open(&self.files.attempts, &self.identity(&names))?;
-        let mut ladder = Ladder::default();
+        let mut ladder = Ladder::new(self.rules.filter);
         done.iter().for_each(|attempt| ladder.note(attempt));
         let mut count = done.len();
         for rung in 0..self.teachers.len() {
@@ -179,7 +179,7 @@ impl Collection<'_> {
         Ok(count)
     }
 
-    /// What attempts depend on. What is kept of them does not count.
+    /// What attempts depend on. What is kept of them does not count: it decides only how many there are.
     fn identity(&self, names: &[String]) -> Identity {
         let Sampling { samples: _, enough, temperature, seed, parallel: _, reply_tokens_max } = self.sampling;
         let mut identity = surroundings(&self.rules.verify.policy, self.suites);

@@ -153,9 +153,13 @@ fn what_is_right_new_and_true_is_kept_with_where_it_comes_from() {
     assert_eq!((pairs.len(), pairs[0]["id"].as_str()), (2, Some(pair)));
     assert!(summary.pairs == Some(2) && summary.table().ends_with("\n2 pairs of a success and a failure\n"));
     assert_eq!(pairs[0]["chosen"][0], pairs[0]["rejected"][0]);
-    // Everything was done, so nobody is asked, and other rules give other rows of the same attempts.
+    // Everything was done, so nobody was asked, and other rules give other rows of the same attempts. By them the weak
+    // one has nothing to show for a task that the strong one did not try.
     let stricter =
         Collection { rules: Rules { filter: Filter { replies_min: 3 }, ..collection.rules.clone() }, ..collection };
+    assert!(run(&stricter).unwrap_err().to_string().contains("nobody was to be asked"));
+    let missing = [0, 1].map(|sample| attempt("strong", "a", sample, false, ("print(5)", "5")));
+    write(&stricter, &missing);
     let summary = run(&stricter).unwrap();
     assert_eq!((summary.kept, summary.teachers[0].dropped[&Dropped::TooShort]), (0, 2));
     assert!(summary.table().contains("\nno pairs: ") && summary.table().ends_with("`--enough`\n"));

@@ -24,8 +24,8 @@ pub struct CollectArgs {
     #[arg(long = "suite", value_name = "PATH", required_unless_present = "plans")]
     suites: Vec<PathBuf>,
     /// Who is asked: NAME=MODEL[,adapter=DIR] in this process, or NAME=URL[,model=NAME] of an OpenAI-compatible API.
-    /// Repeated, from the weakest to the strongest: each gets only the tasks that all before it failed. The key of an API,
-    /// if it needs one, comes from CODEACT_ENDPOINT_KEY
+    /// Repeated, from the weakest to the strongest: each gets only the tasks of which nothing before it may be kept.
+    /// The key of an API, if it needs one, comes from CODEACT_ENDPOINT_KEY
     #[arg(long = "teacher", value_name = "NAME=MODEL", required_unless_present = "plans", value_parser = Contestant::parse_teacher)]
     teachers: Vec<Contestant>,
     /// Conversations that are kept, one JSON line each, with provenance and licence; the attempts are beside it, in the
@@ -47,7 +47,7 @@ pub struct CollectArgs {
     /// Attempts at a task by one teacher at most
     #[arg(long, value_name = "NUMBER", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
     samples: u32,
-    /// Right attempts after which a task gets no more
+    /// Right attempts, with as many replies as asked for and an action that worked, after which a task gets no more
     #[arg(long, value_name = "NUMBER", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1000))]
     enough: u16,
     /// Sampling temperature; 0 takes the likeliest token, so that all attempts are the same

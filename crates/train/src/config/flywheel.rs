@@ -33,15 +33,16 @@ pub struct Flywheel {
     pub chat_loss_ratio_max: f64,
     /// Attempts at a task in a round at most. Default 4.
     pub samples: usize,
-    /// Right attempts after which a task gets no more. Default 2.
+    /// Right attempts, with `replies_min` replies and an action that worked, after which a task gets no more.
+    /// Default 2.
     pub enough: usize,
     /// Sampling temperature of the attempts; measuring is greedy. Default 0.8.
     pub temperature: f64,
     /// Tasks of a round at most, first those that no round has solved, then drawn by the seed. Default: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tasks_max: Option<usize>,
-    /// Minutes of a round for attempts at most: the round goes on with what there is then. Each start of the program counts
-    /// anew. Default: no bound.
+    /// Minutes of a round for attempts at most: the round goes on with what there is then. Each start of the program
+    /// counts anew. Default: no bound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub minutes_max: Option<usize>,
     /// Trajectories of a task that are kept of a round at most. Default 2.
