@@ -13,8 +13,11 @@ struct Parameter<'a> {
     annotation: &'a str,
 }
 
-/// The Python for a call. `Err`: what the model is told about it.
-pub(crate) fn python_of(format: ActionFormat, call: &str, tools: &[Tool]) -> Result<String, String> {
+/// The Python for a call of one of `tools`, as a reply in this format has it behind `Action:`.
+///
+/// # Errors
+/// What the model is told about it, where it calls none of them.
+pub fn python_of(format: ActionFormat, call: &str, tools: &[Tool]) -> Result<String, String> {
     match format {
         ActionFormat::Json => from_json(call, tools),
         ActionFormat::Text => from_text(call, tools),
@@ -30,7 +33,7 @@ pub fn python_call(tool: &str, arguments: &Map<String, Value>) -> String {
 }
 
 /// How a tool is called, for a call that had wrong arguments.
-pub(crate) fn usage(tool: &Tool) -> String {
+pub fn tool_usage(tool: &Tool) -> String {
     format!("[The signature of the tool is {}{}]", tool.name, tool.signature)
 }
 
@@ -52,7 +55,7 @@ fn from_json(call: &str, tools: &[Tool]) -> Result<String, String> {
         None | Some(Value::Null) => Vec::new(),
         Some(Value::Object(arguments)) => return Ok(python_call(&tool.name, arguments)),
         Some(Value::Array(values)) => values.iter().map(literal).collect(),
-        Some(_) => return Err(format!("[\"args\" is no object. {shape}]\n{}", usage(tool))),
+        Some(_) => return Err(format!("[\"args\" is no object. {shape}]\n{}", tool_usage(tool))),
     };
     Ok(format!("{}({})", tool.name, arguments.join(", ")))
 }

@@ -47,7 +47,7 @@ mod error;
 
 pub use agent::Agent;
 pub use approve::{Approver, Decision, Verdict, question_id};
-pub use call::python_call;
+pub use call::{python_call, python_of, tool_usage};
 pub use codeact_chat::action::ActionFormat;
 pub use endpoint::{EndpointError, EndpointModel, EndpointOptions};
 pub use error::AgentError;

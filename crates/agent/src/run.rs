@@ -140,7 +140,7 @@ impl Agent {
             && self.options.format != ActionFormat::Code
             && let Some(tool) = call::tool_of(&code, &self.options.tools)
         {
-            text = format!("{text}\n{}", call::usage(tool));
+            text = format!("{text}\n{}", call::tool_usage(tool));
         }
         running.tell(Event::ExecEnd {
             step,

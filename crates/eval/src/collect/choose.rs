@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use codeact_agent::ActionFormat;
 use codeact_chat::Role;
 
 use super::filter::{DropCounts, Dropped, Filter};
@@ -133,7 +134,8 @@ impl<'a> Tried<'a> {
                 of.dropped.push((attempt, Dropped::Enough));
                 continue;
             }
-            let verdict = verify_conversation(&rules.verify, self.task, &attempt.transcript)?;
+            let format = ActionFormat::named(&attempt.key.format).unwrap_or_default();
+            let verdict = verify_conversation(&rules.verify, self.task, format, &attempt.transcript)?;
             match rules.verify.keep.contains(&verdict) {
                 true => of.kept.push((attempt, verdict)),
                 false => of.dropped.push((attempt, Dropped::NotReproduced)),

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use codeact_agent::TurnEnd;
+use codeact_agent::{ActionFormat, AgentOptions, Profile, ScriptedModel, TurnEnd};
 use codeact_chat::Message;
 use codeact_sandbox::Policy;
 
 use super::*;
 use crate::measure::{Actions, Key};
 use crate::verify::VerifyOptions;
-use crate::{Grader, Task};
+use crate::{Grader, Task, run_task};
 
 /// An attempt that nothing is special about.
 pub(crate) fn record(contestant: &str, task: &str, is_solved: bool) -> Record {
@@ -163,6 +163,37 @@ fn what_is_right_new_and_true_is_kept_with_where_it_comes_from() {
     let summary = run(&stricter).unwrap();
     assert_eq!((summary.kept, summary.teachers[0].dropped[&Dropped::TooShort]), (0, 2));
     assert!(summary.table().contains("\nno pairs: ") && summary.table().ends_with("`--enough`\n"));
+}
+
+#[test]
+fn right_calls_are_kept_in_each_form_of_action() {
+    let mut suites = [suite(&["a"])];
+    let task = &mut suites[0].tasks[0];
+    task.setup = Some("def stock(item: str) -> int:\n    return {'nuts': 42, 'bolts': 7}[item]".to_owned());
+    let tool = r#"{"name": "stock", "signature": "(item: str) -> int", "doc": "How many there are."}"#;
+    task.tools = vec![serde_json::from_str(tool).unwrap()];
+    let teachers = [silent("weak")];
+    let json = ["{\"tool\": \"stock\"}", "{\"tool\": \"stok\"}", "{\"tool\": \"stock\", \"args\": [\"nuts\"]}"];
+    for (format, calls) in [(ActionFormat::Json, json), (ActionFormat::Text, ["stock", "stok", "stock, nuts"])] {
+        let folder = tempfile::tempdir().unwrap();
+        let collection = collection(folder.path(), &suites, &teachers, 2);
+        let calls = calls.map(|call| format!("Action: {call}"));
+        let model = ScriptedModel::new(calls.into_iter().chain(["<solution>1</solution>".to_owned()]));
+        let options = AgentOptions { format, ..AgentOptions::new(Profile::quickstart()) };
+        let policy = &collection.rules.verify.policy;
+        let outcome = run_task(&suites[0].tasks[0], Box::new(model), &options, policy).unwrap();
+        assert!(outcome.transcript[3].content.contains("[The signature of the tool is "), "{outcome:?}");
+        let mut right = record("weak", "a", true);
+        (right.key.format, right.transcript) = (format.name().to_owned(), outcome.transcript);
+        let mut untrue = right.clone();
+        untrue.key.sample = 1;
+        untrue.transcript.iter_mut().for_each(|message| message.content = message.content.replace("nuts", "bolts"));
+        write(&collection, &[right, untrue]);
+        let summary = run(&collection).unwrap();
+        assert_eq!((summary.kept, &summary.teachers[0].dropped), (1, &DropCounts::from([(Dropped::NotReproduced, 1)])));
+        let kept = std::fs::read_to_string(&collection.files.out).unwrap();
+        assert!(kept.contains("collected/s/a/weak/0") && kept.contains(r#""verified":"reproduced""#), "{kept}");
+    }
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use codeact_agent::ActionFormat;
+use codeact_agent::{ActionFormat, python_of, tool_usage};
 use codeact_chat::action::{Action, ActionParser};
-use codeact_sandbox::{Cell, CellEnd, Policy, SandboxError, Session, State};
+use codeact_sandbox::{Cell, CellEnd, Policy, SandboxError, Session, State, Tool};
 use serde::{Deserialize, Serialize};
 
 use super::class::{Reason, Verdict};
@@ -86,8 +86,19 @@ pub(super) struct Replayer<'a> {
     pub options: &'a VerifyOptions,
     /// Names that the setup defines.
     pub known: Vec<String>,
-    /// What the row is about, where that is at hand: its files, tools and setup are there before the row.
-    pub task: Option<&'a Task>,
+    /// What the row is about, where that is at hand.
+    pub task: Option<Acted<'a>>,
+}
+
+/// A task, and how it was acted in.
+#[derive(Debug)]
+pub(super) struct Acted<'a> {
+    /// Its files, tools and setup are there before the row.
+    pub task: &'a Task,
+    /// How actions are written.
+    pub format: ActionFormat,
+    /// What they can call, where they are not written as Python.
+    pub tools: Vec<Tool>,
 }
 
 impl Replayer<'_> {
@@ -108,7 +119,7 @@ impl Replayer<'_> {
             same: 0,
             differences: Vec::new(),
         };
-        let steps = steps(row);
+        let steps = steps(row, self.task.as_ref());
         if steps.is_empty() {
             return Ok(empty.decided(Reason::NoCode.into()));
         }
@@ -162,8 +173,8 @@ impl Replayer<'_> {
                 return Err(EvalError::Setup { id: path.display().to_string(), observation });
             }
         }
-        if let Some(task) = self.task {
-            prepare(task, &mut session)?;
+        if let Some(acted) = &self.task {
+            prepare(acted.task, &mut session)?;
         }
         Ok(session)
     }
@@ -334,21 +345,33 @@ impl RowReport {
 }
 
 /// The code of a row. A fenced block counts only where an output follows: elsewhere it is code for a person to read.
-fn steps(row: &Row) -> Vec<Step<'_>> {
+/// Calls are the Python that they became; of one that calls no tool nothing ran.
+fn steps<'a>(row: &'a Row, acted: Option<&Acted<'_>>) -> Vec<Step<'a>> {
+    let format = acted.map_or(ActionFormat::Code, |acted| acted.format);
+    let tools: &[Tool] = acted.map_or(&[], |acted| acted.tools.as_slice());
+    // Behind a call with wrong arguments the model is told how the tool is called.
+    let bare = |output: &'a str| {
+        tools.iter().find_map(|tool| output.strip_suffix(tool_usage(tool).as_str())).unwrap_or(output).trim_end()
+    };
     let mut steps = Vec::new();
     for (message, (speaker, content)) in row.messages.iter().enumerate() {
         if *speaker != Speaker::Assistant {
             continue;
         }
-        let mut parser = ActionParser::new(ActionFormat::Code);
+        let mut parser = ActionParser::new(format);
         parser.push(content);
         parser.finish();
         let next = row.messages.get(message + 1);
         let output = next.and_then(|(speaker, content)| frame::output_of(*speaker, content));
-        if let Some(Action::Execute(code)) = parser.action()
-            && (output.is_some() || content.contains("<execute>"))
-        {
-            steps.push(Step { message, code: code.clone(), output });
+        match parser.action() {
+            Some(Action::Execute(code)) if output.is_some() || content.contains("<execute>") => {
+                steps.push(Step { message, code: code.clone(), output });
+            }
+            Some(Action::Call(call)) => {
+                let python = python_of(format, call, tools);
+                steps.extend(python.ok().map(|code| Step { message, code, output: output.map(bare) }));
+            }
+            _ => {}
         }
     }
     steps
