@@ -126,6 +126,19 @@ pub enum EvalError {
         /// Why.
         source: AgentError,
     },
+    /// A model elsewhere does not answer, whatever it is asked.
+    #[error(
+        "{count} tries in a row had no answer, the last one of task `{id}`: {reason}\nhint: see what the server says of it; the \
+         same command goes on from there"
+    )]
+    Unanswered {
+        /// Tries in a row.
+        count: usize,
+        /// The task of the last one.
+        id: String,
+        /// What the server says.
+        reason: String,
+    },
     /// The model behind an address cannot be asked.
     #[error(transparent)]
     Endpoint(EndpointError),
@@ -263,6 +276,7 @@ impl EvalError {
             }
             EvalError::Write { .. }
             | EvalError::Agent { .. }
+            | EvalError::Unanswered { .. }
             | EvalError::Interrupted { .. }
             | EvalError::Stopped { .. }
             | EvalError::Paused { .. } => false,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use codeact_agent::{Agent, AgentError, AgentOptions, Event, Model, TurnEnd};
+use codeact_agent::{Agent, AgentError, AgentOptions, Event, Model, Turn, TurnEnd};
 use codeact_chat::Message;
 use codeact_sandbox::{CellEnd, Policy, Session};
 
@@ -30,7 +30,7 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// Why the turn ended.
     pub end: TurnEnd,
-    /// Why it failed: the conversation outgrew the context.
+    /// Why it failed: the conversation outgrew the context, or a model elsewhere gave no reply.
     pub error: Option<String>,
     /// Replies of the model.
     pub steps: usize,
@@ -56,7 +56,8 @@ pub struct Outcome {
 ///
 /// # Errors
 /// When Python does not start, the task's files, tools or setup fail, the model does, or the grader is none. Not when the
-/// conversation outgrows the context: that is an [`Outcome`].
+/// conversation outgrows the context, nor when a model elsewhere does not answer a request for reasons of its own (see
+/// [`codeact_agent::EndpointError::is_of_request`]): these are an [`Outcome`].
 pub fn run_task(
     task: &Task,
     model: Box<dyn Model>,
@@ -90,17 +91,18 @@ pub fn run_task_with(
     let (messages, mut helped) = beginning(task, model.as_ref(), &options, help)?;
     let shown = messages.len();
     let mut agent = Agent::resume(model, Box::new(session), options, messages);
-    let (mut error, mut watch, mut called) = (None, Watch::default(), BTreeSet::new());
+    let (mut error, mut over, mut watch, mut called) = (None, None, Watch::default(), BTreeSet::new());
     let turn = agent.run_turn(&task.prompt, &mut |event| {
         watch.see(&event);
         if let (Event::ExecStart { code, .. }, Some(skills)) = (&event, &help.skills) {
             skills.note_calls(code, &mut called);
         }
-        if let Event::Error { message, .. } = event {
-            error = Some(message);
+        match event {
+            Event::Error { message, .. } => error = Some(message),
+            event => over = ended(event),
         }
     });
-    let turn = turn.map_err(|source| EvalError::Agent { id: task.id.clone(), source })?;
+    let turn = turn.or_else(|source| unanswered(task, source, over))?;
     let after = if task.grader.needs_files() { Tree::of(&files) } else { Tree::default() };
     // What stands in examples is nothing that the model did.
     let mut transcript = agent.messages().to_vec();
@@ -112,7 +114,10 @@ pub fn run_task_with(
     drop(agent);
     let solution = turn.answer.filter(|_| turn.end == TurnEnd::Solution);
     let attempt = Attempt { solution: solution.as_deref(), transcript: &transcript, before: &before, after: &after };
-    let verdict = task.grader.judge(&attempt, &policy)?;
+    let verdict = match turn.end {
+        TurnEnd::Error => Verdict::wrong(no_reply(error.as_deref().unwrap_or_default())),
+        _ => task.grader.judge(&attempt, &policy)?,
+    };
     Ok(Outcome {
         id: task.id.clone(),
         family: task.family.clone(),
@@ -131,6 +136,27 @@ pub fn run_task_with(
         helped,
         transcript,
     })
+}
+
+/// The turn that ends with this event, without what was said in it.
+fn ended(event: Event) -> Option<Turn> {
+    let Event::TurnEnd { end, steps, executions, prompt_tokens, completion_tokens, seconds } = event else {
+        return None;
+    };
+    let (answer, messages) = (None, Vec::new());
+    Some(Turn { end, answer, messages, steps, executions, prompt_tokens, completion_tokens, seconds })
+}
+
+/// The turn up to a request that a model elsewhere did not answer.
+fn unanswered(task: &Task, source: AgentError, over: Option<Turn>) -> Result<Turn, EvalError> {
+    let is_of_request = matches!(&source, AgentError::Endpoint(error) if error.is_of_request());
+    let failed = || EvalError::Agent { id: task.id.clone(), source };
+    over.filter(|_| is_of_request).ok_or_else(failed)
+}
+
+/// In one line: what helps is for whoever makes the whole run.
+fn no_reply(message: &str) -> String {
+    format!("the model gave no reply: {}", message.lines().next().unwrap_or_default())
 }
 
 /// What the conversation begins with: the system message, and the examples. Also what that comes to, if there is help.

@@ -110,6 +110,23 @@ impl EndpointError {
         CONTEXT_WORDS.iter().any(|word| said.contains(word))
     }
 
+    /// Whether it is about this one request, so that another one may well be answered: a filter of contents, or a reply
+    /// that is none. Not an address, a key or a name that is wrong, nor a server that is gone or has too much to do.
+    pub fn is_of_request(&self) -> bool {
+        match self {
+            EndpointError::Refused { status, .. } => matches!(status, 400 | 413 | 422 | 451 | 500),
+            EndpointError::Failed { .. }
+            | EndpointError::Malformed { .. }
+            | EndpointError::TooLarge { .. }
+            | EndpointError::Broken { .. }
+            | EndpointError::Silent { .. } => true,
+            EndpointError::BadUrl { .. }
+            | EndpointError::Unreachable { .. }
+            | EndpointError::NoModel { .. }
+            | EndpointError::Client { .. } => false,
+        }
+    }
+
     /// Whether the same request may do better a little later.
     pub(super) fn is_passing(&self) -> bool {
         match self {
@@ -133,5 +150,20 @@ fn hint_of(status: u16) -> &'static str {
         429 => "\nhint: the server has too much to do; try again later",
         300..=399 => "\nhint: give the address that it points to",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_about_one_request_is_told_from_what_is_about_all() {
+        let refused = |status| EndpointError::Refused { url: "u".into(), status, message: "m".into(), code: None };
+        assert!([400, 422, 451, 500].into_iter().all(|status| refused(status).is_of_request()));
+        let about_all = [301, 401, 403, 404, 405, 429, 502, 503, 504];
+        assert!(!about_all.into_iter().any(|status| refused(status).is_of_request()));
+        assert!(EndpointError::Silent { url: "u".into(), seconds: 300 }.is_of_request());
+        assert!(!EndpointError::Unreachable { url: "u".into(), reason: "r".into() }.is_of_request());
     }
 }

@@ -6,7 +6,7 @@ use codeact_sandbox::Policy;
 
 use super::Sampling;
 use crate::help::Help;
-use crate::measure::{Key, Record, Results, draw_seed, try_task};
+use crate::measure::{Key, Record, Results, Unanswered, draw_seed, try_task};
 use crate::{Draw, EvalError, Solver, Suite, Task, in_order};
 
 /// Something to be tried once.
@@ -32,6 +32,8 @@ pub struct Asking<'a> {
     pub policy: &'a Policy,
     /// Where they are written down.
     pub results: &'a Results,
+    /// How many in a row had no answer.
+    pub(super) unanswered: &'a Unanswered,
     /// Whether no more shall be begun.
     pub is_over: &'a (dyn Fn() -> bool + Sync),
     /// Called after each, from any thread.
@@ -49,7 +51,8 @@ impl Asking<'_> {
             if (self.is_over)() {
                 return None;
             }
-            match self.one(job).and_then(|record| self.results.add(&record).map(|()| record)) {
+            let record = self.one(job).and_then(|record| self.unanswered.count(record));
+            match record.and_then(|record| self.results.add(&record).map(|()| record)) {
                 Ok(record) => {
                     (self.on_attempt)(&record);
                     Some(record)

@@ -28,7 +28,7 @@ pub use teacher::Teacher;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use crate::measure::{Identity, Record, Results, read_results, seeded, surroundings};
+use crate::measure::{Identity, Record, Results, Unanswered, read_results, seeded, surroundings};
 use crate::{EvalError, Suite};
 use ladder::Ladder;
 
@@ -149,7 +149,7 @@ impl Collection<'_> {
         watch: &Watch<'_>,
     ) -> Result<usize, EvalError> {
         let Sampling { samples, enough, .. } = self.sampling;
-        let (mut solver, mut count) = (None, 0);
+        let (mut solver, mut count, unanswered) = (None, 0, Unanswered::default());
         let policy = seeded(&self.rules.verify.policy, self.sampling.seed);
         let is_over = || (watch.is_stopped)() || (watch.is_over)();
         for sample in 0..samples {
@@ -169,6 +169,7 @@ impl Collection<'_> {
                 sampling: &self.sampling,
                 policy: &policy,
                 results,
+                unanswered: &unanswered,
                 is_over: &is_over,
                 on_attempt: watch.on_attempt,
             };

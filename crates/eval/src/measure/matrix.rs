@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::contestant::Entrant;
 use super::record::{Key, Record};
 use super::results::{Identity, Results};
-use super::solve::try_task;
+use super::solve::{Unanswered, try_task};
 use super::surroundings::{seeded, surroundings};
 use crate::{Draw, EvalError, Solver, Suite, Task, in_order};
 
@@ -145,7 +145,7 @@ impl Matrix {
     /// Ends early, between tries, when `stop` is set.
     ///
     /// # Errors
-    /// When a model cannot be loaded or does not answer, Python does not start, a task's setup fails, or results cannot be
+    /// When a model cannot be loaded, or does not answer several times in a row, or not at all, Python does not start, a task's setup fails, or results cannot be
     /// written; what ended before is kept.
     pub fn run(
         &self,
@@ -186,13 +186,14 @@ impl Matrix {
         stop: &AtomicBool,
         on_done: &(dyn Fn(&Record) + Sync),
     ) -> Result<(), EvalError> {
-        let failure = Mutex::new(None);
+        let (failure, unanswered) = (Mutex::new(None), Unanswered::default());
         in_order(tries, self.settings.parallel, |_, each| {
             if stop.load(Ordering::Relaxed) {
                 return None;
             }
             let solver = solvers[each.entrant].as_ref().expect("every entrant with a try was loaded");
-            match self.run_one(solver, each).and_then(|record| results.add(&record).map(|()| record)) {
+            let record = self.run_one(solver, each).and_then(|record| unanswered.count(record));
+            match record.and_then(|record| results.add(&record).map(|()| record)) {
                 Ok(record) => {
                     on_done(&record);
                     Some(())

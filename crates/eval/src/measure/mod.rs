@@ -37,7 +37,7 @@ pub use record::{Key, Record};
 pub use report::html;
 pub use results::{Found, Identity, RESULTS, Results, read as read_results};
 pub use runs::{Loaded, load};
-pub(crate) use solve::try_task;
+pub(crate) use solve::{Unanswered, try_task};
 pub use statistics::{bootstrap, mcnemar, pass_at, wilson};
 pub use summary::{Column, Comparison, SuiteTally, Summary};
 pub(crate) use surroundings::{seeded, surroundings};

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::actions::{Actions, TIMEOUT};
 use crate::help::Helped;
 
+/// A model elsewhere did not answer a request.
+const MODEL_ERROR: &str = "model error";
+
 /// Which try a record is of. No two of a run have the same.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Key {
@@ -66,6 +69,7 @@ impl Record {
     /// Why a try did not solve its task, as a class: the first of these that is true.
     ///
     /// * `context overflow`: the conversation did not fit into the context any more.
+    /// * `model error`: a model elsewhere did not answer a request, or with what is no reply.
     /// * `wrong solution`: what the grader looked at was wrong: the solution, or what the turn left behind.
     /// * `timeout`: the time of the turn was over.
     /// * what went wrong with the last action that did: `invalid action`, `timeout`, `Python ended`, or the type of an
@@ -76,6 +80,7 @@ impl Record {
     pub fn failure(end: TurnEnd, actions: &Actions, is_graded: bool) -> String {
         match end {
             TurnEnd::Context => "context overflow".to_owned(),
+            TurnEnd::Error => MODEL_ERROR.to_owned(),
             _ if is_graded => "wrong solution".to_owned(),
             TurnEnd::TimeLimit => TIMEOUT.to_owned(),
             _ => actions.last_failure.clone().unwrap_or_else(|| "no solution".to_owned()),
@@ -119,6 +124,7 @@ pub(crate) mod tests {
         let actions = |last: Option<&str>| Actions { last_failure: last.map(str::to_owned), ..Actions::default() };
         let class = |end, last, is_graded| Record::failure(end, &actions(last), is_graded);
         assert_eq!(class(TurnEnd::Context, Some("KeyError"), false), "context overflow");
+        assert_eq!(class(TurnEnd::Error, Some("KeyError"), false), "model error");
         assert_eq!(class(TurnEnd::Solution, Some("KeyError"), true), "wrong solution");
         assert_eq!(class(TurnEnd::TimeLimit, Some("KeyError"), false), "timeout");
         assert_eq!(class(TurnEnd::StepLimit, Some("KeyError"), false), "KeyError");

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::endpoint::{endpoint, suite};
+use crate::endpoint::{endpoint, scripted, suite};
 use crate::{assert_code, eval, json, records};
 
 #[test]
@@ -67,6 +67,55 @@ fn several_tries_are_drawn_and_runs_are_compared_on_a_page() {
     assert_eq!(compared["columns"][1]["contestant"], "b: endpoint");
     // Of different tasks there is nothing to compare.
     assert_eq!((&compared["comparisons"], compared["notes"].as_array().unwrap().len()), (&json!([]), 2));
+}
+
+#[test]
+fn a_request_that_is_refused_is_a_failed_try_and_several_in_a_row_end_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let room = |name: &str| {
+        let room = folder.path().join(name);
+        std::fs::create_dir(&room).unwrap();
+        room
+    };
+    let refusing = |name: &str, when: &str, status: u16| {
+        let double = json!({"when": "double (\\d+)", "replies": ["<solution>{{1}}</solution>"]});
+        let refused = json!({"when": when, "replies": [""], "status": status});
+        scripted(&room(name), &json!([refused, double]), "0")
+    };
+    let tasks = suite(folder.path(), 8);
+    let run = |url: &str, out: &str| {
+        let out = folder.path().join(out);
+        let common = ["run", &tasks, "--preimport=", "--parallel", "1", "--endpoint", url, "--out"];
+        (eval(&[&common[..], &[out.to_str().unwrap()]].concat()), out)
+    };
+    let some = refusing("some", "greet", 400);
+    let (done, out) = run(&some.url, "some-out");
+    assert_code(&done, 0);
+    let failures = &json(out.join("summary.json"))["columns"][0]["all"]["failures"];
+    assert_eq!((&failures["model error"], records(&out).len()), (&json!(4), 8), "{failures}");
+    let refused = &records(&out)[1];
+    assert_eq!((&refused["task"], &refused["end"]), (&json!("t1"), &json!("error")));
+    assert!(refused["reason"].as_str().unwrap().contains("status 400: the script says so"), "{refused}");
+    assert!(assert_code(&run(&some.url, "some-out").0, 0).contains("8 of 8 tries are done already"));
+    let collected = folder.path().join("collected.jsonl");
+    let common = ["collect", "--suite", &tasks, "--preimport=", "--samples", "1", "--parallel", "1"];
+    let teacher = format!("weak={}", some.url);
+    let more = ["--teacher", &teacher, "--out", collected.to_str().unwrap()];
+    assert_code(&eval(&[&common[..], &more].concat()), 0);
+    let dropped = &json(folder.path().join("collected.jsonl.report"))["teachers"][0]["dropped"];
+    assert_eq!(dropped["no_solution"], json!(4), "{dropped}");
+
+    let all = refusing("all", "double|greet", 400);
+    let (ended, out) = run(&all.url, "all-out");
+    let said = assert_code(&ended, 1);
+    assert!(said.contains("5 tries in a row") && said.contains("task `t4`") && said.contains("hint: "), "{said}");
+    assert_eq!(records(&out).len(), 4);
+    // The next one goes on behind them.
+    assert!(assert_code(&run(&all.url, "all-out").0, 0).contains("4 of 8 tries are done already"));
+    assert_eq!(records(&out).len(), 8);
+    let (ended, out) = run(&refusing("key", "greet|double", 401).url, "key-out");
+    assert!(assert_code(&ended, 1).contains("CODEACT_ENDPOINT_KEY"));
+    assert!(records(&out).is_empty());
 }
 
 #[test]
