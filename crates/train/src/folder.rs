@@ -1,7 +1,11 @@
 //! Folders and files that appear whole or not at all, and the folder of a run.
 
+mod held; // one program at a time
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+
+pub use held::Held;
 
 use crate::error::TrainError;
 

@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use codeact_data::preview::Style;
 use codeact_eval::SandboxArgs;
 use codeact_train::config::Config;
-use codeact_train::folder::{self, Start};
+use codeact_train::folder::{self, Held, Start};
 use codeact_train::look::{self, Pick, Show};
 use codeact_train::prepare::Prepared;
 use codeact_train::progress::{self, EncodeProgress};
@@ -312,6 +312,7 @@ fn train(
     say: &dyn Fn(&str),
 ) -> Result<ExitCode, TrainError> {
     let is_first = ranks.place().is_first();
+    let held = if is_first { Held::of(Path::new(&config.output.dir))? } else { Held::default() };
     // Where rank 0 begins, all begin.
     let start = if is_first { start(&config, args)? } else { Start::Fresh };
     let mut run = match is_first {
@@ -331,7 +332,7 @@ fn train(
         }
     }
     requests.begin();
-    let outcome = run::train(&run, &start, requests, ranks).inspect_err(|_| {
+    let outcome = run::train(&run, &start, held, requests, ranks).inspect_err(|_| {
         if let Some((_, newest)) = folder::checkpoints(run.dir()).pop().filter(|_| is_first) {
             eprintln!("saved so far: checkpoint `{}`", newest.display());
         }

@@ -10,7 +10,7 @@ use crate::config::{Exported, Metric};
 use crate::describe;
 use crate::error::TrainError;
 use crate::export::{self, Base, Check, Exports, Training};
-use crate::folder::{self, Start};
+use crate::folder::{self, Held, Start};
 use crate::guard;
 use crate::learner::{Ended, Learner};
 use crate::memory;
@@ -51,14 +51,16 @@ pub enum Outcome {
 /// checkpoint, and ask for checkpoints. When another rank is gone, rank 0 saves what all had after the last step.
 ///
 /// * `start`: of rank 0; the others begin where it does, and need none of its files.
+/// * `held`: the run's folder since `start` was looked for there. What is not held yet rank 0 takes hold of.
 /// * `ranks`: those that take the same steps, with the same identity and tokens of a pass.
 ///
 /// # Errors
-/// When the checkpoint in `start` is of another run, a result cannot be written, the numbers are no longer finite, or a
-/// rank is gone.
+/// When the checkpoint in `start` is of another run, another run is in the folder, a result cannot be written, the
+/// numbers are no longer finite, or a rank is gone.
 pub fn train(
     run: &Prepared,
     start: &Start,
+    mut held: Held,
     requests: &Requests,
     ranks: &dyn Collective,
 ) -> Result<Outcome, TrainError> {
@@ -73,7 +75,7 @@ pub fn train(
         let (before, now) = (state.pass_tokens, run.fit.pass_tokens);
         tell(&format!("note: passes of {now} tokens, {before} before: the same result but for rounding"));
     }
-    let mut learner = learner(run, state, &device, ranks)?;
+    let mut learner = learner(run, state, &mut held, &device, ranks)?;
     if is_first {
         folder::write_file(&run.dir().join("config.toml"), run.config.resolved().as_bytes())?;
         folder::write_file(&run.dir().join("plan.jsonl"), describe::plan_lines(run).as_bytes())?;
@@ -124,6 +126,7 @@ fn state(run: &Prepared, start: &Start, ranks: &dyn Collective) -> Result<Option
 fn learner<'a>(
     run: &'a Prepared,
     state: Option<(PathBuf, State)>,
+    held: &mut Held,
     device: &Device,
     ranks: &'a dyn Collective,
 ) -> Result<Learner<'a>, TrainError> {
@@ -144,6 +147,9 @@ fn learner<'a>(
     }
     let gradients = Tensor::zeros(count, DType::F32, device);
     let gradients = gradients.map_err(|error| TrainError::Load(error.into()))?;
+    if is_first {
+        held.make(run.dir())?;
+    }
     let (position, standing, guard) = match state {
         None => {
             if is_first {

@@ -18,7 +18,7 @@ use candle_core::{Device, Tensor};
 use codeact_model::MemoryPlan;
 use codeact_sandbox::{Policy, Session};
 use codeact_train::config::Config;
-use codeact_train::folder::Start;
+use codeact_train::folder::{self, Start};
 use codeact_train::prepare::Prepared;
 use codeact_train::ranks::{Alone, Collective, Place, RankError};
 use codeact_train::requests::Requests;
@@ -127,7 +127,7 @@ fn train(tiny: &Tiny, dir: &str, settings: &[String]) -> Held {
     let mut run = Prepared::new(config, Some(Device::Cpu), &|_| {}, &()).unwrap();
     run.policy = policy();
     let (watched, before) = (Watched::default(), allocation::live());
-    let outcome = run::train(&run, &Start::Fresh, &Requests::default(), &watched).unwrap();
+    let outcome = run::train(&run, &Start::Fresh, folder::Held::default(), &Requests::default(), &watched).unwrap();
     assert!(matches!(outcome, Outcome::Finished { step: STEPS, .. }), "{outcome:?}");
     let beyond = |bytes: AtomicUsize| bytes.into_inner() - before;
     let Watched { resting, most, between } = watched;

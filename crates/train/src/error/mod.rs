@@ -10,6 +10,7 @@ use codeact_model::ModelError;
 use codeact_model::source::SourceError;
 
 use crate::config::ConfigError;
+use crate::describe::bytes;
 use crate::ranks::RankError;
 use report::{foreign, hint, hint_for};
 
@@ -33,12 +34,7 @@ pub enum TrainError {
         hint: &'static str,
     },
     /// Not even the leanest way fits into memory.
-    #[error(
-        "the run needs {}{fixed}, and {} can be used\n{}",
-        crate::describe::bytes(*need),
-        crate::describe::bytes(*budget),
-        hint(ways)
-    )]
+    #[error("the run needs {}{fixed}, and {} can be used\n{}", bytes(*need), bytes(*budget), hint(ways))]
     DoesNotFit {
         /// Bytes of the leanest way.
         need: usize,
@@ -124,7 +120,13 @@ pub enum TrainError {
     /// The model folder or the adapter of a checkpoint cannot be used.
     #[error(transparent)]
     Load(ModelError),
-    /// The run folder is in use.
+    /// Another run writes into the run folder.
+    #[error("`{dir}` is in use by another run\nhint: wait for its end or stop it, or choose another `output.dir`")]
+    FolderInUse {
+        /// `output.dir`.
+        dir: PathBuf,
+    },
+    /// The run folder is not empty.
     #[error(
         "`{dir}` holds an earlier run\nhint: continue it with `--resume`, replace it with `--set output.overwrite=true`, \
          or choose another `output.dir`"
@@ -370,8 +372,7 @@ pub enum TrainError {
     #[error(
         "the run will write about {} into `{dir}`, and {} are free there\n\
          hint: lower `checkpoint.keep_last` or raise `checkpoint.keep_every`, or choose another `output.dir`",
-        crate::describe::bytes(*need),
-        crate::describe::bytes(*free)
+        bytes(*need), bytes(*free)
     )]
     DiskTooSmall {
         /// `output.dir`.

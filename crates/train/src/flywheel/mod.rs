@@ -27,7 +27,7 @@ use codeact_eval::{EvalError, SandboxArgs};
 
 use crate::config::Config;
 use crate::error::TrainError;
-use crate::folder;
+use crate::folder::{self, Held};
 use crate::ranks::{RankError, Team};
 use crate::requests::Requests;
 use wheel::Wheel;
@@ -92,7 +92,8 @@ pub fn run(
     say: &dyn Fn(&str),
 ) -> Result<Ended, TrainError> {
     let wheel = Wheel::new(config, sandbox, requests, say)?;
-    let mut state = begin(&wheel, resume)?;
+    let mut held = Held::of(wheel.dir())?;
+    let mut state = begin(&wheel, &mut held, resume)?;
     match turn(&wheel, &mut state) {
         Ok(true) => {}
         Ok(false) => return Ok(Ended::Stopped),
@@ -105,7 +106,7 @@ pub fn run(
 }
 
 /// The state that is there, or a new one in a folder that is made.
-fn begin(wheel: &Wheel<'_>, resume: bool) -> Result<State, TrainError> {
+fn begin(wheel: &Wheel<'_>, held: &mut Held, resume: bool) -> Result<State, TrainError> {
     let dir = wheel.dir();
     let names = names(dir)?;
     if let Some(entry) = names.iter().find(|name| !is_own(name)) {
@@ -131,7 +132,7 @@ fn begin(wheel: &Wheel<'_>, resume: bool) -> Result<State, TrainError> {
         let mut state_first = names.iter().filter(|name| *name == state::NAME).chain(&names);
         state_first.try_for_each(|name| folder::remove(&dir.join(name)))?;
     }
-    std::fs::create_dir_all(dir).map_err(TrainError::write(dir))?;
+    held.make(dir)?;
     let state = State::new(identity);
     state.save(dir)?;
     Ok(state)

@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::describe;
 use crate::error::TrainError;
 use crate::evaluate::batch;
-use crate::folder::{self, Start};
+use crate::folder::{self, Held, Start};
 use crate::prepare::Prepared;
 use crate::progress::{EncodeProgress, tell};
 use crate::ranks::Alone;
@@ -157,6 +157,7 @@ fn drawn(wheel: &Wheel<'_>, state: &State, number: usize) -> Result<Vec<Suite>, 
 pub(super) fn train(wheel: &Wheel<'_>, config: Config) -> Result<Option<Trained>, TrainError> {
     let started = Instant::now();
     let dir = PathBuf::from(&config.output.dir);
+    let held = Held::of(&dir)?;
     folder::recover(&dir)?;
     let start = match folder::inspect(&dir, true, false)? {
         Start::Continue(_) => checkpoint::newest_whole(&dir, true, wheel.say)?.map_or(Start::Fresh, Start::Continue),
@@ -165,7 +166,7 @@ pub(super) fn train(wheel: &Wheel<'_>, config: Config) -> Result<Option<Trained>
     let prepared = Prepared::new(config, Some(wheel.device.clone()), wheel.say, &EncodeProgress::default())?;
     tell(describe::summary(&prepared).trim_end());
     preflight::check_disk(&prepared)?;
-    match run::train(&prepared, &start, wheel.requests, &Alone)? {
+    match run::train(&prepared, &start, held, wheel.requests, &Alone)? {
         Outcome::Finished { exports, .. } => {
             let adapter = exports.adapter.expect("a flywheel trains adapters, as its settings were checked for");
             Ok(Some(Trained {

@@ -91,6 +91,23 @@ fn a_signal_before_there_is_anything_to_save_ends_the_program_as_a_later_one() {
 }
 
 #[test]
+fn a_run_keeps_others_out_of_its_folder_until_it_ends() {
+    let tiny = Tiny::new();
+    let (mut child, mut lines) = start(&tiny, &["--set", "checkpoint.every=2999"]);
+    assert!(lines.any(|line| line.starts_with("step ")), "no step was shown");
+    for arguments in [["--resume"].as_slice(), &["--set", "output.overwrite=true"]] {
+        tiny.run(arguments).expect_code(2).says("is in use by another run");
+    }
+    signal(&child, "TERM");
+    assert!(lines.any(|line| line.starts_with("stopped; checkpoint ")));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let (mut child, mut lines) = start(&tiny, &["--resume"]);
+    assert!(lines.any(|line| line.starts_with("continuing ")), "nobody holds it any more");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
 fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint() {
     let tiny = Tiny::new();
     let wild = ["--set", "optimizer.learning_rate=1e30", "--set", "checkpoint.every=1"];

@@ -1,6 +1,6 @@
 //! The folder of a run: whole or not at all, never overwritten or continued unasked.
 
-use codeact_train::folder::{self, Start};
+use codeact_train::folder::{self, Held, Start};
 
 use crate::tiny::{Tiny, names};
 
@@ -72,6 +72,24 @@ fn a_folder_with_other_things_is_never_touched() {
         tiny.run(arguments).expect_code(2).says("holds `thesis.txt`, which no run wrote");
         assert_eq!(names(&tiny.path("run")), ["thesis.txt"]);
     }
+}
+
+#[test]
+fn a_folder_that_another_run_holds_is_left_alone() {
+    let tiny = Tiny::new();
+    tiny.run(&["--set", "train.steps=1"]).expect_code(0);
+    // What another run would have begun to write.
+    std::fs::create_dir(tiny.path("run/step-000002.partial")).unwrap();
+    let (before, metrics) = (names(&tiny.path("run")), tiny.read("run/metrics.jsonl"));
+    let held = Held::of(&tiny.path("run")).unwrap();
+    for arguments in [["--resume"].as_slice(), &["--set", "output.overwrite=true"]] {
+        tiny.run(arguments).expect_code(2).says("run` is in use by another run").says("hint: wait for its end");
+        assert_eq!(names(&tiny.path("run")), before);
+        assert_eq!(tiny.read("run/metrics.jsonl"), metrics);
+    }
+    tiny.run(&["--dry-run"]).expect_code(0);
+    drop(held);
+    tiny.run(&["--set", "output.overwrite=true"]).expect_code(0);
 }
 
 #[test]

@@ -154,6 +154,10 @@ fn rounds_collect_train_measure_and_decide_and_go_on_after_a_kill() {
     assert_eq!(state(&other, &dir), whole);
     assert!(other.path(&dir).join("best/adapter/adapter_model.safetensors").is_file());
 
+    let held = codeact_train::folder::Held::of(&tiny.path("wheel")).unwrap();
+    tiny.run(&["--resume"]).expect_code(2).says("wheel` is in use by another run");
+    drop(held);
+
     // One more round is no other flywheel, and finds nothing new; nor is another guard, which errors tell to set.
     let guard = ["--set", "guard.on_not_finite=rollback", "--set", "guard.on_spike=rollback"];
     let more = tiny.run(&[&["--resume", "--set", "flywheel.rounds=2"][..], &guard].concat()).expect_code(0);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use candle_core::{Device, Tensor};
 use codeact_train::config::Config;
-use codeact_train::folder::Start;
+use codeact_train::folder::{Held, Start};
 use codeact_train::prepare::Prepared;
 use codeact_train::ranks::{Alone, Collective, Place, RankError, Threads};
 use codeact_train::requests::Requests;
@@ -33,7 +33,7 @@ pub fn prepared(tiny: &Tiny, dir: &str, settings: &[&str]) -> Prepared {
 /// A run by as many threads.
 pub fn by_threads(run: &Prepared, count: usize) -> Vec<Outcome> {
     let take_part = |ranks: Threads| {
-        let outcome = run::train(run, &Start::Fresh, &Requests::default(), &ranks).unwrap();
+        let outcome = run::train(run, &Start::Fresh, Held::default(), &Requests::default(), &ranks).unwrap();
         ranks.leave(None);
         outcome
     };
@@ -100,7 +100,14 @@ fn threads_train_all_weights_as_one_rank_does() {
     let text = String::from_utf8(tiny.read("settings.toml")).unwrap();
     let text = text.replace("[lora]\nrank = 4\nalpha = 16\n", "").replace("[train]\n", "[train]\nmethod = \"full\"\n");
     tiny.write("settings.toml", &text.replace("learning_rate = 2e-2", "learning_rate = 3e-3"));
-    run::train(&prepared(&tiny, "one", &["train.steps=4"]), &Start::Fresh, &Requests::default(), &Alone).unwrap();
+    run::train(
+        &prepared(&tiny, "one", &["train.steps=4"]),
+        &Start::Fresh,
+        Held::default(),
+        &Requests::default(),
+        &Alone,
+    )
+    .unwrap();
     let outcomes = by_threads(&prepared(&tiny, "two", &["train.steps=4"]), 2);
     assert!(matches!(outcomes[0], Outcome::Finished { .. }));
     for ((name, left), (_, right)) in curve(&tiny, "one").iter().zip(&curve(&tiny, "two")) {
@@ -124,7 +131,8 @@ fn threads_learn_pairs_as_one_rank_does() {
     });
     tiny.write("train.jsonl", &rows.collect::<String>());
     let settings = ["preference.beta=0.3", "train.accumulation=6", "train.steps=3"];
-    run::train(&prepared(&tiny, "one", &settings), &Start::Fresh, &Requests::default(), &Alone).unwrap();
+    run::train(&prepared(&tiny, "one", &settings), &Start::Fresh, Held::default(), &Requests::default(), &Alone)
+        .unwrap();
     let outcomes = by_threads(&prepared(&tiny, "two", &settings), 2);
     assert!(matches!(outcomes[0], Outcome::Finished { .. }));
     assert_close(&tiny, "one", "two");
@@ -148,7 +156,7 @@ fn threads_give_what_one_rank_gives() {
         let settings = [accumulation, "train.steps=4"];
         let one = format!("one-{name}");
         let run = prepared(&tiny, &one, &settings);
-        run::train(&run, &Start::Fresh, &Requests::default(), &Alone).unwrap();
+        run::train(&run, &Start::Fresh, Held::default(), &Requests::default(), &Alone).unwrap();
         for count in [1, 2, 3] {
             let dir = format!("threads-{name}-{count}");
             let run = prepared(&tiny, &dir, &settings);
@@ -166,7 +174,8 @@ fn threads_give_what_one_rank_gives() {
 fn passes_that_one_pack_is_split_into_are_shared() {
     let tiny = Tiny::new();
     let settings = ["train.accumulation=1", "train.pack_tokens=2000", "train.steps=3"];
-    run::train(&prepared(&tiny, "one", &settings), &Start::Fresh, &Requests::default(), &Alone).unwrap();
+    run::train(&prepared(&tiny, "one", &settings), &Start::Fresh, Held::default(), &Requests::default(), &Alone)
+        .unwrap();
     let mut run = prepared(&tiny, "split", &settings);
     run.fit.pass_tokens = 300;
     by_threads(&run, 3);
@@ -194,7 +203,7 @@ fn a_stop_on_any_rank_ends_all_at_the_same_step() {
         if ranks.place().rank == 1 {
             requests.stop();
         }
-        let outcome = run::train(&run, &Start::Fresh, &requests, &ranks).unwrap();
+        let outcome = run::train(&run, &Start::Fresh, Held::default(), &requests, &ranks).unwrap();
         ranks.leave(None);
         outcome
     };
@@ -247,7 +256,13 @@ fn when_a_rank_is_gone_the_last_whole_step_is_saved() {
     let run = prepared(&tiny, "gone", &["train.steps=3000", "checkpoint.every=2999"]);
     let take_part = |ranks: Threads| {
         let sums = if ranks.place().rank == 1 { 3 } else { usize::MAX };
-        let told = run::train(&run, &Start::Fresh, &Requests::default(), &Mortal(ranks, AtomicUsize::new(sums)));
+        let told = run::train(
+            &run,
+            &Start::Fresh,
+            Held::default(),
+            &Requests::default(),
+            &Mortal(ranks, AtomicUsize::new(sums)),
+        );
         told.unwrap_err().report()
     };
     let told: Vec<String> = std::thread::scope(|scope| {
@@ -259,7 +274,7 @@ fn when_a_rank_is_gone_the_last_whole_step_is_saved() {
     assert_eq!(names(&tiny.path("gone")), ["config.toml", "metrics.jsonl", "plan.jsonl", "step-000003", "tensorboard"]);
     let one = prepared(&tiny, "one", &["train.steps=3000", "checkpoint.every=3", "checkpoint.keep_last=1"]);
     let stop_after = Mortal(Threads::new(1).remove(0), AtomicUsize::new(3));
-    run::train(&one, &Start::Fresh, &Requests::default(), &stop_after).unwrap_err();
+    run::train(&one, &Start::Fresh, Held::default(), &Requests::default(), &stop_after).unwrap_err();
     let load = |dir: &str| {
         let path = tiny.path(&format!("{dir}/step-000003/adapter_model.safetensors"));
         candle_core::safetensors::load(path, &Device::Cpu).unwrap()

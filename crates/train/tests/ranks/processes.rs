@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use codeact_train::folder::Start;
+use codeact_train::folder::{Held, Start};
 use codeact_train::ranks::launch::Started;
 use codeact_train::ranks::{Alone, Collective, Patience, RankError, Tcp, agreement};
 use codeact_train::requests::Requests;
@@ -71,7 +71,8 @@ fn rest_of(mut said: BufReader<std::process::ChildStderr>) -> String {
 fn processes_give_what_one_rank_and_threads_give() {
     let tiny = Tiny::new();
     let settings = ["train.accumulation=5", "train.steps=4", "checkpoint.every=2"];
-    run::train(&prepared(&tiny, "one", &settings), &Start::Fresh, &Requests::default(), &Alone).unwrap();
+    run::train(&prepared(&tiny, "one", &settings), &Start::Fresh, Held::default(), &Requests::default(), &Alone)
+        .unwrap();
     for count in [2, 3] {
         let (dir, threads) = (format!("tcp-{count}"), format!("threads-{count}"));
         let output = format!("output.dir={}", tiny.path(&dir).display());
@@ -192,7 +193,7 @@ fn a_program_starts_its_ranks_and_ends_them() {
     let config = prepared(&tiny, "started", &settings).config;
     let device = Some(candle_core::Device::Cpu);
     let run = agreement::prepared(config, device, &ranks, &|_| {}, &()).unwrap();
-    let outcome = run::train(&run, &Start::Fresh, &Requests::default(), &ranks).unwrap();
+    let outcome = run::train(&run, &Start::Fresh, Held::default(), &Requests::default(), &ranks).unwrap();
     assert!(matches!(outcome, Outcome::Finished { step: 4, .. }), "{outcome:?}");
     ranks.leave(None);
     started.wait();
