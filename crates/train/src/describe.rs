@@ -15,6 +15,16 @@ use crate::preflight::{self, Writes};
 use crate::prepare::Prepared;
 use crate::progress;
 
+/// All there is to say before a run: settings with every default, data, plan, memory, time and disk, and one
+/// conversation.
+///
+/// # Errors
+/// When its speed cannot be measured, or the cache of encoded data cannot be read any more.
+pub fn whole(run: &Prepared) -> Result<String, TrainError> {
+    let (settings, summary) = (run.config.resolved(), summary(run));
+    Ok(format!("{settings}\n{summary}{}\n{}", outlook(run)?, example(run)?))
+}
+
 /// Data, plan and memory, a line each.
 pub fn summary(run: &Prepared) -> String {
     let (config, plan) = (&run.config, &run.plan);

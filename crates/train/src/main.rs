@@ -124,7 +124,7 @@ struct Args {
     /// machines torchrun or srun starts it, and nothing has to be said here
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     gpus: Option<u16>,
-    /// Check settings and data, print the plan, the memory estimate and one conversation with its mask, and stop
+    /// Check settings and data, print all settings, plan, memory estimate and one conversation with its mask, and stop
     #[arg(long)]
     dry_run: bool,
 }
@@ -299,7 +299,7 @@ fn plan(config: Config, args: &Args, sandbox: &SandboxArgs) -> Result<ExitCode, 
     start(&config, args)?;
     let mut run = Prepared::new(config, device, &say, &EncodeProgress::default())?;
     tasks::open_sandbox(&mut run, sandbox, &say)?;
-    print(&format!("{}{}\n{}", describe::summary(&run), describe::outlook(&run)?, describe::example(&run)?));
+    print(&describe::whole(&run)?);
     preflight::check_disk(&run)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -239,6 +239,13 @@ fn a_dry_run_prints_plan_and_mask_and_writes_nothing() {
     {
         assert!(ended.stdout.contains(part), "no `{part}` in:\n{}", ended.stdout);
     }
+    // First the settings, with what nobody wrote: as the run would leave them in its folder.
+    let (settings, plan) = ended.stdout.split_once("\n\nmodel  ").unwrap();
+    let path = std::path::Path::new("config.toml");
+    let typed = String::from_utf8(tiny.read("settings.toml")).unwrap();
+    let config = codeact_train::config::Config::parse(&typed, path, &[]).unwrap();
+    assert_eq!(codeact_train::config::Config::parse(settings, path, &[]).unwrap(), config);
+    assert!(settings.contains("\nbeta1 = ") && !plan.contains("[lora]"), "{settings}");
     // Learned: the answer and its end-of-turn token; not learned: the user's words.
     assert!(ended.stdout.contains("<|im_start|>assistant\n⟦") && ended.stdout.contains("<|im_end|>⟧\n"));
     assert!(!ended.stdout.contains("⟦add"));
