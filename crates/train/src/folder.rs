@@ -25,7 +25,7 @@ pub const SAVE: &str = "save";
 const STEP: &str = "step-";
 
 /// What a finished run leaves.
-const RESULTS: [&str; 3] = ["adapter", "merged", "model"];
+pub(crate) const RESULTS: [&str; 3] = ["adapter", "merged", "model"];
 
 /// Everything else a run writes into its folder, and what is written about it.
 const RECORDS: [&str; 7] =

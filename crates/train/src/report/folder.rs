@@ -9,7 +9,7 @@ use super::history::{History, SOURCES_MAX};
 use super::lines::{self, objects};
 use super::samples::{Sample, Samples};
 use crate::error::TrainError;
-use crate::folder::checkpoints;
+use crate::folder::{RESULTS, checkpoints};
 
 /// What a page shows of the settings at most.
 const SETTINGS_BYTES_MAX: u64 = 256 << 10;
@@ -75,7 +75,7 @@ impl Run {
         if run.history.by_source.is_cut || run.history.held_out_by_source.is_cut {
             run.notes.push(format!("metrics.jsonl: of the sources the first {SOURCES_MAX} are shown"));
         }
-        run.is_finished = ["merged", "adapter"].iter().any(|name| folder.join(name).is_dir());
+        run.is_finished = RESULTS.iter().any(|name| folder.join(name).is_dir());
         run.checkpoints = checkpoints(folder).into_iter().map(|(step, _)| step as u64).collect();
         Ok(run)
     }

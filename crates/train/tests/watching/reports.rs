@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use codeact_train::report::Run;
+
 use crate::tiny::{Ended, Tiny, names};
 
 fn report(tiny: &Tiny, arguments: &[&str]) -> Ended {
@@ -86,6 +88,22 @@ fn a_run_that_goes_on_or_was_killed_has_a_page_too() {
         assert!(page.contains(text), "no {text:?}");
     }
     assert_eq!(names(&tiny.path("run")), ["metrics.jsonl", "plan.jsonl"]);
+}
+
+#[test]
+fn a_run_is_finished_whatever_kind_of_results_it_leaves() {
+    let tiny = Tiny::new();
+    std::fs::create_dir(tiny.path("run")).unwrap();
+    tiny.write("run/metrics.jsonl", "{\"step\":1,\"loss\":2.5}\n");
+    tiny.write("run/plan.jsonl", "{\"steps\":1}\n");
+    let state = || Run::load(&tiny.path("run")).unwrap().state();
+    assert_eq!(state(), "all steps taken, no results yet");
+    // Of an adapter, and of all weights.
+    for results in ["adapter", "merged", "model"] {
+        std::fs::create_dir(tiny.path("run").join(results)).unwrap();
+        assert_eq!(state(), "finished", "{results}");
+        std::fs::remove_dir(tiny.path("run").join(results)).unwrap();
+    }
 }
 
 #[test]
