@@ -112,13 +112,16 @@ fn unit(table: &str, key: &str) -> Option<&'static str> {
         "turns" => Some("turns"),
         "threads" => Some("threads"),
         "samples" => Some("conversations"),
+        "every" => Some("optimizer steps"),
+        "minutes" => Some("minutes"),
+        "seconds" => Some("seconds"),
         "ratio" => Some("part of a whole"),
         _ => None,
     });
     of_words.filter(|_| key != "new_tokens").or(match (table, key) {
         ("train", "accumulation") => Some("packs"),
-        ("checkpoint", "every") => Some("optimizer steps"),
         ("checkpoint", "keep_last") => Some("checkpoints"),
+        ("evaluation", "patience") => Some("measures"),
         ("data.0", "repeat") => Some("times"),
         _ => None,
     })
@@ -197,7 +200,7 @@ fn together(table: &str, mut schema: Value) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
 
@@ -257,6 +260,30 @@ mod tests {
             let says_default = schema.get("default").is_some() || text("description").contains("Default");
             assert!(asked.is_required != says_default, "{key}: {schema}");
         }
+    }
+
+    #[test]
+    fn numbers_of_something_name_their_unit() {
+        let units: BTreeMap<String, String> = schema_leaves()
+            .into_iter()
+            .filter_map(|(key, schema)| Some((key, schema.get("x-unit")?.as_str()?.to_owned())))
+            .collect();
+        for (key, unit) in [
+            ("train.steps", "optimizer steps"),
+            ("train.pack_tokens", "tokens"),
+            ("checkpoint.every", "optimizer steps"),
+            ("checkpoint.keep_every", "optimizer steps"),
+            ("checkpoint.keep_last", "checkpoints"),
+            ("evaluation.every", "optimizer steps"),
+            ("evaluation.tasks_every", "optimizer steps"),
+            ("evaluation.patience", "measures"),
+            ("flywheel.minutes_max", "minutes"),
+            ("flywheel.cell_seconds", "seconds"),
+        ] {
+            assert_eq!(units.get(key).map(String::as_str), Some(unit), "{key}");
+        }
+        // Which row a new token begins as is no count of tokens.
+        assert_eq!(units.get("model.new_tokens"), None);
     }
 
     #[test]
