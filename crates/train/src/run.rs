@@ -118,6 +118,7 @@ fn state(run: &Prepared, start: &Start, ranks: &dyn Collective) -> Result<Option
     let state: Option<(PathBuf, State)> = serde_json::from_str(&text).map_err(nonsense)?;
     if let Some((checkpoint, state)) = &state {
         checkpoint::check_identity(checkpoint, state, &run.identity)?;
+        checkpoint::check_steps(checkpoint, state, run.plan.steps.len())?;
     }
     Ok(state)
 }

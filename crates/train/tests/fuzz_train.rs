@@ -1,5 +1,5 @@
-//! Settings and folders of runs that somebody damaged: reading them ends, in what they say or in errors that name a
-//! place, and never in a panic. `CODEACT_FUZZ_CASES=1000000` runs a million of each kind.
+//! Settings, checkpoints and folders of runs that somebody damaged: reading them ends, in what they say or in errors
+//! that name a place, and never in a panic. `CODEACT_FUZZ_CASES=1000000` runs a million of each kind.
 #![allow(clippy::unwrap_used)] // a test may fail where it stands
 
 #[path = "../../../tests/fuzz/allocation.rs"]
@@ -7,16 +7,28 @@ mod allocation;
 #[path = "../../../tests/fuzz/harness.rs"]
 mod harness;
 
+use std::cell::RefCell;
 use std::path::Path;
 
-use codeact_train::config::{Config, ConfigError, Origin};
+use candle_core::{Device, Tensor};
+use codeact_data::hash;
+use codeact_model::write_f32;
+use codeact_train::checkpoint::{self, Identity, State, VERSION};
+use codeact_train::config::{Config, ConfigError, Metric, Origin};
+use codeact_train::losses::LossSum;
 use codeact_train::report::{Run, html};
+use codeact_train::standing::{Measure, Solved, Standing, Success};
+use codeact_train::{TrainError, guard};
 use harness::{Bounds, Random, campaign, damage};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use toml::Value;
 
 /// A tree of the file, the problems and the settings; small beside what a loop without end would take.
 const SETTINGS: Bounds = Bounds { factor: 1000, constant: 16 << 20 };
+
+/// What files are hashed through, and the header of moments as a tree.
+const CHECKPOINT: Bounds = Bounds { factor: 200, constant: 8 << 20 };
 
 /// Rows, and a page of bounded size.
 const FOLDER: Bounds = Bounds { factor: 400, constant: 24 << 20 };
@@ -224,4 +236,111 @@ fn folders_of_runs_of_any_damage_give_a_page() {
             }
         });
     });
+}
+
+/// Steps of the plan, and values that are trained.
+const STEPS: usize = 24;
+const VALUES: usize = 40;
+
+/// Of a run that has everything.
+fn state() -> State {
+    let mut guard = guard::Memory::default();
+    (1..=20).for_each(|step| guard.kept(&[LossSum { sum: 30.0 / f64::from(step), units: 10 }]));
+    let measure = |step, loss| Some(Measure { step, loss });
+    let solved = |step, solved| Some(Solved { step, solved, tasks: 4 });
+    let success = Success { newest: solved(20, 1), best: solved(8, 2), worse_in_a_row: 3 };
+    let (newest, best) = (measure(20, 1.75), measure(16, 1.5));
+    let standing = Standing { before: Some(2.5), newest, best, worse_in_a_row: 1, success };
+    let identity =
+        Identity::from([("data plan", "abcdef"), ("lora.rank", "4")].map(|(key, value)| (key.into(), value.into())));
+    State { version: VERSION, step: 20, updates: 20, pass_tokens: 512, standing, guard, identity }
+}
+
+/// The files of a checkpoint, the list of their sums last.
+fn checkpoint_files() -> Vec<(&'static str, Vec<u8>)> {
+    let room = tempfile::tempdir().unwrap();
+    let path = room.path().join("moments");
+    let moments = Tensor::arange(0f32, VALUES as f32, &Device::Cpu).unwrap();
+    write_f32(&path, &[("m", &moments), ("v", &moments)], None).unwrap();
+    let state = serde_json::to_string_pretty(&state()).unwrap().into_bytes();
+    let mut files = vec![("optimizer.safetensors", std::fs::read(path).unwrap()), ("state.json", state)];
+    files.push(("SHA256SUMS", sums(&files)));
+    files
+}
+
+fn sums(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let lines = files.iter().map(|(name, bytes)| format!("{}  {name}\n", hash::hex(&Sha256::digest(bytes))));
+    lines.collect::<String>().into_bytes()
+}
+
+fn write_files(folder: &Path, files: &[(&str, Vec<u8>)]) {
+    std::fs::create_dir_all(folder).unwrap();
+    files.iter().for_each(|(name, bytes)| std::fs::write(folder.join(name), bytes).unwrap());
+}
+
+/// Reads a checkpoint whatever its sums say, and goes on with what is accepted as a run does. True when all of it was.
+fn read_checkpoint(folder: &Path) -> bool {
+    let wanted = state().identity;
+    let refused = |error: TrainError| {
+        let said = error.report();
+        assert!(said.contains(folder.to_str().unwrap()) && said.contains("\nhint: "), "{said}");
+        assert!(matches!(error, TrainError::BadCheckpoint { .. } | TrainError::OtherRun { .. }), "{said}");
+    };
+    let optimizer = checkpoint::load_optimizer(folder, 20, VALUES, &Device::Cpu).map_err(&refused);
+    if let Ok(optimizer) = &optimizer {
+        assert_eq!([&optimizer.m, &optimizer.v].map(Tensor::elem_count), [VALUES; 2]);
+    }
+    let Ok(mut state) = checkpoint::load_state(folder, &wanted).map_err(&refused) else { return false };
+    assert_eq!((state.version, &state.identity), (VERSION, &wanted));
+    if checkpoint::check_steps(folder, &state, STEPS).map_err(&refused).is_err() {
+        return false;
+    }
+    assert!(state.step <= STEPS && state.updates <= state.step as u64);
+    let losses = [LossSum { sum: 15.0, units: 10 }, LossSum { sum: 3.0, units: 2 }];
+    let _ = (state.guard.compared(&losses), state.guard.usual(0), state.guard.taken_back());
+    state.guard.kept(&losses);
+    state.standing.note(Measure { step: STEPS, loss: 1.0 });
+    state.standing.note_solved(Solved { step: STEPS, solved: 1, tasks: 4 });
+    let _ = [Metric::Loss, Metric::Success].map(|metric| (state.standing.best_step(metric), metric.no_progress()));
+    optimizer.is_ok()
+}
+
+#[test]
+fn checkpoints_of_any_damage_are_read_or_refused_by_name() {
+    let room = tempfile::tempdir().unwrap();
+    let [older, newer] = ["step-000010", "step-000020"].map(|name| room.path().join(name));
+    let seeds = checkpoint_files();
+    write_files(&older, &seeds);
+    let mut accepted = 0;
+    campaign("damaged checkpoints", 1_500, CHECKPOINT, |case| {
+        let (mut files, list) = (seeds.clone(), seeds.len() - 1);
+        let at = case.random.below(files.len());
+        let (name, bytes) = &mut files[at];
+        if *name == "state.json" && case.random.once_in(2) {
+            // Numbers that break arithmetic, in the place of small ones.
+            let odd = format!(": {}", *case.random.pick(&["18446744073709551615", "1e308", "-1", "21", "25", "null"]));
+            let text = String::from_utf8(std::mem::take(bytes)).unwrap();
+            let place = *case.random.pick(&[": 20", ": 1", ": 2", ": 3"]);
+            *bytes = text.replacen(place, &odd, 1 + case.random.below(3)).into_bytes();
+        } else {
+            damage(&mut case.random, bytes);
+        }
+        let is_told = files != seeds && (at == list || case.random.once_in(2));
+        if is_told && at != list {
+            files[list].1 = sums(&files[..list]);
+        }
+        write_files(&newer, &files);
+        let said = RefCell::new(Vec::new());
+        let size = files.iter().map(|(_, bytes)| bytes.len()).sum();
+        let (newest, is_read) = case.measure(size, || {
+            let say = |line: &str| said.borrow_mut().push(line.to_owned());
+            (checkpoint::newest_whole(room.path(), false, &say).unwrap().unwrap(), read_checkpoint(&newer))
+        });
+        match newest == newer {
+            true => assert!(is_told || files == seeds, "a change was not seen"),
+            false => assert!(newest == older && said.borrow()[0].contains("step-000020"), "{said:?}"),
+        }
+        accepted += u64::from(is_read && at != list && files != seeds);
+    });
+    assert!(accepted > 0, "nothing that was changed was accepted, so nothing went on");
 }

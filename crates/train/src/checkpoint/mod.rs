@@ -183,6 +183,20 @@ pub fn check_identity(checkpoint: &Path, state: &State, identity: &Identity) -> 
     }
 }
 
+/// Makes sure that the state of a checkpoint is one that a run of so many steps comes to.
+///
+/// # Errors
+/// When it is beyond the last of them, or has more updates than steps.
+pub fn check_steps(checkpoint: &Path, state: &State, step_count: usize) -> Result<(), TrainError> {
+    let State { step, updates, .. } = state;
+    let what = match () {
+        () if *step > step_count => format!("is after step {step} of a plan of {step_count} steps"),
+        () if *updates > *step as u64 => format!("has {updates} updates after {step} steps"),
+        () => return Ok(()),
+    };
+    Err(TrainError::BadCheckpoint { path: checkpoint.join("state.json"), what })
+}
+
 /// Reads the moments of a checkpoint, of so many trained values.
 ///
 /// # Errors

@@ -1,5 +1,6 @@
 //! The folder of a run: whole or not at all, never overwritten or continued unasked.
 
+use codeact_data::hash;
 use codeact_train::folder::{self, Held, Start};
 
 use crate::tiny::{Tiny, names};
@@ -127,6 +128,24 @@ fn a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used() {
     assert!(names(&tiny.path("run")).contains(&"step-000006.damaged".to_owned()));
     tiny.run(&["--set", "output.overwrite=true", "--set", "train.steps=1"]).expect_code(0);
     assert!(!tiny.path("run/step-000006.damaged").exists());
+}
+
+#[test]
+fn a_checkpoint_beyond_its_plan_is_refused_though_its_sums_agree() {
+    let tiny = Tiny::new();
+    tiny.run(&[]).expect_code(0);
+    let [state, sums] = ["state.json", "SHA256SUMS"].map(|name| format!("run/step-000006/{name}"));
+    let [written, listed] = [&state, &sums].map(|name| String::from_utf8(tiny.read(name)).unwrap());
+    for (from, to, told) in [
+        ("\"step\": 6,", "\"step\": 7,", "step-000006/state.json`: is after step 7 of a plan of 6 steps"),
+        ("\"updates\": 6,", "\"updates\": 7,", "step-000006/state.json`: has 7 updates after 6 steps"),
+    ] {
+        let forged = written.replacen(from, to, 1);
+        assert_ne!(forged, written);
+        tiny.write(&state, &forged);
+        tiny.write(&sums, &listed.replace(&hash::of_text(&written), &hash::of_text(&forged)));
+        tiny.run(&["--resume"]).expect_code(2).says(told).says("hint: remove this folder");
+    }
 }
 
 #[test]
