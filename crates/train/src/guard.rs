@@ -98,6 +98,11 @@ impl Memory {
         self.rollbacks < ROLLBACKS_MAX
     }
 
+    /// Steps taken back since the last one that was kept.
+    pub fn rollbacks(&self) -> usize {
+        self.rollbacks
+    }
+
     /// The loss that the sources that are known made expect, and by how much theirs is above it; `None` where less than
     /// half of the step is of them.
     fn excess(&self, by_source: &[LossSum]) -> Option<(f64, f64)> {

@@ -94,6 +94,7 @@ impl Learner<'_> {
         self.measure(requests, progress)?;
         self.look_back(requests, progress)?;
         while self.position < steps.len() && !self.is_stuck() && !self.is_stopping {
+            let rollbacks = self.guard.rollbacks();
             match self.take_step(&steps[self.position], requests, progress)? {
                 Taken::Stopped => {
                     self.is_stopping = true;
@@ -112,12 +113,14 @@ impl Learner<'_> {
                 }
             }
             let is_best = self.measure(requests, progress)?;
-            let is_due = run.config.checkpoint.every.is_some_and(|every| self.position.is_multiple_of(every));
+            let rollbacks = [rollbacks, self.guard.rollbacks()];
+            let is_due = checkpoint::is_due(self.position, run.config.checkpoint.every, rollbacks);
             let is_over = self.position == steps.len() || self.is_stuck();
             // A signal reaches some ranks and not others, and not at the same step.
             let asked = [requests.wants_stop() || self.is_stopping, requests.take_save(run.dir())];
             let [wants_stop, is_wanted] = ranks::any(self.ranks, asked)?;
             self.is_stopping = wants_stop;
+            // What measures best is not broken, even where the newest step was taken back.
             if is_best || is_due || is_wanted || is_over && !self.is_stopping {
                 self.verify()?;
                 if let Some(path) = self.save()? {

@@ -160,7 +160,7 @@ fn learner<'a>(
         }
         Some((_, state)) => {
             if is_first {
-                checkpoint::rotate(run.dir(), &state.standing, &run.config)?;
+                checkpoint::rotate(run.dir(), &state, &run.config)?;
             }
             (state.step, state.standing, state.guard)
         }

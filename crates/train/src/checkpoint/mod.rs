@@ -64,17 +64,31 @@ pub fn save(run: &Prepared, state: &State, trained: &Trained, optimizer: &Optimi
         }
         sums::write(partial)
     })?;
-    rotate(dir, &state.standing, config)?;
+    rotate(dir, state, config)?;
     Ok(target)
 }
 
-/// Removes the checkpoints that the settings do not keep; also of a run that goes on, which may have been killed before it
-/// came to that.
+/// Whether the settings want a checkpoint after `step`. Not where that was taken back: the step before it may have done
+/// the harm, and what is trained is as that left it. The next step that is kept makes up for it.
+///
+/// * `rollbacks`: steps in a row that were taken back, up to the step before this one and up to this one.
+pub fn is_due(step: usize, every: Option<usize>, rollbacks: [usize; 2]) -> bool {
+    let [before, now] = rollbacks;
+    let kept = step.saturating_sub(1).saturating_sub(before);
+    every.is_some_and(|every| now == 0 && step / every > kept / every)
+}
+
+/// Removes the checkpoints that the settings do not keep; also of a run that goes on, which may have been killed before
+/// it came to that. All stay while the newest step was taken back: the one before it may have done the harm, and what
+/// is older is then what there is to go on from.
 ///
 /// # Errors
 /// When one cannot be removed.
-pub fn rotate(dir: &Path, standing: &Standing, config: &Config) -> Result<(), TrainError> {
-    let best = standing.best_step(config.evaluation.metric);
+pub fn rotate(dir: &Path, state: &State, config: &Config) -> Result<(), TrainError> {
+    if state.guard.rollbacks() > 0 {
+        return Ok(());
+    }
+    let best = state.standing.best_step(config.evaluation.metric);
     let steps: Vec<usize> = folder::checkpoints(dir).into_iter().map(|(step, _)| step).collect();
     for step in surplus(&steps, config.checkpoint.keep_last, config.checkpoint.keep_every, best) {
         folder::discard(&dir.join(folder::step_name(step)))?;
@@ -216,7 +230,16 @@ pub fn load_optimizer(
 
 #[cfg(test)]
 mod tests {
-    use super::surplus;
+    use super::{is_due, surplus};
+
+    #[test]
+    fn a_checkpoint_that_falls_on_a_step_taken_back_is_made_up_for_by_the_next_one_kept() {
+        let due = |step, rollbacks| is_due(step, Some(3), rollbacks);
+        assert_eq!([1, 2, 3, 4, 5, 6].map(|step| due(step, [0, 0])), [false, false, true, false, false, true]);
+        assert_eq!([due(6, [0, 1]), due(7, [1, 2]), due(8, [2, 0]), due(9, [0, 0])], [false, false, true, true]);
+        assert_eq!([due(7, [0, 1]), due(8, [1, 0])], [false, false], "nothing fell on 7");
+        assert!(!is_due(3, None, [0, 0]) && !due(1, [usize::MAX, 0]));
+    }
 
     #[test]
     fn the_last_the_best_and_every_mth_stay() {

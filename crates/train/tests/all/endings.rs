@@ -123,9 +123,20 @@ fn steps_that_never_get_better_are_taken_back_so_often_and_no_more() {
     let wild = ["optimizer.learning_rate=1e30", "guard.on_not_finite=rollback", "checkpoint.every=1", "train.steps=40"];
     let arguments: Vec<&str> = wild.iter().flat_map(|setting| ["--set", setting]).collect();
     let ended = tiny.run(&arguments).expect_code(1).says("step 2: taken back: ").says("5 steps in a row");
-    assert!(ended.stderr.contains("step-000005"), "{}", ended.stderr);
-    let metrics = String::from_utf8(tiny.read("run/metrics.jsonl")).unwrap();
-    assert_eq!(metrics.lines().filter(|line| line.contains("\"taken_back\"")).count(), 4);
+    let ended = ended.says("the last checkpoint is `").says("step-000001`");
+    let taken_back = || String::from_utf8(tiny.read("run/metrics.jsonl")).unwrap().matches("\"taken_back\"").count();
+    let checkpoints = || names(&tiny.path("run")).into_iter().filter(|name| name.starts_with("step-"));
+    assert_eq!((taken_back(), checkpoints().collect::<Vec<_>>()), (4, vec!["step-000001".to_owned()]));
+    assert!(!ended.stderr.contains("step-000002"), "{}", ended.stderr);
+
+    // Whoever asks has one of those steps, too, and it costs none of before.
+    tiny.write("run/save", "");
+    tiny.run(&[&arguments[..], &["--resume", "--set", "checkpoint.keep_last=1"]].concat())
+        .expect_code(1)
+        .says("step-000002`\n")
+        .says("5 steps in a row");
+    assert_eq!(checkpoints().collect::<Vec<_>>(), ["step-000001", "step-000002"]);
+    assert_eq!(taken_back(), 4);
 }
 
 #[test]
@@ -161,7 +172,8 @@ fn a_leap_of_the_loss_is_told_taken_back_or_the_end() {
     for step in 21..=40 {
         let _ = std::fs::remove_dir_all(tiny.path(&format!("run/step-{step:06}")));
     }
-    leaping("rollback", &["--resume"]).expect_code(0).says("step-000018");
+    let left = names(&tiny.path("run")).into_iter().rfind(|name| name.starts_with("step-")).unwrap();
+    leaping("rollback", &["--resume"]).expect_code(0).says(&format!("{left}`"));
     assert!(tiny.read(adapter) == wanted, "resumed with other bits");
     assert_eq!(taken_back(&tiny.read("run/metrics.jsonl")), taken_back(&metrics));
 }
