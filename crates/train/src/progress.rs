@@ -145,6 +145,8 @@ pub struct Progress {
     tokens_left: usize,
     tokens_done: usize,
     seconds: f64,
+    /// When the first step began that is counted.
+    begun: Option<Instant>,
     last_line: Option<Instant>,
 }
 
@@ -160,7 +162,7 @@ impl Progress {
             bar.set_position(first_step as u64);
             bar
         });
-        Progress { bar, is_shown, step_count, tokens_left, tokens_done: 0, seconds: 0.0, last_line: None }
+        Progress { bar, is_shown, step_count, tokens_left, tokens_done: 0, seconds: 0.0, begun: None, last_line: None }
     }
 
     /// Shows a step.
@@ -168,6 +170,9 @@ impl Progress {
         self.tokens_left = self.tokens_left.saturating_sub(report.token_count);
         self.tokens_done += report.token_count;
         self.seconds += report.seconds;
+        if self.begun.is_none() {
+            self.begun = Instant::now().checked_sub(Duration::from_secs_f64(report.seconds));
+        }
         let rate = self.tokens_done as f64 / self.seconds.max(1e-9);
         let line = self.line(report, rate);
         match &self.bar {
@@ -188,7 +193,7 @@ impl Progress {
     }
 
     fn line(&self, report: &StepReport, rate: f64) -> String {
-        let left = Duration::from_secs_f64(self.tokens_left as f64 / rate.max(1e-9));
+        let gone = self.begun.map_or(Duration::from_secs_f64(self.seconds), |begun| begun.elapsed());
         format!(
             "step {:>width$}/{}  loss {:.4}  lr {:.2e}  {:.0} tok/s  {} left",
             report.step,
@@ -196,7 +201,7 @@ impl Progress {
             report.loss,
             report.learning_rate,
             rate,
-            duration(left),
+            duration(time_left(gone, self.tokens_done, self.tokens_left)),
             width = self.step_count.to_string().len(),
         )
     }
@@ -218,6 +223,11 @@ impl Progress {
     }
 }
 
+/// What is still to come when so many tokens took this time, with all that was measured and saved between the steps.
+fn time_left(gone: Duration, tokens_done: usize, tokens_left: usize) -> Duration {
+    gone.mul_f64(tokens_left as f64 / tokens_done.max(1) as f64)
+}
+
 /// A duration as `1h 02m`, `3m 07s` or `12s`.
 pub fn duration(time: Duration) -> String {
     let seconds = time.as_secs_f64().round() as u64;
@@ -232,6 +242,12 @@ pub fn duration(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_comes_takes_as_long_as_what_was() {
+        let left = |gone, done, left| time_left(Duration::from_secs(gone), done, left).as_secs();
+        assert_eq!([left(10, 100, 400), left(60, 100, 400), left(60, 500, 0), left(60, 0, 0)], [40, 240, 0, 0]);
+    }
 
     #[test]
     fn durations_read_well() {

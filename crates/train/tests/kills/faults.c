@@ -1,8 +1,9 @@
 /* Preloaded into the trainer, makes the Nth change of files below a folder go wrong.
  *
  * FAULT_DIR: the folder. FAULT_AT: which change, counted from 1; with 0 nothing goes wrong. FAULT: `kill` (SIGKILL before
- * it), `torn` (half of what is written, then SIGKILL), or the number of an error that it fails with from then on, as on a
- * full disk. FAULT_COUNT: a file that gets the number of changes at the end. */
+ * it), `torn` (half of what is written, then SIGKILL), the number of an error that it fails with from then on, as on a
+ * full disk, or `slow`, where every change takes FAULT_AT milliseconds more. FAULT_COUNT: a file that gets the number of
+ * changes at the end. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -40,6 +41,7 @@ static int change(void) {
     const char *at = getenv("FAULT_AT"), *fault = getenv("FAULT");
     long number = atomic_fetch_add(&count, 1) + 1, wanted = at ? atol(at) : 0;
     if (!wanted || !fault) return 0;
+    if (strcmp(fault, "slow") == 0) usleep(1000 * wanted);
     if (strcmp(fault, "kill") == 0 && number == wanted) raise(SIGKILL);
     if (strcmp(fault, "torn") == 0 && number == wanted) return 1;
     if (atoi(fault) && number >= wanted) {

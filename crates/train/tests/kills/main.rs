@@ -11,6 +11,7 @@
 #[allow(dead_code)]
 mod tiny;
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -198,4 +199,23 @@ fn a_disk_that_refuses_ends_the_run_with_what_was_saved_named_and_the_run_goes_o
         assert_same(&room.results(&run), &wanted, &story);
         std::fs::remove_dir_all(room.tiny.path(&run)).unwrap();
     }
+}
+
+#[test]
+fn a_slow_disk_changes_no_bit_and_a_signal_ends_the_run_as_elsewhere() {
+    let room = Room::new();
+    let (wanted, _) = undisturbed(&room);
+    room.run("slow", "slow", 5).expect_code(0);
+    assert_same(&room.results("slow"), &wanted, &["a slow disk".to_owned()]);
+
+    let mut command = room.command("stopped", "slow", 20);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(said.any(|line| line.starts_with("step ")), "no step was shown");
+    assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    assert!(said.any(|line| line.starts_with("stopped; checkpoint ")), "no checkpoint was told");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    room.assert_sound("stopped");
+    room.run("stopped", "kill", 0).expect_code(0);
+    assert_same(&room.results("stopped"), &wanted, &["stopped on a slow disk".to_owned()]);
 }
