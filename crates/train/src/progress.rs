@@ -257,7 +257,8 @@ mod tests {
 
     #[test]
     fn a_line_names_step_loss_rate_speed_and_time_left() {
-        let progress = Progress::new(166, 0, 1200, false);
+        // As if no time had gone but that of a step.
+        let progress = Progress { tokens_done: 10, seconds: 1.0, ..Progress::new(166, 0, 1200, false) };
         let report = StepReport {
             step: 7,
             epoch: 0,
