@@ -156,15 +156,24 @@ pub struct TaskEnvironment {
     episode: Option<Episode>,
 }
 
-/// A task that is being acted in.
+/// A task that is being acted in, or waits for its verdict.
 struct Episode {
     index: usize,
-    session: Session,
+    /// `None` once nothing more can be done.
+    session: Option<Session>,
     policy: Policy,
     before: Tree,
     transcript: Vec<Message>,
     steps: usize,
     steps_max: usize,
+    over: Over,
+}
+
+/// What is judged of an episode when nothing more can be done.
+#[derive(Default)]
+struct Over {
+    after: Tree,
+    solution: Option<String>,
 }
 
 impl TaskEnvironment {
@@ -183,16 +192,21 @@ impl TaskEnvironment {
         self.episode.as_mut().ok_or_else(closed)
     }
 
-    /// Ends the episode: the reward, and why it is none. One that cannot be judged stays open, so that it can be
-    /// submitted again.
+    /// Ends the episode: the reward, and why it is none. One that cannot be judged waits, as it was, to be submitted
+    /// again.
     fn judge(&mut self, solution: Option<&str>) -> Result<(f64, Option<String>), EvalError> {
-        let Some(episode) = &self.episode else { return Ok((0.0, None)) };
-        let Episode { index, session, policy, before, transcript, .. } = episode;
-        let grader = &self.task(*index)?.grader;
-        let after = if grader.needs_files() { Tree::of(&session.files()) } else { Tree::default() };
-        let attempt = Attempt { solution, transcript, before, after: &after };
-        let verdict = grader.judge(&attempt, policy)?;
-        // What the actions left running ends with it.
+        let Some(episode) = &mut self.episode else { return Ok((0.0, None)) };
+        let grader = &self.row.tasks[episode.index].1.grader;
+        if let Some(session) = episode.session.take() {
+            let after = if grader.needs_files() { Tree::of(&session.files()) } else { Tree::default() };
+            episode.over = Over { after, solution: solution.map(str::to_owned) };
+            // What the actions left running ends here, before anything is judged.
+            drop(session);
+        }
+        let Over { after, solution } = &episode.over;
+        let (transcript, before) = (&episode.transcript, &episode.before);
+        let verdict =
+            grader.judge(&Attempt { solution: solution.as_deref(), transcript, before, after }, &episode.policy)?;
         self.episode = None;
         Ok((f64::from(u8::from(verdict.passed)), (!verdict.passed).then_some(verdict.why)))
     }
@@ -208,22 +222,26 @@ impl Environment for TaskEnvironment {
         let before = if task.grader.needs_before() { Tree::of(&session.files()) } else { Tree::default() };
         let (prompt, steps_max) = (task.prompt.clone(), task.limits.turns.unwrap_or(STEPS_MAX));
         let transcript = vec![Message::user(prompt.clone())];
-        self.episode = Some(Episode { index, session, policy, before, transcript, steps: 0, steps_max });
+        let (session, over) = (Some(session), Over::default());
+        self.episode = Some(Episode { index, session, policy, before, transcript, steps: 0, steps_max, over });
         let facts = self.row.facts(index).ok_or_else(|| EvalError::Environment("there is no such task".to_owned()))?;
         Ok(Observation { observation: prompt, tools, task: facts, steps_max })
     }
 
     fn step(&mut self, action: &str) -> Result<Step, EvalError> {
         let episode = self.open()?;
+        let over =
+            || EvalError::Environment("the episode is over, and not judged yet\nhint: submit it again".to_owned());
+        let session = episode.session.as_mut().ok_or_else(over)?;
         episode.steps += 1;
         let mut info = Info { steps: episode.steps, ..Info::default() };
-        let observation = match episode.session.check(action)? {
+        let observation = match session.check(action)? {
             Some(error) => {
                 info.error = Some(error.name);
                 error.traceback
             }
             None => {
-                let cell = episode.session.run(action, &mut |_| {})?;
+                let cell = session.run(action, &mut |_| {})?;
                 (info.end, info.error) = (Some(cell.end), cell.error.as_ref().map(|error| error.name.clone()));
                 cell.observation(OBSERVATION_CHARS_MAX)
             }
@@ -241,12 +259,10 @@ impl Environment for TaskEnvironment {
     fn submit(&mut self, solution: &str) -> Result<Step, EvalError> {
         let episode = self.open()?;
         let steps = episode.steps;
-        episode.transcript.push(Message::assistant(format!("<solution>{solution}</solution>")));
-        let judged = self.judge(Some(solution.trim()));
-        if let (Err(_), Some(episode)) = (&judged, &mut self.episode) {
-            episode.transcript.pop();
+        if episode.session.is_some() {
+            episode.transcript.push(Message::assistant(format!("<solution>{solution}</solution>")));
         }
-        let (reward, reason) = judged?;
+        let (reward, reason) = self.judge(Some(solution.trim()))?;
         let info = Info { steps, reason, ..Info::default() };
         Ok(Step { observation: String::new(), reward, done: true, info })
     }
@@ -315,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn an_episode_that_cannot_be_judged_stays_open() {
+    fn an_episode_that_cannot_be_judged_waits_as_it_was() {
         let limits = TaskLimits { turns: Some(1), ..TaskLimits::default() };
         let task = Task::new("c", "f", "What?", Grader::Tests { code: "1 +".to_owned() });
         let suite = Suite {
@@ -328,17 +344,19 @@ mod tests {
         let policy = Policy { imports: Vec::new(), ..Policy::default() };
         let mut environment = TaskEnvironment::new(TaskRow::new(vec![suite]), policy);
         environment.reset(0).unwrap();
-        // The last step and those behind it are judged, and so is what is submitted then.
-        for _ in 0..2 {
-            let error = environment.step("1").unwrap_err().to_string();
-            assert!(error.contains("the grader cannot be run"), "{error}");
-        }
+        let error = environment.step("1").unwrap_err().to_string();
+        assert!(error.contains("the grader cannot be run"), "{error}");
+        // Nothing runs beside the grader, and nothing more can be done or said.
+        let error = environment.step("1").unwrap_err().to_string();
+        assert!(error.contains("the episode is over, and not judged yet"), "{error}");
         let said = environment.episode.as_ref().unwrap().transcript.len();
         for _ in 0..2 {
             let error = environment.submit("1").unwrap_err().to_string();
             assert!(error.contains("the grader cannot be run"), "{error}");
         }
-        assert_eq!(environment.episode.as_ref().unwrap().transcript.len(), said);
+        let episode = environment.episode.as_ref().unwrap();
+        assert_eq!((episode.transcript.len(), &episode.over.solution), (said, &None));
+        assert!(episode.session.is_none());
     }
 
     #[test]

@@ -145,8 +145,8 @@ impl Matrix {
     /// Ends early, between tries, when `stop` is set.
     ///
     /// # Errors
-    /// When a model cannot be loaded, or does not answer several times in a row, or not at all, Python does not start, a task's setup fails, or results cannot be
-    /// written; what ended before is kept.
+    /// When a model cannot be loaded, does not answer several times in a row or not at all, Python does not start, a
+    /// task's setup fails, or results cannot be written; what ended before is kept.
     pub fn run(
         &self,
         results: &Results,

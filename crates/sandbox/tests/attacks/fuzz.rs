@@ -44,7 +44,7 @@ struct Tally {
 }
 
 fn run_all(rung: Rung) {
-    let (count, first) = (number("CODEACT_FUZZ_PROGRAMS", 300), number("CODEACT_FUZZ_SEED", 1));
+    let (count, first) = (number("CODEACT_FUZZ_PROGRAMS", 1000), number("CODEACT_FUZZ_SEED", 1));
     let started = Instant::now();
     let next = AtomicU64::new(first);
     let tally = Mutex::new(Tally::default());
